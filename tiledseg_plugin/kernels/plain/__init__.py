@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernels in numpy and scipy: the readable definition of every pixel and graph step.
+
+`compiled` gives the same arrays for the same arguments, faster. Shapes and dtypes that all of them share:
+
+values   (bands, rows, cols) uint8 or float32, the colours that are compared
+valid    (rows, cols) bool, False where there is no data
+clusters (rows, cols) uint16, 1 + index of a k-means centre, 0 where there is no data
+labels   (rows, cols) uint32, 1 + index of a clump within the window, 0 where there is no data
+
+The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6), 658.
+"""
+
+from .clumps import clump, describe_clumps, find_edges
+from .elimination import Elimination, band_means
+from .pixels import eliminate_singles, nearest_centre, relabel
+
+NAME = "plain"
+
+__all__ = [
+    "NAME",
+    "Elimination",
+    "band_means",
+    "clump",
+    "describe_clumps",
+    "eliminate_singles",
+    "find_edges",
+    "nearest_centre",
+    "relabel",
+    "warm_up",
+]
+
+
+def warm_up():
+    """Nothing to prepare; the compiled kernels load or compile theirs here."""

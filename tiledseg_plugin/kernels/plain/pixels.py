@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pixel kernels: nearest centre, single pixels, lookup."""
+
+import numpy as np
+
+CHUNK = 1 << 15  # pixels at a time, so that the working arrays stay in the cache
+
+
+def nearest_centre(values, valid, centres):
+    """Label every valid pixel with 1 + the index of its nearest centre.
+
+    Squared Euclidean distance, added up band after band in float32; the first of several nearest centres wins.
+
+    Parameters
+    ----------
+    values : (bands, ...) uint8 or float32
+    valid : (...) bool
+    centres : (k, bands) float32, k < 65535
+
+    Returns
+    -------
+    (...) uint16, 0 where not valid
+    """
+    flat = values.reshape(values.shape[0], -1)
+    where = np.flatnonzero(valid)
+    labels = np.zeros(valid.size, np.uint16)
+    for start in range(0, where.size, CHUNK):
+        pixels = where[start : start + CHUNK]
+        colours = flat[:, pixels].astype(np.float32)
+        best = np.full(pixels.size, np.inf, np.float32)
+        index = np.zeros(pixels.size, np.uint16)
+        for k, centre in enumerate(centres):
+            distance = np.zeros(pixels.size, np.float32)
+            for band, colour in enumerate(colours):
+                difference = colour - centre[band]
+                distance += difference * difference
+            nearer = distance < best
+            best[nearer] = distance[nearer]
+            index[nearer] = k
+        labels[pixels] = index + 1
+    return labels.reshape(valid.shape)
+
+
+def _shifted(array, fill):
+    """The up, down, left and right neighbours of every cell, as four arrays; `fill` outside."""
+    padded = np.pad(array, 1, constant_values=fill)
+    return padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
+
+
+def eliminate_singles(clusters, values, open_sides):
+    """Give single pixels the cluster of their nearest neighbour that is not single, pass after pass.
+
+    A single pixel is a valid one none of whose 4 neighbours has its cluster. All of a pass is decided on the state
+    before it. Preference on a tie: up, down, left, right. A pixel changes at most once: the neighbour that it
+    follows is not single and so never changes. What happens beyond an open side of the window is not known; pixels
+    that it could have reached are reported.
+
+    Parameters
+    ----------
+    clusters : (rows, cols) uint16
+    values : (bands, rows, cols)
+    open_sides : 4 bools, whether the raster goes on beyond the top, bottom, left and right of the window
+
+    Returns
+    -------
+    clusters : (rows, cols) uint16
+    uncertain : (rows, cols) bool, pixels that may differ in a larger window
+    """
+    rows, cols = clusters.shape
+    width = cols + 2
+    state = np.pad(clusters, 1).ravel()  # a frame of no data spares every bounds check
+    colours = np.pad(values, ((0, 0), (1, 1), (1, 1))).reshape(values.shape[0], -1)
+    steps = (-width, width, -1, 1)
+
+    same = np.zeros(state.size, bool)
+    for step in (width, 1):
+        equal = np.flatnonzero((state[:-step] == state[step:]) & (state[step:] != 0))
+        same[equal] = True
+        same[equal + step] = True
+    single = (state != 0) & ~same
+    uncertain = np.zeros((rows + 2, width), bool)
+    for is_open, edge in zip(open_sides, (np.s_[1, :], np.s_[rows, :], np.s_[:, 1], np.s_[:, cols])):
+        if is_open:
+            uncertain[edge] = True
+    uncertain = uncertain.ravel() & single
+
+    active = np.flatnonzero(single & ~uncertain)
+    while active.size:
+        near_uncertain = np.zeros(active.size, bool)
+        best = np.full(active.size, np.inf, np.float32)
+        follow = np.full(active.size, -1)
+        for step in steps:
+            near = active + step
+            near_uncertain |= uncertain[near]
+            candidate = (state[near] != 0) & ~single[near]
+            distance = np.zeros(active.size, np.float32)
+            for colour in colours:
+                difference = colour[active].astype(np.float32) - colour[near].astype(np.float32)
+                distance += difference * difference
+            nearer = candidate & (distance < best)
+            best[nearer] = distance[nearer]
+            follow[nearer] = near[nearer]
+        resolved = (follow >= 0) & ~near_uncertain
+        state[active[resolved]] = state[follow[resolved]]
+        single[active[resolved]] = False
+        uncertain[active[near_uncertain]] = True
+
+        waiting = active[~resolved & ~near_uncertain]
+        joined = np.zeros(waiting.size, bool)
+        doubtful = np.zeros(waiting.size, bool)
+        for step in steps:
+            near = waiting + step
+            joined |= (state[near] == state[waiting]) & ~single[near]
+            doubtful |= uncertain[near]
+        single[waiting[joined]] = False
+        uncertain[waiting[doubtful & ~joined]] = True
+        active = waiting[~joined & ~doubtful]
+        if not (resolved.any() or near_uncertain.any() or joined.any() or doubtful.any()):
+            break
+    inside = np.s_[1:-1, 1:-1]
+    return (
+        np.ascontiguousarray(state.reshape(rows + 2, width)[inside]),
+        np.ascontiguousarray(uncertain.reshape(rows + 2, width)[inside]),
+    )
+
+
+def relabel(labels, table):
+    """Look every label up: `table[labels]`, (rows, cols) uint32. `table` (count + 1,) uint32."""
+    return table[labels]

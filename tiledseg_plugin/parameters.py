@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the user asks for, as plain values, and the one place that checks it."""
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from .errors import SegmentationError
+
+NODATA_RULES = ("any", "all")
+EXECUTIONS = ("auto", "threads", "serial")
+MOST_CLUSTERS = 65534
+
+
+@dataclass(frozen=True)
+class SegmentParameters:
+    """The parameters of `tiledseg:segment`; the names are those of the interface, in lower case.
+
+    bands : 1-based band numbers, empty for all
+    distance_threshold : None for no limit
+    work_dir : empty for a temporary folder
+    assign_crs : WKT, empty for the input's
+    kernels : which set of kernels (see `kernels.choose`); for tests and benchmarks
+    """
+
+    input: str
+    output: str
+    bands: Tuple[int, ...] = ()
+    num_clusters: int = 60
+    min_pixels: int = 100
+    distance_threshold: Optional[float] = 100.0
+    stretch: bool = True
+    sampling: int = 100
+    kmeans_max_iterations: int = 200
+    nodata_rule: str = "any"
+    tile_width: int = 2000
+    tile_height: int = 2000
+    valid_data_threshold: float = 0.3
+    execution: str = "auto"
+    workers: int = 0
+    work_dir: str = ""
+    assign_crs: str = ""
+    creation_options: str = ""
+    kernels: str = "auto"
+
+    def check(self):
+        """Raise SegmentationError for values that no raster could make right."""
+        _check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
+        _check_range("MIN_PIXELS", self.min_pixels, 1)
+        _check_range("SAMPLING", self.sampling, 1)
+        _check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
+        _check_range("TILE_WIDTH", self.tile_width, 16)
+        _check_range("TILE_HEIGHT", self.tile_height, 16)
+        _check_range("VALID_DATA_THRESHOLD", self.valid_data_threshold, 0, 1)
+        _check_range("WORKERS", self.workers, 0)
+        if self.distance_threshold is not None and not self.distance_threshold > 0:
+            raise SegmentationError(
+                f"DISTANCE_THRESHOLD is {self.distance_threshold}: give a number above 0, or leave it empty for no limit."
+            )
+        _check_choice("NODATA_RULE", self.nodata_rule, NODATA_RULES)
+        _check_choice("EXECUTION", self.execution, EXECUTIONS)
+
+
+def _check_range(name, value, least, most=None):
+    if value < least or (most is not None and value > most):
+        allowed = f"at least {least}" if most is None else f"{least} to {most}"
+        raise SegmentationError(f"{name} is {value}: give a number of {allowed}.")
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise SegmentationError(f"{name} is '{value}': give one of {', '.join(choices)}.")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How a run tells what it does and hears that it should stop; the only place that talks to feedback."""
+
+import time
+
+from .errors import Cancelled
+
+
+class Feedback:
+    """Where messages go and where cancelling comes from. This one is silent; algorithms hand in their own."""
+
+    def is_cancelled(self) -> bool:
+        return False
+
+    def set_progress(self, percent: float) -> None:
+        """0..100 over the whole run."""
+
+    def set_progress_text(self, text: str) -> None:
+        """What is being done now."""
+
+    def info(self, text: str) -> None:
+        """A line for the log."""
+
+    def warning(self, text: str) -> None:
+        """Something the user should know, though the run goes on."""
+
+    def debug(self, text: str) -> None:
+        """Details for whoever looks for a fault."""
+
+
+class Progress:
+    """Progress over the weighted stages of a run, with the time that each took.
+
+    Parameters
+    ----------
+    feedback : Feedback
+    weights : {stage: expected share of the time}, in the order of the run
+    """
+
+    def __init__(self, feedback, weights):
+        self.feedback = feedback
+        total = sum(weights.values())
+        self._share = {stage: weight / total for stage, weight in weights.items()}
+        self._done = 0.0
+        self._percent = 0.0
+        self._stage = None
+        self._started = self._stage_started = self._last_text = time.monotonic()
+        self.seconds = {}
+
+    def check_cancelled(self):
+        """Raise Cancelled if the user wants the run to end."""
+        if self.feedback.is_cancelled():
+            raise Cancelled()
+
+    def start(self, stage, text):
+        """Begin a stage (which ends the one before)."""
+        self.finish()
+        self._stage, self._stage_started = stage, time.monotonic()
+        self.check_cancelled()
+        self.feedback.set_progress_text(text)
+        self._last_text = 0.0
+
+    def advance(self, fraction, text=""):
+        """The current stage is done to this fraction, 0..1; `text` names the tile or step."""
+        self.check_cancelled()
+        percent = 100 * (self._done + self._share[self._stage] * min(max(fraction, 0.0), 1.0))
+        if percent > self._percent:
+            self._percent = percent
+            self.feedback.set_progress(percent)
+        now = time.monotonic()
+        if text and (now - self._last_text >= 0.2 or fraction >= 1):
+            self._last_text = now
+            self.feedback.set_progress_text(text + self._time_left(now))
+
+    def _time_left(self, now):
+        elapsed = now - self._started
+        if elapsed < 2 or self._percent < 2:
+            return ""
+        left = elapsed * (100 / self._percent - 1)
+        return f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
+
+    def finish(self):
+        """End the current stage."""
+        if self._stage is not None:
+            self.seconds[self._stage] = time.monotonic() - self._stage_started
+            self._done += self._share[self._stage]
+            self._stage = None
