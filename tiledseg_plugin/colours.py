@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The colours that the algorithm compares: stretched to 8 bit, or the raw values; and what it adds up for their means.
+
+Sums must be exact, so that no order of adding can show: integers as they are, floats as fixed-point integers.
+"""
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+FIXED_POINT_BITS = 50  # of the largest absolute value of the raster
+LIMB_BITS = 25  # a sum of 2^32 numbers of 25 bits fits in 64
+
+
+@dataclass(frozen=True)
+class Stretched:
+    """The linear stretch to uint8 of shepherd-algorithm, section 1; 0 is left for no data.
+
+    low, high : per band, the values that become 1 and 255
+    """
+
+    low: Tuple[float, ...]
+    high: Tuple[float, ...]
+    weights = (1.0,)
+
+    def compared(self, values, valid):
+        """(bands, rows, cols) uint8, 0 where not valid."""
+        stretched = np.empty(values.shape, np.uint8)
+        for band, (low, high) in enumerate(zip(self.low, self.high)):
+            if values.dtype in (np.uint8, np.int8, np.uint16, np.int16):
+                limits = np.iinfo(values.dtype)
+                table = np.roll(stretch(np.arange(limits.min, limits.max + 1), low, high), limits.min)
+                np.take(table, values[band].view(f"u{values.dtype.itemsize}"), out=stretched[band], mode="clip")
+            else:
+                stretched[band] = stretch(values[band], low, high)
+        stretched *= valid
+        return stretched
+
+    def quantities(self, values, compared):
+        """(planes, rows, cols), what is added up."""
+        return compared
+
+
+def stretch(values, low, high):
+    """Scale `low`..`high` to 0..255, clip, round half up, add 1 (at most 255): uint8 of the same shape."""
+    if high <= low:
+        return np.ones(values.shape, np.uint8)
+    scaled = np.clip((values.astype(np.float64) - low) / (high - low) * 255.0, 0, 255)
+    return np.minimum(np.floor(scaled + 0.5) + 1, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The raster's own values, compared as float32 (uint8 as they are).
+
+    exponent : None for integers; for floats, all absolute values are below 2^exponent
+    """
+
+    exponent: int = None
+
+    def compared(self, values, valid):
+        """(bands, rows, cols) uint8 or float32, 0 where not valid."""
+        if values.dtype == np.uint8:
+            return values * valid
+        with np.errstate(over="ignore"):
+            return np.where(valid, values.astype(np.float32), np.float32(0))
+
+    def quantities(self, values, compared):
+        """(planes, rows, cols) uint8 or int64; of floats, all bands' high limbs and then their low ones."""
+        if compared.dtype == np.uint8:
+            return compared
+        if self.exponent is None:
+            return values.astype(np.int64)
+        fixed = np.rint(np.ldexp(values.astype(np.float64), FIXED_POINT_BITS - self.exponent)).astype(np.int64)
+        return np.concatenate([fixed >> LIMB_BITS, fixed & ((1 << LIMB_BITS) - 1)])
+
+    @property
+    def weights(self):
+        """What the limbs of a sum are multiplied with."""
+        if self.exponent is None:
+            return (1.0,)
+        unit = self.exponent - FIXED_POINT_BITS
+        return float(np.ldexp(1.0, unit + LIMB_BITS)), float(np.ldexp(1.0, unit))

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""GDAL without global side effects: errors of a block of calls, and opening of datasets.
+
+`gdal.UseExceptions()` would change how every other plugin in the same QGIS sees GDAL, so errors are collected by a
+handler that is pushed for a block and popped after it (handlers are kept per thread).
+"""
+
+from contextlib import contextmanager
+
+from osgeo import gdal
+
+from .errors import SegmentationError
+
+
+class _Messages(list):
+    def __call__(self, level, number, text):
+        if level >= gdal.CE_Failure:
+            self.append(text.strip())
+
+
+@contextmanager
+def collected_errors():
+    """A list that GDAL's failures within the block are added to, instead of stderr."""
+    messages = _Messages()
+    used_exceptions = gdal.GetUseExceptions()
+    if used_exceptions:
+        gdal.DontUseExceptions()
+    gdal.PushErrorHandler(messages)
+    try:
+        yield messages
+    finally:
+        gdal.PopErrorHandler()
+        if used_exceptions:
+            gdal.UseExceptions()
+
+
+def reason(messages, otherwise="GDAL gives no reason"):
+    """The first failure as part of a sentence."""
+    return (messages[0] if messages else otherwise).rstrip(".")
+
+
+def open_raster(path):
+    """The dataset, read-only.
+
+    Raises
+    ------
+    SegmentationError : GDAL cannot open it, or it has no band
+    """
+    with collected_errors() as messages:
+        dataset = gdal.Open(path, gdal.GA_ReadOnly)
+    if dataset is None:
+        raise SegmentationError(f"The raster {path} cannot be opened ({reason(messages)}): check the path and the format.")
+    if not dataset.RasterCount:
+        raise SegmentationError(f"{path} holds no raster band itself: choose one of its subdatasets.")
+    return dataset

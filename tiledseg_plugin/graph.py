@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stage 4, the graph: the clumps of all tiles as those of one raster, merged down to segments.
+
+Clumps are joined across tile borders, numbered in raster order of their first pixels, and eliminated step by step on
+the region adjacency graph of the whole raster. What comes out is one lookup table a tile.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from .errors import SegmentationError
+from .plan import neighbouring_tiles
+from .tiles import name_of
+
+BORDERS = ("top", "bottom", "left", "right")
+
+
+@dataclass
+class RegionGraph:
+    """Clumps of the whole raster, in raster order of their first pixels, and which of them touch.
+
+    number : (clumps of all tiles, one tile behind the other) uint32, the node of each
+    offsets : {tile_id: index of its first clump in `number`}, and one more under None: how many there are
+    sizes, sums, edges : see `kernels.plain.Elimination`
+    """
+
+    number: np.ndarray
+    offsets: dict
+    sizes: np.ndarray
+    sums: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass
+class Segments:
+    """The segments and how each tile's labels become their ids.
+
+    tables : {tile_id: (clumps of the tile + 1,) uint32}
+    sizes : (segments,) int64, pixels, in the order of the ids
+    """
+
+    tables: dict
+    sizes: np.ndarray
+
+
+def build_graph(raster, plan, worked, folder, check_cancelled):
+    """Join the graphs of all tiles that were worked.
+
+    Parameters
+    ----------
+    worked : the tiles that hold valid pixels
+    """
+    offsets, borders, parts, total = {}, {}, [], 0
+    for tile in worked:
+        check_cancelled()
+        graph = folder.load(name_of(tile))
+        if graph is None:
+            raise SegmentationError(f"The files of tile {tile.tile_id} in {folder.path} are damaged: start the run again.")
+        offsets[tile.tile_id] = total
+        borders[tile.tile_id] = {side: graph[side] for side in BORDERS}
+        rows, cols = np.divmod(graph["first"], tile.window.width)
+        first = (tile.window.row + rows) * raster.width + tile.window.col + cols
+        edges = graph["edges"] + np.uint32(total) - np.uint32(1)
+        parts.append((first, graph["kinds"], graph["sizes"], graph["sums"], edges))
+        total += len(first)
+    offsets[None] = total
+    first, kinds, sizes, sums, edges = (np.concatenate(arrays) for arrays in zip(*parts))
+    del parts
+    check_cancelled()
+
+    touching = _across_borders(plan, offsets, borders)
+    same = kinds[touching[:, 0]] == kinds[touching[:, 1]]
+    number, order = _number(first, touching[same])
+    check_cancelled()
+    joined = np.setdiff1d(touching[same], order)
+    np.add.at(sizes, order[number[joined]], sizes[joined])
+    np.add.at(sums, order[number[joined]], sums[joined])
+    edges = np.concatenate([number[edges], number[touching[~same]]])
+    return RegionGraph(number, offsets, sizes[order], sums[order], edges)
+
+
+def _across_borders(plan, offsets, borders):
+    """(m, 2) uint32, the pairs of clumps that touch across a tile border, each once."""
+    pairs = [np.empty((0, 2), np.uint32)]
+    for one, other, _ in neighbouring_tiles(plan):
+        if one.tile_id not in offsets or other.tile_id not in offsets:
+            continue
+        a, b = one.window, other.window
+        if a.right == b.col:
+            low, high = max(a.row, b.row), min(a.bottom, b.bottom)
+            here = borders[one.tile_id]["right"][low - a.row : high - a.row]
+            there = borders[other.tile_id]["left"][low - b.row : high - b.row]
+        else:
+            low, high = max(a.col, b.col), min(a.right, b.right)
+            here = borders[one.tile_id]["bottom"][low - a.col : high - a.col]
+            there = borders[other.tile_id]["top"][low - b.col : high - b.col]
+        both = (here != 0) & (there != 0)
+        pair = np.stack([here[both], there[both]], axis=1).astype(np.uint32)
+        pair += np.array([offsets[one.tile_id], offsets[other.tile_id]], np.uint32)
+        pairs.append(np.unique(pair, axis=0) - np.uint32(1))
+    return np.concatenate(pairs)
+
+
+def _number(first, same):
+    """Number clumps in raster order of first pixels, those joined by a pair of `same` alike.
+
+    Returns
+    -------
+    number : (n,) uint32, the number of each
+    order : (nodes,) int64, the clump that holds the first pixel of each number
+    """
+    members, index = np.unique(same, return_inverse=True)
+    index = index.reshape(same.shape)
+    links = coo_matrix((np.ones(len(same), bool), (index[:, 0], index[:, 1])), shape=(members.size, members.size))
+    _, component = connected_components(links, directed=False)
+    by_component = np.lexsort((first[members], component))
+    starts = np.flatnonzero(np.diff(component[by_component], prepend=-1))
+    leader = np.arange(first.size)
+    leader[members] = members[by_component[starts]][component]
+    order = np.flatnonzero(leader == np.arange(first.size))
+    order = order[np.argsort(first[order], kind="stable")]
+    number = np.empty(first.size, np.uint32)
+    number[order] = np.arange(order.size, dtype=np.uint32)
+    return number[leader], order
+
+
+def eliminate(graph, kernel, weights, min_pixels, threshold, advance):
+    """Merge small clumps and number what is left without gaps.
+
+    Parameters
+    ----------
+    weights : of the limbs of the sums, see `colours`
+    threshold : greatest distance of mean colours, None for no limit
+    advance : called with the fraction that is done
+    """
+    limit = np.inf if threshold is None else threshold
+    elimination = kernel.Elimination(graph.sizes, graph.sums, np.array(weights), graph.edges, min_pixels, limit)
+    last = min(min_pixels, int(graph.sizes.sum()))
+    for area in range(1, last + 1):
+        advance(area / last)
+        elimination.step(area)
+    into = elimination.into
+
+    count = into.size
+    first_member = np.full(count, count, np.int64)
+    first_member[into[::-1]] = np.arange(count - 1, -1, -1)
+    survivors = np.flatnonzero(first_member < count)
+    survivors = survivors[np.argsort(first_member[survivors], kind="stable")]
+    ids = np.zeros(count, np.uint32)
+    ids[survivors] = np.arange(1, survivors.size + 1, dtype=np.uint32)
+    ids = ids[into][graph.number]
+    starts = list(graph.offsets.items())
+    tables = {
+        tile_id: np.concatenate([np.zeros(1, np.uint32), ids[start:end]])
+        for (tile_id, start), (_, end) in zip(starts, starts[1:])
+    }
+    return Segments(tables, np.bincount(into, weights=None if count == 0 else graph.sizes)[survivors].astype(np.int64))

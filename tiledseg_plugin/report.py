@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The JSON report of a run, beside OUTPUT, and what the machine tells about it."""
+
+import json
+import platform
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+
+def report_path(output):
+    """Where the report of an output lies."""
+    return str(Path(output).with_name(Path(output).stem + "_report.json"))
+
+
+def versions():
+    """Versions of what the result could depend on; None for what is not installed."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("numpy", "scipy", "numba"):
+        try:
+            found[name] = import_module(name).__version__
+        except Exception:  # a broken numba fails in many ways; for the report it is as good as none
+            found[name] = None
+    from osgeo import gdal
+
+    found["gdal"] = gdal.VersionInfo("RELEASE_NAME")
+    return found
+
+
+def peak_memory():
+    """The most resident memory that this process has had, bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def write_report(path, parameters, result, facts):
+    """Write the report.
+
+    Parameters
+    ----------
+    parameters : SegmentParameters
+    result : SegmentResult
+    facts : what else was learned, plain values
+    """
+    numbers = {name: value for name, value in asdict(result).items() if name != "report"}
+    content = {"parameters": asdict(parameters), "results": numbers, "versions": versions(), **facts}
+    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

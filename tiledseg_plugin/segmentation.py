@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The whole run: plan -> statistics -> tiles -> graph -> write."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Dict, Optional
+
+import numpy as np
+
+from . import execution, kernels
+from .errors import SegmentationError
+from .graph import build_graph, eliminate
+from .kmeans import cluster
+from .plan import EMPTY, SPARSE, judge_tiles, plan_grid
+from .progress import Progress
+from .raster import describe, identity
+from .report import peak_memory, report_path, write_report
+from .statistics import Survey, blocks, sample_colours, summarise, survey_block
+from .tiles import TileJob, finished_tile, work_tile
+from .work_folder import WorkFolder
+from .write import check_output, publishing, write_segments
+
+STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 18}
+DECIDING = (
+    "bands",
+    "num_clusters",
+    "min_pixels",
+    "distance_threshold",
+    "stretch",
+    "sampling",
+    "kmeans_max_iterations",
+    "nodata_rule",
+    "tile_width",
+    "tile_height",
+)
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """What a run gives besides OUTPUT.
+
+    seconds : the whole run; stages : {stage: seconds}; peak_memory : bytes, None where unknown
+    """
+
+    segment_count: int
+    valid_pixels: int
+    tile_count: int
+    empty_tiles: int
+    sparse_tiles: int
+    undersized_segments: int
+    seconds: float
+    report: str
+    peak_memory: Optional[int]
+    stages: Dict[str, float] = field(default_factory=dict)
+
+
+def segment(parameters, feedback):
+    """Segment a raster.
+
+    Parameters
+    ----------
+    parameters : SegmentParameters
+    feedback : progress.Feedback
+
+    Returns
+    -------
+    SegmentResult
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong; nothing of OUTPUT has been touched
+    Cancelled : the user cancelled; likewise
+    """
+    started = time.monotonic()
+    parameters.check()
+    check_output(parameters.output, [parameters.input])
+    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    kernel, kernel_note = kernels.choose(parameters.kernels)
+    plan = plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
+    _tell_start(raster, plan, feedback)
+    feedback.info(kernel_note)
+    progress = Progress(feedback, STAGES)
+    folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
+    runner = execution.create(parameters.execution, parameters.workers)
+    feedback.info(f"Execution: {runner.name}, {runner.workers} worker{'s' if runner.workers > 1 else ''}.")
+    finished = False
+    try:
+        summary = _survey(raster, plan, parameters, runner, progress)
+        occupancy = judge_tiles(plan, summary.valid_pixels, parameters.valid_data_threshold)
+        valid_pixels = sum(summary.valid_pixels.values())
+        _tell_occupancy(occupancy, plan, feedback)
+        if not valid_pixels:
+            raise SegmentationError(
+                f"{parameters.input} has no valid pixel in the selected bands: check its no-data value, BANDS and NODATA_RULE."
+            )
+        colours = summary.colours(raster, parameters.stretch)
+        centres = _centres(summary, colours, parameters, kernel, raster, progress)
+
+        worked = [tile for tile in plan.tiles if occupancy.status[tile.tile_id] != EMPTY]
+        job = TileJob(raster, plan, colours, centres, kernel.NAME, folder)
+        _work_tiles(job, worked, runner, progress)
+
+        progress.start("graph", "Joining tiles")
+        graph = build_graph(raster, plan, worked, folder, progress.check_cancelled)
+        clumps = graph.sizes.size
+        feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
+
+        def advance(fraction):
+            progress.advance(fraction, "Merging small segments")
+
+        segments = eliminate(
+            graph, kernel, colours.weights, parameters.min_pixels, parameters.distance_threshold, advance
+        )
+        del graph
+        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy)
+        finished = True
+    finally:
+        runner.close()
+        if finished or folder.is_temporary:
+            folder.remove()
+    feedback.info(
+        f"{result.segment_count} segments from {result.valid_pixels} valid pixels in {result.seconds:.1f} s"
+        + (f", {result.undersized_segments} smaller than MIN_PIXELS." if result.undersized_segments else ".")
+    )
+    return result
+
+
+def _manifest(parameters, raster):
+    chosen = asdict(parameters)
+    return {
+        "input": parameters.input,
+        "input_identity": identity(parameters.input),
+        "raster": asdict(raster),
+        **{name: chosen[name] for name in DECIDING},
+    }
+
+
+def _tell_start(raster, plan, feedback):
+    first = plan.tiles[0].window
+    feedback.info(
+        f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
+        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {first.width} x {first.height} pixels."
+    )
+    for note in raster.notes:
+        feedback.info(note)
+
+
+def _tell_occupancy(occupancy, plan, feedback):
+    empty, sparse = occupancy.count(EMPTY), occupancy.count(SPARSE)
+    if empty or sparse:
+        feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
+
+
+def _survey(raster, plan, parameters, runner, progress):
+    progress.start("statistics", "Reading statistics")
+    todo = blocks(raster)
+    survey = Survey(raster, plan, parameters.sampling)
+    results = {}
+    for block, result in runner.run(survey_block, survey, todo, progress.check_cancelled):
+        results[block] = result
+        progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
+    return summarise(raster, plan, [results[block] for block in todo])
+
+
+def _centres(summary, colours, parameters, kernel, raster, progress):
+    progress.advance(0.8, "Finding cluster centres")
+    sample = sample_colours(summary, colours)
+    if not len(sample):
+        raise SegmentationError(
+            f"No valid pixel of {parameters.input} is in the k-means sample: lower SAMPLING (it is {parameters.sampling})."
+        )
+    centres, iterations = cluster(
+        sample,
+        parameters.num_clusters,
+        parameters.kmeans_max_iterations,
+        kernel.nearest_centre,
+        progress.check_cancelled,
+    )
+    if len(centres) < parameters.num_clusters:
+        progress.feedback.info(
+            f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample of their own."
+        )
+    progress.feedback.debug(f"k-means: {len(sample)} pixels, {iterations} iterations.")
+    return centres
+
+
+def _work_tiles(job, worked, runner, progress):
+    progress.start("tiles", "Segmenting tiles")
+    done = set()
+    if not job.folder.is_temporary:
+        done = {tile.tile_id for tile in worked if finished_tile(job.folder, tile) is not None}
+    if done:
+        progress.feedback.info(f"{len(done)} of {len(worked)} tiles are finished already in {job.folder.path}.")
+    todo = [tile for tile in worked if tile.tile_id not in done]
+    for count, (tile, result) in enumerate(runner.run(work_tile, job, todo, progress.check_cancelled), len(done) + 1):
+        progress.advance(count / len(worked), f"Segmented tile {count} of {len(worked)}")
+        progress.feedback.debug(
+            f"Tile {tile.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
+        )
+
+
+def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy):
+    progress.start("write", "Writing segments")
+
+    def advance(fraction):
+        progress.advance(fraction, "Writing segments")
+
+    with publishing(parameters.output) as path:
+        write_segments(
+            path,
+            raster,
+            plan,
+            segments,
+            folder,
+            kernel,
+            runner.workers,
+            parameters.creation_options,
+            parameters.assign_crs,
+            advance,
+        )
+        progress.finish()
+        result = SegmentResult(
+            segment_count=segments.sizes.size,
+            valid_pixels=int(segments.sizes.sum()),
+            tile_count=len(plan.tiles),
+            empty_tiles=occupancy.count(EMPTY),
+            sparse_tiles=occupancy.count(SPARSE),
+            undersized_segments=int(np.count_nonzero(segments.sizes < parameters.min_pixels)),
+            seconds=time.monotonic() - started,
+            report=report_path(parameters.output),
+            peak_memory=peak_memory(),
+            stages=progress.seconds,
+        )
+        write_report(report_path(path), parameters, result, {"kernels": kernel.NAME})
+    return result

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stage 2, statistics: one pass over the raster gives band statistics, the k-means sample and the tiles' valid pixels.
+
+The pass goes over blocks of its own, not over the user's tiles, so that nothing in its result depends on them.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+from .colours import Raw, Stretched
+from .gdal_access import open_raster
+from .plan import Plan
+from .raster import Raster, Window, read_window
+
+BLOCK_PIXELS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a block's task needs to know."""
+
+    raster: Raster
+    plan: Plan
+    sampling: int
+
+
+@dataclass
+class BandStatistics:
+    """Count, mean, sum of squared deviations and range of a band's valid pixels."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+
+    @property
+    def deviation(self):
+        """Population standard deviation."""
+        return math.sqrt(self.squares / self.count) if self.count else 0.0
+
+    def stretch_range(self):
+        """Two standard deviations round the mean, within the range."""
+        return (
+            max(self.mean - 2 * self.deviation, self.low),
+            min(self.mean + 2 * self.deviation, self.high),
+        )
+
+
+@dataclass
+class BlockResult:
+    """What one block adds: per band (count, sum, sum of squares, low, high), the sample, valid pixels of tiles."""
+
+    moments: list
+    positions: np.ndarray
+    sample: np.ndarray
+    valid_pixels: dict
+
+
+def blocks(raster) -> Tuple[Window, ...]:
+    """The blocks of the pass: whole rows where the file is stored so, else squares of whole file blocks."""
+    block_width, block_height = raster.block
+    if block_width >= raster.width:
+        width, height = raster.width, max(1, BLOCK_PIXELS // raster.width)
+    else:
+        width = height = math.isqrt(BLOCK_PIXELS)
+        width = max(block_width, width // block_width * block_width)
+    height = max(block_height, height // block_height * block_height) if block_height < raster.height else height
+    return tuple(
+        Window(col, row, min(width, raster.width - col), min(height, raster.height - row))
+        for row in range(0, raster.height, height)
+        for col in range(0, raster.width, width)
+    )
+
+
+def survey_block(survey, block, check_cancelled):
+    """Read one block: the task of this stage."""
+    check_cancelled()
+    raster = survey.raster
+    dataset = open_raster(raster.path)
+    values, valid = read_window(dataset, raster, block, survey.plan.covered(block))
+    everywhere = bool(valid.all())
+    moments = [_moments(band[valid] if not everywhere else band.ravel(), raster.is_integer) for band in values]
+    rows, cols = _sampled(raster.width, block, survey.sampling)
+    chosen = valid[rows, cols]
+    rows, cols = rows[chosen], cols[chosen]
+    tiles = {}
+    for tile in survey.plan.tiles_in(block):
+        common = tile.window.intersection(block)
+        tiles[tile.tile_id] = int(np.count_nonzero(valid[common.within(block)]))
+    return BlockResult(
+        moments, (block.row + rows) * raster.width + block.col + cols, values[:, rows, cols].T.copy(), tiles
+    )
+
+
+def _sampled(raster_width, block, sampling):
+    """Rows and columns within a block of every n-th pixel of the raster, counted in raster order."""
+    first = -((block.row + np.arange(block.height)) * raster_width + block.col) % sampling
+    cols = first[:, None] + sampling * np.arange(-(-block.width // sampling))
+    rows, index = np.nonzero(cols < block.width)
+    return rows, cols[rows, index]
+
+
+def _moments(values, is_integer):
+    if not values.size:
+        return None
+    low, high = values.min().item(), values.max().item()
+    if not is_integer:
+        values = values.astype(np.float64)
+        mean = float(values.mean())
+        deviations = values - mean
+        return values.size, mean, float(np.dot(deviations, deviations)), low, high
+    total = int(values.sum(dtype=np.int64))
+    # Squares of halves of 16 bits, summed over a block, are exact in float64.
+    upper = np.zeros(0)
+    if values.dtype.itemsize > 2:
+        upper = (values >> 16).astype(np.float64)
+        values = values & 0xFFFF
+    lower = values.astype(np.float64)
+    squares = int(np.dot(lower, lower))
+    if upper.size:
+        squares += (int(np.dot(upper, upper)) << 32) + (int(np.dot(upper, lower)) << 17)
+    return lower.size, total, squares, low, high
+
+
+def combine(moments, is_integer):
+    """Statistics of one band from those of all blocks, in the order of the blocks."""
+    parts = [part for part in moments if part is not None]
+    result = BandStatistics()
+    if not parts:
+        return result
+    result.low, result.high = min(part[3] for part in parts), max(part[4] for part in parts)
+    if is_integer:
+        count, total, squares = (sum(part[i] for part in parts) for i in range(3))
+        result.count, result.mean = count, total / count
+        result.squares = (count * squares - total * total) / count
+        return result
+    for count, mean, squares, _, _ in parts:
+        both = result.count + count
+        difference = mean - result.mean
+        result.mean += difference * (count / both)
+        result.squares += squares + difference * difference * (result.count * count / both)
+        result.count = both
+    return result
+
+
+@dataclass
+class Summary:
+    """What is known after the pass.
+
+    bands : statistics of each selected band
+    sample : (n, bands), the sampled valid pixels' values in raster order
+    valid_pixels : {tile_id: pixels}
+    """
+
+    bands: Tuple[BandStatistics, ...]
+    sample: np.ndarray
+    valid_pixels: dict
+
+    def colours(self, raster, stretched):
+        """How values become the colours that are compared."""
+        if stretched:
+            low, high = zip(*(band.stretch_range() for band in self.bands))
+            return Stretched(low, high)
+        if raster.is_integer:
+            return Raw()
+        largest = max(max(abs(band.low), abs(band.high)) for band in self.bands)
+        return Raw(exponent=math.frexp(largest)[1])
+
+
+def summarise(raster, plan, results):
+    """Put the blocks' results together; `results` in the order of `blocks`."""
+    valid_pixels = {tile.tile_id: 0 for tile in plan.tiles}
+    for result in results:
+        for tile_id, count in result.valid_pixels.items():
+            valid_pixels[tile_id] += count
+    order = np.argsort(np.concatenate([result.positions for result in results]), kind="stable")
+    return Summary(
+        tuple(combine([result.moments[i] for result in results], raster.is_integer) for i in range(len(raster.bands))),
+        np.concatenate([result.sample for result in results])[order],
+        valid_pixels,
+    )
+
+
+def sample_colours(summary, colours):
+    """The sample as the kernels compare it: (n, bands) uint8 or float32."""
+    planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
+    return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool))[:, 0].T)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stage 3, tiles: from a tile's pixels to its clumps and their graph, exactly as in the whole raster."""
+
+import time
+from dataclasses import dataclass
+from typing import Union
+
+import numpy as np
+
+from . import kernels
+from .colours import Raw, Stretched
+from .gdal_access import open_raster
+from .plan import Plan
+from .raster import Raster, read_window
+from .work_folder import WorkFolder
+
+HALO = 8  # pixels; a tile into which single pixels reach from further away is worked again with twice as many
+
+
+@dataclass(frozen=True)
+class TileJob:
+    """What all tiles of a run share.
+
+    kernels : name of the set, as `kernels.choose` takes it
+    """
+
+    raster: Raster
+    plan: Plan
+    colours: Union[Stretched, Raw]
+    centres: np.ndarray
+    kernels: str
+    folder: WorkFolder
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What is told about a finished tile; the rest is in the work folder."""
+
+    tile_id: int
+    clumps: int
+    valid_pixels: int
+    halo: int
+    seconds: float
+
+
+def name_of(tile):
+    """Under which a tile's graph lies in the work folder."""
+    return f"graph-{tile.tile_id:07d}"
+
+
+def labels_of(tile):
+    """Under which a tile's labels lie in the work folder."""
+    return f"labels-{tile.tile_id:07d}"
+
+
+def work_tile(job, tile, check_cancelled):
+    """Clump one tile and write its labels and graph: the task of this stage."""
+    started = time.monotonic()
+    kernel, _ = kernels.choose(job.kernels)
+    clusters, values, compared, halo = _calm_clusters(job, tile, kernel, check_cancelled)
+    labels, count = kernel.clump(clusters)
+    check_cancelled()
+    sizes, sums, first, kinds = kernel.describe_clumps(labels, count, clusters, job.colours.quantities(values, compared))
+    del values, compared
+    edges = kernel.find_edges(labels, count)
+    check_cancelled()
+    valid = int(sizes.sum())
+    seconds = time.monotonic() - started
+    job.folder.save(
+        name_of(tile),
+        sizes=sizes,
+        sums=sums,
+        first=first,
+        kinds=kinds,
+        edges=edges,
+        top=labels[0],
+        bottom=labels[-1],
+        left=labels[:, 0],
+        right=labels[:, -1],
+        labels_checksum=np.int64(job.folder.save_rows(labels_of(tile), labels)),
+        told=np.array([count, valid, halo, seconds]),
+    )
+    return TileResult(tile.tile_id, count, valid, halo, seconds)
+
+
+def _calm_clusters(job, tile, kernel, check_cancelled):
+    """The tile's clusters without single pixels, its values and compared colours, and the halo that was needed."""
+    raster = job.raster
+    dataset = open_raster(raster.path)
+    halo = HALO
+    while True:
+        window = tile.window.grown(halo, raster.width, raster.height)
+        values, valid = read_window(dataset, raster, window, job.plan.covered(window))
+        check_cancelled()
+        compared = job.colours.compared(values, valid)
+        clusters = kernel.nearest_centre(compared, valid, job.centres)
+        check_cancelled()
+        open_sides = (window.row > 0, window.bottom < raster.height, window.col > 0, window.right < raster.width)
+        clusters, uncertain = kernel.eliminate_singles(clusters, compared, open_sides)
+        check_cancelled()
+        inside = tile.window.within(window)
+        if not uncertain[inside].any():
+            crop = (slice(None), *inside)
+            values, compared = np.ascontiguousarray(values[crop]), np.ascontiguousarray(compared[crop])
+            return np.ascontiguousarray(clusters[inside]), values, compared, halo
+        halo *= 2
+
+
+def finished_tile(folder, tile):
+    """The result of a tile that an earlier run finished; None if there is none or its files are damaged."""
+    graph = folder.load(name_of(tile))
+    if graph is None or folder.checksum(labels_of(tile)) != int(graph["labels_checksum"]):
+        return None
+    count, valid, halo, seconds = graph["told"].tolist()
+    return TileResult(tile.tile_id, int(count), int(valid), int(halo), seconds)
