@@ -79,9 +79,7 @@ def cluster(sample, num_clusters, max_iterations, nearest_centre, check_cancelle
         check_cancelled()
         iteration += 1
         size = np.bincount(member, weights=counts, minlength=len(centres) + 1)[1:]
-        sums = np.stack(
-            [np.bincount(member, counts * band, len(centres) + 1)[1:] for band in planes.astype(np.float64)]
-        )
+        sums = np.stack([np.bincount(member, counts * band, len(centres) + 1)[1:] for band in planes.astype(np.float64)])
         kept = size > 0
         centres = (sums[:, kept].astype(np.float32) / size[kept].astype(np.float32)).T.copy()
         previous, member = member, nearest_centre(planes, valid, centres)
