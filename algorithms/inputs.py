@@ -11,10 +11,12 @@ def gdal_source(layer, given, name):
 
     Parameters
     ----------
-    layer : QgsRasterLayer or None
-    given : what the user gave, for the message
+    layer : QgsRasterLayer, or None where QGIS finds none: 3.22 does so for /vsi paths and subdatasets
+    given : the raw value of the parameter
     name : id of the parameter
     """
+    if layer is None and isinstance(given, str) and _gdal_opens(given):
+        return given
     if layer is None or not layer.isValid():
         raise SegmentationError(
             tr("{} '{}' cannot be opened as a raster: check that the file exists and can be read.").format(name, given)
@@ -26,6 +28,15 @@ def gdal_source(layer, given, name):
             )
         )
     return layer.source().split("|option:")[0]
+
+
+def _gdal_opens(source):
+    from ..tiledseg_plugin.gdal_access import open_raster
+
+    try:
+        return open_raster(source) is not None
+    except SegmentationError:
+        return False
 
 
 def band_numbers(given, name):

@@ -269,14 +269,16 @@ class SegmentRaster(TiledAlgorithm):
         self.add(definition, text, advanced=True)
 
     def checkParameterValues(self, parameters, context):
-        accepted, message = super().checkParameterValues(parameters, context)
+        accepted, _ = super().checkParameterValues(parameters, context)
         try:
             self._run_parameters(parameters, context, self._path_asked_for(parameters, context))
         except SegmentationError as error:
             return False, str(error)
-        if not accepted:
-            return False, self.reason_for_refusal(parameters, context) or message
-        return True, ""
+        if accepted:
+            return True, ""
+        # QGIS may know less about INPUT than GDAL, which has opened it by now
+        rest = self.reason_for_refusal(parameters, context, settled=(self.INPUT,))
+        return not rest, rest
 
     def collect(self, parameters, context):
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
