@@ -7,7 +7,8 @@ from ..plain.elimination import band_means
 from .centres import nearest_centre
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
-from .pixels import eliminate_singles, relabel
+from .pixels import relabel
+from .singles import eliminate_singles
 
 NAME = "compiled"
 
