@@ -17,6 +17,7 @@ class SegmentParameters:
 
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
+    tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
     work_dir : empty for a temporary folder
     assign_crs : WKT, empty for the input's
     kernels : which set of kernels (see `kernels.choose`); for tests and benchmarks
@@ -34,6 +35,7 @@ class SegmentParameters:
     nodata_rule: str = "any"
     tile_width: int = 2000
     tile_height: int = 2000
+    tiles: Tuple[Tuple[int, int, int, int], ...] = ()
     valid_data_threshold: float = 0.3
     execution: str = "auto"
     workers: int = 0

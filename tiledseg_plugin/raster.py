@@ -33,6 +33,10 @@ class Window(NamedTuple):
     def bottom(self):
         return self.row + self.height
 
+    @property
+    def pixels(self):
+        return self.width * self.height
+
     def grown(self, pixels, width, height):
         """This window with a margin, cut to a raster of that size."""
         col, row = max(self.col - pixels, 0), max(self.row - pixels, 0)
