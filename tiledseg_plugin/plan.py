@@ -97,6 +97,13 @@ def _touching(bounds, window):
     return np.flatnonzero(touched)
 
 
+def make_plan(raster, parameters):
+    """The plan that parameters with `tiles`, `tile_width` and `tile_height` ask for."""
+    if parameters.tiles:
+        return plan_rectangles(raster.width, raster.height, parameters.tiles)
+    return plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
+
+
 def plan_grid(width, height, tile_width, tile_height):
     """A regular grid from the raster's first pixel; the last tiles of a row or column are what is left."""
     tiles = []

@@ -11,7 +11,7 @@ from . import execution, kernels
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
-from .plan import EMPTY, SPARSE, judge_tiles, plan_grid, plan_rectangles, work_units
+from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
 from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
@@ -133,13 +133,6 @@ def segment(parameters, feedback):
         + (f", {result.undersized_segments} smaller than MIN_PIXELS." if result.undersized_segments else ".")
     )
     return result
-
-
-def make_plan(raster, parameters):
-    """The plan that parameters with `tiles`, `tile_width` and `tile_height` ask for."""
-    if parameters.tiles:
-        return plan_rectangles(raster.width, raster.height, parameters.tiles)
-    return plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
 
 
 def _manifest(parameters, raster):
