@@ -1,50 +1,79 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run will need, told before it: memory, disk and, roughly, time. Measured on 10 m scenes of 3 bands."""
+"""What a run will need: memory of a worker and of the graph, space on disk; and how many workers that allows.
+
+The figures are upper ends of what was measured on real rasters, for both sets of kernels.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from .tiles import HALO
+from .machine import available_cores, free_memory
 
-PROCESS_BYTES = 130 << 20  # Python with numpy, scipy, numba and GDAL
-WORK_BYTES = 36  # a pixel of a tile, besides its values: clusters, labels, edges while they are sorted
-GRAPH_BYTES = 24  # a valid pixel of the raster, where a clump has 10
-GRAPH_FILE_BYTES = 7  # a valid pixel, where a clump has 10
-LABEL_BYTES = 4
-OUTPUT_BYTES = 1  # a pixel, compressed
-WORKER_SECONDS = 5e-7  # a valid pixel and worker
-SERIAL_SECONDS = 2.5e-7  # a valid pixel: the graph and writing
+WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
+CLUMPS_A_PIXEL = 0.12
+CLUMP_BYTES = 140  # in the graph, with its edges
+SHARE_OF_FREE_MEMORY = 0.8
+MEGABYTE = 1_000_000
 
 
-def worker_memory(raster, plan):
-    """Bytes that a worker holds while it works the largest piece."""
-    largest = max((piece.window.grown(HALO, raster.width, raster.height).pixels for piece in plan.pieces), default=0)
-    colours = len(raster.bands) * (np.dtype(raster.dtype).itemsize + 1)
-    return largest * (WORK_BYTES + colours)
-
-
-def graph_memory(valid_pixels):
-    """Bytes that the graph of the whole raster takes in the one process that holds it."""
-    return valid_pixels * GRAPH_BYTES
-
-
-def memory(raster, plan, valid_pixels, workers):
-    """Bytes at the peak of a run: all workers at work, or the graph after them."""
-    pieces = len(plan.pieces)
-    return PROCESS_BYTES + max(min(workers, pieces) * worker_memory(raster, plan), graph_memory(valid_pixels))
-
-
-def disk(raster, plan, occupancy):
-    """Bytes of the work folder and of OUTPUT together."""
-    worked = sum(tile.pixels for tile in plan.tiles if occupancy.valid_pixels[tile.tile_id])
-    valid = sum(occupancy.valid_pixels.values())
-    return worked * LABEL_BYTES + valid * GRAPH_FILE_BYTES + raster.width * raster.height * OUTPUT_BYTES
-
-
-def seconds(valid_pixels, workers, reading):
-    """How long a run takes, roughly.
+def worker_memory(width, height, bands, dtype, stretch=True):
+    """Bytes that a worker needs for a tile, itself included.
 
     Parameters
     ----------
-    reading : seconds that it took to read the raster once
+    width, height : of the tile, pixels
+    bands : how many are used
+    dtype : of the values
+    stretch : whether colours are stretched to 8 bit
     """
-    return 2 * reading + valid_pixels * (WORKER_SECONDS / workers + SERIAL_SECONDS)
+    dtype = np.dtype(dtype)
+    compared = 1 if stretch or dtype == np.uint8 else 4
+    added = compared if compared == 1 else 8 if dtype.kind in "iu" else 32
+    return WORKER_BYTES + width * height * (40 + bands * (2 * dtype.itemsize + 2 * compared + added))
+
+
+def graph_memory(valid_pixels):
+    """Bytes that joining and merging all clumps needs, in one process."""
+    return int(valid_pixels * CLUMPS_A_PIXEL * CLUMP_BYTES)
+
+
+def disk(pixels, valid_pixels, bands):
+    """Bytes of intermediate files: labels of 4 bytes a pixel, and the tiles' graphs."""
+    return int(4 * pixels + valid_pixels * CLUMPS_A_PIXEL * (40 + 8 * bands))
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many workers, the sentence that says why, and what to warn of (empty if nothing)."""
+
+    count: int
+    reason: str
+    warning: str = ""
+
+
+def choose_workers(asked, most, tile_bytes, cores=None, free=None):
+    """How many workers to use.
+
+    Parameters
+    ----------
+    asked : WORKERS, 0 for as many as the machine allows
+    most : how many could be busy at a time, because there are no more tiles
+    tile_bytes : see `worker_memory`
+    cores, free : of the machine, asked of it if not given
+    """
+    cores = cores or available_cores()
+    free = free_memory() if free is None else free
+    fitting = None if free is None else max(1, int(SHARE_OF_FREE_MEMORY * free / tile_bytes))
+    memory = "" if free is None else f"{free // MEGABYTE} MB of memory free, up to {tile_bytes // MEGABYTE} MB a worker"
+    count = asked or max(1, min(cores, most, fitting or cores))
+    warning = ""
+    if fitting is not None and (count > fitting or tile_bytes > free):
+        warning = (
+            f"{count} worker{'s' if count > 1 else ''} may need {count * tile_bytes // MEGABYTE} MB, and "
+            f"{free // MEGABYTE} MB are free: lower {'WORKERS, ' if count > 1 else ''}TILE_WIDTH or TILE_HEIGHT "
+            "if memory runs out."
+        )
+    if asked:
+        return Workers(count, "as asked for", warning)
+    return Workers(count, "; ".join(part for part in (f"{cores} cores", f"{most} parts of work", memory) if part), warning)
