@@ -12,7 +12,7 @@ from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
-from .progress import Progress
+from .progress import Progress, TileWatch
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, sample_colours, summarise, survey_block
@@ -86,7 +86,7 @@ def segment(parameters, feedback):
     feedback.info(f"Execution: {runner.name}, {runner.workers} worker{'s' if runner.workers > 1 else ''}.")
     finished = False
     try:
-        summary = _survey(raster, plan, parameters, runner, progress)
+        summary = survey(raster, plan, parameters, runner, progress)
         occupancy = judge_tiles(plan, summary.valid_pixels, parameters.valid_data_threshold)
         valid_pixels = sum(summary.valid_pixels.values())
         _tell_occupancy(occupancy, plan, feedback)
@@ -95,7 +95,7 @@ def segment(parameters, feedback):
                 f"{parameters.input} has no valid pixel in the selected bands: check its no-data value, BANDS and NODATA_RULE."
             )
         colours = summary.colours(raster, parameters.stretch)
-        centres = _centres(summary, colours, parameters, kernel, raster, progress)
+        centres = find_centres(summary, colours, parameters, kernel, raster, progress)
 
         units = work_units(plan, occupancy)
         worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
@@ -161,7 +161,7 @@ def _tell_occupancy(occupancy, plan, feedback):
         feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
 
 
-def _survey(raster, plan, parameters, runner, progress):
+def survey(raster, plan, parameters, runner, progress):
     progress.start("statistics", "Reading statistics")
     todo = blocks(raster)
     survey = Survey(raster, plan, parameters.sampling)
@@ -172,7 +172,7 @@ def _survey(raster, plan, parameters, runner, progress):
     return summarise(raster, plan, [results[block] for block in todo])
 
 
-def _centres(summary, colours, parameters, kernel, raster, progress):
+def find_centres(summary, colours, parameters, kernel, raster, progress):
     progress.advance(0.8, "Finding cluster centres")
     sample = sample_colours(summary, colours)
     if not len(sample):
@@ -205,7 +205,11 @@ def _work_tiles(job, units, runner, progress):
         progress.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
     done = {result.piece_id for result in finished}
     todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
-    for _, results in runner.run(work_unit, job, [unit for unit in todo if unit], progress.check_cancelled):
+    todo = [unit for unit in todo if unit]
+    watch = TileWatch(progress.feedback, todo, runner.workers)
+    watch.finished({result.tile_id for result in finished} - {piece.tile_id for unit in todo for piece in unit})
+    for unit, results in runner.run(work_unit, job, todo, progress.check_cancelled):
+        watch.finished(piece.tile_id for piece in unit)
         finished += results
         progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
         for result in results:
