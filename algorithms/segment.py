@@ -213,6 +213,21 @@ class SegmentRaster(TilingAlgorithm):
             self.addOutput(QgsProcessingOutputNumber(name, label))
         self.addOutput(QgsProcessingOutputFile(self.REPORT, tr("Report of the run (JSON)")))
 
+    def createCustomParametersWidget(self, parent):
+        """The toolbox's dialog, with a button to check the tiles; batch and modeler do not ask for it."""
+        from qgis.utils import iface
+
+        if iface is None:
+            return None
+        from ..tiledseg_plugin.desktop.dialog import SegmentDialog
+
+        return SegmentDialog(self, parent)
+
+    def run_parameters(self, parameters, context, output=""):
+        """The engine's parameters, with the polygons of TILES read; `output` is empty for a preview."""
+        run = self._run_parameters(parameters, context, output)
+        return replace(run, tiles=self._rectangles(parameters, context))
+
     def checkParameterValues(self, parameters, context):
         accepted, _ = super().checkParameterValues(parameters, context)
         try:
