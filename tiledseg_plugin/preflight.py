@@ -159,9 +159,10 @@ def _duration(seconds):
 
 
 def _tell_rules(plan, counts, rule, feedback):
-    shares = {name: sum(tiles.values()) / plan.pixels for name, tiles in counts.items()}
-    if shares["all"] - shares["any"] > WORTH_A_WARNING:
+    pixels = {name: sum(tiles.values()) for name, tiles in counts.items()}
+    shares = {name: 100 * count / plan.pixels for name, count in pixels.items()}
+    if pixels["all"] - pixels["any"] > WORTH_A_WARNING * plan.pixels:
         feedback.warning(
-            f"NODATA_RULE matters here: {100 * shares['any']:.1f} % of the pixels are valid under 'any' (no data in one "
-            f"band is enough), {100 * shares['all']:.1f} % under 'all'. This run used '{rule}'."
+            f"NODATA_RULE matters here: {shares['any']:.1f} % of the pixels are valid under 'any' (no data in one "
+            f"band is enough), {shares['all']:.1f} % under 'all'. This run used '{rule}'."
         )
