@@ -279,6 +279,7 @@ class SegmentRaster(TilingAlgorithm):
         }
 
     def postProcessAlgorithm(self, context, feedback):
+        super().postProcessAlgorithm(context, feedback)
         self._look.attach(context, self._layer_id)
         return {}
 
