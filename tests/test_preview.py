@@ -116,6 +116,19 @@ def test_stretch_and_centres_are_found_once_a_raster_and_parameters(data, monkey
     assert show(window, stretch=False) == (3, 4)
 
 
+@pytest.mark.parametrize("set_of_kernels", ["plain", "compiled"])
+def test_what_was_tried_before_leaves_no_trace(data, set_of_kernels):
+    window = Window(10, 10, 90, 80)
+    previewer = Previewer()
+    for min_pixels, distance in ((30, 100.0), (3, 20.0), (30, None), (12, 100.0)):
+        parameters = parameters_for(
+            data / "synthetic_full.tif", min_pixels=min_pixels, distance_threshold=distance, kernels=set_of_kernels
+        )
+        previewer.prepare(parameters, Feedback())
+        again = previewer.show(parameters, window, Feedback())
+        np.testing.assert_array_equal(again.ids, shown(parameters, window).ids)
+
+
 def test_a_changed_file_is_read_again(tmp_path):
     rng = np.random.default_rng(5)
     path = write_raster(tmp_path / "image.tif", rng.integers(1, 250, (2, 20, 30)).astype(np.uint8))

@@ -5,7 +5,7 @@ What a run finds out about the whole raster first (stretch and centres, the `Bas
 the clumps of a part, since the sizes and distances at which they merge are what a person tries out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Tuple, Union
 
 import numpy as np
@@ -179,8 +179,9 @@ def merge_clumps(clumps, min_pixels, distance_threshold, check_cancelled):
     kernel, _ = kernels.choose(clumps.basis.kernels)
     if not clumps.graph.sizes.size:
         return np.zeros((clumps.window.height, clumps.window.width), np.uint32)
+    graph = clumps.graph
     segments = eliminate(
-        clumps.graph,
+        replace(graph, sizes=graph.sizes.copy(), sums=graph.sums.copy(), edges=graph.edges.copy()),  # it works in place
         kernel,
         clumps.basis.colours.weights,
         min_pixels,

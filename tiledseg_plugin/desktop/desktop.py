@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the plugin adds to QGIS Desktop, and takes away again: an action in the Raster menu and its toolbar, the panel."""
+"""What the plugin adds to QGIS Desktop, and takes away again: an action in the Raster menu and a toolbar, the panel."""
 
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, Qt
@@ -28,7 +28,7 @@ class Desktop:
         self.action.toggled.connect(self._toggle)
         iface.registerMainWindowAction(self.action, "")  # so that the user can give it a shortcut
         iface.addPluginToRasterMenu("", self.action)
-        iface.addRasterToolBarIcon(self.action)
+        iface.addToolBarIcon(self.action)
         QCoreApplication.instance().aboutToQuit.connect(self._end_work)
 
     def _toggle(self, is_on):
@@ -64,7 +64,7 @@ class Desktop:
         QCoreApplication.instance().aboutToQuit.disconnect(self._end_work)
         self._end_work()
         self._iface.removePluginRasterMenu("", self.action)
-        self._iface.removeRasterToolBarIcon(self.action)
+        self._iface.removeToolBarIcon(self.action)
         self._iface.unregisterMainWindowAction(self.action)
         self.action.deleteLater()
         if self.panel is not None:

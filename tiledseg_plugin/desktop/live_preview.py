@@ -48,6 +48,7 @@ class LivePreview(QObject):
         self.preview = None  # what is shown; see preview.Preview
         self._canvas, self._values = canvas, values
         self._previewer = None
+        self._loading = None
         self._task = None
         self._is_on = self._is_pending = False
         self._timer = QTimer(self)
@@ -55,13 +56,28 @@ class LivePreview(QObject):
         self._timer.setInterval(DELAY_MILLISECONDS)
         self._timer.timeout.connect(self._update)
 
+    def load(self):
+        """Import the engine and its kernels in the background, as that takes a while."""
+        if self._loading is None and self._previewer is None:
+            self._loading = EngineTask(tr("Preparing the segmentation"), _load)
+            self._loading.ended.connect(self._loaded)
+            QgsApplication.taskManager().addTask(self._loading)
+
+    def _loaded(self):
+        task, self._loading = self._loading, None
+        self._previewer = task.result
+        if task.error:
+            self.failed.emit(task.error)
+        else:
+            self._update()
+
     @property
     def is_on(self):
         return self._is_on
 
     @property
     def is_busy(self):
-        return self._task is not None or self._timer.isActive()
+        return self._task is not None or self._loading is not None or self._timer.isActive()
 
     def switch_on(self):
         if not self._is_on:
@@ -94,6 +110,9 @@ class LivePreview(QObject):
 
     def _update(self):
         if not self._is_on:
+            return
+        if self._previewer is None:
+            self.load()
             return
         values = self._values()
         raster = layers.raster_of(values.get("INPUT"))
@@ -130,8 +149,6 @@ class LivePreview(QObject):
         def work(feedback):
             from .. import preview as engine
 
-            if self._previewer is None:
-                self._previewer = engine.Previewer()
             if not self._previewer.is_ready(parameters):
                 feedback.set_progress_text(tr("Preview: reading the whole raster once"))
                 self._previewer.prepare(parameters, feedback)
@@ -190,6 +207,14 @@ class LivePreview(QObject):
         provider.addFeatures(features)
         self.layer.updateExtents()
         self.layer.triggerRepaint()
+
+
+def _load(feedback):
+    """A Previewer; everything that it needs has been imported and, the first time ever, compiled."""
+    from .. import kernels, preview
+
+    kernels.choose()
+    return preview.Previewer()
 
 
 def _deciding(parameters):

@@ -15,6 +15,7 @@ from qgis.PyQt.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QStyle,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -82,7 +83,8 @@ class SegmentationPanel(QgsDockWidget):
     def _form(self):
         form = QWidget()
         layout = QVBoxLayout(form)
-        layout.setContentsMargins(0, 0, 6, 0)
+        layout.setContentsMargins(0, 0, 4, 0)
+        layout.setSpacing(4)
         for title, names, is_folded in self._groups():
             group = QgsCollapsibleGroupBox(title)
             group.setObjectName("group" + title)
@@ -95,6 +97,8 @@ class SegmentationPanel(QgsDockWidget):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(form)
+        bar = area.style().pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
+        area.setMinimumWidth(form.minimumSizeHint().width() + bar)
         return area
 
     def _groups(self):
@@ -114,6 +118,8 @@ class SegmentationPanel(QgsDockWidget):
         return [(title, [n for n in names if n in self.fields.definitions], folded) for title, names, folded in groups]
 
     def _fill(self, layout, names):
+        layout.setContentsMargins(6, 4, 6, 6)
+        layout.setVerticalSpacing(4)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for name in names:
             definition, label, widget = self.fields.definitions[name], self.fields.label(name), self.fields.widget(name)

@@ -43,6 +43,7 @@ class Session(QObject):
         self.preview = LivePreview(iface.mapCanvas(), panel.fields.values, self)
         self._connect()
         panel.fields.recall()
+        self.preview.load()
 
     def _connect(self):
         panel = self.panel
