@@ -3,6 +3,8 @@
 
 import json
 import os
+import sys
+import threading
 import time
 import traceback
 from contextlib import contextmanager
@@ -102,27 +104,45 @@ def picture(name, widget=None):
 
 
 class Heartbeat:
-    """Beats every few milliseconds while the GUI is free; `longest` is the longest gap, in seconds."""
+    """Beats every few milliseconds while the GUI is free.
+
+    longest : the longest gap, in seconds
+    blocked_in : the Python stacks that were seen in gaps of more than 80 ms, with how long the gap had been by then
+    """
 
     def __init__(self):
         self.longest, self._last = 0.0, time.monotonic()
+        self.blocked_in = []
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(5)
         self._timer.timeout.connect(self._beat)
+        self._listens = False
 
     def _beat(self):
         now = time.monotonic()
         self.longest, self._last = max(self.longest, now - self._last), now
 
+    def _watch(self):
+        main = threading.main_thread().ident
+        while self._listens:
+            time.sleep(0.02)
+            gap = time.monotonic() - self._last
+            if gap > 0.08:
+                frames = traceback.extract_stack(sys._current_frames()[main])
+                self.blocked_in.append([round(gap, 3), [f"{f.filename}:{f.lineno} {f.name}" for f in frames[-4:]]])
+
     @contextmanager
     def listening(self):
         self._last = time.monotonic()
         self._timer.start()
+        self._listens = True
+        threading.Thread(target=self._watch, daemon=True).start()
         try:
             yield self
         finally:
             self._timer.stop()
+            self._listens = False
             self._beat()
 
 

@@ -39,6 +39,7 @@ def preview(panel, session):
         driver.click(panel.preview_button)
         found["first preview"] = driver.wait(lambda: live.preview is not None or not live.is_on, 300, "the preview")
     found["first preview blocks"] = beat.longest
+    found["first preview blocked in"] = beat.blocked_in
     found["preview status"] = panel.status.text()
     found["order with preview"] = driver.order()
     driver.picture("3 preview")
@@ -69,6 +70,7 @@ def preview(panel, session):
         driver.drawn()
     found["previews"] = seconds
     found["previews block"] = beat.longest
+    found["previews blocked in"] = beat.blocked_in
     found["pixels in view"] = live.preview.window.pixels
     driver.click(panel.preview_button)
     driver.pause(0.3)
@@ -102,6 +104,7 @@ def run(panel, session, raster):
             if session.tile_layer.fields().lookupField("progress") >= 0:
                 look()
     found["run blocks"] = beat.longest
+    found["run blocked in"] = beat.blocked_in
     found["ran"] = ended
     found["states"] = [{s: one.count(s) for s in set(one)} for one in states]
     found["order after run"] = driver.order()

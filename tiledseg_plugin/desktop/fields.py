@@ -8,6 +8,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterNumber,
     QgsProject,
     QgsProperty,
     QgsSettings,
@@ -55,6 +56,7 @@ class Fields(QObject):
         surroundings.setMessageBar(iface.messageBar())
         surroundings.setActiveLayer(iface.activeLayer())
         for name, definition in self.definitions.items():
+            _limit_decimals(definition)
             wrapper = QgsGui.processingGuiRegistry().createParameterWidgetWrapper(
                 definition, QgsProcessingGui.WidgetType.Standard
             )
@@ -134,6 +136,13 @@ class Fields(QObject):
             for name, definition in self.definitions.items()
             if definition.type() not in FORGOTTEN and not definition.isDestination()
         ]
+
+
+def _limit_decimals(definition):
+    """As many decimals as make sense instead of QGIS's six."""
+    if isinstance(definition, QgsProcessingParameterNumber):
+        decimals = 2 if definition.maximum() <= 1 else 4
+        definition.setMetadata({"widget_wrapper": {"decimals": decimals}})
 
 
 def destination(value):

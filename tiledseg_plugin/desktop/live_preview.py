@@ -24,6 +24,7 @@ from .tasks import EngineTask
 
 SEGMENT = "tiledseg:segment"
 DELAY_MILLISECONDS = 250  # after the last change of the view or a field
+DENSE = 0.9  # pixels of the raster to a pixel of the screen, from which on lines are drawn thin
 SHOWN = ("INPUT", "BANDS", "NUM_CLUSTERS", "MIN_PIXELS", "DISTANCE_THRESHOLD", "STRETCH", "SAMPLING")
 SHOWN += ("KMEANS_MAX_ITERATIONS", "NODATA_RULE", "TILES", "ENGINE")
 
@@ -47,6 +48,7 @@ class LivePreview(QObject):
         self.layer = None
         self.preview = None  # what is shown; see preview.Preview
         self._canvas, self._values = canvas, values
+        self._is_dense = None  # of the layer's look
         self._previewer = None
         self._loading = None
         self._task = None
@@ -197,7 +199,7 @@ class LivePreview(QObject):
 
     def _fill_layer(self, features, raster):
         if not layers.is_there(self.layer):
-            self.layer = _outline_layer(raster)
+            self.layer, self._is_dense = _outline_layer(raster), None
             QgsProject.instance().addMapLayer(self.layer, False)
             layers.insert_above(self.layer, raster)
         elif raster is not None and self.layer.crs() != raster.crs():
@@ -206,6 +208,11 @@ class LivePreview(QObject):
         provider.truncate()
         provider.addFeatures(features)
         self.layer.updateExtents()
+        is_dense = self.preview is not None and self.preview.window.width > DENSE * self._canvas.width()
+        if is_dense != self._is_dense:
+            self._is_dense = is_dense
+            self.layer.setRenderer(_outline_renderer(is_dense))
+            self.layer.emitStyleChanged()
         self.layer.triggerRepaint()
 
 
@@ -236,11 +243,16 @@ def _outline_layer(raster):
     if raster is not None:
         layer.setCrs(raster.crs())
     layer.setCustomProperty("skipMemoryLayersCheck", 1)  # QGIS shall not ask whether to save it
+    return layer
+
+
+def _outline_renderer(is_dense):
+    """Yellow on a dark edge, which is seen on any image; where pixels are smaller than the screen's, thin and plain."""
+    edge, line = (QColor(0, 0, 0, 110), 0.55), (QColor(255, 230, 0), 0.26)
     symbol = QgsLineSymbol()
     symbol.deleteSymbolLayer(0)
-    for colour, width in ((QColor(0, 0, 0, 110), 0.55), (QColor(255, 230, 0), 0.26)):
-        line = QgsSimpleLineSymbolLayer(colour, width)
-        line.setPenCapStyle(Qt.PenCapStyle.SquareCap)
-        symbol.appendSymbolLayer(line)
-    layer.setRenderer(QgsSingleSymbolRenderer(symbol))
-    return layer
+    for colour, width in [(QColor(255, 230, 0, 190), 0.1)] if is_dense else [edge, line]:
+        stroke = QgsSimpleLineSymbolLayer(colour, width)
+        stroke.setPenCapStyle(Qt.PenCapStyle.FlatCap if is_dense else Qt.PenCapStyle.SquareCap)
+        symbol.appendSymbolLayer(stroke)
+    return QgsSingleSymbolRenderer(symbol)

@@ -136,7 +136,7 @@ class Session(QObject):
             self.tiles.begin(self.tile_layer)
 
     def _run_ended(self, succeeded):
-        self.tiles.end()
+        self.tiles.end(succeeded)
         if succeeded:
             self.panel.preview_button.setChecked(False)
             made = layers.load(self.last)
@@ -148,6 +148,7 @@ class Session(QObject):
             text = tr("{} segments in {:.1f} s.").format(int(results["SEGMENT_COUNT"]), results["SECONDS"])
             self.panel.show_idle(text)
             self._iface.messageBar().pushMessage(tr(TITLE), text, Qgis.MessageLevel.Success, 8)
+            group.setExpanded(False)  # it is shown folded, as it was empty at first, but does not know
             group.setExpanded(True)
         self.ran.emit(succeeded)
 

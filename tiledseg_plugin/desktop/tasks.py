@@ -15,6 +15,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, pyqtSignal
 
 from ...algorithms.text import tr
+from ..compat import QUIET_TASK
 from ..errors import Cancelled, SegmentationError
 from ..progress import Feedback
 
@@ -129,7 +130,7 @@ class EngineTask(QgsTask):
     textChanged = pyqtSignal(str)
 
     def __init__(self, description, work):
-        super().__init__(description, QgsTask.Flag.CanCancel)
+        super().__init__(description, QUIET_TASK)
         self._work = work
         self.superseded = False
         self.result = None

@@ -26,7 +26,7 @@ class TileStates(QObject):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._layer = None
+        self._layer = self._renderer = None
         self._features, self._changes = {}, {}
         self._timer = QTimer(self)
         self._timer.setInterval(REDRAW_MILLISECONDS)
@@ -35,7 +35,7 @@ class TileStates(QObject):
 
     def begin(self, layer):
         """All tiles that are not empty wait."""
-        self._layer = layer
+        self._layer, self._renderer = layer, layer.renderer().clone()
         provider = layer.dataProvider()
         if layer.fields().lookupField(FIELD) < 0:
             provider.addAttributes([QgsField(FIELD, FIELD_TEXT, "", 10)])
@@ -45,9 +45,7 @@ class TileStates(QObject):
             self._features[feature["tile_id"]] = feature.id()
             self._changes[feature["tile_id"]] = "left out" if feature["status"] == "empty" else "waiting"
         self._draw()
-        layer.setRenderer(_renderer())
-        layer.triggerRepaint()
-        layer.emitStyleChanged()
+        self._restyle(_renderer())
 
     def change(self, tile_id, state):
         """A tile is `working` or `done`; drawn with others a little later."""
@@ -55,16 +53,24 @@ class TileStates(QObject):
         if not self._timer.isActive():
             self._timer.start()
 
-    def end(self):
-        """Nothing changes any more: tiles that were being worked when a run failed or was cancelled wait again."""
+    def end(self, succeeded):
+        """Nothing changes any more; after a run that succeeded the layer looks as before, so that the result is seen."""
         self._timer.stop()
         self._draw()
         if layers.is_there(self._layer):
-            left = [f["tile_id"] for f in self._layer.getFeatures() if f[FIELD] == "working"]
+            # tiles that were worked when a run failed or was cancelled wait again
+            left = [feature["tile_id"] for feature in self._layer.getFeatures() if feature[FIELD] == "working"]
             self._changes = dict.fromkeys(left, "waiting")
             self._draw()
-        self._layer = None
+            if succeeded:
+                self._restyle(self._renderer)
+        self._layer = self._renderer = None
         self._features, self._changes = {}, {}
+
+    def _restyle(self, renderer):
+        self._layer.setRenderer(renderer)
+        self._layer.triggerRepaint()
+        self._layer.emitStyleChanged()
 
     def _draw(self):
         changes, self._changes = self._changes, {}
