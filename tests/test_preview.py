@@ -13,7 +13,7 @@ from rasters import write_raster  # noqa: E402
 from tiledseg.tiledseg_plugin import kernels, preview  # noqa: E402
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError  # noqa: E402
 from tiledseg.tiledseg_plugin.georeference import geotransform  # noqa: E402
-from tiledseg.tiledseg_plugin.outlines import border_lines, outlines  # noqa: E402
+from tiledseg.tiledseg_plugin.outlines import border_runs, joined, outlines  # noqa: E402
 from tiledseg.tiledseg_plugin.parameters import SegmentParameters  # noqa: E402
 from tiledseg.tiledseg_plugin.preview import Previewer, window_in_view  # noqa: E402
 from tiledseg.tiledseg_plugin.progress import Feedback, TileWatch  # noqa: E402
@@ -178,6 +178,7 @@ def unit_sides(ids):
 def split(lines):
     sides = []
     for x1, y1, x2, y2 in lines.astype(int).tolist():
+        x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
         sides += [(x1, y, x1, y + 1) for y in range(y1, y2)] if x1 == x2 else [(x, y1, x + 1, y1) for x in range(x1, x2)]
     return sides
 
@@ -185,7 +186,7 @@ def split(lines):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (13, 17)])
 def test_lines_are_the_sides_between_different_ids_each_once(shape):
     ids = np.random.default_rng(1).integers(0, 3, shape)
-    sides = split(border_lines(ids))
+    sides = split(border_runs(ids))
     assert len(sides) == len(set(sides))
     assert set(sides) == unit_sides(ids)
 
@@ -201,10 +202,35 @@ def test_blocks_of_lines_fit_together_on_the_map(monkeypatch):
         geometry = ogr.CreateGeometryFromWkb(wkb)
         assert geometry.GetGeometryType() == ogr.wkbMultiLineString
         for part in (geometry.GetGeometryRef(i) for i in range(geometry.GetGeometryCount())):
-            (x1, y1), (x2, y2) = part.GetPoints()
-            sides += split(np.array([[(x1 - 1014) / 2, (494 - y1) / 2, (x2 - 1014) / 2, (494 - y2) / 2]]))
+            points = [((x - 1014) / 2, (494 - y) / 2) for x, y in part.GetPoints()]
+            sides += split(np.array([(*one, *other) for one, other in zip(points, points[1:])]))
     assert len(sides) == len(set(sides))
     assert set(sides) == unit_sides(ids)
+
+
+@pytest.mark.parametrize("kinds", [2, 3, 12])
+def test_runs_are_joined_where_just_two_meet(kinds):
+    ids = np.random.default_rng(4).integers(0, kinds, (30, 40))
+    runs = border_runs(ids)
+    points, counts = joined(runs)
+    lines = np.split(points, np.cumsum(counts)[:-1])
+    assert sum(counts) == len(points) == len(runs) + len(lines)
+    sides = [side for line in lines for side in split(np.concatenate([line[:-1], line[1:]], axis=1))]
+    assert len(sides) == len(set(sides))
+    assert set(sides) == unit_sides(ids)
+    ends, times = np.unique([end for line in lines for end in (tuple(line[0]), tuple(line[-1]))], axis=0, return_counts=True)
+    open_ends = {tuple(end) for end, count in zip(ends.tolist(), times.tolist()) if count == 1}
+    corners = {end for run in runs.tolist() for end in (tuple(run[:2]), tuple(run[2:]))}
+    single = {end for end in corners if [tuple(e) for r in runs.tolist() for e in (r[:2], r[2:])].count(end) == 1}
+    assert open_ends == single  # all others are closed rings, or are cut in two at most
+
+
+def test_a_single_pixel_is_one_ring():
+    ids = np.ones((3, 3), int)
+    ids[1, 1] = 2
+    points, counts = joined(border_runs(ids))
+    assert counts.tolist() == [5]
+    assert points[0].tolist() == points[-1].tolist()
 
 
 def test_one_area_has_no_lines():
