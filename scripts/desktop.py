@@ -70,6 +70,8 @@ def drive(script, folder, seconds=180, **arguments) -> Session:
     for name in ("QT_QPA_PLATFORM", "QGIS_CUSTOM_CONFIG_PATH"):
         environment.pop(name)
     environment.update(PYTHONPATH=str(DRIVERS), TILEDSEG_DRIVE=str(told), PYTHONFAULTHANDLER="1")
+    environment["TMPDIR"] = str(folder / "temporary")
+    (folder / "temporary").mkdir(exist_ok=True)
     qgis = ["/usr/bin/qgis", "--nologo", "--noversioncheck", "--profiles-path", str(folder), "--lang", "en"]
     command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", *qgis, "--code", str(DRIVERS / f"{script}.py")]
     log = folder / f"{script}.log"

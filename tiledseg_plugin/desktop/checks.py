@@ -12,7 +12,7 @@ NAME = "S1Tiles"
 TILING = ("INPUT", "BANDS", "NODATA_RULE", "TILE_WIDTH", "TILE_HEIGHT", "TILES", "VALID_DATA_THRESHOLD")
 
 
-def check_run(values, parent=None):
+def check_run(values):
     """The run, not yet started.
 
     Parameters
@@ -21,7 +21,7 @@ def check_run(values, parent=None):
     """
     chosen = {name: values[name] for name in (*TILING, "WORKERS") if name in values}
     chosen["OUTPUT"] = QgsProcessingOutputLayerDefinition(f"memory:{NAME}", QgsProject.instance())
-    return AlgorithmRun(PREFLIGHT, chosen, [layers.raster_of(values.get("INPUT"))], parent)
+    return AlgorithmRun(PREFLIGHT, chosen, [layers.raster_of(values.get("INPUT"))])
 
 
 def show_layer(run):

@@ -36,7 +36,7 @@ class SegmentDialog(AlgorithmDialog):
         except AlgorithmDialogBase.InvalidOutputExtension as error:
             self._tell(error.message, Qgis.MessageLevel.Warning)
             return
-        self._check = checks.check_run(values, self)
+        self._check = checks.check_run(values)
         self._check.finished.connect(self._checked)
         if self._check.start():
             self.check_button.setEnabled(False)

@@ -165,7 +165,6 @@ class LivePreview(QObject):
 
         task = EngineTask(tr("Preview of segments"), work)
         task.stage, task.deciding = "basis", _deciding(parameters)
-        task.setDependentLayers([raster] if raster is not None else [])
         task.textChanged.connect(self.told)
         task.ended.connect(lambda: self._ended(task, raster))
         self._task, self._is_pending = task, False

@@ -67,7 +67,7 @@ class Session(QObject):
         values = self.panel.fields.values()
         self._checked_values = _tiling(values)
         self._start(
-            checks.check_run(values, self), tr("Checking tiles…"), lambda succeeded: self._check_ended(succeeded, then)
+            checks.check_run(values), tr("Checking tiles…"), lambda succeeded: self._check_ended(succeeded, then)
         )
 
     def _check_ended(self, succeeded, then):
@@ -75,12 +75,17 @@ class Session(QObject):
             if layers.is_there(self.tile_layer):
                 QgsProject.instance().removeMapLayer(self.tile_layer.id())
             self.tile_layer = checks.show_layer(self.last)
+            self.tile_layer.willBeDeleted.connect(self._tile_layer_goes)
             self._summary = checks.summary(self.last.results)
             self.panel.show_idle()
             self._mark()
         self.checked.emit(succeeded)
         if succeeded and then is not None:
             then()
+
+    def _tile_layer_goes(self):
+        self.tile_layer = None
+        self._mark()
 
     def _is_checked(self):
         """Whether the tile layer shows the tiles of the present values."""
@@ -130,7 +135,7 @@ class Session(QObject):
         for name, value in values.items():
             if self._algorithm.parameterDefinition(name).isDestination():
                 values[name] = QgsProcessingOutputLayerDefinition(value, QgsProject.instance())
-        run = AlgorithmRun(SEGMENT, values, [layers.raster_of(values.get("INPUT"))], self)
+        run = AlgorithmRun(SEGMENT, values, [layers.raster_of(values.get("INPUT"))])
         run.feedback.tileChanged.connect(self.tiles.change)
         if self._start(run, tr("Segmenting…"), self._run_ended) and layers.is_there(self.tile_layer):
             self.tiles.begin(self.tile_layer)

@@ -42,7 +42,7 @@ class RunFeedback(QgsProcessingFeedback):
 
 
 class AlgorithmRun(QObject):
-    """One run of an algorithm as a QgsTask.
+    """One run of an algorithm as a QgsTask. Keep a reference to it while it runs.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ class AlgorithmRun(QObject):
 
     finished = pyqtSignal(bool)  # whether it succeeded; then `results` and `context` are there
 
-    def __init__(self, algorithm_id, parameters, layers=(), parent=None):
-        super().__init__(parent)
+    def __init__(self, algorithm_id, parameters, layers=()):
+        super().__init__()
         self.algorithm = QgsApplication.processingRegistry().createAlgorithmById(algorithm_id)
         self.parameters = parameters
         self.context = QgsProcessingContext()
@@ -76,7 +76,8 @@ class AlgorithmRun(QObject):
         if task.isCanceled():  # it could not be prepared
             self.error = self.feedback.error or tr("The run could not be prepared.")
             return False
-        task.setDependentLayers(self._layers)
+        for layer in self._layers:  # as dependent layers of the task they would keep QGIS from closing
+            layer.willBeDeleted.connect(self.cancel)
         task.executed.connect(self._executed)
         self._task = task
         QgsApplication.taskManager().addTask(task)
@@ -86,6 +87,14 @@ class AlgorithmRun(QObject):
         self.feedback.cancel()
         if self._task is not None:
             self._task.cancel()
+
+    def _let_go(self):
+        for layer in self._layers:
+            try:
+                layer.willBeDeleted.disconnect(self.cancel)
+            except (RuntimeError, TypeError):
+                pass  # the layer has gone, and the connection with it
+        self._layers = []
 
     @property
     def is_running(self):
@@ -97,6 +106,7 @@ class AlgorithmRun(QObject):
 
     def _executed(self, succeeded, results):
         self._task = None
+        self._let_go()
         self.results = results
         succeeded = succeeded and not self.was_cancelled
         if not succeeded:
