@@ -8,7 +8,8 @@ import driver
 from driver import ARGUMENTS, FOLDER, found
 from qgis import utils
 from qgis.core import QgsApplication, QgsProject
-from qgis.PyQt.QtWidgets import QApplication, QPushButton
+from qgis.PyQt.QtCore import QCoreApplication, QModelIndex, QTimer
+from qgis.PyQt.QtWidgets import QApplication, QMessageBox, QPushButton
 from qgis.utils import iface
 
 
@@ -22,9 +23,29 @@ def main():
         found[how.__name__].update(seconds=seconds, left=left_over(how.__name__), cancelled=run.was_cancelled)
     utils.loadPlugin("tiledseg")
     utils.startPlugin("tiledseg")
-    begin("quit", driver.open_raster(ARGUMENTS["raster"]))
+    close_window()
+    begin("quit", QgsProject.instance().mapLayersByName(Path(ARGUMENTS["raster"]).stem)[0])
+    found["quit"] = "began"
     driver.write()
+    # QGIS 3.22 itself crashes now and then where a layer is the current one
+    iface.layerTreeView().setCurrentIndex(QModelIndex())
+    QCoreApplication.quit()  # as at the end of the desktop session: nobody is asked
+
+
+def close_window():
+    """QGIS asks whether to cancel what runs; yes."""
+    run, session = begin("close_window", driver.open_raster(ARGUMENTS["raster"]))
+
+    def say_yes():
+        box = QApplication.activeModalWidget()
+        if isinstance(box, QMessageBox):
+            found["close_window"] = {"question": box.text()}
+            box.button(QMessageBox.StandardButton.Yes).click()
+
+    QTimer.singleShot(1000, say_yes)
     iface.actionExit().trigger()
+    seconds = ended(session)
+    found["close_window"].update(seconds=seconds, left=left_over("close_window"), cancelled=run.was_cancelled)
 
 
 def begin(name, raster):
@@ -82,8 +103,7 @@ def remove_tile_layer(run, session, raster):
     """The run goes on without it; it is cancelled here for the next one."""
     QgsProject.instance().removeMapLayer(session.tile_layer.id())
     driver.pause(0.6)
-    found["remove_tile_layer"]["goes on"] = session.running is run
-    found["remove_tile_layer"]["error"] = run.error
+    found["remove_tile_layer"]["goes on"] = session.running is run or bool(run.results)
     session.cancel()
     return ended(session)
 
@@ -104,7 +124,9 @@ def fail():
     session.ran.connect(failed.append)
     driver.click(panel.run_button)
     driver.wait(lambda: failed, 60, "the failure")
+    driver.pause(0.3)
     item = iface.messageBar().currentItem()
+    found["messages"] = [one.text() for one in iface.messageBar().items()]
     driver.picture("8 failure")
     button = next(one for one in item.findChildren(QPushButton) if "log" in one.text().lower())
     driver.click(button)

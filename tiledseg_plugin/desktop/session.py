@@ -2,7 +2,7 @@
 """What the panel's buttons do: check, preview, run, watch. One check or run at a time."""
 
 from qgis.core import Qgis, QgsProcessingContext, QgsProcessingOutputLayerDefinition, QgsProject
-from qgis.PyQt.QtCore import QObject, QUrl, pyqtSignal
+from qgis.PyQt.QtCore import QObject, QTimer, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import QApplication, QPushButton
 
@@ -72,16 +72,29 @@ class Session(QObject):
 
     def _check_ended(self, succeeded, then):
         if succeeded:
-            if layers.is_there(self.tile_layer):
-                QgsProject.instance().removeMapLayer(self.tile_layer.id())
-            self.tile_layer = checks.show_layer(self.last)
-            self.tile_layer.willBeDeleted.connect(self._tile_layer_goes)
+            self._set_tile_layer(checks.show_layer(self.last))
             self._summary = checks.summary(self.last.results)
             self.panel.show_idle()
             self._mark()
         self.checked.emit(succeeded)
         if succeeded and then is not None:
             then()
+
+    def _set_tile_layer(self, layer):
+        """Take another layer, or None, in place of the one there is, which goes."""
+        before = self.tile_layer
+        self._let_tile_layer_be()
+        if layers.is_there(before):
+            QgsProject.instance().removeMapLayer(before.id())
+        self.tile_layer = layer
+        if layer is not None:
+            layer.willBeDeleted.connect(self._tile_layer_goes)
+
+    def _let_tile_layer_be(self):
+        # At the end of QGIS layers go after Python has gone, so nothing of Python's may listen any more.
+        if layers.is_there(self.tile_layer):
+            self.tile_layer.willBeDeleted.disconnect(self._tile_layer_goes)
+        self.tile_layer = None
 
     def _tile_layer_goes(self):
         self.tile_layer = None
@@ -171,6 +184,7 @@ class Session(QObject):
         return False
 
     def _ended(self, run, succeeded, ended):
+        run.finished.disconnect()  # the slot holds the run, which would never go
         self.last, self.running = run, None
         if not succeeded:
             self.panel.show_idle(tr("Cancelled.") if run.was_cancelled else "")
@@ -193,7 +207,8 @@ class Session(QObject):
             button = QPushButton(tr("Show log"))
             button.clicked.connect(self.show_log)
             item.layout().addWidget(button)
-        bar.pushWidget(item, Qgis.MessageLevel.Critical)
+        # a moment later, so that it lies above what QGIS itself says about the task
+        QTimer.singleShot(0, lambda: bar.pushWidget(item, Qgis.MessageLevel.Critical))
 
     def show_log(self):
         """What the last check or run wrote, in a window of its own."""
@@ -214,6 +229,7 @@ class Session(QObject):
         if self.running is not None:
             self.running.cancel()
         wait_until(lambda: self.running is None and not self.preview.is_busy)
+        self._let_tile_layer_be()
         if self._log is not None:
             self._log.close()
             self._log.deleteLater()
