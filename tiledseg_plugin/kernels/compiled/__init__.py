@@ -4,6 +4,7 @@
 import numpy as np
 
 from ..plain.elimination import band_means
+from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
 from .pixels import eliminate_singles, nearest_centre, relabel
@@ -19,6 +20,7 @@ __all__ = [
     "eliminate_singles",
     "find_edges",
     "nearest_centre",
+    "region_moments",
     "relabel",
 ]
 
@@ -37,3 +39,5 @@ def warm_up():
     elimination = Elimination(sizes, sums, np.ones(1), find_edges(labels, count) - 1, 3, np.inf)
     elimination.step(2)
     relabel(labels, np.append(np.uint32(0), elimination.into).astype(np.uint32))
+    for dtype in (np.uint8, np.uint16, np.int16, np.float32):
+        region_moments(labels.reshape(-1), count, np.arange(labels.size, dtype=dtype))

@@ -11,6 +11,7 @@ labels   (rows, cols) uint32, 1 + index of a clump within the window, 0 where th
 The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6), 658.
 """
 
+from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .pixels import eliminate_singles, nearest_centre, relabel
@@ -26,6 +27,7 @@ __all__ = [
     "eliminate_singles",
     "find_edges",
     "nearest_centre",
+    "region_moments",
     "relabel",
     "warm_up",
 ]
