@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# QGIS's Python is the system's, which need not be the first python3 on PATH.
+PYTHON ?= /usr/bin/python3
+VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
+export RASTER
+
+.PHONY: help setup demo test lint package clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' Makefile
+
+setup:  ## install what is missing (Debian, Ubuntu; as root or through sudo)
+	@scripts/setup.sh
+
+demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/demo/demo.png
+	@$(PYTHON) scripts/demo.py
+
+test: setup  ## run all tests
+	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
+
+lint: build/lint/bin/ruff  ## check format, lint and types
+	build/lint/bin/ruff format --check .
+	build/lint/bin/ruff check .
+	build/lint/bin/mypy tiledseg_plugin
+
+build/lint/bin/ruff:
+	@$(PYTHON) -m venv build/lint
+	@build/lint/bin/pip install -q ruff mypy
+
+package:  ## build dist/tiledseg-VERSION.zip of the last commit
+	@mkdir -p dist
+	@git archive --format=zip --prefix=tiledseg/ -o dist/tiledseg-$(VERSION).zip HEAD
+	@echo "dist/tiledseg-$(VERSION).zip"
+
+clean:  ## remove what was built
+	@rm -rf build dist

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Processing algorithms, one file each."""
+
+from .segment import SegmentRaster
+
+ALGORITHMS = (SegmentRaster,)

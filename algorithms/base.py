@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What all algorithms of the plugin share."""
+
+import importlib.util
+
+from qgis.core import QgsApplication, QgsProcessingAlgorithm, QgsProcessingParameterDefinition
+from qgis.PyQt.QtGui import QIcon
+
+from ..tiledseg_plugin.compat import is_null
+from ..tiledseg_plugin.errors import Cancelled
+from ..tiledseg_plugin.metadata import ICON, homepage
+from .feedback import ProcessingFeedback, errors_as_processing_exceptions
+from .text import facts, parameter_help, tr
+
+NEEDED = ("numpy", "scipy", "osgeo")
+
+
+class TiledAlgorithm(QgsProcessingAlgorithm):
+    """Identity, help and the way a run starts and ends. An algorithm says what is its own:
+
+    - `description()`: what it does, as a tuple of literal paragraphs for `tr`;
+    - `add(definition, help)` in `initAlgorithm`;
+    - `collect(parameters, context)`: on the main thread, read layers and settings into plain values;
+    - `work(values, feedback)`: on any thread, hand them to the engine and return the outputs.
+    """
+
+    _values = None
+
+    def createInstance(self):
+        return type(self)()
+
+    def icon(self):
+        return QIcon(ICON)
+
+    def svgIconPath(self):
+        return ICON
+
+    def helpUrl(self):
+        return homepage()
+
+    def canExecute(self):
+        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+        if missing:
+            return False, tr("Python packages that QGIS needs for this are missing: {}. Install them.").format(
+                ", ".join(missing)
+            )
+        return True, ""
+
+    def add(self, definition, text, advanced=False):
+        """Add a parameter with its help; default and range are put into the help from the definition."""
+        if advanced:
+            definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+        definition.setHelp(parameter_help(text, definition))
+        self.addParameter(definition)
+
+    def shortHelpString(self):
+        """Paragraphs and the help of each parameter; `qgis_process` prints it raw, with the parameters after it."""
+        if QgsApplication.platform() == "qgis_process":
+            return "\n\n".join(self.description())
+        paragraphs = [f"<p>{text}</p>" for text in self.description()]
+        shown = [definition for definition in self.parameterDefinitions() if definition.help()]
+        items = [f"<li><b>{definition.description()}</b>: {definition.help()}</li>" for definition in shown]
+        return "".join(paragraphs) + "<ul>" + "".join(items) + "</ul>"
+
+    def reason_for_refusal(self, parameters, context, settled=()):
+        """Which value QGIS does not accept, besides those that are settled; empty if it accepts them all."""
+        for definition in self.parameterDefinitions():
+            value = parameters.get(definition.name(), definition.defaultValue())
+            if definition.name() in settled or definition.checkValueIsAcceptable(value, context):
+                continue
+            if is_null(value):
+                return tr("{} ({}) is missing: give a value.").format(definition.name(), definition.description())
+            return tr("{} is '{}', which is not a value it can have: change it. {}").format(
+                definition.name(), value, facts(definition)
+            )
+        return ""
+
+    def prepareAlgorithm(self, parameters, context, feedback):
+        with errors_as_processing_exceptions(feedback):
+            self._values = self.collect(parameters, context)
+        return True
+
+    def processAlgorithm(self, parameters, context, feedback):
+        try:
+            with errors_as_processing_exceptions(feedback):
+                return self.work(self._values, ProcessingFeedback(feedback))
+        except Cancelled:
+            feedback.pushInfo(tr("Cancelled; no output was written."))
+            return {}

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Between Processing and the engine: progress and messages out, cancelling in, errors as Processing wants them."""
+
+import traceback
+from contextlib import contextmanager
+
+from qgis.core import QgsProcessingException
+
+from ..tiledseg_plugin.errors import Cancelled, SegmentationError
+from ..tiledseg_plugin.progress import Feedback
+from .text import tr
+
+
+class ProcessingFeedback(Feedback):
+    """The engine's feedback, handed on to a QgsProcessingFeedback."""
+
+    def __init__(self, feedback):
+        self._feedback = feedback
+
+    def is_cancelled(self):
+        return self._feedback.isCanceled()
+
+    def set_progress(self, percent):
+        self._feedback.setProgress(percent)
+
+    def set_progress_text(self, text):
+        self._feedback.setProgressText(text)
+
+    def info(self, text):
+        self._feedback.pushInfo(text)
+
+    def warning(self, text):
+        self._feedback.pushWarning(text)
+
+    def debug(self, text):
+        self._feedback.pushDebugInfo(text)
+
+
+@contextmanager
+def errors_as_processing_exceptions(feedback):
+    """Let nothing but QgsProcessingException out: with it `qgis_process` prints one line instead of a traceback.
+
+    `Cancelled` passes, for the algorithm to end its run in peace.
+    """
+    try:
+        yield
+    except SegmentationError as error:
+        raise QgsProcessingException(str(error)) from error
+    except MemoryError as error:
+        raise QgsProcessingException(
+            tr("There is not enough memory for this run: lower WORKERS or the tile size, or close other programs.")
+        ) from error
+    except OSError as error:
+        raise QgsProcessingException(
+            tr("Reading or writing failed ({}): check that the disk has room and that the file may be written.").format(
+                error
+            )
+        ) from error
+    except (Cancelled, QgsProcessingException):
+        raise
+    except Exception as error:
+        feedback.pushDebugInfo(traceback.format_exc())
+        raise QgsProcessingException(
+            tr("This is a fault of the plugin ({}: {}): please report it with the log of this run.").format(
+                type(error).__name__, error
+            )
+        ) from error

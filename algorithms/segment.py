@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
+
+from dataclasses import fields
+
+from qgis.core import (
+    QgsProcessingOutputFile,
+    QgsProcessingOutputLayerDefinition,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterBand,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterCrs,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+    QgsProperty,
+)
+
+from ..tiledseg_plugin.compat import crs_to_wkt, is_null
+from ..tiledseg_plugin.errors import SegmentationError
+from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, NODATA_RULES, SegmentParameters
+from .base import TiledAlgorithm
+from .inputs import band_numbers, files_of, gdal_source
+from .text import NO_LIMIT, tr
+
+INTEGER = QgsProcessingParameterNumber.Type.Integer
+DOUBLE = QgsProcessingParameterNumber.Type.Double
+DEFAULTS = {field.name: field.default for field in fields(SegmentParameters)}
+
+
+class SegmentRaster(TiledAlgorithm):
+    """Parameters in, one call of the engine, numbers out."""
+
+    INPUT = "INPUT"
+    BANDS = "BANDS"
+    NUM_CLUSTERS = "NUM_CLUSTERS"
+    MIN_PIXELS = "MIN_PIXELS"
+    DISTANCE_THRESHOLD = "DISTANCE_THRESHOLD"
+    STRETCH = "STRETCH"
+    SAMPLING = "SAMPLING"
+    KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
+    NODATA_RULE = "NODATA_RULE"
+    TILE_WIDTH = "TILE_WIDTH"
+    TILE_HEIGHT = "TILE_HEIGHT"
+    VALID_DATA_THRESHOLD = "VALID_DATA_THRESHOLD"
+    EXECUTION = "EXECUTION"
+    WORKERS = "WORKERS"
+    WORK_DIR = "WORK_DIR"
+    ASSIGN_CRS = "ASSIGN_CRS"
+    CREATION_OPTIONS = "CREATION_OPTIONS"
+    OUTPUT = "OUTPUT"
+    SEGMENT_COUNT = "SEGMENT_COUNT"
+    VALID_PIXELS = "VALID_PIXELS"
+    TILE_COUNT = "TILE_COUNT"
+    EMPTY_TILES = "EMPTY_TILES"
+    SPARSE_TILES = "SPARSE_TILES"
+    UNDERSIZED_SEGMENTS = "UNDERSIZED_SEGMENTS"
+    SECONDS = "SECONDS"
+    REPORT = "REPORT"
+
+    def name(self):
+        return "segment"
+
+    def displayName(self):
+        return tr("Segment raster")
+
+    def group(self):
+        return tr("Segmentation")
+
+    def groupId(self):
+        return "segmentation"
+
+    def shortDescription(self):
+        return tr(
+            "Divides a raster of any size into image objects (Shepherd et al. 2019), without seams between tiles."
+        )
+
+    def tags(self):
+        return tr(
+            "segmentation,segment,OBIA,GEOBIA,image objects,superpixels,k-means,clustering,tiles,large,mosaic,shepherd"
+        ).split(",")
+
+    def description(self):
+        return (
+            tr(
+                "Divides a raster into segments (image objects): connected pixels of similar values, none smaller than "
+                "the minimum size unless no neighbour is similar enough. The algorithm is that of Shepherd, Bunting "
+                "and Dymond (2019), Remote Sensing 11(6), 658: k-means clusters, connected areas of one cluster, "
+                "and the iterative elimination of areas that are too small."
+            ),
+            tr(
+                "The raster is worked in tiles and never held in memory as a whole. Tile size, workers and execution "
+                "change speed and memory, never the result: it is the same, pixel for pixel, as that of one tile."
+            ),
+            tr(
+                "The output holds the number of each pixel's segment, 1 and up (0 is no data), with a raster attribute "
+                "table of pixel count, colour and band statistics. A report in JSON is written beside it."
+            ),
+        )
+
+    def initAlgorithm(self, configuration=None):
+        self._add_what_is_segmented()
+        self._add_how_it_is_segmented()
+        self._add_how_it_is_run()
+        self._add_outputs()
+
+    def _add_what_is_segmented(self):
+        self.add(
+            QgsProcessingParameterRasterLayer(self.INPUT, tr("Raster to segment")),
+            tr("Any raster that GDAL opens, of any numeric type and number of bands."),
+        )
+        self.add(
+            QgsProcessingParameterBand(
+                self.BANDS,
+                tr("Bands"),
+                parentLayerParameterName=self.INPUT,
+                optional=True,
+                allowMultiple=True,
+            ),
+            tr("Numbers of the bands to use, as text separated by semicolons (1;3). Empty: all bands."),
+        )
+
+    def _add_how_it_is_segmented(self):
+        self._add_number(
+            self.NUM_CLUSTERS,
+            tr("Number of clusters"),
+            tr("How many clusters k-means makes of the pixels' values; more give more and smaller segments."),
+            least=2,
+            most=MOST_CLUSTERS,
+        )
+        self._add_number(
+            self.MIN_PIXELS,
+            tr("Minimum segment size [pixels]"),
+            tr("Smaller segments are merged into the most similar neighbour. Unit: pixels."),
+        )
+        self._add_number(
+            self.DISTANCE_THRESHOLD,
+            tr("Distance threshold"),
+            tr(
+                "Greatest distance between mean values at which a small segment is still merged; a segment without "
+                "so similar a neighbour stays small. Unit: the values that are segmented, which are 0 to 255 with the "
+                "stretch. Empty: no limit."
+            ),
+            kind=DOUBLE,
+            least=0,
+            optional=True,
+        )
+        self.add(
+            QgsProcessingParameterBoolean(self.STRETCH, tr("Stretch values first"), defaultValue=DEFAULTS["stretch"]),
+            tr(
+                "Stretch each band to 8 bit (two standard deviations about its mean) so that all bands count alike. "
+                "Switched off, the values are used as they are. True or false."
+            ),
+        )
+        self._add_number(
+            self.SAMPLING,
+            tr("Sampling for k-means [pixels]"),
+            tr("Every n-th valid pixel goes into k-means; 1 takes all. Unit: pixels."),
+            advanced=True,
+        )
+        self._add_number(
+            self.KMEANS_MAX_ITERATIONS,
+            tr("Maximum iterations of k-means"),
+            tr("K-means ends after so many iterations if it has not converged before."),
+            advanced=True,
+        )
+        self._add_choice(
+            self.NODATA_RULE,
+            tr("A pixel is no data if any or all bands say so"),
+            tr("'any': one selected band without data is enough; 'all': only if all selected bands have none."),
+            NODATA_RULES,
+        )
+
+    def _add_how_it_is_run(self):
+        text = tr("It changes speed and memory, never the result. Unit: pixels.")
+        self._add_number(self.TILE_WIDTH, tr("Tile width [pixels]"), text, least=16)
+        self._add_number(self.TILE_HEIGHT, tr("Tile height [pixels]"), text, least=16)
+        self._add_number(
+            self.VALID_DATA_THRESHOLD,
+            tr("Valid data threshold"),
+            tr(
+                "A tile with a smaller fraction of valid pixels is worked together with a neighbour; the result is not "
+                "changed by it. Unit: fraction of the tile's pixels."
+            ),
+            kind=DOUBLE,
+            least=0,
+            most=1,
+        )
+        self._add_choice(
+            self.EXECUTION,
+            tr("Execution"),
+            tr("How tiles are run: 'threads' in parallel, 'serial' one by one, 'auto' the best for this machine."),
+            EXECUTIONS,
+        )
+        self._add_number(
+            self.WORKERS,
+            tr("Workers"),
+            tr("How many tiles are worked at a time. 0: as many as the cores and the memory of the machine allow."),
+            least=0,
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterFile(
+                self.WORK_DIR,
+                tr("Work folder"),
+                behavior=QgsProcessingParameterFile.Behavior.Folder,
+                optional=True,
+            ),
+            tr(
+                "Where intermediate files go. If it is given they are kept, and an interrupted run with the same "
+                "parameters goes on from them. Empty: a temporary folder, removed at the end."
+            ),
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterCrs(self.ASSIGN_CRS, tr("Coordinate reference system to assign"), optional=True),
+            tr("Written on the outputs instead of the input's; nothing is reprojected. Empty: that of the input."),
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterString(self.CREATION_OPTIONS, tr("Creation options"), optional=True),
+            tr("GDAL creation options of the output, separated by |, such as COMPRESS=ZSTD|BIGTIFF=YES."),
+            advanced=True,
+        )
+
+    def _add_outputs(self):
+        self.add(
+            QgsProcessingParameterRasterDestination(self.OUTPUT, tr("Segments")),
+            tr(
+                "Raster of segment numbers (unsigned 32 bit, 0 = no data). The extension decides the format: "
+                ".tif (GeoTIFF), .img (Erdas Imagine) or .kea (KEA, where GDAL has it)."
+            ),
+        )
+        for name, label in (
+            (self.SEGMENT_COUNT, tr("Number of segments")),
+            (self.VALID_PIXELS, tr("Number of valid pixels")),
+            (self.TILE_COUNT, tr("Number of tiles")),
+            (self.EMPTY_TILES, tr("Number of tiles without valid pixels")),
+            (self.SPARSE_TILES, tr("Number of tiles under the valid data threshold")),
+            (self.UNDERSIZED_SEGMENTS, tr("Number of segments under the minimum size")),
+            (self.SECONDS, tr("Duration of the run [seconds]")),
+        ):
+            self.addOutput(QgsProcessingOutputNumber(name, label))
+        self.addOutput(QgsProcessingOutputFile(self.REPORT, tr("Report of the run (JSON)")))
+
+    def _add_number(self, name, label, text, kind=INTEGER, least=1, most=NO_LIMIT, optional=False, advanced=False):
+        definition = QgsProcessingParameterNumber(
+            name,
+            label,
+            type=kind,
+            defaultValue=DEFAULTS[name.lower()],
+            optional=optional,
+            minValue=least,
+            maxValue=most,
+        )
+        self.add(definition, text, advanced)
+
+    def _add_choice(self, name, label, text, options):
+        definition = QgsProcessingParameterEnum(
+            name,
+            label,
+            options=list(options),
+            defaultValue=DEFAULTS[name.lower()],
+            usesStaticStrings=True,
+        )
+        self.add(definition, text, advanced=True)
+
+    def checkParameterValues(self, parameters, context):
+        accepted, _ = super().checkParameterValues(parameters, context)
+        try:
+            self._run_parameters(parameters, context, self._path_asked_for(parameters, context))
+        except SegmentationError as error:
+            return False, str(error)
+        if accepted:
+            return True, ""
+        # QGIS may know less about INPUT than GDAL, which has opened it by now
+        rest = self.reason_for_refusal(parameters, context, settled=(self.INPUT,))
+        return not rest, rest
+
+    def collect(self, parameters, context):
+        # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
+        return self._run_parameters(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
+
+    def work(self, values, feedback):
+        from ..tiledseg_plugin.segmentation import segment
+
+        result = segment(values, feedback)
+        return {
+            self.OUTPUT: values.output,
+            self.SEGMENT_COUNT: result.segment_count,
+            self.VALID_PIXELS: result.valid_pixels,
+            self.TILE_COUNT: result.tile_count,
+            self.EMPTY_TILES: result.empty_tiles,
+            self.SPARSE_TILES: result.sparse_tiles,
+            self.UNDERSIZED_SEGMENTS: result.undersized_segments,
+            self.SECONDS: result.seconds,
+            self.REPORT: result.report,
+        }
+
+    def _run_parameters(self, parameters, context, output):
+        """The engine's parameters, all checked; `output` is empty where the path is not known yet."""
+        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        source = gdal_source(layer, parameters.get(self.INPUT), self.INPUT)
+        run = SegmentParameters(
+            input=source,
+            output=output,
+            bands=band_numbers(self._raw(parameters, self.BANDS, context), self.BANDS),
+            num_clusters=self.parameterAsInt(parameters, self.NUM_CLUSTERS, context),
+            min_pixels=self.parameterAsInt(parameters, self.MIN_PIXELS, context),
+            distance_threshold=self._distance_threshold(parameters, context),
+            stretch=self.parameterAsBool(parameters, self.STRETCH, context),
+            sampling=self.parameterAsInt(parameters, self.SAMPLING, context),
+            kmeans_max_iterations=self.parameterAsInt(parameters, self.KMEANS_MAX_ITERATIONS, context),
+            nodata_rule=self.parameterAsEnumString(parameters, self.NODATA_RULE, context),
+            tile_width=self.parameterAsInt(parameters, self.TILE_WIDTH, context),
+            tile_height=self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
+            valid_data_threshold=self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
+            execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
+            workers=self.parameterAsInt(parameters, self.WORKERS, context),
+            work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
+            assign_crs=self._assigned_crs(parameters, context),
+            creation_options=self.parameterAsString(parameters, self.CREATION_OPTIONS, context),
+        )
+        run.check()
+        _check_files(run)
+        return run
+
+    def _raw(self, parameters, name, context):
+        value = parameters.get(name)
+        if isinstance(value, QgsProperty):
+            return value.value(context.expressionContext())[0]
+        return value
+
+    def _distance_threshold(self, parameters, context):
+        # parameterAsDouble would give the default where the user has cleared the field
+        if self.DISTANCE_THRESHOLD in parameters and is_null(parameters[self.DISTANCE_THRESHOLD]):
+            return None
+        return self.parameterAsDouble(parameters, self.DISTANCE_THRESHOLD, context)
+
+    def _assigned_crs(self, parameters, context):
+        given = parameters.get(self.ASSIGN_CRS)
+        if is_null(given):
+            return ""
+        crs = self.parameterAsCrs(parameters, self.ASSIGN_CRS, context)
+        if not crs.isValid():
+            raise SegmentationError(
+                tr("{} '{}' is not known: give it as EPSG:code or WKT, or leave it empty for that of INPUT.").format(
+                    self.ASSIGN_CRS, given
+                )
+            )
+        return crs_to_wkt(crs)
+
+    def _path_asked_for(self, parameters, context):
+        """OUTPUT as a path before a run, or empty if there will be a temporary one."""
+        value = self._raw(parameters, self.OUTPUT, context)
+        if isinstance(value, QgsProcessingOutputLayerDefinition):
+            value = value.sink.value(context.expressionContext())[0]
+        if is_null(value) or value == "TEMPORARY_OUTPUT":
+            return ""
+        return str(value)
+
+
+def _check_files(run):
+    """What the engine would refuse right at its start, so that a dialog says it at once."""
+    from ..tiledseg_plugin.raster import describe
+    from ..tiledseg_plugin.write import check_output, creation_options, driver_for
+
+    describe(run.input, run.bands, run.nodata_rule)
+    if run.output:
+        check_output(run.output, files_of(run.input))
+        creation_options(driver_for(run.output).ShortName, run.creation_options, threads=1)

@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Installs what the demo and the tests need on Debian or Ubuntu: only what is missing, so a second call is quick.
+set -eu
+
+needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest python3-hypothesis
+python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth"
+wanted="python3-numba"   # compiled kernels; not in every release, and the result is the same without it
+
+installed() {
+    dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        echo "Packages are missing, and installing them needs root or sudo: $missing" >&2
+        exit 1
+    fi
+}
+
+install() {
+    # shellcheck disable=SC2086  # a list of packages
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+}
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "No apt-get here: QGIS 3.22 or later with Python, GDAL, scipy, pytest, hypothesis and matplotlib" \
+         "are taken to be installed." >&2
+    exit 0
+fi
+
+missing=""
+for package in $needed; do installed "$package" || missing="$missing $package"; done
+optional=""
+for package in $wanted; do installed "$package" || optional="$optional $package"; done
+# asked for once only: where a release has no such package, every call would look for it again
+marker="$(dirname "$0")/../build/setup-without-optional"
+[ -z "$missing" ] && { [ -z "$optional" ] || [ -e "$marker" ]; } && exit 0
+
+echo "Installing:$missing$optional"
+as_root apt-get update -q || [ -z "$missing" ]
+# shellcheck disable=SC2086
+[ -z "$missing" ] || install $missing
+for package in $optional; do
+    install "$package" || {
+        echo "$package cannot be installed here; the plain kernels are used, with the same result." >&2
+        mkdir -p "$(dirname "$marker")" && touch "$marker"
+    }
+done
