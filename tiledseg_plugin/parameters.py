@@ -18,6 +18,7 @@ class SegmentParameters:
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
     work_dir : empty for a temporary folder
+    mean_image : path, empty for none
     assign_crs : WKT, empty for the input's
     kernels : which set of kernels (see `kernels.choose`); for tests and benchmarks
     """
@@ -40,6 +41,7 @@ class SegmentParameters:
     work_dir: str = ""
     assign_crs: str = ""
     creation_options: str = ""
+    mean_image: str = ""
     kernels: str = "auto"
 
     def check(self):

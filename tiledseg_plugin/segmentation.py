@@ -12,15 +12,16 @@ from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
 from .plan import EMPTY, SPARSE, judge_tiles, plan_grid
+from .products import check_products, publishing_all, stages, write_products
 from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, sample_colours, summarise, survey_block
 from .tiles import TileJob, finished_tile, work_tile
 from .work_folder import WorkFolder
-from .write import check_output, publishing, write_segments
+from .write import check_output, write_segments
 
-STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 18}
+STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 8}
 DECIDING = (
     "bands",
     "num_clusters",
@@ -74,12 +75,13 @@ def segment(parameters, feedback):
     started = time.monotonic()
     parameters.check()
     check_output(parameters.output, [parameters.input])
+    check_products(parameters)
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     kernel, kernel_note = kernels.choose(parameters.kernels)
     plan = plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
     _tell_start(raster, plan, feedback)
     feedback.info(kernel_note)
-    progress = Progress(feedback, STAGES)
+    progress = Progress(feedback, {**STAGES, **stages(parameters)})
     folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
     runner = execution.create(parameters.execution, parameters.workers)
     feedback.info(f"Execution: {runner.name}, {runner.workers} worker{'s' if runner.workers > 1 else ''}.")
@@ -120,7 +122,7 @@ def segment(parameters, feedback):
             "centres": centres.astype(float).tolist(),
             "initial_clumps": clumps,
         }
-        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
+        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts)
         finished = True
     finally:
         runner.close()
@@ -207,15 +209,15 @@ def _work_tiles(job, worked, runner, progress):
         )
 
 
-def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
+def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts):
     progress.start("write", "Writing segments")
 
     def advance(fraction):
         progress.advance(fraction, "Writing segments")
 
-    with publishing(parameters.output) as path:
+    with publishing_all(parameters) as paths:
         write_segments(
-            path,
+            paths["output"],
             raster,
             plan,
             segments,
@@ -226,6 +228,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             parameters.assign_crs,
             advance,
         )
+        write_products(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary)
         progress.finish()
         result = SegmentResult(
             segment_count=segments.sizes.size,
@@ -239,5 +242,5 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             peak_memory=peak_memory(),
             stages=progress.seconds,
         )
-        write_report(report_path(path), parameters, result, facts)
+        write_report(report_path(paths["output"]), parameters, result, facts)
     return result
