@@ -105,7 +105,7 @@ def _write_geopackage(path, columns, driver, check_cancelled):
     dataset, layer = _create(path, columns, driver)
     name = layer.GetName()
     del layer
-    dataset.Release()
+    del dataset
     names = ", ".join(_quoted(column.name) for column in columns)
     places = ", ".join("?" * len(columns))
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -143,6 +143,6 @@ def _write_with_ogr(path, columns, driver, check_cancelled):
             if messages:
                 break
         del layer
-        dataset.Release()
+        del dataset
     if messages:
         raise SegmentationError(f"The table {Path(path).name} cannot be written ({reason(messages)}): make room.")
