@@ -60,25 +60,17 @@ def summarise_window(job, window, check_cancelled):
     sizes = np.bincount(labels, minlength=present.size + 1)[1:].astype(np.int64)
     moments = []
     if present.size:
-        dataset = open_raster(job.bands[0].path) if job.bands else None
         for band in job.bands:
-            values, counted = band_values(dataset, band, window, labels)
+            values, counted = band_values(open_raster(band.path), band, window, labels)
             moments.append(kernel.region_moments(counted, present.size, values))
             check_cancelled()
     return present, sizes, moments
 
 
 def band_values(dataset, band, window, labels):
-    """A band's values in a window, flat, and the labels with 0 where the band has no data.
-
-    64-bit integers become float64.
-    """
+    """A band's values in a window, flat, and the labels with 0 where the band has no data."""
     values, valid = read_window(dataset, band, window)
-    values, valid = values[0].reshape(-1), valid.reshape(-1)
-    if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
-        values = values.astype(np.float64)
-    if values.dtype == np.float16:
-        values = values.astype(np.float32)
+    values, valid = values[0].reshape(-1).astype(added_type(band.dtype), copy=False), valid.reshape(-1)
     return values, labels if valid.all() else labels * valid
 
 
@@ -190,39 +182,12 @@ class Attributes:
     bands: Tuple[Moments, ...]
 
 
-def present_ids(job, window, check_cancelled):
-    """The ids in a window and their pixels there."""
-    present, labels = compact(job.ids.reader()(window))
-    check_cancelled()
-    return present, np.bincount(labels, minlength=present.size + 1)[1:].astype(np.int64)
-
-
-def count_segments(job, windows, runner, advance, check_cancelled):
-    """Which ids there are and their sizes: ((segments,) uint32 ascending, (segments,) int64)."""
-    ids, sizes = np.empty(0, np.uint32), np.empty(0, np.int64)
-    pending = []
-
-    def merge():
-        every = np.concatenate([ids] + [part[0] for part in pending])
-        pixels = np.concatenate([sizes] + [part[1] for part in pending])
-        merged, places = np.unique(every, return_inverse=True)
-        return merged, np.bincount(places, pixels, minlength=merged.size).astype(np.int64)
-
-    for done, (_, part) in enumerate(runner.run(present_ids, job, windows, check_cancelled), 1):
-        pending.append(part)
-        if sum(part[0].size for part in pending) > max(1 << 20, ids.size):
-            ids, sizes = merge()
-            pending.clear()
-        advance(done / len(windows))
-    return merge()
-
-
 def describe_segments(job, ids, runner, advance, check_cancelled):
     """Statistics of all bands of the job in every segment.
 
     Parameters
     ----------
-    ids : (segments,) uint32, ascending, all that there are
+    ids : (segments,) uint32, ascending, all that there are; None if they are not known
     runner : see `execution`
     advance : called with the fraction that is done
 
@@ -230,16 +195,52 @@ def describe_segments(job, ids, runner, advance, check_cancelled):
     -------
     Attributes
     """
-    windows = blocks(job.bands[0]) if job.bands else blocks(job.ids.raster)
-    kinds = [np.dtype(band.dtype) for band in job.bands]
-    bands = tuple(Moments(ids.size, kind.kind == "f" or kind.itemsize == 8) for kind in kinds)
+    grid = job.bands[0] if job.bands else job.ids.raster
+    windows = blocks(grid)
+    _compile(job)
+    results = in_order(runner.run(summarise_window, job, windows, check_cancelled), windows)
+    results = _advancing(results, len(windows), advance)
+    if ids is None:
+        results = list(results)
+        ids = np.unique(np.concatenate([present for present, _, _ in results]))
+    bands = tuple(Moments(ids.size, is_added_as_float(band.dtype)) for band in job.bands)
     sizes = np.zeros(ids.size, np.int64)
-    dense = ids.size and int(ids[-1]) == ids.size
-    finished = runner.run(summarise_window, job, windows, check_cancelled)
-    for done, (_, (present, pixels, moments)) in enumerate(in_order(finished, windows), 1):
-        places = present.astype(np.int64) - 1 if dense else np.searchsorted(ids, present)
+    for present, pixels, moments in results:
+        places = places_of(present, ids)
         sizes[places] += pixels
         for band, part in zip(bands, moments):
             band.add(places, *part)
-        advance(done / len(windows))
     return Attributes(ids, sizes, bands)
+
+
+def _compile(job):
+    """Compile the kernel here, once, rather than in every worker."""
+    kernel, _ = kernels.choose(job.kernels)
+    for dtype in {np.dtype(band.dtype) for band in job.bands}:
+        kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, added_type(dtype)))
+
+
+def _advancing(results, total, advance):
+    for done, (_, result) in enumerate(results, 1):
+        yield result
+        advance(done / total)
+
+
+def added_type(dtype):
+    """The dtype in which a band's values go to the kernels: 64-bit integers become float64."""
+    dtype = np.dtype(dtype)
+    if dtype.kind in "iu":
+        return dtype.newbyteorder("=") if dtype.itemsize <= 4 else np.dtype(np.float64)
+    return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
+
+
+def is_added_as_float(dtype):
+    """Whether sums of a band's values are floats rather than exact integers."""
+    return added_type(dtype).kind == "f"
+
+
+def places_of(present, ids):
+    """The indices of some ids among all of them, ascending."""
+    if ids.size and int(ids[-1]) == ids.size:
+        return present.astype(np.int64) - 1
+    return np.searchsorted(ids, present)

@@ -9,6 +9,7 @@ from .centres import nearest_centre
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
 from .pixels import relabel
+from .quantiles import region_histograms
 from .singles import eliminate_singles
 
 NAME = "compiled"
@@ -22,6 +23,7 @@ __all__ = [
     "eliminate_singles",
     "find_edges",
     "nearest_centre",
+    "region_histograms",
     "region_moments",
     "relabel",
 ]
@@ -41,5 +43,3 @@ def warm_up():
     elimination = Elimination(sizes, sums, np.ones(1), find_edges(labels, count) - 1, 3, np.inf)
     elimination.step(2)
     relabel(labels, np.append(np.uint32(0), elimination.into).astype(np.uint32))
-    for dtype in (np.uint8, np.uint16, np.int16, np.float32):
-        region_moments(labels.reshape(-1), count, np.arange(labels.size, dtype=dtype))

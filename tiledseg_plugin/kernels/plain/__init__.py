@@ -15,6 +15,7 @@ from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .pixels import eliminate_singles, nearest_centre, relabel
+from .quantiles import region_histograms
 
 NAME = "plain"
 
@@ -27,6 +28,7 @@ __all__ = [
     "eliminate_singles",
     "find_edges",
     "nearest_centre",
+    "region_histograms",
     "region_moments",
     "relabel",
     "warm_up",
