@@ -8,6 +8,7 @@ from .attributes import region_moments
 from .centres import nearest_centre
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
+from .outlines import finish_rings, trace_outlines
 from .pixels import relabel
 from .quantiles import region_histograms
 from .singles import eliminate_singles
@@ -22,10 +23,12 @@ __all__ = [
     "describe_clumps",
     "eliminate_singles",
     "find_edges",
+    "finish_rings",
     "nearest_centre",
     "region_histograms",
     "region_moments",
     "relabel",
+    "trace_outlines",
 ]
 
 

@@ -14,6 +14,7 @@ The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6),
 from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
+from .outlines import finish_rings, trace_outlines
 from .pixels import eliminate_singles, nearest_centre, relabel
 from .quantiles import region_histograms
 
@@ -27,10 +28,12 @@ __all__ = [
     "describe_clumps",
     "eliminate_singles",
     "find_edges",
+    "finish_rings",
     "nearest_centre",
     "region_histograms",
     "region_moments",
     "relabel",
+    "trace_outlines",
     "warm_up",
 ]
 
