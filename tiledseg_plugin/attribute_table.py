@@ -36,9 +36,15 @@ def attribute_columns(attributes, numbers, ranges):
     if len(numbers) >= 3:
         for name, mean, (low, high) in zip(("Red", "Green", "Blue"), means, ranges):
             columns.append(Column(name, _colour(mean, low, high), name))
-    for number, moments, mean in zip(numbers, attributes.bands, means):
-        for name, values in zip(BAND_STATISTICS, (mean, moments.minimum, moments.maximum, moments.deviation)):
-            columns.append(Column(f"{name}_{number}", values))
+    return columns + statistic_columns(attributes, numbers)
+
+
+def statistic_columns(attributes, numbers):
+    """mean_1, min_1, max_1, std_1 of band 1, and so on: values as in the raster, population standard deviation."""
+    columns = []
+    for number, moments in zip(numbers, attributes.bands):
+        values = (moments.mean, moments.minimum, moments.maximum, moments.deviation)
+        columns += [Column(f"{name}_{number}", array) for name, array in zip(BAND_STATISTICS, values)]
     return columns
 
 

@@ -18,7 +18,7 @@ class SegmentParameters:
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
     work_dir : empty for a temporary folder
-    mean_image : path, empty for none
+    mean_image, polygons : paths, empty for none
     assign_crs : WKT, empty for the input's
     kernels : which set of kernels (see `kernels.choose`); for tests and benchmarks
     """
@@ -42,6 +42,7 @@ class SegmentParameters:
     assign_crs: str = ""
     creation_options: str = ""
     mean_image: str = ""
+    polygons: str = ""
     kernels: str = "auto"
 
     def check(self):

@@ -6,16 +6,18 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from .attribute_table import attribute_columns, write_attribute_table
+from .attribute_table import attribute_columns, statistic_columns, write_attribute_table
 from .attributes import AttributeJob, describe_segments, run_bands
 from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
-from .publish import publishing
+from .outlines import OutlineJob, trace_segments
+from .polygons import check_vector, vector_side_files, write_polygons
+from .publish import publishing, side_files
 from .segment_ids import TileIds
 from .write import build_overviews, check_output, is_cog, make_cog
 
 STAGES = {"attributes": 10, "overviews": 4}
-OPTIONAL_STAGES = {"mean_image": 8}
+OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
 
 
 def stages(parameters):
@@ -28,6 +30,8 @@ def check_products(parameters):
     """Refuse outputs that could not be written, before anything is done."""
     if parameters.mean_image:
         check_output(parameters.mean_image, [parameters.input], "MEAN_IMAGE")
+    if parameters.polygons:
+        check_vector(parameters.polygons)
     given = [getattr(parameters, name) for name in ("output", *OPTIONAL_STAGES) if getattr(parameters, name)]
     if len({os.path.normcase(os.path.abspath(path)) for path in given}) < len(given):
         raise SegmentationError(f"Two outputs have one name ({', '.join(given)}): give each its own.")
@@ -41,7 +45,8 @@ def publishing_all(parameters):
         # left in reverse order: OUTPUT comes last
         for name in ("output", *OPTIONAL_STAGES):
             if getattr(parameters, name):
-                paths[name] = stack.enter_context(publishing(getattr(parameters, name), name.upper()))
+                replaced = vector_side_files if name == "polygons" else side_files
+                paths[name] = stack.enter_context(publishing(getattr(parameters, name), name.upper(), replaced))
         yield paths
 
 
@@ -82,4 +87,20 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
             parameters.creation_options,
             parameters.assign_crs,
             advance_as("Writing the mean image"),
+        )
+    if parameters.polygons:
+        progress.start("polygons", "Tracing polygons")
+        outlines = OutlineJob(source, raster.width, raster.height, False, kernel.NAME, folder)
+        text = "Tracing polygons"
+        rings = trace_segments(outlines, attributes, runner, lambda done: progress.advance(done * 0.3, text), check)
+        write_polygons(
+            paths["polygons"],
+            raster,
+            rings,
+            attributes,
+            statistic_columns(attributes, raster.numbers),
+            None,
+            parameters.assign_crs,
+            lambda done: progress.advance(0.3 + done * 0.7, "Writing polygons"),
+            check,
         )

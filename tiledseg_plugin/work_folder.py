@@ -119,6 +119,6 @@ class WorkFolder:
         if self.is_temporary:
             shutil.rmtree(self.path, ignore_errors=True)
             return
-        for pattern in ("*.npz", "*.raw", "*.partial", MANIFEST):
+        for pattern in ("*.npz", "*.npy", "*.raw", "*.partial", MANIFEST):
             for file in self.path.glob(pattern):
                 file.unlink()
