@@ -77,6 +77,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
     total = attributes.ids.size
     numbered = driver.GetName() in ("GPKG", "SQLite")
     options = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "SHAPE_ENCODING": "UTF-8"}
+    written = 0
     with collected_errors() as messages, configured(options):
         dataset = driver.CreateDataSource(str(path))
         kind = ogr.wkbMultiPolygon if multiple else ogr.wkbPolygon
@@ -89,14 +90,13 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
                 advance(first / total)
                 end = min(first + SEGMENTS_AT_A_TIME, total)
                 for geometry in geometries(rings, first, end, geotransform, multiple, simplify):
-                    _add(layer, geometry, next(rows), numbered)
-                if messages:
+                    written += _add(layer, geometry, next(rows), numbered)
+                if written < end:
                     break
-            if not messages:
+            if written == total:
                 layer.CommitTransaction()
-        missing = layer is None or (not messages and layer.GetFeatureCount() != total)
         del layer, dataset
-    if messages or missing:
+    if messages or written < total:
         raise SegmentationError(
             f"POLYGONS {Path(path).name} cannot be written ({reason(messages)}): make room on its disk, or choose another."
         )
@@ -110,7 +110,7 @@ def _add(layer, geometry, row, numbered):
     for index, value in enumerate(row):
         if value is not None:
             feature.SetField(index, value)
-    layer.CreateFeature(feature)
+    return layer.CreateFeature(feature) == ogr.OGRERR_NONE
 
 
 def geometries(rings, first, end, geotransform, multiple, simplify):

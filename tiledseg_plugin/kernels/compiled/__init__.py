@@ -11,6 +11,7 @@ from .elimination import Elimination
 from .outlines import finish_rings, trace_outlines
 from .pixels import relabel
 from .quantiles import region_histograms
+from .simplification import simplify_rings
 from .singles import eliminate_singles
 
 NAME = "compiled"
@@ -28,6 +29,7 @@ __all__ = [
     "region_histograms",
     "region_moments",
     "relabel",
+    "simplify_rings",
     "trace_outlines",
 ]
 

@@ -17,6 +17,7 @@ from .elimination import Elimination, band_means
 from .outlines import finish_rings, trace_outlines
 from .pixels import eliminate_singles, nearest_centre, relabel
 from .quantiles import region_histograms
+from .simplification import simplify_rings
 
 NAME = "plain"
 
@@ -33,6 +34,7 @@ __all__ = [
     "region_histograms",
     "region_moments",
     "relabel",
+    "simplify_rings",
     "trace_outlines",
     "warm_up",
 ]
