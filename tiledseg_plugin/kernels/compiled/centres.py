@@ -57,10 +57,24 @@ def _keep_nearest(near, far, best, index, one, other):
 
 
 @kernel
-def _compare(colours, centres, near, far, best, index):
-    """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32."""
+def _keep_second(near, far, best, second):
+    """Update the second least of all distances; to be called before `best` is updated."""
+    for i in range(near.size):
+        least = near[i] if near[i] < best[i] else best[i]
+        more = best[i] if near[i] < best[i] else near[i]
+        more = (far[i] if far[i] > least else least) if far[i] < more else more
+        second[i] = more if more < second[i] else second[i]
+
+
+@kernel
+def _compare(colours, centres, near, far, index, best, second):
+    """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32, `best` with its distance.
+
+    `second`, where it is not empty, gets the distance of the second nearest.
+    """
     bands = len(colours)
     best[:] = np.inf
+    second[:] = np.inf
     index[:] = 0
     for k in range(0, len(centres), 2):
         one, other = np.int32(k), np.int32(min(k + 1, len(centres) - 1))
@@ -71,6 +85,10 @@ def _compare(colours, centres, near, far, best, index):
         while band < bands:
             _add_band(near, far, colours[band], centres, one, other, band)
             band += 1
+        if one == other:
+            far[:] = np.inf
+        if second.size:
+            _keep_second(near, far, best, second)
         _keep_nearest(near, far, best, index, one, other)
 
 
@@ -86,9 +104,32 @@ def _label(values, valid, centres, labels):
             continue
         for band in range(bands):
             colours[band, : inside.size] = values[band, start : start + CHUNK]
-        _compare(colours, centres, near, far, best, index)
+        _compare(colours, centres, near, far, index, best, near[:0])
         for i in range(inside.size):
             labels[start + i] = index[i] + 1 if inside[i] else 0
+
+
+@kernel
+def _label_two(values, centres, labels, nearest, second):
+    bands, size = values.shape
+    colours = np.zeros((bands, CHUNK), np.float32)
+    near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
+    index, more = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.float32)
+    for start in range(0, size, CHUNK):
+        length = min(CHUNK, size - start)
+        for band in range(bands):
+            colours[band, :length] = values[band, start : start + length]
+        _compare(colours, centres, near, far, index, best, more)
+        labels[start : start + length] = index[:length] + 1
+        nearest[start : start + length] = best[:length]
+        second[start : start + length] = more[:length]
+
+
+def nearest_two(values, centres):
+    size = values.shape[1]
+    labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
+    _label_two(values, centres, labels, nearest, second)
+    return labels, nearest, second
 
 
 @kernel
