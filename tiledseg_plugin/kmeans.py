@@ -84,7 +84,7 @@ class _Members:
             self.to_nearest += np.append(0, moved)[self.labels]
             self.to_others -= moved.max()
             unsure = np.flatnonzero(~(self.to_nearest * (1 + MARGIN) + LEAST < self.to_others * (1 - MARGIN)))
-            labels, nearest, second = self.nearest_two(self.planes[:, unsure], centres)
+            labels, nearest, second = self.nearest_two(np.take(self.planes, unsure, axis=1), centres)
             self.labels = self.labels.copy()
             self.labels[unsure] = labels
             self.to_nearest[unsure], self.to_others[unsure] = self._bounds(nearest, second)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .cache import kernel
 
+BLOCK = 1 << 16  # pixels a call
 CHUNK = 1024  # pixels at a time: their colours and distances stay in the first-level cache
 
 
@@ -93,42 +94,30 @@ def _compare(colours, centres, near, far, index, best, second):
 
 
 @kernel
-def _label(values, valid, centres, labels):
+def _label(values, valid, centres, labels, nearest, second):
+    """Label pixels; where `second` is not empty, give the distances of the nearest and second nearest centre too."""
     bands, size = values.shape
     colours = np.zeros((bands, CHUNK), np.float32)
     near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
-    index = np.empty(CHUNK, np.int32)
+    index, more = np.empty(CHUNK, np.int32), np.empty(CHUNK if second.size else 0, np.float32)
     for start in range(0, size, CHUNK):
         inside = valid[start : start + CHUNK]
         if not inside.any():
             continue
         for band in range(bands):
             colours[band, : inside.size] = values[band, start : start + CHUNK]
-        _compare(colours, centres, near, far, index, best, near[:0])
+        _compare(colours, centres, near, far, index, best, more)
         for i in range(inside.size):
             labels[start + i] = index[i] + 1 if inside[i] else 0
-
-
-@kernel
-def _label_two(values, centres, labels, nearest, second):
-    bands, size = values.shape
-    colours = np.zeros((bands, CHUNK), np.float32)
-    near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
-    index, more = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.float32)
-    for start in range(0, size, CHUNK):
-        length = min(CHUNK, size - start)
-        for band in range(bands):
-            colours[band, :length] = values[band, start : start + length]
-        _compare(colours, centres, near, far, index, best, more)
-        labels[start : start + length] = index[:length] + 1
-        nearest[start : start + length] = best[:length]
-        second[start : start + length] = more[:length]
+        if second.size:
+            nearest[start : start + CHUNK] = best[: inside.size]
+            second[start : start + CHUNK] = more[: inside.size]
 
 
 def nearest_two(values, centres):
-    size = values.shape[1]
+    values, size = np.ascontiguousarray(values), values.shape[1]
     labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
-    _label_two(values, centres, labels, nearest, second)
+    _label(values, np.ones(size, bool), centres, labels, nearest, second)
     return labels, nearest, second
 
 
@@ -143,19 +132,28 @@ def _look_up(values, valid, table, labels):
         labels[pixel] = table[colour] if valid[pixel] else 0
 
 
+def _label_all(values, valid, centres, labels):
+    """Label pixels (bands, n) of any type; as blocks of float32, so that the kernel is compiled for that only."""
+    nothing = np.empty(0, np.float32)
+    for start in range(0, valid.size, BLOCK):
+        block = np.s_[start : start + BLOCK]
+        colours = np.ascontiguousarray(values[:, block], np.float32)
+        _label(colours, valid[block], centres, labels[block], nothing, nothing)
+
+
 def _colour_table(bands, centres):
     colours = np.indices((256,) * bands, np.uint8).reshape(bands, -1)
     table = np.empty(colours.shape[1], np.uint16)
-    _label(colours, np.ones(table.size, bool), centres, table)
+    _label_all(colours, np.ones(table.size, bool), centres, table)
     return table
 
 
 def nearest_centre(values, valid, centres):
     bands = len(values)
     labels = np.zeros(valid.shape, np.uint16)
-    arrays = values.reshape(bands, -1), valid.reshape(-1)
+    pixels = values.reshape(bands, -1), valid.reshape(-1)
     if values.dtype == np.uint8 and bands <= 2 and valid.size > 256**bands:
-        _look_up(*arrays, _colour_table(bands, centres), labels.reshape(-1))
+        _look_up(*pixels, _colour_table(bands, centres), labels.reshape(-1))
     else:
-        _label(*arrays, centres, labels.reshape(-1))
+        _label_all(*pixels, centres, labels.reshape(-1))
     return labels

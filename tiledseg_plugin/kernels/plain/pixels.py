@@ -43,7 +43,7 @@ def nearest_centre(values, valid, centres):
     labels = np.zeros(valid.size, np.uint16)
     for start in range(0, where.size, CHUNK):
         pixels = where[start : start + CHUNK]
-        labels[pixels] = _compare(flat[:, pixels].astype(np.float32), centres)[0] + 1
+        labels[pixels] = _compare(np.take(flat, pixels, axis=1).astype(np.float32), centres)[0] + 1
     return labels.reshape(valid.shape)
 
 
