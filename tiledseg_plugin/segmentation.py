@@ -2,8 +2,8 @@
 """The whole run: plan -> statistics -> tiles -> graph -> write."""
 
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Dict, Optional
+from dataclasses import asdict, dataclass, field, replace
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from . import execution, kernels
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
-from .plan import EMPTY, SPARSE, judge_tiles, plan_grid
+from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
 from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, sample_colours, summarise, survey_block
-from .tiles import TileJob, finished_tile, work_tile
+from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
+from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
 from .write import check_output, publishing, write_segments
 
@@ -32,6 +33,7 @@ DECIDING = (
     "nodata_rule",
     "tile_width",
     "tile_height",
+    "tiles",
 )
 
 
@@ -39,6 +41,7 @@ DECIDING = (
 class SegmentResult:
     """What a run gives besides OUTPUT.
 
+    tiles : what is known about each tile
     seconds : the whole run; stages : {stage: seconds}; peak_memory : bytes, None where unknown
     """
 
@@ -52,6 +55,7 @@ class SegmentResult:
     report: str
     peak_memory: Optional[int]
     stages: Dict[str, float] = field(default_factory=dict)
+    tiles: List[TileRecord] = field(default_factory=list)
 
 
 def segment(parameters, feedback):
@@ -76,7 +80,7 @@ def segment(parameters, feedback):
     check_output(parameters.output, [parameters.input])
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     kernel, kernel_note = kernels.choose(parameters.kernels)
-    plan = plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
+    plan = make_plan(raster, parameters)
     _tell_start(raster, plan, feedback)
     feedback.info(kernel_note)
     progress = Progress(feedback, STAGES)
@@ -96,9 +100,10 @@ def segment(parameters, feedback):
         colours = summary.colours(raster, parameters.stretch)
         centres = _centres(summary, colours, parameters, kernel, raster, progress)
 
-        worked = [tile for tile in plan.tiles if occupancy.status[tile.tile_id] != EMPTY]
+        units = work_units(plan, occupancy)
+        worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
         job = TileJob(raster, plan, colours, centres, kernel.NAME, folder)
-        _work_tiles(job, worked, runner, progress)
+        results = _work_tiles(job, units, runner, progress)
 
         progress.start("graph", "Joining tiles")
         graph = build_graph(raster, plan, worked, folder, progress.check_cancelled)
@@ -121,6 +126,7 @@ def segment(parameters, feedback):
             "initial_clumps": clumps,
         }
         result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
+        result = replace(result, tiles=_tile_records(raster, plan, occupancy, segments, results))
         finished = True
     finally:
         runner.close()
@@ -144,10 +150,10 @@ def _manifest(parameters, raster):
 
 
 def _tell_start(raster, plan, feedback):
-    first = plan.tiles[0].window
+    width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
     feedback.info(
         f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
-        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {first.width} x {first.height} pixels."
+        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {width} x {height} pixels."
     )
     for note in raster.notes:
         feedback.info(note)
@@ -192,19 +198,25 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
     return centres
 
 
-def _work_tiles(job, worked, runner, progress):
+def _work_tiles(job, units, runner, progress):
     progress.start("tiles", "Segmenting tiles")
-    done = set()
+    count = sum(len(unit) for unit in units)
+    finished = []
     if not job.folder.is_temporary:
-        done = {tile.tile_id for tile in worked if finished_tile(job.folder, tile) is not None}
-    if done:
-        progress.feedback.info(f"{len(done)} of {len(worked)} tiles are finished already in {job.folder.path}.")
-    todo = [tile for tile in worked if tile.tile_id not in done]
-    for count, (tile, result) in enumerate(runner.run(work_tile, job, todo, progress.check_cancelled), len(done) + 1):
-        progress.advance(count / len(worked), f"Segmented tile {count} of {len(worked)}")
-        progress.feedback.debug(
-            f"Tile {tile.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
-        )
+        results = (finished_piece(job.folder, piece) for unit in units for piece in unit)
+        finished = [result for result in results if result is not None]
+    if finished:
+        progress.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
+    done = {result.piece_id for result in finished}
+    todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
+    for _, results in runner.run(work_unit, job, [unit for unit in todo if unit], progress.check_cancelled):
+        finished += results
+        progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
+        for result in results:
+            progress.feedback.debug(
+                f"Tile {result.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
+            )
+    return finished
 
 
 def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
@@ -241,3 +253,8 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
         )
         write_report(report_path(path), parameters, result, facts)
     return result
+
+
+def _tile_records(raster, plan, occupancy, segments, results):
+    found = segments_by_tile(plan, segments.tables)
+    return tile_records(raster.path, plan, occupancy, found, seconds_by_tile(results))
