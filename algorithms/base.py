@@ -62,11 +62,11 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         items = [f"<li><b>{definition.description()}</b>: {definition.help()}</li>" for definition in shown]
         return "".join(paragraphs) + "<ul>" + "".join(items) + "</ul>"
 
-    def reason_for_refusal(self, parameters, context):
-        """Which value QGIS does not accept, said in one sentence; empty if it accepts them all."""
+    def reason_for_refusal(self, parameters, context, settled=()):
+        """Which value QGIS does not accept, besides those that are settled; empty if it accepts them all."""
         for definition in self.parameterDefinitions():
             value = parameters.get(definition.name(), definition.defaultValue())
-            if definition.checkValueIsAcceptable(value, context):
+            if definition.name() in settled or definition.checkValueIsAcceptable(value, context):
                 continue
             if is_null(value):
                 return tr("{} ({}) is missing: give a value.").format(definition.name(), definition.description())

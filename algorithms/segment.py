@@ -23,7 +23,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
-from .checks import band_numbers, check_output_raster, check_work_folder, gdal_source
+from .inputs import band_numbers, files_of, gdal_source
 from .text import NO_LIMIT, tr
 
 INTEGER = QgsProcessingParameterNumber.Type.Integer
@@ -269,14 +269,16 @@ class SegmentRaster(TiledAlgorithm):
         self.add(definition, text, advanced=True)
 
     def checkParameterValues(self, parameters, context):
-        accepted, message = super().checkParameterValues(parameters, context)
+        accepted, _ = super().checkParameterValues(parameters, context)
         try:
             self._run_parameters(parameters, context, self._path_asked_for(parameters, context))
         except SegmentationError as error:
             return False, str(error)
-        if not accepted:
-            return False, self.reason_for_refusal(parameters, context) or message
-        return True, ""
+        if accepted:
+            return True, ""
+        # QGIS may know less about INPUT than GDAL, which has opened it by now
+        rest = self.reason_for_refusal(parameters, context, settled=(self.INPUT,))
+        return not rest, rest
 
     def collect(self, parameters, context):
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
@@ -305,7 +307,7 @@ class SegmentRaster(TiledAlgorithm):
         run = SegmentParameters(
             input=source,
             output=output,
-            bands=band_numbers(self._raw(parameters, self.BANDS, context), layer.bandCount(), self.BANDS),
+            bands=band_numbers(self._raw(parameters, self.BANDS, context), self.BANDS),
             num_clusters=self.parameterAsInt(parameters, self.NUM_CLUSTERS, context),
             min_pixels=self.parameterAsInt(parameters, self.MIN_PIXELS, context),
             distance_threshold=self._distance_threshold(parameters, context),
@@ -323,10 +325,7 @@ class SegmentRaster(TiledAlgorithm):
             creation_options=self.parameterAsString(parameters, self.CREATION_OPTIONS, context),
         )
         run.check()
-        if output:
-            check_output_raster(output, source, self.OUTPUT)
-        if run.work_dir:
-            check_work_folder(run.work_dir, self.WORK_DIR)
+        _check_files(run)
         return run
 
     def _raw(self, parameters, name, context):
@@ -362,3 +361,14 @@ class SegmentRaster(TiledAlgorithm):
         if is_null(value) or value == "TEMPORARY_OUTPUT":
             return ""
         return str(value)
+
+
+def _check_files(run):
+    """What the engine would refuse right at its start, so that a dialog says it at once."""
+    from ..tiledseg_plugin.raster import describe
+    from ..tiledseg_plugin.write import check_output, creation_options, driver_for
+
+    describe(run.input, run.bands, run.nodata_rule)
+    if run.output:
+        check_output(run.output, files_of(run.input))
+        creation_options(driver_for(run.output).ShortName, run.creation_options, threads=1)

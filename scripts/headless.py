@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`qgis_process` with this clone as the plugin `tiledseg`, in a profile of its own; for the demo and the tests."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -73,9 +74,14 @@ class QgisProcess:
     def __init__(self, profile: Path):
         self.profile = profile
         self.environment = environment(profile)
-        enabled = self("plugins", "enable", PLUGIN)
-        if enabled.returncode:
+        enabled = self("plugins", "enable", PLUGIN)  # it fails where it has been enabled before
+        if enabled.returncode and PLUGIN not in self.plugins():
             raise HeadlessError(f"The plugin cannot be enabled: {enabled.stderr or enabled.stdout}")
+
+    def plugins(self) -> list:
+        """The names of the plugins that are loaded."""
+        listed = json.loads(self("--json", "plugins").stdout)["plugins"]
+        return [name for name, state in listed.items() if state["loaded"]]
 
     def __call__(self, *arguments: str, cwd=None) -> Finished:
         """Run and wait; output goes through files, as pipes would have to be read while waiting."""

@@ -4,7 +4,7 @@
 set -eu
 
 needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest python3-hypothesis
-python3-matplotlib python3-pip python3-venv xvfb xauth"
+python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth"
 wanted="python3-numba"   # compiled kernels; not in every release, and the result is the same without it
 
 installed() {

@@ -72,7 +72,8 @@ class Raw:
             return compared
         if self.exponent is None:
             return values.astype(np.int64)
-        fixed = np.rint(np.ldexp(values.astype(np.float64), FIXED_POINT_BITS - self.exponent)).astype(np.int64)
+        with np.errstate(over="ignore", invalid="ignore"):  # of no-data values, which nobody adds up
+            fixed = np.rint(np.ldexp(values.astype(np.float64), FIXED_POINT_BITS - self.exponent)).astype(np.int64)
         return np.concatenate([fixed >> LIMB_BITS, fixed & ((1 << LIMB_BITS) - 1)])
 
     @property

@@ -112,7 +112,15 @@ def segment(parameters, feedback):
             graph, kernel, colours.weights, parameters.min_pixels, parameters.distance_threshold, advance
         )
         del graph
-        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy)
+        facts = {
+            "kernels": kernel.NAME,
+            "execution": {"kind": runner.name, "workers": runner.workers},
+            "raster": asdict(raster),
+            "colours": {"stretch": parameters.stretch, **asdict(colours)},
+            "centres": centres.astype(float).tolist(),
+            "initial_clumps": clumps,
+        }
+        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
         finished = True
     finally:
         runner.close()
@@ -199,7 +207,7 @@ def _work_tiles(job, worked, runner, progress):
         )
 
 
-def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy):
+def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
     progress.start("write", "Writing segments")
 
     def advance(fraction):
@@ -231,5 +239,5 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             peak_memory=peak_memory(),
             stages=progress.seconds,
         )
-        write_report(report_path(path), parameters, result, {"kernels": kernel.NAME})
+        write_report(report_path(path), parameters, result, facts)
     return result

@@ -4,9 +4,11 @@
 import numpy as np
 
 from ..plain.elimination import band_means
+from .centres import nearest_centre
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
-from .pixels import eliminate_singles, nearest_centre, relabel
+from .pixels import relabel
+from .singles import eliminate_singles
 
 NAME = "compiled"
 

@@ -83,62 +83,105 @@ def describe_clumps(labels, count, clusters, quantities):
 
 
 @kernel
-def _find_edges(labels, count):
+def _flag_borders(row, next_row, right, down):
+    """Whether a pixel and the one to its right, and the one below, belong to two clumps; compiles to vector code."""
+    last = row.size - 1
+    for col in range(last):
+        right[col] = (row[col] != row[col + 1]) & (row[col] != 0) & (row[col + 1] != 0)
+    for col in range(row.size):
+        down[col] = (row[col] != next_row[col]) & (row[col] != 0) & (next_row[col] != 0)
+
+
+@kernel
+def _drop_repeated(above, row, below, right, down):
+    """Clear the flags of borders between the same two clumps as one pixel above, or to the left, where it was noted."""
+    for col in range(row.size - 1):
+        right[col] &= (above[col] != row[col]) | (above[col + 1] != row[col + 1])
+    for col in range(row.size - 1):
+        down[col + 1] &= (row[col] != row[col + 1]) | (below[col] != below[col + 1])
+
+
+@kernel
+def _note_pairs(flags, one, other, places, pairs, noted, start, latest):
+    """Append the flagged pairs, lower label first, and count them by it; gives how many pairs there are.
+
+    A pair is left out if it was the `latest` of its lower label, as along most borders. There are no branches, as
+    nobody can foresee where borders are.
+    """
+    found = 0
+    for col in range(flags.size):
+        places[found] = col
+        found += flags[col]
+    for i in range(found):
+        col = places[i]
+        low, high = min(one[col], other[col]), max(one[col], other[col])
+        new = latest[low] != high
+        latest[low] = high
+        pairs[noted, 0] = low
+        pairs[noted, 1] = high
+        noted += new
+        start[low] += new
+    return noted
+
+
+@kernel
+def _collect_pairs(labels, count):
+    """Pairs of touching clumps, some repeatedly: (m, 2) uint32, and how many of them have each lower label."""
     rows, cols = labels.shape
-    start = np.zeros(count + 2, np.int64)
-    for filling in range(2):
-        if filling:
-            for label in range(1, count + 2):
-                start[label] += start[label - 1]
-            others = np.empty(start[count + 1], np.uint32)
-        for row in range(rows):
-            for col in range(cols):
-                one = labels[row, col]
-                if one == 0:
-                    continue
-                for side in range(2):
-                    if side == 0:
-                        if col + 1 == cols:
-                            continue
-                        other = labels[row, col + 1]
-                        # the same two clumps side by side in the row above were noted there
-                        if row and labels[row - 1, col] == one and labels[row - 1, col + 1] == other:
-                            continue
-                    else:
-                        if row + 1 == rows:
-                            continue
-                        other = labels[row + 1, col]
-                        if col and labels[row, col - 1] == one and labels[row + 1, col - 1] == other:
-                            continue
-                    if other == 0 or other == one:
-                        continue
-                    low, high = (one, other) if one < other else (other, one)
-                    if filling:
-                        start[low] -= 1
-                        others[start[low]] = high
-                    else:
-                        start[low] += 1
-    edges = np.empty((others.size, 2), np.uint32)
+    start, latest = np.zeros(count + 2, np.uint32), np.zeros(count + 1, np.uint32)
+    pairs = np.empty((labels.size // 4 + 2 * cols, 2), np.uint32)
+    noted = 0
+    nothing = np.zeros(cols, labels.dtype)
+    right, down = np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
+    places = np.empty(cols + 1, np.int32)
+    for i in range(rows):
+        row = labels[i]
+        below = labels[i + 1] if i + 1 < rows else nothing
+        above = labels[i - 1] if i else nothing
+        _flag_borders(row, below, right, down)
+        _drop_repeated(above, row, below, right, down)
+        if noted + 2 * cols > len(pairs):
+            pairs = np.concatenate((pairs, np.empty_like(pairs)))
+        noted = _note_pairs(right[: cols - 1], row[: cols - 1], row[1:], places, pairs, noted, start, latest)
+        noted = _note_pairs(down, row, below, places, pairs, noted, start, latest)
+    return pairs[:noted], start
+
+
+@kernel
+def _sort(values):
+    """Sort in place; most lists of neighbours are short."""
+    if values.size > 24:
+        values.sort()
+        return
+    for i in range(1, values.size):
+        value = values[i]
+        j = i
+        while j and values[j - 1] > value:
+            values[j] = values[j - 1]
+            j -= 1
+        values[j] = value
+
+
+@kernel
+def find_edges(labels, count):
+    pairs, start = _collect_pairs(labels, count)
+    total = np.uint32(0)
+    for label in range(count + 2):
+        total += start[label]
+        start[label] = total
+    others = np.empty(total, np.uint32)
+    for i in range(len(pairs) - 1, -1, -1):
+        low = pairs[i, 0]
+        start[low] -= np.uint32(1)
+        others[start[low]] = pairs[i, 1]
     kept = 0
     for low in range(1, count + 1):
         neighbours = others[start[low] : start[low + 1]]
-        if neighbours.size > 24:
-            neighbours.sort()
-        else:
-            for i in range(1, neighbours.size):
-                value = neighbours[i]
-                j = i
-                while j and neighbours[j - 1] > value:
-                    neighbours[j] = neighbours[j - 1]
-                    j -= 1
-                neighbours[j] = value
-        for i in range(neighbours.size):
-            if i == 0 or neighbours[i] != neighbours[i - 1]:
-                edges[kept, 0] = low
-                edges[kept, 1] = neighbours[i]
-                kept += 1
-    return edges[:kept].copy()
-
-
-def find_edges(labels, count):
-    return _find_edges(labels, count)
+        _sort(neighbours)
+        before = np.uint32(0)
+        for i in range(neighbours.size):  # the place of the pairs, sorted and each once, is taken by them again
+            pairs[kept, 0] = low
+            pairs[kept, 1] = neighbours[i]
+            kept += neighbours[i] != before
+            before = neighbours[i]
+    return pairs[:kept]

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From what QGIS hands over to what the engine takes: the source of a layer, the numbers of its bands."""
+
+from ..tiledseg_plugin.compat import is_null
+from ..tiledseg_plugin.errors import SegmentationError
+from .text import tr
+
+
+def gdal_source(layer, given, name):
+    """What GDAL opens for a raster layer: a path, /vsi path, VRT or subdataset.
+
+    Parameters
+    ----------
+    layer : QgsRasterLayer, or None where QGIS finds none: 3.22 does so for /vsi paths and subdatasets
+    given : the raw value of the parameter
+    name : id of the parameter
+    """
+    if layer is None and isinstance(given, str) and _gdal_opens(given):
+        return given
+    if layer is None or not layer.isValid():
+        raise SegmentationError(
+            tr("{} '{}' cannot be opened as a raster: check that the file exists and can be read.").format(name, given)
+        )
+    if layer.providerType() != "gdal":
+        raise SegmentationError(
+            tr("{} '{}' comes from the provider '{}', not from a file: export it to a GeoTIFF and use that.").format(
+                name, layer.name(), layer.providerType()
+            )
+        )
+    return layer.source().split("|option:")[0]
+
+
+def _gdal_opens(source):
+    from ..tiledseg_plugin.gdal_access import open_raster
+
+    try:
+        return open_raster(source) is not None
+    except SegmentationError:
+        return False
+
+
+def band_numbers(given, name):
+    """The bands that were asked for, as a tuple of numbers; () for all.
+
+    Parameters
+    ----------
+    given : the raw value, as QGIS itself reads '1,3' as band 0 without a word
+    name : id of the parameter
+    """
+    if is_null(given):
+        return ()
+    if isinstance(given, str):
+        given = given.split(";")
+    elif not isinstance(given, (list, tuple)):
+        given = [given]
+    return tuple(_band_number(part, name) for part in given)
+
+
+def _band_number(part, name):
+    try:
+        return int(str(part))
+    except ValueError as error:
+        raise SegmentationError(
+            tr("{}: '{}' is not a band number: separate numbers by semicolons, as in {}=1;3.").format(name, part, name)
+        ) from error
+
+
+def files_of(source):
+    """All files of a GDAL dataset, so that none is overwritten: those that a VRT refers to, too."""
+    from ..tiledseg_plugin.gdal_access import open_raster
+
+    return [source, *(open_raster(source).GetFileList() or [])]

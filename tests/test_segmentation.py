@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The promise: RSGISLib's segments, and the same at any tile size, number of workers, execution and kernels."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from osgeo import gdal
+from rasters import read, run, segment_untiled, write_raster
+from tiledseg.tiledseg_plugin.errors import SegmentationError
+
+SCHEMES = [(64, 64), (100, 37), (256, 256), (1000, 1000), (5000, 5000)]
+RASTERS = {
+    "naip_maryland": ("data/naip_maryland_4band_uint8.tif", {}),
+    "landsat7_bahamas": ("data/landsat7_bahamas_rgb_uint8.tif", {}),
+    "landsat7_nc_float": ("data/landsat7_nc_5band_float32.tif", {"bands": (3, 2, 1, 5), "stretch": False}),
+    "sen2_ndvi_irregular": ("data/sen2_20210527_aber_ndvi_irregular.tif", {"num_clusters": 20}),
+    "sen2_10band": ("data/sen2_20210527_aber_10band.tif", {"min_pixels": 40}),
+}
+
+
+def reference(folder, name):
+    stages = np.load(folder / f"{name}.npz")
+    parameters = json.loads(str(stages["parameters"]))
+    parameters["bands"] = tuple(parameters["bands"] or ())
+    return stages, parameters
+
+
+@pytest.mark.parametrize("kernels", ["compiled", "plain"])
+def test_synthetic_holes_without_stretch_equal_rsgislib(data, tmp_path, kernels):
+    stages, parameters = reference(data, "synthetic_holes_nostretch")
+    ids, _ = run(data / "synthetic_holes.tif", tmp_path / "out.tif", tile_width=50, kernels=kernels, **parameters)
+    assert np.count_nonzero(ids != stages["clumps"]) == 0
+
+
+@pytest.mark.parametrize("tile", [2000, 300])
+def test_naip_without_stretch_equals_rsgislib(shared, tmp_path, tile):
+    stages, parameters = reference(shared / "reference", "naip_maryland_nostretch")
+    raster = shared / "data" / "naip_maryland_4band_uint8.tif"
+    ids, result = run(raster, tmp_path / "out.tif", tile_width=tile, tile_height=tile, **parameters)
+    assert np.count_nonzero(ids != stages["clumps"]) == 0
+    assert result.segment_count == stages["clumps"].max()
+
+
+@pytest.mark.parametrize("name", RASTERS)
+def test_result_does_not_depend_on_tiles_workers_execution_or_kernels(shared, tmp_path, name):
+    path, parameters = RASTERS[name]
+    ways = itertools.cycle(itertools.product(("threads", "serial"), (2, 1, 4), ("compiled", "plain")))
+    expected, first = run(shared / path, tmp_path / "out.tif", tile_width=9999, tile_height=9999, **parameters)
+    assert first.segment_count > 10
+    for (width, height), (execution, workers, kernels) in zip(SCHEMES, ways):
+        ids, result = run(
+            shared / path,
+            tmp_path / "out.tif",
+            tile_width=width,
+            tile_height=height,
+            execution=execution,
+            workers=workers,
+            kernels=kernels,
+            **parameters,
+        )
+        assert np.array_equal(ids, expected), (width, height, execution, workers, kernels)
+        assert result.valid_pixels == first.valid_pixels
+
+
+@pytest.mark.parametrize("tile", SCHEMES)
+def test_synthetic_raster_does_not_depend_on_tiles(data, tmp_path, tile):
+    expected, _ = run(data / "synthetic_holes.tif", tmp_path / "a.tif", sampling=7, kernels="plain")
+    for workers in (1, 2, 4):
+        ids, _ = run(
+            data / "synthetic_holes.tif",
+            tmp_path / "b.tif",
+            sampling=7,
+            tile_width=tile[0],
+            tile_height=tile[1],
+            workers=workers,
+        )
+        assert np.array_equal(ids, expected)
+
+
+DTYPES = [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64]
+
+
+@st.composite
+def small_rasters(draw):
+    """(values, nodata): noise of few or many colours, so with long chains of single pixels, and holes."""
+    bands, rows, cols = draw(st.integers(1, 5)), draw(st.integers(1, 60)), draw(st.integers(1, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    colours = draw(st.sampled_from([2, 3, 10, 200]))
+    texture = draw(st.sampled_from(["noise", "patches", "chessboard", "gradient"]))
+    row, col = np.indices((rows, cols))
+    noise = rng.integers(0, colours, (bands, rows, cols))
+    values = {
+        "noise": noise,
+        "patches": noise[:, row // 4 * 4, col // 5 * 5] + (rng.random((bands, rows, cols)) < 0.1),
+        "chessboard": (row + col + np.arange(bands)[:, None, None]) % 2 * 7 + (rng.random((rows, cols)) < 0.05),
+        "gradient": row + 2 * col + noise // 3,
+    }[texture]
+    values = (values + 1).astype(dtype)
+    if dtype.kind == "f":
+        values = values * dtype.type(0.37)
+    nodata = draw(st.sampled_from([None, 0, 1]))
+    holes = draw(st.sampled_from(["none", "slant", "scattered", "stripes"]))
+    empty = {
+        "none": np.zeros((rows, cols), bool),
+        "slant": row + 2 * col > rows + cols // 2,
+        "scattered": rng.random((rows, cols)) < 0.3,
+        "stripes": col % 7 < 3,
+    }[holes]
+    values[:, empty] = 0 if nodata is None else nodata
+    if dtype.kind == "f" and draw(st.booleans()):
+        values[rng.integers(bands), rng.random((rows, cols)) < 0.02] = np.nan
+    return values, nodata
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    raster=small_rasters(),
+    tile=st.tuples(st.integers(16, 61), st.integers(16, 61)),
+    stretch=st.booleans(),
+    num_clusters=st.sampled_from([2, 5, 60]),
+    min_pixels=st.sampled_from([1, 2, 12, 100, 10**6]),
+    threshold=st.sampled_from([None, 3.0, 100.0]),
+    sampling=st.sampled_from([1, 3]),
+    nodata_rule=st.sampled_from(["any", "all"]),
+    execution=st.sampled_from(["serial", "threads"]),
+    kernels=st.sampled_from([("compiled", "plain"), ("plain", "compiled"), ("plain", "plain")]),
+)
+def test_result_never_depends_on_tiling(
+    raster, tile, stretch, num_clusters, min_pixels, threshold, sampling, nodata_rule, execution, kernels, scratch
+):
+    values, nodata = raster
+    path = write_raster(scratch / "in.tif", values, nodata)
+    parameters = {
+        "stretch": stretch,
+        "num_clusters": num_clusters,
+        "min_pixels": min_pixels,
+        "distance_threshold": threshold,
+        "sampling": sampling,
+        "nodata_rule": nodata_rule,
+    }
+    try:
+        expected, _ = run(path, scratch / "a.tif", kernels=kernels[0], execution="serial", **parameters)
+    except SegmentationError as error:
+        assert "no valid pixel" in str(error).lower()
+        return
+    ids, result = run(
+        path,
+        scratch / "b.tif",
+        tile_width=tile[0],
+        tile_height=tile[1],
+        execution=execution,
+        workers=2,
+        kernels=kernels[1],
+        **parameters,
+    )
+    assert np.array_equal(ids, expected)
+    assert result.segment_count == ids.max()
+    assert len(np.unique(ids[ids > 0])) == ids.max()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    colours=st.sampled_from([3, 8, 50]),
+    min_pixels=st.sampled_from([1, 5, 40]),
+    threshold=st.sampled_from([None, 10.0]),
+)
+def test_tiled_run_equals_the_kernels_on_the_whole_array(seed, colours, min_pixels, threshold, scratch):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(1, colours + 1, (2, 45, 50)).astype(np.uint8)
+    values[:, 20:24, :30] = 0
+    path = write_raster(scratch / "in.tif", values, 0)
+    ids, result = run(
+        path,
+        scratch / "out.tif",
+        stretch=False,
+        sampling=1,
+        min_pixels=min_pixels,
+        distance_threshold=threshold,
+        num_clusters=6,
+        tile_width=17,
+        tile_height=23,
+    )
+    centres = np.array(json.loads(open(result.report, encoding="utf-8").read())["centres"], np.float32)
+    expected = segment_untiled(values, (values != 0).all(axis=0), centres, min_pixels, threshold)
+    assert np.array_equal(ids, expected)
+
+
+def test_long_chains_of_single_pixels_enlarge_the_halo(scratch):
+    """A chessboard of single pixels settles from one corner, further than any fixed halo reaches."""
+    row, col = np.indices((120, 130))
+    values = np.where((row + col) % 2, 200, 10).astype(np.uint8)
+    values[:4, :4] = 10
+    path = write_raster(scratch / "in.tif", values[None])
+    parameters = {"num_clusters": 2, "sampling": 1, "stretch": False, "min_pixels": 3}
+    expected, _ = run(path, scratch / "a.tif", **parameters)
+    ids, _ = run(path, scratch / "b.tif", tile_width=16, tile_height=16, **parameters)
+    assert np.array_equal(ids, expected)
+
+
+def test_bands_are_used_in_the_order_given(data, tmp_path):
+    first, _ = run(data / "synthetic_full.tif", tmp_path / "a.tif", bands=(1, 2, 3), sampling=3)
+    whole, _ = run(data / "synthetic_full.tif", tmp_path / "b.tif", sampling=3)
+    one, _ = run(data / "synthetic_full.tif", tmp_path / "c.tif", bands=(2,), sampling=3)
+    assert np.array_equal(first, whole)
+    assert not np.array_equal(one, whole)
+
+
+def test_input_is_left_as_it_was(data, tmp_path):
+    before = gdal.Open(str(data / "synthetic_full.tif")).ReadAsArray()
+    run(data / "synthetic_full.tif", tmp_path / "a.tif")
+    assert np.array_equal(read(data / "synthetic_full.tif"), before)
+    assert not list(data.glob("*.aux.xml"))

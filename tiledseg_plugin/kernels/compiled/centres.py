@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pixel kernel: the nearest centre of every pixel.
+
+A chunk of pixels is compared with two centres at a time, in loops that compile to vector code. (They run over `array.size`: numba's loops over a constant do not become vector code.)
+"""
+
+import numpy as np
+
+from .cache import kernel
+
+CHUNK = 1024  # pixels at a time: their colours and distances stay in the first-level cache
+
+
+@kernel
+def _add_band(near, far, colour, centres, one, other, band):
+    """Add one band's squared differences from two centres; the first band starts from nothing."""
+    a, b = centres[one, band], centres[other, band]
+    if band == 0:
+        for i in range(near.size):
+            x = colour[i]
+            near[i] = (x - a) * (x - a)
+            far[i] = (x - b) * (x - b)
+    else:
+        for i in range(near.size):
+            x = colour[i]
+            near[i] += (x - a) * (x - a)
+            far[i] += (x - b) * (x - b)
+
+
+@kernel
+def _add_three_bands(near, far, colours, centres, one, other, band):
+    """As `_add_band`, for three bands in their order, with fewer loads and stores."""
+    first, second, third = colours[band], colours[band + 1], colours[band + 2]
+    a, b, c = centres[one, band], centres[one, band + 1], centres[one, band + 2]
+    d, e, f = centres[other, band], centres[other, band + 1], centres[other, band + 2]
+    if band == 0:
+        for i in range(near.size):
+            x, y, z = first[i], second[i], third[i]
+            near[i] = (x - a) * (x - a) + (y - b) * (y - b) + (z - c) * (z - c)
+            far[i] = (x - d) * (x - d) + (y - e) * (y - e) + (z - f) * (z - f)
+    else:
+        for i in range(near.size):
+            x, y, z = first[i], second[i], third[i]
+            near[i] = near[i] + (x - a) * (x - a) + (y - b) * (y - b) + (z - c) * (z - c)
+            far[i] = far[i] + (x - d) * (x - d) + (y - e) * (y - e) + (z - f) * (z - f)
+
+
+@kernel
+def _keep_nearest(near, far, best, index, one, other):
+    for i in range(near.size):
+        nearer = near[i] < best[i]
+        least = near[i] if nearer else best[i]
+        k = one if nearer else index[i]
+        nearer = far[i] < least
+        best[i] = far[i] if nearer else least
+        index[i] = other if nearer else k
+
+
+@kernel
+def _compare(colours, centres, near, far, best, index):
+    """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32."""
+    bands = len(colours)
+    best[:] = np.inf
+    index[:] = 0
+    for k in range(0, len(centres), 2):
+        one, other = np.int32(k), np.int32(min(k + 1, len(centres) - 1))
+        band = 0
+        while band + 3 <= bands:
+            _add_three_bands(near, far, colours, centres, one, other, band)
+            band += 3
+        while band < bands:
+            _add_band(near, far, colours[band], centres, one, other, band)
+            band += 1
+        _keep_nearest(near, far, best, index, one, other)
+
+
+@kernel
+def _label(values, valid, centres, labels):
+    bands, size = values.shape
+    colours = np.zeros((bands, CHUNK), np.float32)
+    near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
+    index = np.empty(CHUNK, np.int32)
+    for start in range(0, size, CHUNK):
+        inside = valid[start : start + CHUNK]
+        if not inside.any():
+            continue
+        for band in range(bands):
+            colours[band, : inside.size] = values[band, start : start + CHUNK]
+        _compare(colours, centres, near, far, best, index)
+        for i in range(inside.size):
+            labels[start + i] = index[i] + 1 if inside[i] else 0
+
+
+@kernel
+def _look_up(values, valid, table, labels):
+    """Labels of one or two bands of uint8 from a table of all their colours."""
+    last = len(values) - 1
+    for pixel in range(valid.size):
+        colour = np.intp(values[last, pixel])
+        if last:
+            colour += np.intp(values[0, pixel]) << 8
+        labels[pixel] = table[colour] if valid[pixel] else 0
+
+
+def _colour_table(bands, centres):
+    colours = np.indices((256,) * bands, np.uint8).reshape(bands, -1)
+    table = np.empty(colours.shape[1], np.uint16)
+    _label(colours, np.ones(table.size, bool), centres, table)
+    return table
+
+
+def nearest_centre(values, valid, centres):
+    bands = len(values)
+    labels = np.zeros(valid.shape, np.uint16)
+    arrays = values.reshape(bands, -1), valid.reshape(-1)
+    if values.dtype == np.uint8 and bands <= 2 and valid.size > 256**bands:
+        _look_up(*arrays, _colour_table(bands, centres), labels.reshape(-1))
+    else:
+        _label(*arrays, centres, labels.reshape(-1))
+    return labels

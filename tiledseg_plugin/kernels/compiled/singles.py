@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pixel kernel: single pixels take the cluster of their nearest neighbour that is not single."""
+
+import numpy as np
+
+from .cache import kernel
+
+SINGLE, UNCERTAIN = 1, 2  # `status` of a pixel; 0 is settled
+NOBODY, IN_DOUBT, JOINED = -1, -2, -3  # what a pass finds for a single pixel instead of a neighbour to follow
+
+
+@kernel
+def _flag_singles(above, row, below, flags):
+    """1 for the pixels of a row with data and no 4-neighbour of their cluster, else 0; compiles to vector code."""
+    for col in range(row.size):
+        kind = row[col]
+        flags[col] = (kind != 0) & (kind != above[col]) & (kind != below[col])
+    for col in range(row.size - 1):
+        flags[col] &= row[col] != row[col + 1]
+    for col in range(row.size - 1):
+        flags[col + 1] &= row[col + 1] != row[col]
+
+
+@kernel
+def _find_singles(clusters, status, found):
+    """Flag the single pixels in `status`; gives their indices in raster order, in `found` while there is room."""
+    rows, cols = clusters.shape
+    nothing = np.zeros(cols, clusters.dtype)
+    count = 0
+    for row in range(rows):
+        above = clusters[row - 1] if row else nothing
+        below = clusters[row + 1] if row + 1 < rows else nothing
+        flags = status[row]
+        _flag_singles(above, clusters[row], below, flags)
+        if count + cols > found.size:
+            found = np.concatenate((found, np.empty(found.size + cols, found.dtype)))
+        for col in range(cols):  # without a branch, as nobody can foresee which pixels are single
+            found[count] = row * cols + col
+            count += flags[col]
+    return found[:count]
+
+
+@kernel
+def _neighbours(cell, row, rows, cols):
+    """Indices of the neighbours up, down, left and right; the single cell itself, never followed, for those outside."""
+    col = cell - row * cols
+    up = cell - cols if row else cell
+    down = cell + cols if row + 1 < rows else cell
+    left = cell - 1 if col else cell
+    right = cell + 1 if col + 1 < cols else cell
+    return up, down, left, right
+
+
+@kernel
+def _is_settled(cell, state, status):
+    return (status[cell] == 0) & (state[cell] != 0)
+
+
+@kernel
+def _find_followed(active, found, state, status, values, rows, cols):
+    """For every active pixel the nearest neighbour that is not single, or NOBODY, or IN_DOUBT beside an uncertain one."""
+    row = 0
+    infinite = np.float32(np.inf)
+    for i in range(active.size):
+        cell = np.intp(active[i])
+        while cell >= (row + 1) * cols:  # active pixels are in raster order
+            row += 1
+        up, down, left, right = _neighbours(cell, row, rows, cols)
+        if (status[up] | status[down] | status[left] | status[right]) & UNCERTAIN:
+            found[i] = IN_DOUBT
+            continue
+        to_up, to_down, to_left, to_right = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for band in range(len(values)):
+            colour = np.float32(values[band, cell])
+            difference = colour - np.float32(values[band, up])
+            to_up += difference * difference
+            difference = colour - np.float32(values[band, down])
+            to_down += difference * difference
+            difference = colour - np.float32(values[band, left])
+            to_left += difference * difference
+            difference = colour - np.float32(values[band, right])
+            to_right += difference * difference
+        # selections rather than branches, as nobody can foresee which neighbour is nearest
+        best = to_up if _is_settled(up, state, status) else infinite
+        followed = up
+        distance = to_down if _is_settled(down, state, status) else infinite
+        followed = down if distance < best else followed
+        best = min(distance, best)
+        distance = to_left if _is_settled(left, state, status) else infinite
+        followed = left if distance < best else followed
+        best = min(distance, best)
+        distance = to_right if _is_settled(right, state, status) else infinite
+        followed = right if distance < best else followed
+        best = min(distance, best)
+        found[i] = followed if best < infinite else NOBODY
+
+
+@kernel
+def _look_again(active, found, state, status, rows, cols):
+    """For pixels with nobody to follow: JOINED if a pixel beside has just got their cluster, or IN_DOUBT or NOBODY."""
+    row = 0
+    for i in range(active.size):
+        cell = np.intp(active[i])
+        while cell >= (row + 1) * cols:
+            row += 1
+        found[i] = NOBODY
+        for near in _neighbours(cell, row, rows, cols):
+            if status[near] == UNCERTAIN and found[i] == NOBODY:
+                found[i] = IN_DOUBT
+            elif status[near] == 0 and state[near] == state[cell]:
+                found[i] = JOINED
+
+
+@kernel
+def _settle(active, found, state, status):
+    """Carry out what was found; gives how many pixels stay single, which stand first in `active`."""
+    kept = 0
+    for i in range(active.size):
+        cell = active[i]
+        if found[i] >= 0:  # the followed pixel is not single, so nothing changes it in this pass
+            state[cell] = state[found[i]]
+            status[cell] = 0
+        elif found[i] == JOINED:
+            status[cell] = 0
+        elif found[i] == IN_DOUBT:
+            status[cell] = UNCERTAIN
+        else:
+            active[kept] = cell
+            kept += 1
+    return kept
+
+
+@kernel
+def _run_passes(state, status, active, values, rows, cols):
+    found = np.empty_like(active)
+    while active.size:
+        count = active.size
+        _find_followed(active, found, state, status, values, rows, cols)
+        active = active[: _settle(active, found, state, status)]
+        _look_again(active, found, state, status, rows, cols)
+        active = active[: _settle(active, found, state, status)]
+        if active.size == count:
+            break
+
+
+def eliminate_singles(clusters, values, open_sides):
+    rows, cols = clusters.shape
+    state, status = clusters.copy(), np.empty((rows, cols), np.uint8)
+    room = np.empty(cols + clusters.size // 8, np.int32 if clusters.size < 2**31 else np.int64)
+    active = _find_singles(state, status, room)
+    for is_open, edge in zip(open_sides, (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])):
+        if is_open:
+            status[edge] = np.where(status[edge] != 0, UNCERTAIN, 0)
+    if any(open_sides):
+        active = active[status.reshape(-1)[active] == SINGLE]
+    _run_passes(state.reshape(-1), status.reshape(-1), active, values.reshape(len(values), -1), rows, cols)
+    return state, status == UNCERTAIN
