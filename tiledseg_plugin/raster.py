@@ -33,6 +33,10 @@ class Window(NamedTuple):
     def bottom(self):
         return self.row + self.height
 
+    @property
+    def pixels(self):
+        return self.width * self.height
+
     def grown(self, pixels, width, height):
         """This window with a margin, cut to a raster of that size."""
         col, row = max(self.col - pixels, 0), max(self.row - pixels, 0)
@@ -216,6 +220,33 @@ def read_window(dataset, raster, window, covered=None):
     if values.dtype.kind == "f":
         values[~np.isfinite(values)] = 0  # under the rule `all` such a pixel may be valid
     return values, valid
+
+
+def read_validity(dataset, raster, window):
+    """What is valid in a window under each of the rules of no data; only what decides that is read.
+
+    Returns
+    -------
+    {rule: (rows, cols) bool}, the rules being those of NODATA_RULE; one array for both where they agree by nature
+    """
+    decided_by_values = (
+        raster.zero_is_nodata
+        or np.dtype(raster.dtype).kind == "f"
+        or any(band.nodata is not None for band in raster.bands)
+    )
+    values = _read(dataset, raster, window, mask=False) if decided_by_values else None
+    any_bad, all_bad = None, None
+    for index, band in enumerate(raster.bands):
+        bad = np.zeros((), bool) if values is None else _invalid_in_band(values[index], band)
+        if band.masked:
+            bad = bad | (_read(dataset, raster, window, mask=True, band=band) == 0)
+        any_bad, all_bad = (bad, bad) if any_bad is None else (any_bad | bad, all_bad & bad)
+    if raster.zero_is_nodata:
+        zero = ~values.any(axis=0)
+        any_bad, all_bad = any_bad | zero, all_bad | zero
+    shape = (window.height, window.width)
+    any_valid = np.broadcast_to(~any_bad, shape)
+    return {"any": any_valid, "all": any_valid if len(raster.bands) == 1 else np.broadcast_to(~all_bad, shape)}
 
 
 def _read(dataset, raster, window, mask, band=None):

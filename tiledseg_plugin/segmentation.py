@@ -11,12 +11,12 @@ from . import execution, kernels
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
-from .plan import EMPTY, SPARSE, judge_tiles, plan_grid
+from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
 from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, sample_colours, summarise, survey_block
-from .tiles import TileJob, finished_tile, work_tile
+from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
 from .write import check_output, publishing, write_segments
 
@@ -32,6 +32,7 @@ DECIDING = (
     "nodata_rule",
     "tile_width",
     "tile_height",
+    "tiles",
 )
 
 
@@ -76,7 +77,7 @@ def segment(parameters, feedback):
     check_output(parameters.output, [parameters.input])
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     kernel, kernel_note = kernels.choose(parameters.kernels)
-    plan = plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
+    plan = make_plan(raster, parameters)
     _tell_start(raster, plan, feedback)
     feedback.info(kernel_note)
     progress = Progress(feedback, STAGES)
@@ -96,9 +97,10 @@ def segment(parameters, feedback):
         colours = summary.colours(raster, parameters.stretch)
         centres = _centres(summary, colours, parameters, kernel, raster, progress)
 
-        worked = [tile for tile in plan.tiles if occupancy.status[tile.tile_id] != EMPTY]
+        units = work_units(plan, occupancy)
+        worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
         job = TileJob(raster, plan, colours, centres, kernel.NAME, folder)
-        _work_tiles(job, worked, runner, progress)
+        _work_tiles(job, units, runner, progress)
 
         progress.start("graph", "Joining tiles")
         graph = build_graph(raster, plan, worked, folder, progress.check_cancelled)
@@ -144,10 +146,10 @@ def _manifest(parameters, raster):
 
 
 def _tell_start(raster, plan, feedback):
-    first = plan.tiles[0].window
+    width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
     feedback.info(
         f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
-        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {first.width} x {first.height} pixels."
+        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {width} x {height} pixels."
     )
     for note in raster.notes:
         feedback.info(note)
@@ -192,19 +194,25 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
     return centres
 
 
-def _work_tiles(job, worked, runner, progress):
+def _work_tiles(job, units, runner, progress):
     progress.start("tiles", "Segmenting tiles")
-    done = set()
+    count = sum(len(unit) for unit in units)
+    finished = []
     if not job.folder.is_temporary:
-        done = {tile.tile_id for tile in worked if finished_tile(job.folder, tile) is not None}
-    if done:
-        progress.feedback.info(f"{len(done)} of {len(worked)} tiles are finished already in {job.folder.path}.")
-    todo = [tile for tile in worked if tile.tile_id not in done]
-    for count, (tile, result) in enumerate(runner.run(work_tile, job, todo, progress.check_cancelled), len(done) + 1):
-        progress.advance(count / len(worked), f"Segmented tile {count} of {len(worked)}")
-        progress.feedback.debug(
-            f"Tile {tile.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
-        )
+        results = (finished_piece(job.folder, piece) for unit in units for piece in unit)
+        finished = [result for result in results if result is not None]
+    if finished:
+        progress.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
+    done = {result.piece_id for result in finished}
+    todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
+    for _, results in runner.run(work_unit, job, [unit for unit in todo if unit], progress.check_cancelled):
+        finished += results
+        progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
+        for result in results:
+            progress.feedback.debug(
+                f"Tile {result.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
+            )
+    return finished
 
 
 def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):

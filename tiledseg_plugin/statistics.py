@@ -88,9 +88,10 @@ def survey_block(survey, block, check_cancelled):
     chosen = valid[rows, cols]
     rows, cols = rows[chosen], cols[chosen]
     tiles = {}
-    for tile in survey.plan.tiles_in(block):
-        common = tile.window.intersection(block)
-        tiles[tile.tile_id] = int(np.count_nonzero(valid[common.within(block)]))
+    for piece in survey.plan.pieces_in(block):
+        common = piece.window.intersection(block)
+        count = int(np.count_nonzero(valid[common.within(block)]))
+        tiles[piece.tile_id] = tiles.get(piece.tile_id, 0) + count
     return BlockResult(
         moments, (block.row + rows) * raster.width + block.col + cols, values[:, rows, cols].T.copy(), tiles
     )

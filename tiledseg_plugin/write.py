@@ -167,18 +167,18 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
     band.SetNoDataValue(0)
     band.SetDescription("segment")
 
-    def part(tile, window):
-        common = tile.window.intersection(window)
+    def part(piece, window):
+        common = piece.window.intersection(window)
         rows = folder.load_rows(
-            labels_of(tile), common.row - tile.window.row, common.height, tile.window.width, np.uint32
+            labels_of(piece), common.row - piece.window.row, common.height, piece.window.width, np.uint32
         )
-        left = common.col - tile.window.col
-        return common, kernel.relabel(rows[:, left : left + common.width], segments.tables[tile.tile_id])
+        left = common.col - piece.window.col
+        return common, kernel.relabel(rows[:, left : left + common.width], segments.tables[piece.piece_id])
 
     def ids_of(window, pool):
         ids = np.zeros((window.height, window.width), np.uint32)
-        tiles = [tile for tile in plan.tiles_in(window) if tile.tile_id in segments.tables]
-        for common, array in pool.map(lambda tile: part(tile, window), tiles):
+        pieces = [piece for piece in plan.pieces_in(window) if piece.piece_id in segments.tables]
+        for common, array in pool.map(lambda piece: part(piece, window), pieces):
             ids[common.within(window)] = array
         return ids
 
