@@ -16,9 +16,15 @@ up, nothing of it runs on: processes are killed, threads end at their next check
 """
 
 from ..errors import SegmentationError
+from ..machine import available_cores
 from ..needs import choose_workers
 from .serial import Serial
 from .threads import Threads
+
+def create(kind, workers):
+    """An execution within this process: `threads` or `serial`; 0 workers for all cores."""
+    return Serial() if kind == "serial" else Threads(workers or available_cores())
+
 
 WORTH_PROCESSES = 4_000_000  # values of the raster; less is done before processes have started
 

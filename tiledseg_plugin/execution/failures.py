@@ -9,7 +9,10 @@ class Fault(Exception):
 
 
 def name_of(item):
-    """A tile or a window of the raster, as the subject of a sentence."""
+    """A tile, pieces of tiles or a window of the raster, as the subject of a sentence."""
+    if isinstance(item, tuple) and item and hasattr(item[0], "tile_id"):
+        numbers = list(dict.fromkeys(str(piece.tile_id) for piece in item))
+        return f"Tile {numbers[0]}" if len(numbers) == 1 else f"Tiles {', '.join(numbers)}"
     if hasattr(item, "tile_id"):
         return f"Tile {item.tile_id}"
     if hasattr(item, "col") and hasattr(item, "row"):
