@@ -19,7 +19,7 @@ from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, load_summary, sample_colours, save_summary, summarise, survey_block
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
-from .write import check_output, publishing, write_segments
+from .write import RelabelJob, check_output, publishing, relabel_piece, table_of, write_segments
 
 STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 18}
 DECIDING = (
@@ -261,11 +261,25 @@ def _segments(raster, plan, worked, folder, kernel, weights, parameters, progres
     return segments, clumps
 
 
+def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
+    """Let workers on other machines do the lookups; here the pieces are only put together."""
+    pieces = [piece for piece in plan.pieces if piece.piece_id in segments.tables]
+    for piece in pieces:
+        progress.check_cancelled()
+        folder.save(table_of(piece), table=segments.tables[piece.piece_id])
+    job = RelabelJob(parameters.kernels, folder)
+    for done, _ in enumerate(_results(runner, relabel_piece, job, pieces, progress), 1):
+        progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
+
+
 def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
     progress.start("write", "Writing segments")
 
+    if runner.remote:
+        _relabel_elsewhere(plan, segments, parameters, folder, runner, progress)
+
     def advance(fraction):
-        progress.advance(fraction, "Writing segments")
+        progress.advance(0.5 + fraction / 2 if runner.remote else fraction, "Writing segments")
 
     with publishing(parameters.output) as path:
         write_segments(
@@ -279,6 +293,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             parameters.creation_options,
             parameters.assign_crs,
             advance,
+            relabelled=runner.remote,
         )
         progress.finish()
         result = SegmentResult(

@@ -232,6 +232,7 @@ class Processes:
     """
 
     name = "processes"
+    remote = False
 
     def __init__(self, workers, raster=None):
         self.workers = workers
