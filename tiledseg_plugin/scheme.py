@@ -14,7 +14,7 @@ PARTS = 128  # an edge is bent so many times at least when it is reprojected
 NOISE = 6  # decimals of a pixel that a coordinate is good for
 
 
-def rectangles_of(path, polygons, crs):
+def rectangles_of(path, polygons, crs, raster_crs=None):
     """The extents of polygons in a raster's pixels, each edge at the nearest edge of a pixel.
 
     Parameters
@@ -22,6 +22,7 @@ def rectangles_of(path, polygons, crs):
     path : the raster, anything that GDAL opens
     polygons : iterable of WKB, the order counts where polygons overlap
     crs : WKT of the polygons' coordinate system; where it or the raster's is unknown, coordinates are taken as they are
+    raster_crs : WKT of the raster's, if not what the file says; empty for unknown
 
     Returns
     -------
@@ -42,7 +43,7 @@ def rectangles_of(path, polygons, crs):
     if inverse is None:
         raise SegmentationError(f"{path} has a geotransform without area, so TILES cannot be placed: leave TILES empty.")
     with quiet_ogr():
-        reproject = _Reprojection(spatial_reference(dataset), crs, raster, transform)
+        reproject = _Reprojection(_wkt(dataset, raster_crs), crs, raster, transform)
         extents = (
             _pixel_extent(reproject(_checked(polygon, number), number), inverse)
             for number, polygon in enumerate(polygons, 1)
@@ -54,6 +55,13 @@ def rectangles_of(path, polygons, crs):
             f"None of the {len(polygons)} polygons of TILES lies over {path}: check the layer and both coordinate systems."
         )
     return found
+
+
+def _wkt(dataset, given):
+    if given is not None:
+        return given
+    found = spatial_reference(dataset)
+    return "" if found is None else found.ExportToWkt()
 
 
 def _checked(polygon, number):
@@ -80,9 +88,9 @@ class _Reprojection:
 
     def __init__(self, raster_crs, crs, raster, transform):
         self._forward = None
-        if raster_crs is None or not crs:
+        if not raster_crs or not crs:
             return
-        polygon_crs = osr.SpatialReference(wkt=crs)
+        raster_crs, polygon_crs = osr.SpatialReference(wkt=raster_crs), osr.SpatialReference(wkt=crs)
         if polygon_crs.IsSame(raster_crs, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]):
             return
         for system in (raster_crs, polygon_crs):

@@ -2,8 +2,8 @@
 """The whole run: plan -> statistics -> tiles -> graph -> write."""
 
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Dict, Optional
+from dataclasses import asdict, dataclass, field, replace
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, load_summary, sample_colours, save_summary, summarise, survey_block
+from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
 from .write import RelabelJob, check_output, publishing, relabel_piece, table_of, write_segments
@@ -41,6 +42,7 @@ DECIDING = (
 class SegmentResult:
     """What a run gives besides OUTPUT.
 
+    tiles : what is known about each tile
     seconds : the whole run; stages : {stage: seconds}; peak_memory : bytes, None where unknown
     """
 
@@ -54,6 +56,7 @@ class SegmentResult:
     report: str
     peak_memory: Optional[int]
     stages: Dict[str, float] = field(default_factory=dict)
+    tiles: List[TileRecord] = field(default_factory=list)
 
 
 def segment(parameters, feedback):
@@ -106,7 +109,7 @@ def segment(parameters, feedback):
         units = work_units(plan, occupancy)
         worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
         job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
-        _work_tiles(job, units, runner, progress)
+        results = _work_tiles(job, units, runner, progress)
 
         progress.start("graph", "Joining tiles")
         segments, clumps = _segments(
@@ -121,6 +124,7 @@ def segment(parameters, feedback):
             "initial_clumps": clumps,
         }
         result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
+        result = replace(result, tiles=_tile_records(raster, plan, occupancy, segments, results))
         finished = True
     finally:
         if starting:
@@ -310,3 +314,8 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
         )
         write_report(report_path(path), parameters, result, facts)
     return result
+
+
+def _tile_records(raster, plan, occupancy, segments, results):
+    found = segments_by_tile(plan, segments.tables)
+    return tile_records(raster.path, plan, occupancy, found, seconds_by_tile(results))
