@@ -2,7 +2,7 @@
 """Stage 4, the graph: the clumps of all tiles as those of one raster, merged down to segments.
 
 Clumps are joined across tile borders, numbered in raster order of their first pixels, and eliminated step by step on
-the region adjacency graph of the whole raster. What comes out is one lookup table a tile.
+the region adjacency graph of the whole raster. What comes out is one lookup table a piece.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from .errors import SegmentationError
-from .plan import neighbouring_tiles
+from .plan import neighbouring
 from .tiles import name_of
 
 BORDERS = ("top", "bottom", "left", "right")
@@ -22,8 +22,8 @@ BORDERS = ("top", "bottom", "left", "right")
 class RegionGraph:
     """Clumps of the whole raster, in raster order of their first pixels, and which of them touch.
 
-    number : (clumps of all tiles, one tile behind the other) uint32, the node of each
-    offsets : {tile_id: index of its first clump in `number`}, and one more under None: how many there are
+    number : (clumps of all pieces, one piece behind the other) uint32, the node of each
+    offsets : {piece_id: index of its first clump in `number`}, and one more under None: how many there are
     sizes, sums, edges : see `kernels.plain.Elimination`
     """
 
@@ -36,9 +36,9 @@ class RegionGraph:
 
 @dataclass
 class Segments:
-    """The segments and how each tile's labels become their ids.
+    """The segments and how each piece's labels become their ids.
 
-    tables : {tile_id: (clumps of the tile + 1,) uint32}
+    tables : {piece_id: (clumps of the piece + 1,) uint32}
     sizes : (segments,) int64, pixels, in the order of the ids
     """
 
@@ -47,22 +47,22 @@ class Segments:
 
 
 def build_graph(raster, plan, worked, folder, check_cancelled):
-    """Join the graphs of all tiles that were worked.
+    """Join the graphs of all pieces that were worked.
 
     Parameters
     ----------
-    worked : the tiles that hold valid pixels
+    worked : the pieces of the tiles that hold valid pixels
     """
     offsets, borders, parts, total = {}, {}, [], 0
-    for tile in worked:
+    for piece in worked:
         check_cancelled()
-        graph = folder.load(name_of(tile))
+        graph = folder.load(name_of(piece))
         if graph is None:
-            raise SegmentationError(f"The files of tile {tile.tile_id} in {folder.path} are damaged: start the run again.")
-        offsets[tile.tile_id] = total
-        borders[tile.tile_id] = {side: graph[side] for side in BORDERS}
-        rows, cols = np.divmod(graph["first"], tile.window.width)
-        first = (tile.window.row + rows) * raster.width + tile.window.col + cols
+            raise SegmentationError(f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again.")
+        offsets[piece.piece_id] = total
+        borders[piece.piece_id] = {side: graph[side] for side in BORDERS}
+        rows, cols = np.divmod(graph["first"], piece.window.width)
+        first = (piece.window.row + rows) * raster.width + piece.window.col + cols
         edges = graph["edges"] + np.uint32(total) - np.uint32(1)
         parts.append((first, graph["kinds"], graph["sizes"], graph["sums"], edges))
         total += len(first)
@@ -85,21 +85,21 @@ def build_graph(raster, plan, worked, folder, check_cancelled):
 def _across_borders(plan, offsets, borders):
     """(m, 2) uint32, the pairs of clumps that touch across a tile border, each once."""
     pairs = [np.empty((0, 2), np.uint32)]
-    for one, other, _ in neighbouring_tiles(plan):
-        if one.tile_id not in offsets or other.tile_id not in offsets:
+    for one, other, _ in neighbouring(plan.pieces):
+        if one.piece_id not in offsets or other.piece_id not in offsets:
             continue
         a, b = one.window, other.window
         if a.right == b.col:
             low, high = max(a.row, b.row), min(a.bottom, b.bottom)
-            here = borders[one.tile_id]["right"][low - a.row : high - a.row]
-            there = borders[other.tile_id]["left"][low - b.row : high - b.row]
+            here = borders[one.piece_id]["right"][low - a.row : high - a.row]
+            there = borders[other.piece_id]["left"][low - b.row : high - b.row]
         else:
             low, high = max(a.col, b.col), min(a.right, b.right)
-            here = borders[one.tile_id]["bottom"][low - a.col : high - a.col]
-            there = borders[other.tile_id]["top"][low - b.col : high - b.col]
+            here = borders[one.piece_id]["bottom"][low - a.col : high - a.col]
+            there = borders[other.piece_id]["top"][low - b.col : high - b.col]
         both = (here != 0) & (there != 0)
         pair = np.stack([here[both], there[both]], axis=1).astype(np.uint32)
-        pair += np.array([offsets[one.tile_id], offsets[other.tile_id]], np.uint32)
+        pair += np.array([offsets[one.piece_id], offsets[other.piece_id]], np.uint32)
         pairs.append(np.unique(pair, axis=0) - np.uint32(1))
     return np.concatenate(pairs)
 
@@ -137,6 +137,7 @@ def eliminate(graph, kernel, weights, min_pixels, threshold, advance):
     advance : called with the fraction that is done
     """
     limit = np.inf if threshold is None else threshold
+    sizes = graph.sizes.copy()  # the elimination works in place
     elimination = kernel.Elimination(graph.sizes, graph.sums, np.array(weights), graph.edges, min_pixels, limit)
     last = min(min_pixels, int(graph.sizes.sum()))
     for area in range(1, last + 1):
@@ -154,7 +155,7 @@ def eliminate(graph, kernel, weights, min_pixels, threshold, advance):
     ids = ids[into][graph.number]
     starts = list(graph.offsets.items())
     tables = {
-        tile_id: np.concatenate([np.zeros(1, np.uint32), ids[start:end]])
-        for (tile_id, start), (_, end) in zip(starts, starts[1:])
+        piece_id: np.concatenate([np.zeros(1, np.uint32), ids[start:end]])
+        for (piece_id, start), (_, end) in zip(starts, starts[1:])
     }
-    return Segments(tables, np.bincount(into, weights=None if count == 0 else graph.sizes)[survivors].astype(np.int64))
+    return Segments(tables, np.bincount(into, weights=None if count == 0 else sizes)[survivors].astype(np.int64))

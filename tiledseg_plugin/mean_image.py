@@ -12,7 +12,8 @@ from osgeo import gdal
 
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
-from .write import build_overviews, create_like, creation_options, driver_for, is_cog, make_cog, output_windows
+from .overviews import build_overviews, make_cog
+from .write import create_like, creation_options, driver_for, is_cog, output_windows
 
 
 def mean_image_type(dtypes):

@@ -68,8 +68,8 @@ class Rings:
             chosen = np.flatnonzero(files == file)
             source = _ranges(self.starts[low:high][chosen], lengths[chosen])
             target = _ranges(offsets[:-1][chosen], lengths[chosen])
-            corners[target] = _load(self.folder, "corners", file)[source]
-            flags[target] = _load(self.folder, "flags", file)[source]
+            corners[target] = self.folder.map_array(f"corners-{file:07d}")[source]
+            flags[target] = self.folder.map_array(f"flags-{file:07d}")[source]
         return slice(low, high), offsets, corners, flags
 
 
@@ -77,14 +77,6 @@ def _ranges(starts, lengths):
     """start, start + 1, ... of each, one behind the other."""
     ends = np.cumsum(lengths)
     return np.arange(ends[-1] if ends.size else 0) + np.repeat(starts - ends + lengths, lengths)
-
-
-def _save(folder, name, number, array):
-    np.save(folder.path / f"{name}-{number:07d}.npy", array, allow_pickle=False)
-
-
-def _load(folder, name, number):
-    return np.load(folder.path / f"{name}-{number:07d}.npy", mmap_mode="r", allow_pickle=False)
 
 
 def windows_of(width, height):
@@ -117,8 +109,8 @@ def trace_window(job, numbered, check_cancelled):
         ids, window.row, window.col, job.width, job.all_junctions
     )
     check_cancelled()
-    every = np.load(job.folder.path / "ids.npy", mmap_mode="r", allow_pickle=False)
-    sizes = np.load(job.folder.path / "sizes.npy", mmap_mode="r", allow_pickle=False)
+    every = job.folder.map_array("ids")
+    sizes = job.folder.map_array("sizes")
     present, labels = compact(ids[1:-1, 1:-1])
     here = np.bincount(labels, minlength=present.size + 1)[1:]
     whole = present[sizes[places_of(present, every)] == here]
@@ -126,8 +118,8 @@ def trace_window(job, numbered, check_cancelled):
     lengths = np.diff(offsets)
 
     index = _ranges(offsets[:-1][~finished], lengths[~finished])
-    _save(job.folder, "chain-corners", number, corners[index])
-    _save(job.folder, "chain-flags", number, flags[index])
+    job.folder.save_array(f"chain-corners-{number:07d}", corners[index])
+    job.folder.save_array(f"chain-flags-{number:07d}", flags[index])
     chains = places_of(owners[~finished], every), starts[~finished], ends[~finished], lengths[~finished]
 
     index = _ranges(offsets[:-1][finished], lengths[finished])
@@ -141,8 +133,8 @@ def _finish(job, kernel, number, owners, lengths, corners, flags):
     """Put simple rings into a file; (owners, areas, offsets, code of the first corner)."""
     offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
     sources, offsets, corners, flags, areas = kernel.finish_rings(offsets, corners, flags)
-    _save(job.folder, "corners", number, corners)
-    _save(job.folder, "flags", number, flags)
+    job.folder.save_array(f"corners-{number:07d}", corners)
+    job.folder.save_array(f"flags-{number:07d}", flags)
     first = corners[offsets[:-1]].astype(np.int64)
     return owners[sources], areas, offsets, first[:, 0] << 32 | first[:, 1]
 
@@ -158,8 +150,8 @@ def trace_segments(job, attributes, runner, advance, check_cancelled):
     -------
     Rings
     """
-    np.save(job.folder.path / "ids.npy", attributes.ids, allow_pickle=False)
-    np.save(job.folder.path / "sizes.npy", attributes.sizes, allow_pickle=False)
+    job.folder.save_array("ids", attributes.ids)
+    job.folder.save_array("sizes", attributes.sizes)
     windows = windows_of(job.width, job.height)
     kernel, _ = kernels.choose(job.kernels)
     kernel.finish_rings(*kernel.trace_outlines(np.eye(4, dtype=np.uint32), 0, 0, 2, False)[3:])  # compile once
@@ -188,8 +180,8 @@ def _join(job, kernel, chains, check_cancelled):
         chosen = np.flatnonzero(files[order] == file)
         source = _ranges(begins[order][chosen], total[chosen])
         target = _ranges(offsets[:-1][chosen], total[chosen])
-        corners[target] = _load(job.folder, "chain-corners", file)[source]
-        flags[target] = _load(job.folder, "chain-flags", file)[source]
+        corners[target] = job.folder.map_array(f"chain-corners-{file:07d}")[source]
+        flags[target] = job.folder.map_array(f"chain-flags-{file:07d}")[source]
     ring_offsets = offsets[np.append(cuts, order.size)]
     ring_owners = owners[order[cuts]] if order.size else owners
     return _finish(job, kernel, len(chains), ring_owners, np.diff(ring_offsets), corners, flags)

@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 from .errors import SegmentationError
 
 NODATA_RULES = ("any", "all")
-EXECUTIONS = ("auto", "threads", "serial")
+EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
 MOST_CLUSTERS = 65534
 
 
@@ -17,6 +17,8 @@ class SegmentParameters:
 
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
+    tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    dask_scheduler : address of a running Dask scheduler, for execution `dask`
     work_dir : empty for a temporary folder
     mean_image, polygons : paths, empty for none
     assign_crs : WKT, empty for the input's
@@ -35,9 +37,11 @@ class SegmentParameters:
     nodata_rule: str = "any"
     tile_width: int = 2000
     tile_height: int = 2000
+    tiles: Tuple[Tuple[int, int, int, int], ...] = ()
     valid_data_threshold: float = 0.3
     execution: str = "auto"
     workers: int = 0
+    dask_scheduler: str = ""
     work_dir: str = ""
     assign_crs: str = ""
     creation_options: str = ""
@@ -51,16 +55,41 @@ class SegmentParameters:
         _check_range("MIN_PIXELS", self.min_pixels, 1)
         _check_range("SAMPLING", self.sampling, 1)
         _check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
-        _check_range("TILE_WIDTH", self.tile_width, 16)
-        _check_range("TILE_HEIGHT", self.tile_height, 16)
-        _check_range("VALID_DATA_THRESHOLD", self.valid_data_threshold, 0, 1)
-        _check_range("WORKERS", self.workers, 0)
+        _check_tiling(self)
         if self.distance_threshold is not None and not self.distance_threshold > 0:
             raise SegmentationError(
                 f"DISTANCE_THRESHOLD is {self.distance_threshold}: give a number above 0, or leave it empty for no limit."
             )
-        _check_choice("NODATA_RULE", self.nodata_rule, NODATA_RULES)
         _check_choice("EXECUTION", self.execution, EXECUTIONS)
+        if self.execution == "dask" and not (self.dask_scheduler and self.work_dir):
+            missing = "WORK_DIR, a folder that all its workers see" if self.dask_scheduler else "DASK_SCHEDULER"
+            raise SegmentationError(f"EXECUTION=dask needs {missing}: give it, or choose another execution.")
+
+
+@dataclass(frozen=True)
+class PreflightParameters:
+    """The parameters of `tiledseg:preflight`; they mean what they mean in `SegmentParameters`."""
+
+    input: str
+    bands: Tuple[int, ...] = ()
+    nodata_rule: str = SegmentParameters.nodata_rule
+    tile_width: int = SegmentParameters.tile_width
+    tile_height: int = SegmentParameters.tile_height
+    tiles: Tuple[Tuple[int, int, int, int], ...] = ()
+    valid_data_threshold: float = SegmentParameters.valid_data_threshold
+    workers: int = SegmentParameters.workers
+
+    def check(self):
+        """Raise SegmentationError for values that no raster could make right."""
+        _check_tiling(self)
+
+
+def _check_tiling(parameters):
+    _check_range("TILE_WIDTH", parameters.tile_width, 16)
+    _check_range("TILE_HEIGHT", parameters.tile_height, 16)
+    _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
+    _check_range("WORKERS", parameters.workers, 0)
+    _check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
 
 
 def _check_range(name, value, least, most=None):

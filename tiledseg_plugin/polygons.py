@@ -57,7 +57,7 @@ def vector_side_files(target):
     return [target.with_suffix(suffix) for suffix in suffixes] + [Path(f"{target}-wal"), Path(f"{target}-shm")]
 
 
-def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs, advance, check_cancelled):
+def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs, advance, check, name="POLYGONS"):
     """Write one polygon a segment, in the order of the ids; a segment in several parts is a multipolygon.
 
     Parameters
@@ -67,6 +67,8 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
     columns : Columns of the statistics, a row a segment
     simplify : function (offsets, corners, flags) -> (offsets, corners), or None
     assign_crs : WKT, empty for the grid's
+    advance, check : called with the fraction that is done; called often, raises what ends the run
+    name : id of the parameter, for messages
     """
     driver = vector_driver(path)
     source = open_raster(grid.path)
@@ -85,7 +87,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
         if layer is not None:
             create_fields(layer, columns)
             layer.StartTransaction()
-            rows = (row for part in parts(columns, check_cancelled) for row in part)
+            rows = (row for part in parts(columns, check) for row in part)
             for first in range(0, total, SEGMENTS_AT_A_TIME):
                 advance(first / total)
                 end = min(first + SEGMENTS_AT_A_TIME, total)
@@ -98,7 +100,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
         del layer, dataset
     if messages or written < total:
         raise SegmentationError(
-            f"POLYGONS {Path(path).name} cannot be written ({reason(messages)}): make room on its disk, or choose another."
+            f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room on its disk, or choose another."
         )
 
 

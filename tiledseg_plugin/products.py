@@ -11,10 +11,11 @@ from .attributes import AttributeJob, describe_segments, run_bands
 from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
+from .overviews import build_overviews, make_cog
 from .polygons import check_vector, vector_side_files, write_polygons
 from .publish import publishing, side_files
 from .segment_ids import TileIds
-from .write import build_overviews, check_output, is_cog, make_cog
+from .write import check_output, is_cog
 
 STAGES = {"attributes": 10, "overviews": 4}
 OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
@@ -59,7 +60,12 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
     segments : graph.Segments
     summary : statistics.Summary
     """
-    path, workers, check = paths["output"], runner.workers, progress.check_cancelled
+    path, workers = paths["output"], runner.workers
+
+    def check():
+        while runner.notes:
+            progress.feedback.warning(runner.notes.pop(0))
+        progress.check_cancelled()
 
     def advance_as(text):
         return lambda fraction: progress.advance(fraction, text)

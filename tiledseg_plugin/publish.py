@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import SegmentationError
+from .ownership import OWNER, Ownership, remove_abandoned
 
+STAGING = ".tiledseg-"
 SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # after the whole name
 SIDE_EXTENSIONS = (".ige", ".rrd")  # instead of the extension, HFA's
 ATTRIBUTES_SUFFIX = "_attributes.gpkg"
@@ -34,8 +36,10 @@ def side_files(output):
 def staging(output, name="OUTPUT"):
     """A folder beside the output, gone at the end."""
     target = Path(output).absolute()
+    remove_abandoned(target.parent, STAGING)
     try:
-        folder = tempfile.mkdtemp(prefix=".tiledseg-", dir=target.parent)
+        folder = tempfile.mkdtemp(prefix=STAGING, dir=target.parent)
+        ownership = Ownership(folder)
     except OSError as error:
         raise SegmentationError(
             f"The folder {target.parent} of {name} cannot be written to ({error.strerror}): choose another."
@@ -43,6 +47,7 @@ def staging(output, name="OUTPUT"):
     try:
         yield Path(folder)
     finally:
+        ownership.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -69,7 +74,7 @@ def publishing(output, name="OUTPUT", replaced=side_files):
 
 def _replace(folder, target, replaced):
     """Move what is in the folder to the target's; on an error, what was there before is there again."""
-    new = sorted(path for path in folder.iterdir() if path.name != target.name)
+    new = sorted(path for path in folder.iterdir() if path.name not in (target.name, OWNER))
     old = {path for path in [*replaced, *(target.parent / path.name for path in new)] if os.path.lexists(path)}
     if target.is_dir() or any(path.is_dir() for path in old):
         blocking = next(path for path in [target, *sorted(old)] if path.is_dir())

@@ -34,14 +34,6 @@ class QuantileJob:
     folder: WorkFolder
 
 
-def _keep(folder, name, array):
-    np.save(folder.path / f"{name}.npy", array, allow_pickle=False)
-
-
-def _kept(folder, name):
-    return np.load(folder.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-
-
 def order_statistics(starts, distinct, frequencies, wanted):
     """Of regions whose values are given as `kernels.region_histograms` gives them.
 
@@ -92,9 +84,9 @@ def rank_window(job, numbered, check_cancelled):
     kernel, _ = kernels.choose(job.attributes.kernels)
     present, labels = compact(job.attributes.ids.reader()(window))
     check_cancelled()
-    places = places_of(present, _kept(job.folder, "ids"))
+    places = places_of(present, job.folder.map_array("ids"))
     here = np.bincount(labels, minlength=present.size + 1)[1:]
-    whole = _kept(job.folder, "sizes")[places] == here
+    whole = job.folder.map_array("sizes")[places] == here
     results, left = [], 0
     for index, band in enumerate(job.attributes.bands):
         values, counted = band_values(open_raster(band.path), band, window, labels)
@@ -107,7 +99,7 @@ def rank_window(job, numbered, check_cancelled):
             left += int(np.count_nonzero(open_values))
             owner = np.repeat(places, np.diff(starts))[open_values]
             for name, array in (("owner", owner), ("value", distinct[open_values]), ("times", frequencies[open_values])):
-                _keep(job.folder, _name(name, index, number), array)
+                job.folder.save_array(_name(name, index, number), array)
     return places[whole], results, left
 
 
@@ -130,14 +122,14 @@ def rank_range(job, bounds, check_cancelled):
     results = []
     for index in range(len(job.attributes.bands)):
         parts = {kind: [] for kind in ("owner", "value", "times")}
-        for path in sorted(job.folder.path.glob(f"owner-{index}-*.npy")):
+        for saved in job.folder.arrays(f"owner-{index}-"):
             check_cancelled()
-            owner = _kept(job.folder, path.stem)
+            owner = job.folder.map_array(saved)
             low, high = np.searchsorted(owner, [first, end])
             if low < high:
-                window = int(path.stem.rsplit("-", 1)[1])
+                window = int(saved.rsplit("-", 1)[1])
                 for kind, arrays in parts.items():
-                    arrays.append(np.array(_kept(job.folder, _name(kind, index, window))[low:high]))
+                    arrays.append(np.array(job.folder.map_array(_name(kind, index, window))[low:high]))
         if not parts["owner"]:
             continue
         owner, value, times = (np.concatenate(arrays) for arrays in parts.values())
@@ -163,8 +155,8 @@ def rank_segments(job, attributes, runner, advance, check_cancelled):
     -------
     per band {statistic: (segments,) float64}
     """
-    _keep(job.folder, "ids", attributes.ids)
-    _keep(job.folder, "sizes", attributes.sizes)
+    job.folder.save_array("ids", attributes.ids)
+    job.folder.save_array("sizes", attributes.sizes)
     kernel, _ = kernels.choose(job.attributes.kernels)
     for band in job.attributes.bands:
         kernel.region_histograms(np.zeros(1, np.uint32), 1, np.zeros(1, added_type(band.dtype)))
@@ -192,8 +184,8 @@ def _ranges(job, left, segments):
     if not left:
         return []
     count = np.zeros(segments + 1, np.int64)
-    for path in job.folder.path.glob("owner-*.npy"):
-        places, times = np.unique(_kept(job.folder, path.stem), return_counts=True)
+    for saved in job.folder.arrays("owner-"):
+        places, times = np.unique(job.folder.map_array(saved), return_counts=True)
         count[places + 1] += times
     upto = np.cumsum(count)
     parts = -(-left // MOST_VALUES)

@@ -33,6 +33,10 @@ class Window(NamedTuple):
     def bottom(self):
         return self.row + self.height
 
+    @property
+    def pixels(self):
+        return self.width * self.height
+
     def grown(self, pixels, width, height):
         """This window with a margin, cut to a raster of that size."""
         col, row = max(self.col - pixels, 0), max(self.row - pixels, 0)
@@ -218,6 +222,33 @@ def read_window(dataset, raster, window, covered=None):
     return values, valid
 
 
+def read_validity(dataset, raster, window):
+    """What is valid in a window under each of the rules of no data; only what decides that is read.
+
+    Returns
+    -------
+    {rule: (rows, cols) bool}, the rules being those of NODATA_RULE; one array for both where they agree by nature
+    """
+    decided_by_values = (
+        raster.zero_is_nodata
+        or np.dtype(raster.dtype).kind == "f"
+        or any(band.nodata is not None for band in raster.bands)
+    )
+    values = _read(dataset, raster, window, mask=False) if decided_by_values else None
+    any_bad, all_bad = None, None
+    for index, band in enumerate(raster.bands):
+        bad = np.zeros((), bool) if values is None else _invalid_in_band(values[index], band)
+        if band.masked:
+            bad = bad | (_read(dataset, raster, window, mask=True, band=band) == 0)
+        any_bad, all_bad = (bad, bad) if any_bad is None else (any_bad | bad, all_bad & bad)
+    if raster.zero_is_nodata:
+        zero = ~values.any(axis=0)
+        any_bad, all_bad = any_bad | zero, all_bad | zero
+    shape = (window.height, window.width)
+    any_valid = np.broadcast_to(~any_bad, shape)
+    return {"any": any_valid, "all": any_valid if len(raster.bands) == 1 else np.broadcast_to(~all_bad, shape)}
+
+
 def _read(dataset, raster, window, mask, band=None):
     with collected_errors() as messages:
         if mask:
@@ -247,9 +278,21 @@ def _invalid_in_band(values, band):
 
 
 def identity(path):
-    """What tells a changed input from the same one: (size in bytes, time of change) of the file, where it is one."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+    """What tells a changed input from the same one, as plain values.
+
+    Returns
+    -------
+    dict : `files`, {path: (bytes, time of change in ns)} of the raster and what it refers to (the sources of a VRT),
+        and `geotransform`. Statistics and overviews beside it do not count: QGIS writes them when it shows a raster.
+    """
+    dataset = open_raster(path)
+    files = {}
+    for name in dataset.GetFileList() or [path]:
+        if name.lower().endswith((".aux.xml", ".ovr")):
+            continue
+        try:
+            status = os.stat(name)
+        except OSError:
+            continue
+        files[name] = (status.st_size, status.st_mtime_ns)
+    return {"files": files, "geotransform": dataset.GetGeoTransform(can_return_null=True)}

@@ -13,18 +13,14 @@ from .plan import Plan
 from .raster import Raster
 from .tiles import labels_of
 from .work_folder import WorkFolder
-
-
-def table_of(tile_id):
-    """Under which a tile's lookup table lies in the work folder."""
-    return f"table-{tile_id:07d}"
+from .write import table_of
 
 
 @dataclass(frozen=True)
 class TileIds:
     """The segments of a run that is being written. Plain values: it travels to workers.
 
-    worked : ids of the tiles that hold valid pixels
+    worked : ids of the pieces that hold valid pixels
     kernels : name of the set
     """
 
@@ -36,8 +32,9 @@ class TileIds:
     @classmethod
     def of(cls, plan, folder, tables, kernel_name):
         """Put the lookup tables of `graph.Segments` into the work folder."""
-        for tile_id, table in tables.items():
-            folder.save(table_of(tile_id), ids=table)
+        for piece in plan.pieces:
+            if piece.piece_id in tables:
+                folder.save(table_of(piece), table=tables[piece.piece_id])
         return cls(plan, folder, tuple(tables), kernel_name)
 
     def reader(self):
@@ -47,28 +44,27 @@ class TileIds:
 
         def read(window):
             ids = np.zeros((window.height, window.width), np.uint32)
-            for tile in self.plan.tiles_in(window):
-                if tile.tile_id not in worked:
+            for piece in self.plan.pieces_in(window):
+                if piece.piece_id not in worked:
                     continue
-                if tile.tile_id not in tables:
-                    tables[tile.tile_id] = self._table(tile.tile_id)
-                common = tile.window.intersection(window)
-                top, left = common.row - tile.window.row, common.col - tile.window.col
-                rows = self.folder.load_rows(labels_of(tile), top, common.height, tile.window.width, np.uint32)
-                ids[common.within(window)] = kernel.relabel(
-                    rows[:, left : left + common.width], tables[tile.tile_id]
-                )
+                if piece.piece_id not in tables:
+                    tables[piece.piece_id] = self._table(piece)
+                common = piece.window.intersection(window)
+                top, left = common.row - piece.window.row, common.col - piece.window.col
+                rows = self.folder.load_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
+                rows = rows[:, left : left + common.width]
+                ids[common.within(window)] = kernel.relabel(rows, tables[piece.piece_id])
             return ids
 
         return read
 
-    def _table(self, tile_id):
-        loaded = self.folder.load(table_of(tile_id))
+    def _table(self, piece):
+        loaded = self.folder.load(table_of(piece))
         if loaded is None:
             raise SegmentationError(
-                f"The files of tile {tile_id} in {self.folder.path} are damaged: start the run again."
+                f"The files of tile {piece.tile_id} in {self.folder.path} are damaged: start the run again."
             )
-        return loaded["ids"]
+        return loaded["table"]
 
 
 @dataclass(frozen=True)

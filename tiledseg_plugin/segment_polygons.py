@@ -2,24 +2,16 @@
 """Polygons and mean image of any raster of segments: the work of `tiledseg:polygons` and `tiledseg:meanimage`."""
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Tuple
 
-from . import execution, kernels
-from .alignment import bands_on_grid
+from . import kernels
 from .attribute_table import statistic_columns
-from .attributes import AttributeJob
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
+from .own_run import own_run
 from .polygons import check_vector, vector_side_files, write_polygons
-from .progress import Progress
 from .publish import publishing
-from .raster import describe
-from .segment_ids import RasterIds
-from .segment_statistics import measure
-from .simplify import simplifier
-from .work_folder import WorkFolder
 from .write import check_output
 
 
@@ -59,23 +51,6 @@ class ProductResult:
     seconds: float
 
 
-@contextmanager
-def _described(parameters, feedback, stages):
-    """(segments, job, runner, progress, folder), with the runner and the folder gone at the end."""
-    segments = describe(parameters.segments, (1,))
-    kernel, note = kernels.choose(parameters.kernels)
-    feedback.info(note)
-    folder = WorkFolder("", {})
-    runner = execution.create(parameters.execution, parameters.workers)
-    try:
-        bands = bands_on_grid(parameters.values, parameters.bands, segments, folder) if parameters.values else ()
-        job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
-        yield segments, job, runner, Progress(feedback, stages), folder
-    finally:
-        runner.close()
-        folder.remove()
-
-
 def segment_polygons(parameters, feedback):
     """Write one polygon a segment.
 
@@ -86,25 +61,13 @@ def segment_polygons(parameters, feedback):
     """
     started = time.monotonic()
     check_vector(parameters.output, "OUTPUT")
-    with _described(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as (
-        segments,
-        job,
-        runner,
-        progress,
-        folder,
-    ):
-        attributes = measure(job, runner, progress)
-        progress.start("outlines", "Tracing outlines")
-        outlines = OutlineJob(job.ids, segments.width, segments.height, parameters.simplify, job.kernels, folder)
-        rings = trace_segments(
-            outlines,
-            attributes,
-            runner,
-            lambda done: progress.advance(done, "Tracing outlines"),
-            progress.check_cancelled,
-        )
-        progress.start("write", "Writing polygons")
-        numbers = parameters.bands or range(1, len(job.bands) + 1)
+    with own_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
+        attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
+        run.progress.start("outlines", "Tracing outlines")
+        job = OutlineJob(run.job.ids, segments.width, segments.height, parameters.simplify, kernel, run.folder)
+        rings = trace_segments(job, attributes, run.runner, run.advance_as("Tracing outlines"), run.check)
+        run.progress.start("write", "Writing polygons")
+        numbers = parameters.bands or range(1, len(run.job.bands) + 1)
         with publishing(parameters.output, replaced=vector_side_files) as path:
             write_polygons(
                 path,
@@ -112,12 +75,12 @@ def segment_polygons(parameters, feedback):
                 rings,
                 attributes,
                 statistic_columns(attributes, numbers),
-                simplifier(job.kernels) if parameters.simplify else None,
+                kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None,
                 "",
-                lambda done: progress.advance(done, "Writing polygons"),
-                progress.check_cancelled,
+                run.advance_as("Writing polygons"),
+                run.check,
+                "OUTPUT",
             )
-        progress.finish()
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)
 
 
@@ -131,21 +94,20 @@ def segment_mean_image(parameters, feedback):
     """
     started = time.monotonic()
     check_output(parameters.output, [parameters.segments, parameters.values])
-    with _described(parameters, feedback, {"values": 50, "write": 50}) as (segments, job, runner, progress, _):
-        attributes = measure(job, runner, progress)
-        progress.start("write", "Writing the mean image")
+    with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:
+        attributes = run.measure()
+        run.progress.start("write", "Writing the mean image")
         with publishing(parameters.output) as path:
             write_mean_image(
                 path,
-                segments,
-                job.ids,
+                run.segments,
+                run.job.ids,
                 attributes,
-                mean_image_type([band.dtype for band in job.bands]),
-                runner.workers,
+                mean_image_type([band.dtype for band in run.job.bands]),
+                run.runner.workers,
                 parameters.creation_options,
                 "",
-                lambda done: progress.advance(done, "Writing the mean image"),
+                run.advance_as("Writing the mean image"),
                 "OUTPUT",
             )
-        progress.finish()
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)

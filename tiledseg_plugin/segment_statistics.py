@@ -8,19 +8,13 @@ from typing import Tuple
 
 import numpy as np
 
-from . import execution, kernels
-from .alignment import bands_on_grid
-from .attributes import AttributeJob, describe_segments
 from .errors import SegmentationError
+from .own_run import own_run
 from .parameters import EXECUTIONS
-from .progress import Progress
 from .publish import publishing, staging
 from .quantiles import ORDER_STATISTICS, QuantileJob, rank_segments
-from .raster import describe
-from .segment_ids import RasterIds
 from .tables import Column, table_driver, write_table
 from .update_table import check_table_can_be_updated, update_attribute_table
-from .work_folder import WorkFolder
 
 STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
 STAGES = {"values": 40, "ranks": 40, "table": 10}
@@ -87,59 +81,27 @@ def segment_statistics(parameters, feedback):
     """
     started = time.monotonic()
     parameters.check()
-    segments = describe(parameters.segments, (1,))
     if parameters.update_rat:
         check_table_can_be_updated(parameters.segments)
-    kernel, note = kernels.choose(parameters.kernels)
-    feedback.info(note)
-    progress = Progress(feedback, STAGES)
-    folder = WorkFolder("", {})
-    runner = execution.create(parameters.execution, parameters.workers)
-    try:
-        bands = bands_on_grid(parameters.values, parameters.bands, segments, folder)
-        job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
-        attributes = measure(job, runner, progress)
+    with own_run(parameters, feedback, STAGES) as run:
+        attributes = run.measure()
         wanted = tuple(name for name in ORDER_STATISTICS if name in parameters.statistics)
-        ranked = [{} for _ in bands]
+        ranked = [{} for _ in run.job.bands]
         if wanted:
-            progress.start("ranks", "Ranking values")
-            ranks = QuantileJob(job, wanted, folder)
-            ranked = rank_segments(
-                ranks, attributes, runner, lambda done: progress.advance(done, "Ranking values"), progress.check_cancelled
-            )
-        progress.start("table", "Writing the table")
-        numbers = parameters.bands or range(1, len(bands) + 1)
+            run.progress.start("ranks", "Ranking values")
+            ranks = QuantileJob(run.job, wanted, run.folder)
+            ranked = rank_segments(ranks, attributes, run.runner, run.advance_as("Ranking values"), run.check)
+        run.progress.start("table", "Writing the table")
+        numbers = parameters.bands or range(1, len(run.job.bands) + 1)
         columns = _columns(attributes, ranked, numbers, parameters.statistics)
         if parameters.output:
             with publishing(parameters.output, replaced=_table_side_files) as path:
-                write_table(path, [Column("segment", attributes.ids), *columns], progress.check_cancelled)
+                write_table(path, [Column("segment", attributes.ids), *columns], run.check)
         if parameters.update_rat:
             update_attribute_table(parameters.segments, attributes, columns, Path(parameters.values).stem, feedback)
-        progress.finish()
-    finally:
-        runner.close()
-        folder.remove()
     seconds = time.monotonic() - started
     feedback.info(f"Statistics of {attributes.ids.size} segments in {seconds:.1f} s.")
-    return StatisticsResult(int(attributes.ids.size), seconds, progress.seconds)
-
-
-def measure(job, runner, progress):
-    """The attributes of all segments of a raster.
-
-    Raises
-    ------
-    SegmentationError : it has no segment, or no segment has a value
-    """
-    progress.start("values", "Reading values")
-    attributes = describe_segments(
-        job, None, runner, lambda done: progress.advance(done, "Reading values"), progress.check_cancelled
-    )
-    if not attributes.ids.size:
-        raise SegmentationError(f"SEGMENTS {job.ids.raster.path} holds no segment: all of its pixels are no data.")
-    if job.bands and not any(moments.counts.any() for moments in attributes.bands):
-        raise SegmentationError("VALUES has no valid pixel in any segment: check that it overlaps SEGMENTS.")
-    return attributes
+    return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 
 def _table_side_files(target):

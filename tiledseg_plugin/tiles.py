@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 3, tiles: from a tile's pixels to its clumps and their graph, exactly as in the whole raster."""
+"""Stage 3, tiles: from the pixels of a tile's pieces to their clumps and graphs, exactly as in the whole raster."""
 
 import time
 from dataclasses import dataclass
@@ -33,9 +33,10 @@ class TileJob:
 
 
 @dataclass(frozen=True)
-class TileResult:
-    """What is told about a finished tile; the rest is in the work folder."""
+class PieceResult:
+    """What is told about a finished piece; the rest is in the work folder."""
 
+    piece_id: int
     tile_id: int
     clumps: int
     valid_pixels: int
@@ -43,21 +44,26 @@ class TileResult:
     seconds: float
 
 
-def name_of(tile):
-    """Under which a tile's graph lies in the work folder."""
-    return f"graph-{tile.tile_id:07d}"
+def name_of(piece):
+    """Under which a piece's graph lies in the work folder."""
+    return f"graph-{piece.piece_id:07d}"
 
 
-def labels_of(tile):
-    """Under which a tile's labels lie in the work folder."""
-    return f"labels-{tile.tile_id:07d}"
+def labels_of(piece):
+    """Under which a piece's labels lie in the work folder."""
+    return f"labels-{piece.piece_id:07d}"
 
 
-def work_tile(job, tile, check_cancelled):
-    """Clump one tile and write its labels and graph: the task of this stage."""
+def work_unit(job, pieces, check_cancelled):
+    """Work pieces of one or more tiles: the task of this stage. Gives their results."""
+    return [work_piece(job, piece, check_cancelled) for piece in pieces]
+
+
+def work_piece(job, piece, check_cancelled):
+    """Clump one rectangle and write its labels and graph."""
     started = time.monotonic()
     kernel, _ = kernels.choose(job.kernels)
-    clusters, values, compared, halo = _calm_clusters(job, tile, kernel, check_cancelled)
+    clusters, values, compared, halo = _calm_clusters(job, piece, kernel, check_cancelled)
     labels, count = kernel.clump(clusters)
     check_cancelled()
     sizes, sums, first, kinds = kernel.describe_clumps(labels, count, clusters, job.colours.quantities(values, compared))
@@ -67,7 +73,7 @@ def work_tile(job, tile, check_cancelled):
     valid = int(sizes.sum())
     seconds = time.monotonic() - started
     job.folder.save(
-        name_of(tile),
+        name_of(piece),
         sizes=sizes,
         sums=sums,
         first=first,
@@ -77,19 +83,19 @@ def work_tile(job, tile, check_cancelled):
         bottom=labels[-1],
         left=labels[:, 0],
         right=labels[:, -1],
-        labels_checksum=np.int64(job.folder.save_rows(labels_of(tile), labels)),
+        labels_checksum=np.int64(job.folder.save_rows(labels_of(piece), labels)),
         told=np.array([count, valid, halo, seconds]),
     )
-    return TileResult(tile.tile_id, count, valid, halo, seconds)
+    return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
 
 
-def _calm_clusters(job, tile, kernel, check_cancelled):
-    """The tile's clusters without single pixels, its values and compared colours, and the halo that was needed."""
+def _calm_clusters(job, piece, kernel, check_cancelled):
+    """The piece's clusters without single pixels, its values and compared colours, and the halo that was needed."""
     raster = job.raster
     dataset = open_raster(raster.path)
     halo = HALO
     while True:
-        window = tile.window.grown(halo, raster.width, raster.height)
+        window = piece.window.grown(halo, raster.width, raster.height)
         values, valid = read_window(dataset, raster, window, job.plan.covered(window))
         check_cancelled()
         compared = job.colours.compared(values, valid)
@@ -98,7 +104,7 @@ def _calm_clusters(job, tile, kernel, check_cancelled):
         open_sides = (window.row > 0, window.bottom < raster.height, window.col > 0, window.right < raster.width)
         clusters, uncertain = kernel.eliminate_singles(clusters, compared, open_sides)
         check_cancelled()
-        inside = tile.window.within(window)
+        inside = piece.window.within(window)
         if not uncertain[inside].any():
             crop = (slice(None), *inside)
             values, compared = np.ascontiguousarray(values[crop]), np.ascontiguousarray(compared[crop])
@@ -106,10 +112,10 @@ def _calm_clusters(job, tile, kernel, check_cancelled):
         halo *= 2
 
 
-def finished_tile(folder, tile):
-    """The result of a tile that an earlier run finished; None if there is none or its files are damaged."""
-    graph = folder.load(name_of(tile))
-    if graph is None or folder.checksum(labels_of(tile)) != int(graph["labels_checksum"]):
+def finished_piece(folder, piece):
+    """The result of a piece that an earlier run finished; None if there is none or its files are damaged."""
+    graph = folder.load(name_of(piece))
+    if graph is None or folder.checksum(labels_of(piece)) != int(graph["labels_checksum"]):
         return None
     count, valid, halo, seconds = graph["told"].tolist()
-    return TileResult(tile.tile_id, int(count), int(valid), int(halo), seconds)
+    return PieceResult(piece.piece_id, piece.tile_id, int(count), int(valid), int(halo), seconds)

@@ -7,22 +7,24 @@ Band statistics, overviews and the attribute table (see `attribute_table`) are i
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from osgeo import gdal, osr
 
-from .errors import Cancelled, SegmentationError
-from .gdal_access import collected_errors, configured, open_raster, reason
+from . import kernels
+from .errors import SegmentationError
+from .gdal_access import collected_errors, open_raster, reason
 from .publish import staging
 from .raster import Window
 from .tiles import labels_of
+from .work_folder import WorkFolder
 
 WINDOW_PIXELS = 1 << 22
 BLOCK = 512
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".kea": "KEA"}
 COG = ".cog.tif"
-SMALLEST_OVERVIEW = 256  # pixels
 
 
 def is_cog(output):
@@ -133,7 +135,38 @@ def output_windows(width, height):
     ]
 
 
-def write_segments(path, raster, plan, segments, folder, kernel, workers, options, assign_crs, advance):
+@dataclass(frozen=True)
+class RelabelJob:
+    """What all pieces share that are relabelled elsewhere."""
+
+    kernels: str
+    folder: WorkFolder
+
+
+def relabel_piece(job, piece, check_cancelled):
+    """Labels of one piece through its lookup table: a task, for executions whose workers are on other machines."""
+    kernel, _ = kernels.choose(job.kernels)
+    saved = job.folder.load(table_of(piece))
+    if saved is None:
+        raise SegmentationError(f"The lookup table of tile {piece.tile_id} in {job.folder.path} is damaged: run again.")
+    check_cancelled()
+    width, height = piece.window.width, piece.window.height
+    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), saved["table"])
+    check_cancelled()
+    job.folder.save_rows(ids_of(piece), ids)
+
+
+def table_of(piece):
+    """Under which a piece's lookup table lies in the work folder."""
+    return f"table-{piece.piece_id:07d}"
+
+
+def ids_of(piece):
+    """Under which a piece's segment ids lie in the work folder."""
+    return f"ids-{piece.piece_id:07d}"
+
+
+def write_segments(path, raster, plan, segments, folder, kernel, workers, options, assign_crs, advance, relabelled=False):
     """Write the segment ids.
 
     Parameters
@@ -143,6 +176,7 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
     workers : threads that look labels up and compress
     options : the user's creation options, `|`-separated
     advance : called with the fraction that is done
+    relabelled : whether `relabel_piece` has been at all pieces
     """
     driver = driver_for(path)
     options = creation_options(driver.ShortName, "" if is_cog(path) else options, workers)
@@ -152,18 +186,18 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
     band.SetDescription("segment")
     _describe_ids(band, segments.sizes)
 
-    def part(tile, window):
-        common = tile.window.intersection(window)
-        rows = folder.load_rows(
-            labels_of(tile), common.row - tile.window.row, common.height, tile.window.width, np.uint32
-        )
-        left = common.col - tile.window.col
-        return common, kernel.relabel(rows[:, left : left + common.width], segments.tables[tile.tile_id])
+    def part(piece, window):
+        common = piece.window.intersection(window)
+        name = ids_of(piece) if relabelled else labels_of(piece)
+        rows = folder.load_rows(name, common.row - piece.window.row, common.height, piece.window.width, np.uint32)
+        left = common.col - piece.window.col
+        rows = rows[:, left : left + common.width]
+        return common, rows if relabelled else kernel.relabel(rows, segments.tables[piece.piece_id])
 
-    def ids_of(window, pool):
+    def ids_in(window, pool):
         ids = np.zeros((window.height, window.width), np.uint32)
-        tiles = [tile for tile in plan.tiles_in(window) if tile.tile_id in segments.tables]
-        for common, array in pool.map(lambda tile: part(tile, window), tiles):
+        pieces = [piece for piece in plan.pieces_in(window) if piece.piece_id in segments.tables]
+        for common, array in pool.map(lambda piece: part(piece, window), pieces):
             ids[common.within(window)] = array
         return ids
 
@@ -171,7 +205,8 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
     with collected_errors() as messages, ThreadPoolExecutor(workers) as pool:
         for done, window in enumerate(windows):
             advance(done / len(windows))
-            band.WriteArray(ids_of(window, pool), window.col, window.row)
+            band.WriteArray(ids_in(window, pool), window.col, window.row)
+            dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
             if messages:
                 break
         band.FlushCache()
@@ -190,70 +225,3 @@ def _describe_ids(band, sizes):
     deviation = math.sqrt(float(np.dot((ids - mean) ** 2, sizes)) / pixels)
     band.SetMetadataItem("LAYER_TYPE", "thematic")
     band.SetStatistics(1.0, float(max(sizes.size, 1)), mean, deviation)
-
-
-def build_overviews(path, resampling, workers, advance):
-    """Overviews inside a raster of ours, down to a few hundred pixels; a `.cog.tif` gets them when it is copied."""
-    if is_cog(path):
-        return
-    with collected_errors() as messages:
-        dataset = gdal.Open(path, gdal.GA_Update)
-        levels = overview_levels(dataset.RasterXSize, dataset.RasterYSize)
-        if levels:
-            given = {"COMPRESS_OVERVIEW": "DEFLATE", "GDAL_NUM_THREADS": str(workers), "HFA_USE_RRD": "NO"}
-            told = _Told(advance)
-            with configured(given):
-                dataset.BuildOverviews(resampling, levels, told)
-            told.again()
-        del dataset
-    if messages:
-        raise SegmentationError(f"Overviews of {Path(path).name} cannot be written ({reason(messages)}): make room.")
-
-
-class _Told:
-    """A callback for GDAL; what `advance` raises must not pass through C and is raised by `again`."""
-
-    def __init__(self, advance):
-        self.advance, self.raised = advance, None
-
-    def __call__(self, fraction, message, data):
-        try:
-            self.advance(fraction)
-        except Cancelled as cancelled:
-            self.raised = cancelled
-            return 0
-        return 1
-
-    def again(self):
-        if self.raised is not None:
-            raise self.raised
-
-
-def overview_levels(width, height):
-    """Powers of 2, until both sides are small."""
-    levels = []
-    while max(width, height) / 2 ** len(levels) > SMALLEST_OVERVIEW:
-        levels.append(2 ** (len(levels) + 1))
-    return levels
-
-
-def make_cog(path, options, workers, advance):
-    """Turn the plain GeoTIFF at a path that ends in `.cog.tif` into a cloud optimized one."""
-    plain = path + ".plain"
-    os.replace(path, plain)
-    told = _Told(advance)
-    with collected_errors() as messages:
-        source = gdal.Open(plain)
-        copy = gdal.GetDriverByName("COG").CreateCopy(
-            path,
-            source,
-            options=creation_options("COG", options, workers),
-            callback=told,
-        )
-        del copy, source
-    told.again()
-    for left in (plain, plain + ".aux.xml"):
-        if os.path.exists(left):
-            os.unlink(left)
-    if messages:
-        raise SegmentationError(f"OUTPUT cannot be written ({reason(messages)}): make room, or check CREATION_OPTIONS.")

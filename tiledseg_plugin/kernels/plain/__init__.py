@@ -15,7 +15,7 @@ from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .outlines import finish_rings, trace_outlines
-from .pixels import eliminate_singles, nearest_centre, relabel
+from .pixels import eliminate_singles, nearest_centre, nearest_two, relabel
 from .quantiles import region_histograms
 from .simplification import simplify_rings
 
@@ -31,6 +31,7 @@ __all__ = [
     "find_edges",
     "finish_rings",
     "nearest_centre",
+    "nearest_two",
     "region_histograms",
     "region_moments",
     "relabel",
