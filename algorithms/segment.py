@@ -16,12 +16,14 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, SegmentParameters
 from .inputs import band_numbers, files_of
+from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
 from .tile_layer import AFTER_A_RUN, TileLayerLook, write_tiles
 from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
@@ -42,6 +44,8 @@ class SegmentRaster(TilingAlgorithm):
     ASSIGN_CRS = "ASSIGN_CRS"
     CREATION_OPTIONS = "CREATION_OPTIONS"
     OUTPUT = "OUTPUT"
+    MEAN_IMAGE = "MEAN_IMAGE"
+    POLYGONS = "POLYGONS"
     S1TILES = "S1TILES"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     VALID_PIXELS = "VALID_PIXELS"
@@ -55,6 +59,7 @@ class SegmentRaster(TilingAlgorithm):
     _open_sink = None
     _layer_id = None
     _look = None
+    _looks = ()
 
     def name(self):
         return "segment"
@@ -199,8 +204,26 @@ class SegmentRaster(TilingAlgorithm):
             QgsProcessingParameterRasterDestination(self.OUTPUT, tr("Segments")),
             tr(
                 "Raster of segment numbers (unsigned 32 bit, 0 = no data). The extension decides the format: "
-                ".tif (GeoTIFF), .img (Erdas Imagine) or .kea (KEA, where GDAL has it)."
+                ".tif (GeoTIFF; .cog.tif: cloud optimized), .img (Erdas Imagine) or .kea (KEA, where GDAL has it). Its "
+                "attribute table has pixel count, colour, and mean, min, max and std of each band; of a GeoTIFF with "
+                "very many segments it is a GeoPackage beside it."
             ),
+        )
+        self.add(
+            QgsProcessingParameterRasterDestination(
+                self.MEAN_IMAGE, tr("Mean image"), optional=True, createByDefault=False
+            ),
+            tr("Raster in which every pixel has the means of its segment, in the input's values. Empty: none."),
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.POLYGONS,
+                tr("Polygons"),
+                type=QgsProcessing.SourceType.TypeVectorPolygon,
+                optional=True,
+                createByDefault=False,
+            ),
+            tr("One polygon a segment, with number, pixels, and mean, min, max and std of each band. Empty: none."),
         )
         self.add(
             QgsProcessingParameterFeatureSink(
@@ -250,6 +273,19 @@ class SegmentRaster(TilingAlgorithm):
             crs = self._raster_crs(parameters, context)
         layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
         self._look = TileLayerLook(self.id(), self.S1TILES, "" if layer is None else layer.id())
+        run = replace(
+            run,
+            mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
+            polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
+        )
+        self._looks = [
+            (Look(self.id(), name, style), path)
+            for name, style, path in (
+                (self.OUTPUT, show_segments, run.output),
+                (self.MEAN_IMAGE, show_means, run.mean_image),
+                (self.POLYGONS, show_outlines, run.polygons),
+            )
+        ]
         return replace(run, tiles=self._rectangles(parameters, context)), crs
 
     def processAlgorithm(self, parameters, context, feedback):
@@ -266,6 +302,8 @@ class SegmentRaster(TilingAlgorithm):
             self._layer_id = write_tiles(result.tiles, AFTER_A_RUN, crs, self._open_sink)
         return {
             self.OUTPUT: run.output,
+            **({self.MEAN_IMAGE: run.mean_image} if run.mean_image else {}),
+            **({self.POLYGONS: run.polygons} if run.polygons else {}),
             **({} if self._layer_id is None else {self.S1TILES: self._layer_id}),
             self.SEGMENT_COUNT: result.segment_count,
             self.VALID_PIXELS: result.valid_pixels,
@@ -279,6 +317,8 @@ class SegmentRaster(TilingAlgorithm):
 
     def postProcessAlgorithm(self, context, feedback):
         self._look.attach(context, self._layer_id)
+        for look, path in self._looks:
+            look.attach(context, path)
         return {}
 
     def _run_parameters(self, parameters, context, output):

@@ -37,7 +37,7 @@ class StatisticsParameters:
     workers: int = 0
     kernels: str = "auto"
 
-    def check(self):
+    def check(self, output_is_known=True):
         """Raise SegmentationError for what no raster could make right."""
         unknown = [name for name in self.statistics if name not in STATISTICS]
         if unknown or not self.statistics:
@@ -48,7 +48,7 @@ class StatisticsParameters:
             raise SegmentationError(f"EXECUTION is '{self.execution}': give one of {', '.join(EXECUTIONS)}.")
         if not self.output and not self.update_rat:
             raise SegmentationError("OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them.")
-        if self.output:
+        if self.output and output_is_known:
             table_driver(self.output)
             with staging(self.output):
                 pass  # a folder that cannot be written to is told now
