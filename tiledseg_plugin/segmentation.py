@@ -212,7 +212,7 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
         )
     centres, iterations = progress.aside(
         lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_two, check
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
         ),
         "Finding cluster centres",
         (0.8, 1.0),
