@@ -91,7 +91,7 @@ def segment(parameters, feedback):
             feedback.info(folder.note)
         progress.start("statistics", "Starting")
         starting = _start_execution(parameters, raster, plan)
-        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels))
+        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels), share=(0.0, 0.0))
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         summary = _survey(raster, plan, parameters, folder, runner, progress)
@@ -299,6 +299,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             advance,
             relabelled=runner.remote,
         )
+        progress.advance(1)
         progress.check_cancelled()
         progress.finish()
         result = SegmentResult(
