@@ -35,6 +35,7 @@ class SegmentRaster(TilingAlgorithm):
     KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
     EXECUTION = "EXECUTION"
     WORK_DIR = "WORK_DIR"
+    DASK_SCHEDULER = "DASK_SCHEDULER"
     ASSIGN_CRS = "ASSIGN_CRS"
     CREATION_OPTIONS = "CREATION_OPTIONS"
     OUTPUT = "OUTPUT"
@@ -145,7 +146,11 @@ class SegmentRaster(TilingAlgorithm):
         self._add_choice(
             self.EXECUTION,
             tr("Execution"),
-            tr("How tiles are run: 'threads' in parallel, 'serial' one by one, 'auto' the best for this machine."),
+            tr(
+                "How tiles are run; the result is always the same. 'processes': in worker processes (needs the Python "
+                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; 'auto': "
+                "processes where they can be had and are worth starting, else threads."
+            ),
             EXECUTIONS,
         )
         self._add_workers()
@@ -157,8 +162,17 @@ class SegmentRaster(TilingAlgorithm):
                 optional=True,
             ),
             tr(
-                "Where intermediate files go. If it is given they are kept, and an interrupted run with the same "
-                "parameters goes on from them. Empty: a temporary folder, removed at the end."
+                "Where intermediate files go. If it is given, a run that was interrupted, by whatever, goes on from "
+                "them when it is started again with the same parameters; they are removed when it has finished. "
+                "Empty: a temporary folder."
+            ),
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterString(self.DASK_SCHEDULER, tr("Dask scheduler"), optional=True),
+            tr(
+                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work folder "
+                "and the input must then be on storage that all workers see under the same path."
             ),
             advanced=True,
         )
@@ -267,6 +281,7 @@ class SegmentRaster(TilingAlgorithm):
             execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
             workers=self.parameterAsInt(parameters, self.WORKERS, context),
             work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
+            dask_scheduler=self.parameterAsString(parameters, self.DASK_SCHEDULER, context).strip(),
             assign_crs=self._assigned_crs(parameters, context),
             creation_options=self.parameterAsString(parameters, self.CREATION_OPTIONS, context),
         )
