@@ -44,9 +44,9 @@ class CheckTiles(TilingAlgorithm):
         return tr("Shows which tiles of a raster are empty or sparse, and what segmenting it will need, in seconds.")
 
     def tags(self):
-        return tr("segmentation,preflight,pre-flight,check,tiles,tiling,grid,empty,nodata,no data,valid,estimate").split(
-            ","
-        )
+        return tr(
+            "segmentation,preflight,pre-flight,check,tiles,tiling,grid,empty,nodata,no data,valid,estimate"
+        ).split(",")
 
     def description(self):
         return (
@@ -55,15 +55,15 @@ class CheckTiles(TilingAlgorithm):
                 "makes a polygon layer of the tiles to look at over the raster, before anything is segmented."
             ),
             tr(
-                "Fields: tile_id; col and row, the place of the tile, counted from 0 at the left and the top; width and "
-                "height in pixels; valid_pixels; valid_fraction (0 to 1); status; merged_into. Status is 'ok'; 'empty', "
-                "a tile without a valid pixel, which is left out; or 'sparse', a tile under the valid data threshold, "
-                "which is worked together with the neighbour that shares its longest edge, named in merged_into."
+                "Fields: tile_id; col and row, the place of the tile, counted from 0 at the left and the top; width "
+                "and height in pixels; valid_pixels; valid_fraction (0 to 1); status; merged_into. Status is 'ok'; "
+                "'empty', a tile without a valid pixel, which is left out; or 'sparse', a tile under the valid data "
+                "threshold, worked together with the neighbour on its longest edge, which merged_into names."
             ),
             tr(
-                "The log tells how many tiles are empty or sparse, how much of the raster is valid, what a run will need "
-                "in memory, on disk and, roughly, in time, and warns where the two no-data rules differ. The layer can "
-                "be given to 'Segment raster' as its tiles."
+                "The log tells how many tiles are empty or sparse, how much of the raster is valid, what a run will "
+                "need in memory, on disk and, roughly, in time, and warns where the two no-data rules differ. The "
+                "layer can be given to 'Segment raster' as its tiles."
             ),
         )
 

@@ -204,8 +204,8 @@ class SegmentRaster(TilingAlgorithm):
                 createByDefault=False,
             ),
             tr(
-                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, how "
-                "many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
+                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, "
+                "how many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
             ),
         )
         for name, label in (
@@ -263,7 +263,7 @@ class SegmentRaster(TilingAlgorithm):
         }
 
     def _run_parameters(self, parameters, context, output):
-        """The engine's parameters, checked, but for the polygons of TILES; `output` is empty where it is not known yet."""
+        """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""
         run = SegmentParameters(
             input=self._source(parameters, context),
             output=output,

@@ -84,7 +84,7 @@ class TilingAlgorithm(TiledAlgorithm):
                 "A polygon layer, in any coordinate reference system, whose polygons' extents are the tiles, such as a "
                 "national tile grid; they are snapped to the raster's pixels. Tiles may differ in size. Pixels in no "
                 "polygon are not segmented; where polygons overlap, pixels go to the first (by the field tile_id if "
-                "there is one). Tile width and height are then not used. Empty: a grid of tiles of that width and height."
+                "there is one). Tile width and height are then not used. Empty: a grid of that width and height."
             ),
         )
         self._add_number(
@@ -150,7 +150,11 @@ class TilingAlgorithm(TiledAlgorithm):
         from ..tiledseg_plugin.georeference import spatial_reference
 
         found = spatial_reference(open_raster(self._source(parameters, context)))
-        return QgsCoordinateReferenceSystem() if found is None else QgsCoordinateReferenceSystem.fromWkt(found.ExportToWkt())
+        return (
+            QgsCoordinateReferenceSystem()
+            if found is None
+            else QgsCoordinateReferenceSystem.fromWkt(found.ExportToWkt())
+        )
 
     def _tile_output(self, name, parameters, context, crs):
         layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)

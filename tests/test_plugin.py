@@ -26,6 +26,7 @@ INTERFACE = {
     "NODATA_RULE": ("enum", "any", True, False, None, None),
     "TILE_WIDTH": ("number", 2000, False, False, 16, None),
     "TILE_HEIGHT": ("number", 2000, False, False, 16, None),
+    "TILES": ("source", None, False, True, None, None),
     "VALID_DATA_THRESHOLD": ("number", 0.3, False, False, 0, 1),
     "EXECUTION": ("enum", "auto", True, False, None, None),
     "WORKERS": ("number", 0, True, False, 0, None),
@@ -33,9 +34,11 @@ INTERFACE = {
     "ASSIGN_CRS": ("crs", None, True, True, None, None),
     "CREATION_OPTIONS": ("string", None, True, True, None, None),
     "OUTPUT": ("rasterDestination", None, False, False, None, None),
+    "S1TILES": ("sink", None, False, True, None, None),
 }
 OUTPUTS = {
     "OUTPUT": "outputRaster",
+    "S1TILES": "outputVector",
     "SEGMENT_COUNT": "outputNumber",
     "VALID_PIXELS": "outputNumber",
     "TILE_COUNT": "outputNumber",
