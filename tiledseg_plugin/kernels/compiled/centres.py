@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pixel kernel: the nearest centre of every pixel.
 
-A chunk of pixels is compared with two centres at a time, in loops that compile to vector code. (They run over `array.size`: numba's loops over a constant do not become vector code.)
+A chunk of pixels is compared with two centres at a time, in loops that compile to vector code. They run over
+`array.size`, as numba's loops over a constant do not become vector code.
 """
 
 import numpy as np

@@ -74,7 +74,20 @@ def _is_unchanged(clump, stamp, changed, start, degree, neighbours, next_member)
 
 @kernel
 def _decide(
-    waiting, retries, choice, tail, threshold, bounded, means, into, start, degree, neighbours, next_member, changed, stamp
+    waiting,
+    retries,
+    choice,
+    tail,
+    threshold,
+    bounded,
+    means,
+    into,
+    start,
+    degree,
+    neighbours,
+    next_member,
+    changed,
+    stamp,
 ):
     """Note the partner of every waiting clump in `choice`, and the last of its members in `tail`.
 
@@ -131,8 +144,21 @@ def _decide(
 
 @kernel
 def _merge(
-    waiting, choice, tail, area, sizes, sums, weights, bounded, means, into, next_member, changed, stamp, first_of_size,
-    next_of_size
+    waiting,
+    choice,
+    tail,
+    area,
+    sizes,
+    sums,
+    weights,
+    bounded,
+    means,
+    into,
+    next_member,
+    changed,
+    stamp,
+    first_of_size,
+    next_of_size,
 ):
     """Carry the noted merges out; gives how many clumps go on waiting, which stand first in `waiting`."""
     planes = sums.shape[1]

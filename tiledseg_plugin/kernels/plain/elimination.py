@@ -24,8 +24,7 @@ class Elimination:
     Parameters
     ----------
     sizes : (n,) int64, pixels
-    sums : (n, limbs * bands) int64, see `band_means`; taken over, so that it is not held twice: its content is undefined
-        afterwards
+    sums : (n, limbs * bands) int64, see `band_means`; taken over rather than copied: undefined afterwards
     weights : (limbs,) float64
     edges : (m, 2) uint32, indices of neighbouring clumps, each pair once
     min_pixels : int
