@@ -298,3 +298,22 @@ def test_qgis_process(qgis_process, slanted, tmp_path):
         (table,) = database.execute("select table_name from gpkg_contents").fetchone()
         found = database.execute(f'select tile_id, segments from "{table}" order by tile_id').fetchall()
     assert [row[0] for row in found] == list(range(1, 21)) and any(row[1] for row in found)
+
+
+def test_example_of_a_100_km_grid_in_another_crs(plugin, shared, tmp_path):
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    script = Path(__file__).resolve().parent.parent / "scripts" / "tile_grid.py"
+    raster, grid = str(shared / "data" / "landsat7_bahamas_rgb_uint8.tif"), str(tmp_path / "grid.gpkg")
+    command = [sys.executable, str(script), raster, grid, "--crs", "EPSG:5070"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"12 tiles\n"
+    before, _ = run(plugin, INPUT=raster, TILES=grid, OUTPUT=str(tmp_path / "tiles.gpkg"))
+    options = {**QUICK, "NUM_CLUSTERS": 20, "MIN_PIXELS": 30}
+    one, _ = run(plugin, "segment", INPUT=raster, OUTPUT=str(tmp_path / "one.tif"), **options)
+    for number, tiles in enumerate((grid, before["OUTPUT"])):
+        output = str(tmp_path / f"{number}.tif")
+        many, _ = run(plugin, "segment", INPUT=raster, TILES=tiles, OUTPUT=output, **options)
+        assert many["TILE_COUNT"] == before["TILE_COUNT"] > 4
+        assert np.array_equal(gdal.Open(output).ReadAsArray(), gdal.Open(one["OUTPUT"]).ReadAsArray())
