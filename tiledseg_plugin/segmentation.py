@@ -113,7 +113,7 @@ def segment(parameters, feedback):
 
         progress.start("graph", "Joining tiles")
         segments, clumps = _segments(
-            raster, plan, worked, folder, kernel, colours.weights, parameters, progress
+            raster, plan, worked, folder, kernel, colours.weights, parameters, runner.workers, progress
         )
         facts = {
             "kernels": kernel.NAME,
@@ -248,7 +248,7 @@ def _work_tiles(job, units, runner, progress):
     return finished
 
 
-def _segments(raster, plan, worked, folder, kernel, weights, parameters, progress):
+def _segments(raster, plan, worked, folder, kernel, weights, parameters, workers, progress):
     """The segments, and how many clumps they were merged from."""
     graph = progress.aside(
         lambda check, advance: build_graph(raster, plan, worked, folder, check), "Joining tiles", (0.0, 0.3)
@@ -257,7 +257,7 @@ def _segments(raster, plan, worked, folder, kernel, weights, parameters, progres
     progress.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
     segments = progress.aside(
         lambda check, advance: eliminate(
-            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance
+            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance, workers
         ),
         "Merging small segments",
         (0.3, 1.0),
@@ -299,6 +299,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             advance,
             relabelled=runner.remote,
         )
+        progress.check_cancelled()
         progress.finish()
         result = SegmentResult(
             segment_count=segments.sizes.size,
