@@ -6,5 +6,6 @@ from .polygons import SegmentPolygons
 from .preflight import CheckTiles
 from .segment import SegmentRaster
 from .statistics import SegmentStatistics
+from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics)
+ALGORITHMS = (CheckTiles, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)

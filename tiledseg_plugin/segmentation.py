@@ -93,7 +93,7 @@ def segment(parameters, feedback):
             feedback.info(folder.note)
         progress.start("statistics", "Starting")
         starting = _start_execution(parameters, raster, plan)
-        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels))
+        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels), share=(0.0, 0.0))
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         summary = _survey(raster, plan, parameters, folder, runner, progress)
@@ -115,7 +115,7 @@ def segment(parameters, feedback):
 
         progress.start("graph", "Joining tiles")
         segments, clumps = _segments(
-            raster, plan, worked, folder, kernel, colours.weights, parameters, progress
+            raster, plan, worked, folder, kernel, colours.weights, parameters, runner.workers, progress
         )
         facts = {
             "kernels": kernel.NAME,
@@ -216,7 +216,7 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
         )
     centres, iterations = progress.aside(
         lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_two, check
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
         ),
         "Finding cluster centres",
         (0.8, 1.0),
@@ -252,7 +252,7 @@ def _work_tiles(job, units, runner, progress):
     return finished
 
 
-def _segments(raster, plan, worked, folder, kernel, weights, parameters, progress):
+def _segments(raster, plan, worked, folder, kernel, weights, parameters, workers, progress):
     """The segments, and how many clumps they were merged from."""
     graph = progress.aside(
         lambda check, advance: build_graph(raster, plan, worked, folder, check), "Joining tiles", (0.0, 0.3)
@@ -261,7 +261,7 @@ def _segments(raster, plan, worked, folder, kernel, weights, parameters, progres
     progress.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
     segments = progress.aside(
         lambda check, advance: eliminate(
-            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance
+            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance, workers
         ),
         "Merging small segments",
         (0.3, 1.0),
@@ -306,6 +306,8 @@ def _write(
             relabelled=runner.remote,
         )
         write_products(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary)
+        progress.advance(1)
+        progress.check_cancelled()
         progress.finish()
         result = SegmentResult(
             segment_count=segments.sizes.size,
