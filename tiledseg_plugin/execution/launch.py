@@ -28,14 +28,19 @@ class Channel:
     def __init__(self):
         self._reader, self._writer = connection.Pipe(duplex=False)
         self._rlock = _NoLock()
+        self._closing = threading.Lock()
         self.ends_by_closing = False
+
+    def __getstate__(self):
+        return {**self.__dict__, "_closing": None}
 
     def get(self):
         return self._reader.recv()
 
     def put(self, item):
         if self.ends_by_closing:
-            self._writer.close()
+            with self._closing:  # several threads of a pool say that it ends
+                self._writer.close()
         else:
             self._writer.send(item)
 
