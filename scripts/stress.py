@@ -222,8 +222,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     kinds = ", ".join(f"{count} x {what}" for what, count in stress.counts.items())
     print(
-        f"{arguments.runs} runs passed in {time.monotonic() - begun:.0f} s (killed: {kinds}; {stress.resumed} taken up): "
-        "no hang, no process, no file left, all results equal."
+        f"{arguments.runs} runs passed in {time.monotonic() - begun:.0f} s (killed: {kinds}; {stress.resumed} taken "
+        "up): no hang, no process, no file left, all results equal."
     )
 
 

@@ -112,9 +112,7 @@ def segment(parameters, feedback):
         results = _work_tiles(job, units, runner, progress)
 
         progress.start("graph", "Joining tiles")
-        segments, clumps = _segments(
-            raster, plan, worked, folder, kernel, colours.weights, parameters, progress
-        )
+        segments, clumps = _segments(raster, plan, worked, folder, kernel, colours.weights, parameters, progress)
         facts = {
             "kernels": kernel.NAME,
             "execution": {"kind": runner.name, "workers": runner.workers},
