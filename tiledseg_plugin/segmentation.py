@@ -11,6 +11,7 @@ from . import execution, kernels
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
+from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
 from .progress import Progress
@@ -112,7 +113,9 @@ def segment(parameters, feedback):
         results = _work_tiles(job, units, runner, progress)
 
         progress.start("graph", "Joining tiles")
-        segments, clumps = _segments(raster, plan, worked, folder, kernel, colours.weights, parameters, progress)
+        segments, clumps = _segments(
+            raster, plan, worked, folder, kernel, colours.weights, parameters, _threads(runner), progress
+        )
         facts = {
             "kernels": kernel.NAME,
             "execution": {"kind": runner.name, "workers": runner.workers},
@@ -154,6 +157,11 @@ def _start_execution(parameters, raster, plan):
         scheduler=parameters.dask_scheduler,
         work_dir=parameters.work_dir,
     )
+
+
+def _threads(runner):
+    """How many threads of this process may work where the execution's own workers do not."""
+    return available_cores() if runner.remote else runner.workers
 
 
 def _results(runner, task, common, items, progress):
@@ -210,7 +218,7 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
         )
     centres, iterations = progress.aside(
         lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_centre, check
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
         ),
         "Finding cluster centres",
         (0.8, 1.0),
@@ -246,7 +254,7 @@ def _work_tiles(job, units, runner, progress):
     return finished
 
 
-def _segments(raster, plan, worked, folder, kernel, weights, parameters, progress):
+def _segments(raster, plan, worked, folder, kernel, weights, parameters, workers, progress):
     """The segments, and how many clumps they were merged from."""
     graph = progress.aside(
         lambda check, advance: build_graph(raster, plan, worked, folder, check), "Joining tiles", (0.0, 0.3)
@@ -255,7 +263,7 @@ def _segments(raster, plan, worked, folder, kernel, weights, parameters, progres
     progress.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
     segments = progress.aside(
         lambda check, advance: eliminate(
-            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance
+            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance, workers
         ),
         "Merging small segments",
         (0.3, 1.0),
@@ -291,7 +299,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             segments,
             folder,
             kernel,
-            runner.workers,
+            _threads(runner),
             parameters.creation_options,
             parameters.assign_crs,
             advance,
