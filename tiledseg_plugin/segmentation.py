@@ -91,7 +91,7 @@ def segment(parameters, feedback):
             feedback.info(folder.note)
         progress.start("statistics", "Starting")
         starting = _start_execution(parameters, raster, plan)
-        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels))
+        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels), share=(0.0, 0.0))
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         summary = _survey(raster, plan, parameters, folder, runner, progress)
@@ -212,7 +212,7 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
         )
     centres, iterations = progress.aside(
         lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_two, check
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
         ),
         "Finding cluster centres",
         (0.8, 1.0),
@@ -299,6 +299,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             advance,
             relabelled=runner.remote,
         )
+        progress.advance(1)
         progress.check_cancelled()
         progress.finish()
         result = SegmentResult(
