@@ -14,6 +14,7 @@ from .kmeans import cluster
 from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
+from .products import check_products, publishing_all, stages, write_products
 from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
@@ -21,9 +22,9 @@ from .statistics import Survey, blocks, load_summary, sample_colours, save_summa
 from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
-from .write import RelabelJob, check_output, publishing, relabel_piece, table_of, write_segments
+from .write import RelabelJob, check_output, relabel_piece, table_of, write_segments
 
-STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 18}
+STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 8}
 DECIDING = (
     "bands",
     "num_clusters",
@@ -80,10 +81,11 @@ def segment(parameters, feedback):
     started = time.monotonic()
     parameters.check()
     check_output(parameters.output, [parameters.input])
+    check_products(parameters)
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     plan = make_plan(raster, parameters)
     _tell_start(raster, plan, feedback)
-    progress = Progress(feedback, STAGES)
+    progress = Progress(feedback, {**STAGES, **stages(parameters)})
     folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
     starting = None
     finished = False
@@ -124,7 +126,9 @@ def segment(parameters, feedback):
             "centres": centres.astype(float).tolist(),
             "initial_clumps": clumps,
         }
-        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
+        result = _write(
+            parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts
+        )
         result = replace(result, tiles=_tile_records(raster, plan, occupancy, segments, results))
         finished = True
     finally:
@@ -282,7 +286,9 @@ def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
 
 
-def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
+def _write(
+    parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts
+):
     progress.start("write", "Writing segments")
 
     if runner.remote:
@@ -291,9 +297,9 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
     def advance(fraction):
         progress.advance(0.5 + fraction / 2 if runner.remote else fraction, "Writing segments")
 
-    with publishing(parameters.output) as path:
+    with publishing_all(parameters) as paths:
         write_segments(
-            path,
+            paths["output"],
             raster,
             plan,
             segments,
@@ -305,6 +311,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             advance,
             relabelled=runner.remote,
         )
+        write_products(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary)
         progress.advance(1)
         progress.check_cancelled()
         progress.finish()
@@ -320,7 +327,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             peak_memory=(peak_memory() or 0) + runner.peak_memory or None,
             stages=progress.seconds,
         )
-        write_report(report_path(path), parameters, result, facts)
+        write_report(report_path(paths["output"]), parameters, result, facts)
     return result
 
 
