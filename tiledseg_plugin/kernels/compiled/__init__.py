@@ -4,12 +4,8 @@
 import numpy as np
 
 from ..plain.elimination import band_means
-<<<<<<< HEAD
 from .attributes import region_moments
-from .centres import nearest_centre, nearest_two
-=======
 from .centres import find_doubtful, nearest_centre, nearest_two
->>>>>>> main
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
 from .outlines import finish_rings, trace_outlines

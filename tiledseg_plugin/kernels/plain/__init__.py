@@ -14,14 +14,10 @@ The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6),
 from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
-<<<<<<< HEAD
 from .outlines import finish_rings, trace_outlines
-from .pixels import eliminate_singles, nearest_centre, nearest_two, relabel
+from .pixels import eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
 from .quantiles import region_histograms
 from .simplification import simplify_rings
-=======
-from .pixels import eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
->>>>>>> main
 
 NAME = "plain"
 
