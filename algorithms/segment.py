@@ -156,8 +156,8 @@ class SegmentRaster(TilingAlgorithm):
             tr("Execution"),
             tr(
                 "How tiles are run; the result is always the same. 'processes': in worker processes (needs the Python "
-                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; 'auto': "
-                "processes where they can be had and are worth starting, else threads."
+                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; "
+                "'auto': processes where they can be had and are worth starting, else threads."
             ),
             EXECUTIONS,
         )
@@ -179,8 +179,8 @@ class SegmentRaster(TilingAlgorithm):
         self.add(
             QgsProcessingParameterString(self.DASK_SCHEDULER, tr("Dask scheduler"), optional=True),
             tr(
-                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work folder "
-                "and the input must then be on storage that all workers see under the same path."
+                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work "
+                "folder and the input must then be on storage that all workers see under the same path."
             ),
             advanced=True,
         )

@@ -11,6 +11,7 @@ from . import execution, kernels
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
+from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
 from .products import check_products, publishing_all, stages, write_products
@@ -115,7 +116,7 @@ def segment(parameters, feedback):
 
         progress.start("graph", "Joining tiles")
         segments, clumps = _segments(
-            raster, plan, worked, folder, kernel, colours.weights, parameters, runner.workers, progress
+            raster, plan, worked, folder, kernel, colours.weights, parameters, _threads(runner), progress
         )
         facts = {
             "kernels": kernel.NAME,
@@ -160,6 +161,11 @@ def _start_execution(parameters, raster, plan):
         scheduler=parameters.dask_scheduler,
         work_dir=parameters.work_dir,
     )
+
+
+def _threads(runner):
+    """How many threads of this process may work where the execution's own workers do not."""
+    return available_cores() if runner.remote else runner.workers
 
 
 def _results(runner, task, common, items, progress):
@@ -299,7 +305,7 @@ def _write(
             segments,
             folder,
             kernel,
-            runner.workers,
+            _threads(runner),
             parameters.creation_options,
             parameters.assign_crs,
             advance,

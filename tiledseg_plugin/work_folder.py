@@ -62,7 +62,9 @@ class WorkFolder:
                 f"WORK_DIR {self.path} is in use by {error}: wait for its end, or give another folder."
             ) from error
         except OSError as error:
-            raise SegmentationError(f"The work folder {path} cannot be used ({error.strerror}): choose another.") from error
+            raise SegmentationError(
+                f"The work folder {path} cannot be used ({error.strerror}): choose another."
+            ) from error
         try:
             self._agree(json.loads(json.dumps({"format": FORMAT, **manifest})))
         except BaseException:
@@ -97,7 +99,9 @@ class WorkFolder:
         there, now = found.get("parameters", {}), manifest["parameters"]
         names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
         if names:
-            changes = "; ".join(f"{name}: {_shown(there.get(name))} there, {_shown(now.get(name))} now" for name in names)
+            changes = "; ".join(
+                f"{name}: {_shown(there.get(name))} there, {_shown(now.get(name))} now" for name in names
+            )
             what = f"other settings ({changes})"
         else:
             what = f"an earlier state of its input ({_changed_input(found.get('input'), manifest.get('input'))})"
