@@ -17,7 +17,7 @@ from .publish import publishing, side_files
 from .segment_ids import TileIds
 from .write import check_output, is_cog
 
-STAGES = {"attributes": 10, "overviews": 4}
+STAGES = {"attributes": 10, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
 
 
@@ -79,6 +79,7 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
     build_overviews(path, "NEAREST", workers, advance_as("Building overviews"))
     if is_cog(path):
         make_cog(path, parameters.creation_options, workers, advance_as("Making a cloud optimized GeoTIFF"))
+    progress.start("attribute_table", "Writing the attribute table")
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
     write_attribute_table(path, columns, progress.feedback, check)
     if parameters.mean_image:
