@@ -2,7 +2,6 @@
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
 from dataclasses import replace
-from functools import partial
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -16,14 +15,16 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, SegmentParameters
 from .inputs import band_numbers, files_of
+from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
-from .tile_layer import AFTER_A_RUN, TileLayerLook, write_tiles
+from .tile_layer import AFTER_A_RUN
 from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
 
 
@@ -38,9 +39,12 @@ class SegmentRaster(TilingAlgorithm):
     KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
     EXECUTION = "EXECUTION"
     WORK_DIR = "WORK_DIR"
+    DASK_SCHEDULER = "DASK_SCHEDULER"
     ASSIGN_CRS = "ASSIGN_CRS"
     CREATION_OPTIONS = "CREATION_OPTIONS"
     OUTPUT = "OUTPUT"
+    MEAN_IMAGE = "MEAN_IMAGE"
+    POLYGONS = "POLYGONS"
     S1TILES = "S1TILES"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     VALID_PIXELS = "VALID_PIXELS"
@@ -51,9 +55,7 @@ class SegmentRaster(TilingAlgorithm):
     SECONDS = "SECONDS"
     REPORT = "REPORT"
 
-    _open_sink = None
-    _layer_id = None
-    _look = None
+    _looks = ()
 
     def name(self):
         return "segment"
@@ -152,7 +154,11 @@ class SegmentRaster(TilingAlgorithm):
         self._add_choice(
             self.EXECUTION,
             tr("Execution"),
-            tr("How tiles are run: 'threads' in parallel, 'serial' one by one, 'auto' the best for this machine."),
+            tr(
+                "How tiles are run; the result is always the same. 'processes': in worker processes (needs the Python "
+                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; "
+                "'auto': processes where they can be had and are worth starting, else threads."
+            ),
             EXECUTIONS,
         )
         self._add_workers()
@@ -164,8 +170,17 @@ class SegmentRaster(TilingAlgorithm):
                 optional=True,
             ),
             tr(
-                "Where intermediate files go. If it is given they are kept, and an interrupted run with the same "
-                "parameters goes on from them. Empty: a temporary folder, removed at the end."
+                "Where intermediate files go. If it is given, a run that was interrupted, by whatever, goes on from "
+                "them when it is started again with the same parameters; they are removed when it has finished. "
+                "Empty: a temporary folder."
+            ),
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterString(self.DASK_SCHEDULER, tr("Dask scheduler"), optional=True),
+            tr(
+                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work "
+                "folder and the input must then be on storage that all workers see under the same path."
             ),
             advanced=True,
         )
@@ -185,8 +200,26 @@ class SegmentRaster(TilingAlgorithm):
             QgsProcessingParameterRasterDestination(self.OUTPUT, tr("Segments")),
             tr(
                 "Raster of segment numbers (unsigned 32 bit, 0 = no data). The extension decides the format: "
-                ".tif (GeoTIFF), .img (Erdas Imagine) or .kea (KEA, where GDAL has it)."
+                ".tif (GeoTIFF; .cog.tif: cloud optimized), .img (Erdas Imagine) or .kea (KEA, where GDAL has it). Its "
+                "attribute table has pixel count, colour, and mean, min, max and std of each band; of a GeoTIFF with "
+                "very many segments it is a GeoPackage beside it."
             ),
+        )
+        self.add(
+            QgsProcessingParameterRasterDestination(
+                self.MEAN_IMAGE, tr("Mean image"), optional=True, createByDefault=False
+            ),
+            tr("Raster in which every pixel has the means of its segment, in the input's values. Empty: none."),
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.POLYGONS,
+                tr("Polygons"),
+                type=QgsProcessing.SourceType.TypeVectorPolygon,
+                optional=True,
+                createByDefault=False,
+            ),
+            tr("One polygon a segment, with number, pixels, and mean, min, max and std of each band. Empty: none."),
         )
         self.add(
             QgsProcessingParameterFeatureSink(
@@ -197,8 +230,8 @@ class SegmentRaster(TilingAlgorithm):
                 createByDefault=False,
             ),
             tr(
-                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, how "
-                "many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
+                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, "
+                "how many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
             ),
         )
         for name, label in (
@@ -226,7 +259,7 @@ class SegmentRaster(TilingAlgorithm):
     def run_parameters(self, parameters, context, output=""):
         """The engine's parameters, with the polygons of TILES read; `output` is empty for a preview."""
         run = self._run_parameters(parameters, context, output)
-        return replace(run, tiles=self._rectangles(parameters, context))
+        return self._with_tiles(run, self._scheme(parameters, context))
 
     def checkParameterValues(self, parameters, context):
         accepted, _ = super().checkParameterValues(parameters, context)
@@ -243,31 +276,38 @@ class SegmentRaster(TilingAlgorithm):
     def collect(self, parameters, context):
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
         run = self._run_parameters(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
-        if is_null(self._raw(parameters, self.S1TILES, context)):
-            crs = None
-        elif run.assign_crs:
-            crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs)
-        else:
-            crs = self._raster_crs(parameters, context)
-        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
-        self._look = TileLayerLook(self.id(), self.S1TILES, "" if layer is None else layer.id())
-        return replace(run, tiles=self._rectangles(parameters, context)), crs
-
-    def processAlgorithm(self, parameters, context, feedback):
-        # on a pool thread this is another context than the one that was collected from
-        self._open_sink = partial(self.parameterAsSink, parameters, self.S1TILES, context)
-        return super().processAlgorithm(parameters, context, feedback)
+        if not is_null(self._raw(parameters, self.S1TILES, context)):
+            crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs) if run.assign_crs else None
+            crs = crs or self._raster_crs(parameters, context)
+            self._tile_layer = self._tile_output(self.S1TILES, parameters, context, crs)
+        run = replace(
+            run,
+            mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
+            polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
+        )
+        self._looks = [
+            (Look(self.id(), name, style), path)
+            for name, style, path in (
+                (self.OUTPUT, show_segments, run.output),
+                (self.MEAN_IMAGE, show_means, run.mean_image),
+                (self.POLYGONS, show_outlines, run.polygons),
+            )
+        ]
+        return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
         from ..tiledseg_plugin.segmentation import segment
 
-        run, crs = values
-        result = segment(run, feedback)
-        if crs is not None:
-            self._layer_id = write_tiles(result.tiles, AFTER_A_RUN, crs, self._open_sink)
+        run, scheme = values
+        result = segment(self._with_tiles(run, scheme), feedback)
+        tiles = {}
+        if self._tile_layer is not None:
+            tiles[self.S1TILES] = self._tile_layer.write(result.tiles, AFTER_A_RUN)
         return {
             self.OUTPUT: run.output,
-            **({} if self._layer_id is None else {self.S1TILES: self._layer_id}),
+            **({self.MEAN_IMAGE: run.mean_image} if run.mean_image else {}),
+            **({self.POLYGONS: run.polygons} if run.polygons else {}),
+            **tiles,
             self.SEGMENT_COUNT: result.segment_count,
             self.VALID_PIXELS: result.valid_pixels,
             self.TILE_COUNT: result.tile_count,
@@ -280,11 +320,12 @@ class SegmentRaster(TilingAlgorithm):
 
     def postProcessAlgorithm(self, context, feedback):
         super().postProcessAlgorithm(context, feedback)
-        self._look.attach(context, self._layer_id)
+        for look, path in self._looks:
+            look.attach(context, path)
         return {}
 
     def _run_parameters(self, parameters, context, output):
-        """The engine's parameters, checked, but for the polygons of TILES; `output` is empty where it is not known yet."""
+        """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""
         run = SegmentParameters(
             input=self._source(parameters, context),
             output=output,
@@ -302,6 +343,7 @@ class SegmentRaster(TilingAlgorithm):
             execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
             workers=self.parameterAsInt(parameters, self.WORKERS, context),
             work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
+            dask_scheduler=self.parameterAsString(parameters, self.DASK_SCHEDULER, context).strip(),
             assign_crs=self._assigned_crs(parameters, context),
             creation_options=self.parameterAsString(parameters, self.CREATION_OPTIONS, context),
         )

@@ -35,7 +35,9 @@ def invalid_in(path, nodata, bands=None):
 
 @pytest.mark.parametrize("name", REAL)
 @pytest.mark.parametrize("rule", ["any", "all"])
-@pytest.mark.parametrize("width, height, threshold", [(128, 128, 0.3), (100, 61, 0.8), (2000, 2000, 0.3), (37, 300, 1.0)])
+@pytest.mark.parametrize(
+    "width, height, threshold", [(128, 128, 0.3), (100, 61, 0.8), (2000, 2000, 0.3), (37, 300, 1.0)]
+)
 def test_tiles_of_real_rasters_agree_with_a_count_by_brute_force(shared, name, rule, width, height, threshold):
     path = shared / "data" / name
     invalid = invalid_in(path, REAL[name])

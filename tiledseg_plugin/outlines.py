@@ -1,151 +1,213 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The borders between segments as lines along pixel edges, fast enough to be drawn anew at every move of a map.
+"""Outlines of segments: traced window by window, joined exactly, kept in the work folder as rings of pixel corners.
 
-Borders are found as straight runs of pixel sides. Where just two runs meet, they are joined to one line, so that there
-are few lines with many points: a map draws those several times faster than many lines of two.
+A segment that lies within one window is finished there. Of the others, windows leave chains; the end of each names
+the pixel side on which it goes on, so joining is a look-up, and what comes out does not depend on the windows.
 """
+
+from dataclasses import dataclass
+from typing import Union
 
 import numpy as np
 
-BLOCK = 256  # pixels; a block's lines are one geometry, so that a map draws only those in view
-LINE_STRING, MULTI_LINE_STRING = 2, 5
-HEAD = np.dtype([("order", "u1"), ("type", "<u4"), ("count", "<u4")])  # of WKB
+from . import kernels
+from .attributes import places_of
+from .raster import Window
+from .segment_ids import RasterIds, TileIds, compact
+from .work_folder import WorkFolder
+
+WINDOW = 1024  # pixels
+SEGMENTS_AT_A_TIME = 4096
 
 
-def outlines(ids, window, transform, check_cancelled=lambda: None):
-    """The borders between areas of different ids, and to where there is no data.
+@dataclass(frozen=True)
+class OutlineJob:
+    """What all windows share; the work folder holds `ids` and `sizes` of the segments.
 
-    Parameters
-    ----------
-    ids : (rows, cols) of any integer type
-    window : the part of the raster that `ids` is
-    transform : the raster's geotransform
+    all_junctions : also keep corners on straight borders where other segments meet, for simplifying
+    """
+
+    ids: Union[TileIds, RasterIds]
+    width: int
+    height: int
+    all_junctions: bool
+    kernels: str
+    folder: WorkFolder
+
+
+@dataclass
+class Rings:
+    """Every ring of every segment, ordered by segment, outer ones first, then by first corner.
+
+    owners : (rings,) int64, the place of each ring's segment among the ids
+    outer : (rings,) bool
+    files : (rings,) int32, number of the file that holds its corners
+    starts, lengths : (rings,) int64, where in that file
+    """
+
+    owners: np.ndarray
+    outer: np.ndarray
+    files: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    folder: WorkFolder
+
+    @property
+    def parts(self):
+        """The most outer rings that a segment has."""
+        return int(np.bincount(self.owners[self.outer]).max(initial=0))
+
+    def range(self, first, end):
+        """The rings of the segments at places first..end: (rings' slice, offsets, corners, flags)."""
+        low, high = np.searchsorted(self.owners, [first, end])
+        lengths = self.lengths[low:high]
+        offsets = np.append(0, np.cumsum(lengths))
+        corners, flags = np.empty((offsets[-1], 2), np.int32), np.empty(offsets[-1], np.uint8)
+        files = self.files[low:high]
+        for file in np.unique(files):
+            chosen = np.flatnonzero(files == file)
+            source = _ranges(self.starts[low:high][chosen], lengths[chosen])
+            target = _ranges(offsets[:-1][chosen], lengths[chosen])
+            corners[target] = self.folder.map_array(f"corners-{file:07d}")[source]
+            flags[target] = self.folder.map_array(f"flags-{file:07d}")[source]
+        return slice(low, high), offsets, corners, flags
+
+
+def _ranges(starts, lengths):
+    """start, start + 1, ... of each, one behind the other."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if ends.size else 0) + np.repeat(starts - ends + lengths, lengths)
+
+
+def windows_of(width, height):
+    """(number, Window) of a grid of its own, whatever the user's tiles are."""
+    return list(
+        enumerate(
+            Window(col, row, min(WINDOW, width - col), min(WINDOW, height - row))
+            for row in range(0, height, WINDOW)
+            for col in range(0, width, WINDOW)
+        )
+    )
+
+
+def trace_window(job, numbered, check_cancelled):
+    """Trace a window: the task of this stage.
 
     Returns
     -------
-    tuple of WKB multi-line strings, in the raster's coordinates; none where there is no border
+    rings : (owners, areas, offsets, starts' code) of the finished rings, whose corners are in the folder
+    chains : (owners, starts, ends, offsets) of what other windows go on with; likewise
     """
-    found = []
-    for row in range(0, ids.shape[0], BLOCK):
+    number, window = numbered
+    kernel, _ = kernels.choose(job.kernels)
+    around = window.grown(1, job.width, job.height)
+    ids = np.zeros((window.height + 2, window.width + 2), np.uint32)
+    top, left = around.row - window.row + 1, around.col - window.col + 1
+    ids[top : top + around.height, left : left + around.width] = job.ids.reader()(around)
+    check_cancelled()
+    owners, starts, ends, offsets, corners, flags = kernel.trace_outlines(
+        ids, window.row, window.col, job.width, job.all_junctions
+    )
+    check_cancelled()
+    every = job.folder.map_array("ids")
+    sizes = job.folder.map_array("sizes")
+    present, labels = compact(ids[1:-1, 1:-1])
+    here = np.bincount(labels, minlength=present.size + 1)[1:]
+    whole = present[sizes[places_of(present, every)] == here]
+    finished = np.isin(owners, whole)
+    lengths = np.diff(offsets)
+
+    index = _ranges(offsets[:-1][~finished], lengths[~finished])
+    job.folder.save_array(f"chain-corners-{number:07d}", corners[index])
+    job.folder.save_array(f"chain-flags-{number:07d}", flags[index])
+    chains = places_of(owners[~finished], every), starts[~finished], ends[~finished], lengths[~finished]
+
+    index = _ranges(offsets[:-1][finished], lengths[finished])
+    rings = _finish(
+        job, kernel, number, places_of(owners[finished], every), lengths[finished], corners[index], flags[index]
+    )
+    return rings, chains
+
+
+def _finish(job, kernel, number, owners, lengths, corners, flags):
+    """Put simple rings into a file; (owners, areas, offsets, code of the first corner)."""
+    offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
+    sources, offsets, corners, flags, areas = kernel.finish_rings(offsets, corners, flags)
+    job.folder.save_array(f"corners-{number:07d}", corners)
+    job.folder.save_array(f"flags-{number:07d}", flags)
+    first = corners[offsets[:-1]].astype(np.int64)
+    return owners[sources], areas, offsets, first[:, 0] << 32 | first[:, 1]
+
+
+def trace_segments(job, attributes, runner, advance, check_cancelled):
+    """The outlines of all segments.
+
+    Parameters
+    ----------
+    attributes : attributes.Attributes, of which ids and sizes are used
+
+    Returns
+    -------
+    Rings
+    """
+    job.folder.save_array("ids", attributes.ids)
+    job.folder.save_array("sizes", attributes.sizes)
+    windows = windows_of(job.width, job.height)
+    kernel, _ = kernels.choose(job.kernels)
+    kernel.finish_rings(*kernel.trace_outlines(np.eye(4, dtype=np.uint32), 0, 0, 2, False)[3:])  # compile once
+    rings, chains = {}, {}
+    for done, ((number, _), result) in enumerate(runner.run(trace_window, job, windows, check_cancelled), 1):
+        rings[number], chains[number] = result
+        advance(0.9 * done / len(windows))
+    rings[len(windows)] = _join(job, kernel, [chains[number] for number in range(len(windows))], check_cancelled)
+    return _sorted(rings, job.folder)
+
+
+def _join(job, kernel, chains, check_cancelled):
+    """Link the chains of all windows into rings and finish these."""
+    owners, starts, ends, lengths = (np.concatenate(arrays) for arrays in zip(*chains))
+    files = np.repeat(np.arange(len(chains)), [part[0].size for part in chains])
+    begins = np.concatenate([np.append(0, np.cumsum(part[3]))[:-1] for part in chains]).astype(np.int64)
+    by_start = np.argsort(starts, kind="stable")
+    following = by_start[np.searchsorted(starts[by_start], ends)] if starts.size else by_start
+    order, cuts = _cycles(following.tolist())
+    check_cancelled()
+    total = lengths[order]
+    offsets = np.append(0, np.cumsum(total))
+    corners, flags = np.empty((offsets[-1], 2), np.int32), np.empty(offsets[-1], np.uint8)
+    for file in np.unique(files):
         check_cancelled()
-        for col in range(0, ids.shape[1], BLOCK):
-            block = ids[row : row + BLOCK + 1, col : col + BLOCK + 1]  # with the first pixels of the next blocks
-            runs = border_runs(block, BLOCK) + np.array([window.col + col, window.row + row] * 2)
-            if len(runs):
-                found.append(_multi_line_string(*joined(runs), transform))
-    return tuple(found)
+        chosen = np.flatnonzero(files[order] == file)
+        source = _ranges(begins[order][chosen], total[chosen])
+        target = _ranges(offsets[:-1][chosen], total[chosen])
+        corners[target] = job.folder.map_array(f"chain-corners-{file:07d}")[source]
+        flags[target] = job.folder.map_array(f"chain-flags-{file:07d}")[source]
+    ring_offsets = offsets[np.append(cuts, order.size)]
+    ring_owners = owners[order[cuts]] if order.size else owners
+    return _finish(job, kernel, len(chains), ring_owners, np.diff(ring_offsets), corners, flags)
 
 
-def border_runs(ids, size=None):
-    """The straight parts of all borders: (n, 4) int64, column and row of their two ends in pixel edges.
-
-    Parameters
-    ----------
-    size : rows and columns whose own borders (right and below) are wanted; all if not given
-    """
-    rows, cols = (min(length, size or length) for length in ids.shape)
-    vertical = ids[:rows, :-1] != ids[:rows, 1:]
-    horizontal = (ids[:-1, :cols] != ids[1:, :cols]).T
-    x, y1, y2 = _runs(vertical.T)
-    y, x1, x2 = _runs(horizontal.T)
-    return np.concatenate([np.stack([x + 1, y1, x + 1, y2], axis=1), np.stack([x1, y + 1, x2, y + 1], axis=1)])
-
-
-def _runs(marked):
-    """Line, begin and end of every run of marked cells along the lines of a bool array."""
-    padded = np.zeros((marked.shape[0], marked.shape[1] + 2), np.int8)
-    padded[:, 1:-1] = marked
-    steps = np.diff(padded, axis=1)
-    line, begin = np.nonzero(steps == 1)
-    end = np.nonzero(steps == -1)[1]
-    return line, begin, end
+def _cycles(following):
+    """The members of each cycle of a permutation, one cycle behind the other, and where each begins."""
+    seen = bytearray(len(following))
+    order, cuts = [], []
+    for start in range(len(following)):
+        if seen[start]:
+            continue
+        cuts.append(len(order))
+        at = start
+        while not seen[at]:
+            seen[at] = 1
+            order.append(at)
+            at = following[at]
+    return np.array(order, np.int64), np.array(cuts, np.int64)
 
 
-def joined(runs):
-    """Runs as lines of many points.
-
-    The ends of run i are numbered 2i and 2i + 1. A run that is entered by one end is left by the other, `end ^ 1`; a
-    line that enters at `end` has come from the run that is entered at `mate[end] ^ 1`.
-
-    Returns
-    -------
-    points : (n, 2), one line behind the other
-    counts : (lines,) how many points each has
-    """
-    ends = runs.reshape(-1, 2)
-    mate = _mates(ends)
-    before = np.where(mate < 0, np.arange(len(mate)), mate ^ 1)
-    first, rank, least = _follow(before)
-    # A ring has no first run. Cut it where its first run is entered by its first end, once for both directions.
-    cut = np.flatnonzero((mate[first] >= 0) & (least == np.arange(len(mate))))
-    cut = cut[cut % 2 == 0]
-    if cut.size:
-        mate[mate[cut]] = -1
-        mate[cut] = -1
-        before = np.where(mate < 0, np.arange(len(mate)), mate ^ 1)
-        first, rank, _ = _follow(before)
-    last = np.empty(len(mate), np.int64)
-    final = np.flatnonzero(mate < 0) ^ 1  # runs after which a line ends, by the end at which they are entered
-    last[first[final]] = final ^ 1
-    chosen = np.flatnonzero(first < last[first])  # every line is there once in each direction
-    chosen = chosen[np.lexsort((rank[chosen], first[chosen]))]
-    lengths = np.bincount(first[chosen], minlength=len(mate))
-    counts = lengths[lengths > 0] + 1
-    points = np.empty((len(chosen) + len(counts), 2), ends.dtype)
-    at_end = np.cumsum(counts) - 1
-    is_last = np.zeros(len(points), bool)
-    is_last[at_end] = True
-    points[~is_last] = ends[chosen]
-    points[is_last] = ends[chosen[np.cumsum(counts - 1) - 1] ^ 1]
-    return points, counts
-
-
-def _mates(ends):
-    """For each end of a run the end of the other run that meets it alone, -1 where there is none."""
-    keys = ends[:, 1] * (int(ends[:, 0].max()) + 1) + ends[:, 0]
-    order = np.argsort(keys, kind="stable")
-    pair = np.flatnonzero(keys[order][1:] == keys[order][:-1])
-    mate = np.full(len(ends), -1, np.int64)
-    mate[order[pair]], mate[order[pair + 1]] = order[pair + 1], order[pair]
-    return mate
-
-
-def _follow(before):
-    """Follow all lines back to where they begin, in steps of twice the length each time.
-
-    Returns
-    -------
-    first : where each comes from; in a ring, anything
-    rank : how many runs are before it
-    least : the least of all ends that were passed
-    """
-    index = np.arange(len(before))
-    first, rank, least = before, (before != index).astype(np.int64), np.minimum(before, index)
-    length = 1
-    while length < len(before):
-        further = first[first]
-        if np.array_equal(further, first):
-            break
-        rank = rank + rank[first]
-        least = np.minimum(least, least[first])
-        first = further
-        length *= 2
-    return first, rank, least
-
-
-def _multi_line_string(points, counts, transform):
-    """WKB of lines given in pixel edges."""
-    col, row = points[:, 0], points[:, 1]
-    xy = np.empty((len(points), 2), "<f8")
-    xy[:, 0] = transform[0] + col * transform[1] + row * transform[2]
-    xy[:, 1] = transform[3] + col * transform[4] + row * transform[5]
-    heads = np.empty(len(counts), HEAD)
-    heads["order"], heads["type"], heads["count"] = 1, LINE_STRING, counts
-    sizes = HEAD.itemsize + counts * xy[:1].nbytes
-    begins = np.cumsum(sizes) - sizes
-    body = np.empty(int(sizes.sum()), np.uint8)
-    is_head = np.zeros(len(body), bool)
-    is_head[(begins[:, None] + np.arange(HEAD.itemsize)).ravel()] = True
-    body[is_head] = heads.view(np.uint8)
-    body[~is_head] = xy.view(np.uint8).ravel()
-    return np.array([(1, MULTI_LINE_STRING, len(counts))], HEAD).tobytes() + body.tobytes()
+def _sorted(rings, folder):
+    numbers = sorted(rings)
+    owners, areas, codes = (np.concatenate([rings[number][i] for number in numbers]) for i in (0, 1, 3))
+    starts = np.concatenate([rings[number][2][:-1] for number in numbers])
+    lengths = np.concatenate([np.diff(rings[number][2]) for number in numbers])
+    files = np.repeat(np.array(numbers, np.int32), [rings[number][0].size for number in numbers])
+    order = np.lexsort((codes, areas < 0, owners))
+    return Rings(owners[order], areas[order] > 0, files[order], starts[order], lengths[order], folder)

@@ -144,8 +144,9 @@ def _tell(raster, plan, parameters, result, workers, feedback):
         )
     area = "the raster" if plan.covers_all else f"the {plan.pixels} pixels in tiles"
     feedback.info(f"Valid: {100 * result.valid_fraction:.1f} % of {area}.")
+    memory, disk = result.memory / needs.MEGABYTE, result.disk / needs.MEGABYTE
     feedback.info(
-        f"A run needs about {result.memory / needs.MEGABYTE:.0f} MB of memory and {result.disk / needs.MEGABYTE:.0f} MB of disk, and "
+        f"A run needs about {memory:.0f} MB of memory and {disk:.0f} MB of disk, and "
         f"takes roughly {_duration(result.seconds)} with {workers} worker{'s' if workers > 1 else ''}."
     )
     if worked == 0:

@@ -19,7 +19,7 @@ from .gdal_access import open_raster
 from .georeference import geotransform
 from .graph import RegionGraph, eliminate
 from .machine import available_cores
-from .outlines import outlines
+from .border_lines import outlines
 from .plan import Piece, Plan, make_plan, plan_grid
 from .progress import Progress
 from .raster import Raster, Window, describe, identity
@@ -113,6 +113,7 @@ def find_basis(parameters, feedback):
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
     progress = Progress(feedback, {"statistics": 1})
     runner = Threads(parameters.workers or available_cores())
+    progress.start("statistics", "Reading statistics")
     try:
         summary = survey(raster, plan, parameters, runner, progress)
         if not any(summary.valid_pixels.values()):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a run tells what it does and hears that it should stop; the only place that talks to feedback."""
 
+import threading
 import time
 from collections import deque
 
@@ -33,6 +34,10 @@ class Feedback:
 
     def tile_finished(self, tile_id: int) -> None:
         """A tile has been worked; its segments are settled only with the graph of all tiles."""
+
+
+POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 1.0
 
 
 class Progress:
@@ -78,6 +83,33 @@ class Progress:
         if text and (now - self._last_text >= 0.2 or fraction >= 1):
             self._last_text = now
             self.feedback.set_progress_text(text + self._time_left(now))
+
+    def aside(self, work, text="", share=(0.0, 1.0)):
+        """Do work whose single steps may take long in a thread of its own, and hear of cancelling meanwhile.
+
+        A thread cannot be killed: when the run is cancelled, the work ends at its next step, and is not waited for.
+
+        Parameters
+        ----------
+        work : called with `check_cancelled()` and `advance(fraction)`; its result is given back
+        text : see `advance`
+        share : of the stage that this work is, from and to
+        """
+        state = _Aside()
+        thread = threading.Thread(target=state.run, args=(work,), name="tiledseg-aside", daemon=True)
+        thread.start()
+        try:
+            while not state.ended.wait(POLL_SECONDS):
+                self.advance(share[0] + state.fraction * (share[1] - share[0]), text)
+        except BaseException:
+            state.stopped.set()
+            thread.join(PATIENCE_SECONDS)
+            raise
+        if state.error is not None:
+            raise state.error
+        self.advance(share[1])
+        self.check_cancelled()
+        return state.result
 
     def _time_left(self, now):
         elapsed = now - self._started
@@ -130,3 +162,27 @@ class TileWatch:
             self._feedback.tile_finished(tile_id)
         self._worked = [tiles for tiles in self._worked if not tiles <= self._done]
         self._begin()
+
+
+class _Aside:
+    """What a thread of `Progress.aside` and its starter tell each other."""
+
+    def __init__(self):
+        self.ended, self.stopped = threading.Event(), threading.Event()
+        self.fraction, self.result, self.error = 0.0, None, None
+
+    def run(self, work):
+        try:
+            self.result = work(self._check_stopped, self._advance)
+        except BaseException as error:  # it goes on in the thread that waits
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def _check_stopped(self):
+        if self.stopped.is_set():
+            raise Cancelled()
+
+    def _advance(self, fraction):
+        self.fraction = fraction
+        self._check_stopped()
