@@ -91,7 +91,8 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             return {}
 
     def postProcessAlgorithm(self, context, feedback):
-        # After a run on a pool thread QGIS forgets what `collect` asked it to load (QgsProcessingContext.takeResultsFrom).
+        # After a run on a pool thread QGIS forgets what `collect` asked it to load, as the thread has a context of its
+        # own (QgsProcessingContext.takeResultsFrom).
         for layer_id, details in (self._layers_to_load or {}).items():
             if not context.willLoadLayerOnCompletion(layer_id):
                 context.addLayerToLoadOnCompletion(layer_id, details)

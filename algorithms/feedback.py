@@ -43,7 +43,7 @@ class ProcessingFeedback(Feedback):
 
     def _tell_tile(self, tile_id, state):
         # The panel's feedback has this signal, which Qt takes to the thread of whoever listens.
-        signal = getattr(self._feedback, "tileChanged", None)
+        signal = getattr(self._feedback, "tile_changed", None)
         if signal is not None:
             signal.emit(tile_id, state)
 

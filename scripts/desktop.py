@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""QGIS Desktop with this clone as a plugin, on a screen that is only in memory, driven by a script; for tests and pictures."""
+"""QGIS Desktop with this clone as a plugin, on a screen in memory, driven by a script; for tests and pictures."""
 
 import json
 import os

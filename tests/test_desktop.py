@@ -37,7 +37,9 @@ def in_desktop(script, folder, **arguments):
 def image(tmp_path_factory):
     """A million pixels of patches with noise, and a corner without data."""
     rng = np.random.default_rng(3)
-    values = np.kron(rng.integers(40, 220, (3, 70, 70)), np.ones((1, 15, 15), int)) + rng.integers(0, 30, (3, 1050, 1050))
+    values = np.kron(rng.integers(40, 220, (3, 70, 70)), np.ones((1, 15, 15), int)) + rng.integers(
+        0, 30, (3, 1050, 1050)
+    )
     values[:, 650:, 650:] = 0
     values = values[:, :1024, :1024]
     return write_raster(tmp_path_factory.mktemp("image") / "image.tif", values.astype(np.uint8), nodata=0)

@@ -11,9 +11,9 @@ ogr = pytest.importorskip("osgeo.ogr")
 
 from rasters import write_raster  # noqa: E402
 from tiledseg.tiledseg_plugin import kernels, preview  # noqa: E402
+from tiledseg.tiledseg_plugin.border_lines import border_runs, joined, outlines  # noqa: E402
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError  # noqa: E402
 from tiledseg.tiledseg_plugin.georeference import geotransform  # noqa: E402
-from tiledseg.tiledseg_plugin.border_lines import border_runs, joined, outlines  # noqa: E402
 from tiledseg.tiledseg_plugin.parameters import SegmentParameters  # noqa: E402
 from tiledseg.tiledseg_plugin.preview import Previewer, window_in_view  # noqa: E402
 from tiledseg.tiledseg_plugin.progress import Feedback, TileWatch  # noqa: E402
@@ -43,7 +43,8 @@ def test_preview_of_the_whole_raster_is_the_run(data, tmp_path, name, stretch):
     parameters = parameters_for(data / name, stretch=stretch)
     output = tmp_path / "segments.tif"
     run = segment(
-        SegmentParameters(**{**vars(parameters), "output": str(output), "tile_width": 40, "tile_height": 30}), Feedback()
+        SegmentParameters(**{**vars(parameters), "output": str(output), "tile_width": 40, "tile_height": 30}),
+        Feedback(),
     )
     found = shown(parameters, whole(data / name))
     np.testing.assert_array_equal(found.ids, gdal.Open(str(output)).ReadAsArray())
@@ -170,8 +171,16 @@ def test_cancelling_ends_a_preview(data):
 def unit_sides(ids):
     """Every pixel side between different ids, from its left or upper end."""
     rows, cols = ids.shape
-    right = {(c + 1, r, c + 1, r + 1) for r, c in itertools.product(range(rows), range(cols - 1)) if ids[r, c] != ids[r, c + 1]}
-    down = {(c, r + 1, c + 1, r + 1) for r, c in itertools.product(range(rows - 1), range(cols)) if ids[r, c] != ids[r + 1, c]}
+    right = {
+        (c + 1, r, c + 1, r + 1)
+        for r, c in itertools.product(range(rows), range(cols - 1))
+        if ids[r, c] != ids[r, c + 1]
+    }
+    down = {
+        (c, r + 1, c + 1, r + 1)
+        for r, c in itertools.product(range(rows - 1), range(cols))
+        if ids[r, c] != ids[r + 1, c]
+    }
     return right | down
 
 
@@ -179,7 +188,9 @@ def split(lines):
     sides = []
     for x1, y1, x2, y2 in lines.astype(int).tolist():
         x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
-        sides += [(x1, y, x1, y + 1) for y in range(y1, y2)] if x1 == x2 else [(x, y1, x + 1, y1) for x in range(x1, x2)]
+        sides += (
+            [(x1, y, x1, y + 1) for y in range(y1, y2)] if x1 == x2 else [(x, y1, x + 1, y1) for x in range(x1, x2)]
+        )
     return sides
 
 
@@ -218,7 +229,9 @@ def test_runs_are_joined_where_just_two_meet(kinds):
     sides = [side for line in lines for side in split(np.concatenate([line[:-1], line[1:]], axis=1))]
     assert len(sides) == len(set(sides))
     assert set(sides) == unit_sides(ids)
-    ends, times = np.unique([end for line in lines for end in (tuple(line[0]), tuple(line[-1]))], axis=0, return_counts=True)
+    ends, times = np.unique(
+        [end for line in lines for end in (tuple(line[0]), tuple(line[-1]))], axis=0, return_counts=True
+    )
     open_ends = {tuple(end) for end, count in zip(ends.tolist(), times.tolist()) if count == 1}
     corners = {end for run in runs.tolist() for end in (tuple(run[:2]), tuple(run[2:]))}
     single = {end for end in corners if [tuple(e) for r in runs.tolist() for e in (r[:2], r[2:])].count(end) == 1}

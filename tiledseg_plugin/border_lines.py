@@ -32,7 +32,8 @@ def outlines(ids, window, transform, check_cancelled=lambda: None):
             block = ids[row : row + BLOCK + 1, col : col + BLOCK + 1]  # with the first pixels of the next blocks
             runs = border_runs(block, BLOCK) + np.array([window.col + col, window.row + row] * 2)
             if len(runs):
-                found.append(_multi_line_string(*joined(runs), transform))
+                points, counts = joined(runs)
+                found.append(_multi_line_string(points, counts, transform))
     return tuple(found)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from osgeo import gdal
 
 from . import kernels
+from .border_lines import outlines
 from .colours import Raw, Stretched
 from .errors import SegmentationError
 from .execution.threads import Threads
@@ -19,7 +20,6 @@ from .gdal_access import open_raster
 from .georeference import geotransform
 from .graph import RegionGraph, eliminate
 from .machine import available_cores
-from .border_lines import outlines
 from .plan import Piece, Plan, make_plan, plan_grid
 from .progress import Progress
 from .raster import Raster, Window, describe, identity
@@ -118,7 +118,8 @@ def find_basis(parameters, feedback):
         summary = survey(raster, plan, parameters, runner, progress)
         if not any(summary.valid_pixels.values()):
             raise SegmentationError(
-                f"{raster.path} has no valid pixel in the selected bands: check its no-data value, BANDS and NODATA_RULE."
+                f"{raster.path} has no valid pixel in the selected bands: check its no-data value, BANDS and "
+                "NODATA_RULE."
             )
         colours = summary.colours(raster, parameters.stretch)
         centres = find_centres(summary, colours, parameters, kernel, raster, progress)
@@ -163,7 +164,7 @@ def _centre(window, most_pixels):
 def clump_window(basis, window, check_cancelled):
     """The clumps of a window and its margin, before any is merged."""
     worked = window.grown(MARGIN, basis.raster.width, basis.raster.height)
-    job = TileJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels, folder=None)
+    job = TileJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels, None)  # type: ignore[arg-type]
     kernel, _ = kernels.choose(basis.kernels)
     clusters, values, compared, _ = calm_clusters(job, Piece(1, 1, worked), kernel, check_cancelled)
     labels, count = kernel.clump(clusters)

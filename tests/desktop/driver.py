@@ -163,5 +163,3 @@ def children():
         if int(rest[1]) == own and rest[0] != "Z":
             running.append(int(status.parent.name))
     return running
-
-

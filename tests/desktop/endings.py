@@ -17,7 +17,9 @@ def main():
     fail()
     for how in (cancel_in_panel, cancel_in_task_manager, remove_raster, remove_tile_layer, clear_project, unload):
         found[how.__name__] = {}
-        raster = QgsProject.instance().mapLayersByName(Path(ARGUMENTS["raster"]).stem) or [driver.open_raster(ARGUMENTS["raster"])]
+        raster = QgsProject.instance().mapLayersByName(Path(ARGUMENTS["raster"]).stem) or [
+            driver.open_raster(ARGUMENTS["raster"])
+        ]
         run, session = begin(how.__name__, raster[0])
         seconds = how(run, session, raster[0])
         found[how.__name__].update(seconds=seconds, left=left_over(how.__name__), cancelled=run.was_cancelled)

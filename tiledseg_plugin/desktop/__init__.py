@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""QGIS Desktop: the panel and the dialog. Imported only where there is a GUI; calls the algorithms, never their inside."""
+"""QGIS Desktop: the panel and the dialog. Imported only where there is a GUI."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the plugin adds to QGIS Desktop, and takes away again: an action in the Raster menu and a toolbar, the panel."""
 
+from typing import Any
+
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, Qt
 from qgis.PyQt.QtGui import QIcon
@@ -20,8 +22,9 @@ class Desktop:
 
     def __init__(self, iface):
         self._iface = iface
-        self.panel = self.session = None
-        self.action = QAction(QIcon(ICON), tr("Tiled segmentation"), iface.mainWindow())
+        self.panel: Any = None
+        self.session: Any = None
+        self.action: Any = QAction(QIcon(ICON), tr("Tiled segmentation"), iface.mainWindow())
         self.action.setObjectName("TiledSegmentationAction")
         self.action.setToolTip(tr("Tiled segmentation: check tiles, preview and segment a raster of any size"))
         self.action.setCheckable(True)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The toolbox's dialog of `tiledseg:segment` with **Check tiles** beside Run."""
 
+from typing import Any
+
 from processing.gui.AlgorithmDialog import AlgorithmDialog
 from processing.gui.AlgorithmDialogBase import AlgorithmDialogBase
 from qgis.core import Qgis, QgsProject
@@ -16,8 +18,8 @@ class SegmentDialog(AlgorithmDialog):
 
     def __init__(self, algorithm, parent=None):
         super().__init__(algorithm, parent=parent)
-        self.tile_layer = None
-        self._check = None
+        self.tile_layer: Any = None
+        self._check: Any = None
         self.check_button = QPushButton(tr("Check &tiles"))
         self.check_button.setObjectName("check")
         self.check_button.setToolTip(tr("Which tiles are empty or sparse, and what a run needs"))

@@ -4,6 +4,8 @@
 Labels, tooltips, defaults and ranges are those of the definitions, and the widgets those of the toolbox's dialogs.
 """
 
+from typing import Any, Dict
+
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingOutputLayerDefinition,
@@ -49,7 +51,9 @@ class Fields(QObject):
         self._context = QgsProcessingContext()
         self._context.setProject(QgsProject.instance())
         self._generator = _Context(self._context)
-        self._wrappers, self._widgets, self._labels = {}, {}, {}
+        self._wrappers: Dict[str, Any] = {}
+        self._widgets: Dict[str, Any] = {}
+        self._labels: Dict[str, Any] = {}
         surroundings = QgsProcessingParameterWidgetContext()
         surroundings.setProject(QgsProject.instance())
         surroundings.setMapCanvas(iface.mapCanvas())

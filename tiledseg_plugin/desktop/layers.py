@@ -27,7 +27,7 @@ def load(run):
 
 def finish(run, layers):
     """Let the algorithm style the layers that it made; afterwards they are in the layer tree."""
-    for layer_id, details in run.context.layersToLoadOnCompletion().items():
+    for details in run.context.layersToLoadOnCompletion().values():
         layer = layers.get(details.outputName)
         if layer is not None and details.postProcessor() is not None:
             details.postProcessor().postProcessLayer(layer, run.context, run.feedback)

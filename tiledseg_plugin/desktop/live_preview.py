@@ -2,6 +2,7 @@
 """The preview on the map: follows the view and the fields while it is switched on, without the GUI ever waiting."""
 
 import gc
+from typing import Any
 
 from qgis.core import (
     QgsApplication,
@@ -27,8 +28,18 @@ from .tasks import EngineTask
 SEGMENT = "tiledseg:segment"
 DELAY_MILLISECONDS = 250  # after the last change of the view or a field
 DENSE = 0.9  # pixels of the raster to a pixel of the screen, from which on lines are drawn thin
-SHOWN = ("INPUT", "BANDS", "NUM_CLUSTERS", "MIN_PIXELS", "DISTANCE_THRESHOLD", "STRETCH", "SAMPLING")
-SHOWN += ("KMEANS_MAX_ITERATIONS", "NODATA_RULE", "TILES", "ENGINE")
+SHOWN = (
+    "INPUT",
+    "BANDS",
+    "NUM_CLUSTERS",
+    "MIN_PIXELS",
+    "DISTANCE_THRESHOLD",
+    "STRETCH",
+    "SAMPLING",
+    "KMEANS_MAX_ITERATIONS",
+    "NODATA_RULE",
+    "TILES",
+)
 
 
 class LivePreview(QObject):
@@ -47,13 +58,13 @@ class LivePreview(QObject):
 
     def __init__(self, canvas, values, parent=None):
         super().__init__(parent)
-        self.layer = None
-        self.preview = None  # what is shown; see preview.Preview
+        self.layer: Any = None
+        self.preview: Any = None  # what is shown; see preview.Preview
         self._canvas, self._values = canvas, values
         self._is_dense = None  # of the layer's look
-        self._previewer = None
-        self._loading = None
-        self._task = None
+        self._previewer: Any = None
+        self._loading: Any = None
+        self._task: Any = None
         self._is_on = self._is_pending = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -167,7 +178,7 @@ class LivePreview(QObject):
 
         task = EngineTask(tr("Preview of segments"), work)
         task.stage, task.deciding = "basis", _deciding(parameters)
-        task.textChanged.connect(self.told)
+        task.text_changed.connect(self.told)
         task.ended.connect(lambda: self._ended(task, raster))
         self._task, self._is_pending = task, False
         self.busy.emit(True)
@@ -183,7 +194,8 @@ class LivePreview(QObject):
         elif task.error:
             self.failed.emit(task.error)
         elif task.result is not None:
-            self._show(*task.result, raster)
+            preview, is_cut, features = task.result
+            self._show(preview, is_cut, features, raster)
 
     def _show(self, preview, is_cut, features, raster):
         self.preview = preview
@@ -222,8 +234,8 @@ def _load(feedback):
     from .. import kernels, preview
 
     kernels.choose()
-    # So much was imported that Python will soon look through all objects for garbage, which holds up the GUI for a quarter
-    # of a second: better now, while the panel opens, than in the midst of a preview.
+    # So much was imported that Python will soon look through all objects for garbage, which holds up the GUI for a
+    # quarter of a second: better now, while the panel opens, than in the midst of a preview.
     gc.collect()
     return preview.Previewer()
 

@@ -46,7 +46,9 @@ class SegmentationPanel(QgsDockWidget):
         self.setWindowIcon(QIcon(ICON))
         self.fields = Fields(algorithm, iface, self)
         self.summary, self.status = _text("summary"), _text("status")
-        self.check_button = _button("check", tr("&Check tiles"), tr("Which tiles are empty or sparse, and what a run needs"))
+        self.check_button = _button(
+            "check", tr("&Check tiles"), tr("Which tiles are empty or sparse, and what a run needs")
+        )
         self.preview_button = _button("preview", tr("&Preview"), tr("Outlines of the segments in the map's view"))
         self.preview_button.setCheckable(True)
         self.run_button = _button("run", tr("&Run"), tr("Segment the whole raster in the background"))

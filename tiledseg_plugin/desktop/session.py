@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the panel's buttons do: check, preview, run, watch. One check or run at a time."""
 
+from typing import Any
+
 from qgis.core import Qgis, QgsProcessingContext, QgsProcessingOutputLayerDefinition, QgsProject
 from qgis.PyQt.QtCore import QObject, QTimer, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
@@ -33,12 +35,12 @@ class Session(QObject):
     def __init__(self, panel, algorithm, iface):
         super().__init__(panel)
         self.panel, self._algorithm, self._iface = panel, algorithm, iface
-        self.tile_layer = None
-        self.running = None  # the AlgorithmRun that is going on
-        self.last = None  # the one that ended last
-        self._checked_values = None
+        self.tile_layer: Any = None
+        self.running: Any = None  # the AlgorithmRun that is going on
+        self.last: Any = None  # the one that ended last
+        self._checked_values: Any = None
         self._summary = ""
-        self._log = None
+        self._log: Any = None
         self.tiles = TileStates(self)
         self.preview = LivePreview(iface.mapCanvas(), panel.fields.values, self)
         self._connect()
@@ -149,7 +151,7 @@ class Session(QObject):
             if self._algorithm.parameterDefinition(name).isDestination():
                 values[name] = QgsProcessingOutputLayerDefinition(value, QgsProject.instance())
         run = AlgorithmRun(SEGMENT, values, [layers.raster_of(values.get("INPUT"))])
-        run.feedback.tileChanged.connect(self.tiles.change)
+        run.feedback.tile_changed.connect(self.tiles.change)
         if self._start(run, tr("Segmenting…"), self._run_ended) and layers.is_there(self.tile_layer):
             self.tiles.begin(self.tile_layer)
 
@@ -175,7 +177,7 @@ class Session(QObject):
     def _start(self, run, text, ended):
         self.running = run
         run.feedback.progressChanged.connect(self.panel.show_progress)
-        run.feedback.textChanged.connect(self.panel.status.setText)
+        run.feedback.text_changed.connect(self.panel.status.setText)
         run.finished.connect(lambda succeeded: self._ended(run, succeeded, ended))
         if run.start():
             self.panel.show_busy(text)

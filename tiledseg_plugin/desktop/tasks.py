@@ -3,6 +3,7 @@
 
 import time
 import traceback
+from typing import Any, Dict
 
 from qgis.core import (
     QgsApplication,
@@ -25,8 +26,8 @@ END_SECONDS = 20.0  # how long the end of cancelled tasks is waited for, when th
 class RunFeedback(QgsProcessingFeedback):
     """Feedback of an algorithm that also tells about single tiles (see `algorithms.feedback`)."""
 
-    tileChanged = pyqtSignal(int, str)
-    textChanged = pyqtSignal(str)
+    tile_changed = pyqtSignal(int, str)
+    text_changed = pyqtSignal(str)
 
     def __init__(self):
         super().__init__()
@@ -34,9 +35,9 @@ class RunFeedback(QgsProcessingFeedback):
 
     def setProgressText(self, text):
         super().setProgressText(text)
-        self.textChanged.emit(text)
+        self.text_changed.emit(text)
 
-    def reportError(self, error, fatalError=False):
+    def reportError(self, error, fatalError=False):  # noqa: N803  # QGIS's name
         super().reportError(error, fatalError)
         self.error = self.error or error.strip()
 
@@ -61,10 +62,10 @@ class AlgorithmRun(QObject):
         self.context.setProject(QgsProject.instance())
         self.feedback = RunFeedback()
         self.context.setFeedback(self.feedback)
-        self.results = {}
+        self.results: Dict[str, Any] = {}
         self.error = ""
         self._layers = [layer for layer in layers if layer is not None]
-        self._task = None
+        self._task: Any = None
 
     def start(self):
         """Begin; False, with a sentence in `error`, if the parameters are refused."""
@@ -127,7 +128,7 @@ class EngineFeedback(Feedback):
         self._task.setProgress(percent)
 
     def set_progress_text(self, text):
-        self._task.textChanged.emit(text)
+        self._task.text_changed.emit(text)
 
 
 class EngineTask(QgsTask):
@@ -137,13 +138,13 @@ class EngineTask(QgsTask):
     """
 
     ended = pyqtSignal()
-    textChanged = pyqtSignal(str)
+    text_changed = pyqtSignal(str)
 
     def __init__(self, description, work):
         super().__init__(description, QUIET_TASK)
         self._work = work
         self.superseded = False
-        self.result = None
+        self.result: Any = None
         self.error = ""
 
     def run(self):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tile layer while a run works: each tile as waiting, working or done."""
 
+from typing import Any, Dict
+
 from qgis.core import QgsCategorizedSymbolRenderer, QgsField, QgsFillSymbol, QgsRendererCategory
 from qgis.PyQt.QtCore import QObject, QTimer
 
@@ -26,8 +28,10 @@ class TileStates(QObject):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._layer = self._renderer = None
-        self._features, self._changes = {}, {}
+        self._layer: Any = None
+        self._renderer: Any = None
+        self._features: Dict[int, int] = {}
+        self._changes: Dict[int, str] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(REDRAW_MILLISECONDS)
         self._timer.setSingleShot(True)
@@ -54,7 +58,7 @@ class TileStates(QObject):
             self._timer.start()
 
     def end(self, succeeded):
-        """Nothing changes any more; after a run that succeeded the layer looks as before, so that the result is seen."""
+        """Nothing changes any more; after a run that succeeded the layer looks as before, for the result to be seen."""
         self._timer.stop()
         self._draw()
         if layers.is_there(self._layer):
@@ -77,7 +81,9 @@ class TileStates(QObject):
         if not changes or not layers.is_there(self._layer):
             return
         index = self._layer.fields().lookupField(FIELD)
-        known = {self._features[tile_id]: {index: state} for tile_id, state in changes.items() if tile_id in self._features}
+        known = {
+            self._features[tile_id]: {index: state} for tile_id, state in changes.items() if tile_id in self._features
+        }
         self._layer.dataProvider().changeAttributeValues(known)
         self._layer.triggerRepaint()
 
