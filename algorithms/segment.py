@@ -2,6 +2,7 @@
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
 from dataclasses import replace
+from typing import Tuple
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -55,7 +56,7 @@ class SegmentRaster(TilingAlgorithm):
     SECONDS = "SECONDS"
     REPORT = "REPORT"
 
-    _looks = ()
+    _looks: Tuple[Tuple[Look, str], ...] = ()
 
     def name(self):
         return "segment"
@@ -270,14 +271,14 @@ class SegmentRaster(TilingAlgorithm):
             mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
             polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
         )
-        self._looks = [
+        self._looks = tuple(
             (Look(self.id(), name, style), path)
             for name, style, path in (
                 (self.OUTPUT, show_segments, run.output),
                 (self.MEAN_IMAGE, show_means, run.mean_image),
                 (self.POLYGONS, show_outlines, run.polygons),
             )
-        ]
+        )
         return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):

@@ -3,6 +3,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from . import execution, kernels
 from .alignment import bands_on_grid
@@ -26,7 +27,7 @@ class OwnRun:
 
     segments: Raster
     job: AttributeJob
-    runner: object
+    runner: Any  # an execution
     progress: Progress
     folder: WorkFolder
 

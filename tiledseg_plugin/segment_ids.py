@@ -76,12 +76,11 @@ class RasterIds:
     def reader(self):
         """A function window -> (rows, cols) uint32; for one thread."""
         raster, dataset = self.raster, open_raster(self.raster.path)
-        band = dataset.GetRasterBand(1)
         nodata = raster.bands[0].nodata
 
         def read(window):
             with collected_errors() as messages:
-                ids = band.ReadAsArray(*window)
+                ids = dataset.GetRasterBand(1).ReadAsArray(*window)
             if ids is None or messages:
                 raise SegmentationError(f"SEGMENTS {raster.path} cannot be read ({reason(messages)}): is it damaged?")
             if nodata:
@@ -98,8 +97,6 @@ class RasterIds:
                 ids = ids.astype(np.uint32)
             return ids
 
-        # the dataset must live as long as its band
-        read.dataset = dataset
         return read
 
 
