@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One stage after the other, each over all workers; what comes out is written as the built-in engine's segments are."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..graph import Segments
+from ..raster import Window
+from .availability import has_kea
+from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
+from .shepherd import Shepherd
+from .tasks import SCRATCH, Job, Merge, Settings, finished, load, merge_piece, segment_cut, segment_region, segment_tile
+
+STAGES = {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 12}
+
+
+def segmenter_for(parameters):
+    """RSGISLib with the parameters of a run."""
+    return Shepherd(parameters.min_pixels, parameters.distance_threshold, "KEA" if has_kea() else "GTiff")
+
+
+def segment_in_stages(raster, plan, units, parameters, folder, runner, progress, colours, centres, segmenter=None):
+    """Segment all tiles with RSGISLib.
+
+    Parameters
+    ----------
+    units : of plan.work_units
+    runner : see `execution`
+    colours, centres : of the whole raster; None where each tile has its own, or RSGISLib finds them itself
+    segmenter : in place of RSGISLib
+
+    Returns
+    -------
+    segments : graph.Segments
+    facts : for the report, plain values
+    """
+    settings = Settings(
+        parameters.num_clusters,
+        parameters.sampling,
+        parameters.kmeans_max_iterations,
+        parameters.stretch,
+        untiled=is_untiled(plan),
+        own=parameters.per_tile_statistics,
+    )
+    segmenter = segmenter or segmenter_for(parameters)
+    job = Job(raster, plan, folder, settings, segmenter, colours, centres)
+    scratch = Path(folder.path) / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    try:
+        stages = _Stages(job, runner, progress)
+        tiles = tile_patches(units)
+        job = replace(job, first=stages.run(1, "tile", segment_tile, job, tiles))
+        cut = offset_patches(plan, tiles)
+        job = replace(job, second=stages.run(2, "offset tile", segment_cut, job, cut))
+        most = max(tile.window.pixels for tile in plan.tiles)
+        regions = [_regions(folder, patch) for patch in job.second.patches]
+        rest = region_patches([one for one in regions if one is not None], tiles, most)
+        job = replace(job, third=stages.run(3, "region", segment_region, job, rest))
+        segments = _merge(job, units, runner, progress)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    facts = {
+        "stages": {"tiles": len(tiles), "offset_tiles": len(cut), "regions": len(rest)},
+        "intermediate_format": getattr(segmenter, "form", None),
+        "per_tile_statistics": settings.own,
+        "untiled": settings.untiled,
+    }
+    return segments, facts
+
+
+def is_untiled(plan):
+    """Whether one tile holds all, so that there is nothing to put together."""
+    return len(plan.tiles) == 1
+
+
+class _Stages:
+    """Runs the patches of a stage that an earlier run has not finished."""
+
+    def __init__(self, job, runner, progress):
+        self._runner = runner
+        self._progress = progress
+        self._resumable = not job.folder.is_temporary
+        self._feedback = progress.feedback
+
+    def run(self, stage, noun, task, job, patches):
+        """The finished patches of a stage as a Layer, without those that hold nothing."""
+        self._progress.start(f"stage {stage}", f"Stage {stage}")
+        done = self._finished_before(job.folder, patches, noun)
+        todo = [patch for patch in patches if patch.number not in done]
+        if todo and self._resumable:
+            _forget_after(job.folder, stage)
+        for patch, result in self._runner.run(task, job, todo, self._progress.check_cancelled):
+            done[patch.number] = result
+            text = f"Stage {stage}, segmented {noun} {len(done)} of {len(patches)}"
+            self._progress.advance(len(done) / len(patches), text)
+            self._tell(patch, result)
+        self._feedback.info(f"Stage {stage}: {len(patches)} {noun}s, {sum(one.segments for one in done.values())} segments.")
+        return Layer(tuple(done[number] for number in sorted(done) if done[number].segments))
+
+    def _finished_before(self, folder, patches, noun):
+        if not self._resumable:
+            return {}
+        found = {patch.number: finished(folder, patch) for patch in patches}
+        done = {number: result for number, result in found.items() if result is not None}
+        if done:
+            self._feedback.info(f"{len(done)} of {len(patches)} {noun}s are finished already in {folder.path}.")
+        return done
+
+    def _tell(self, patch, result):
+        if result.note:
+            self._feedback.info(result.note)
+        self._feedback.debug(f"Part {patch}: {result.segments} segments, {result.seconds:.2f} s.")
+        if result.printed:
+            self._feedback.debug(result.printed)
+
+
+def _forget_after(folder, stage):
+    """Remove what later stages of an earlier run made of patches that are now made anew."""
+    for later in range(stage + 1, 4):
+        for file in Path(folder.path).glob(f"stage{later}-*"):
+            file.unlink()
+
+
+def _regions(folder, patch):
+    found = load(folder, patch)
+    if not len(found["boxes"]):
+        return None
+    sides = {side: found[side] for side in ("top", "bottom", "left", "right")}
+    return Regions(patch.number, Window(*found["surrounding"].tolist()), found["boxes"], sides)
+
+
+def _merge(job, units, runner, progress):
+    """Number the segments that no later stage has replaced, in raster order of their first pixels."""
+    progress.start("merge", "Putting the stages together")
+    layers = (job.first, job.second, job.third)
+    offsets, firsts, sizes, kept, total = {}, [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, bool)], 0
+    for patch in (patch for layer in layers for patch in layer.patches):
+        progress.check_cancelled()
+        found = load(job.folder, patch)
+        offsets[patch.name] = total
+        firsts.append(found["first"])
+        sizes.append(found["sizes"])
+        kept.append(~found["open"][1:] if "open" in found else np.ones(patch.segments, bool))
+        total += patch.segments
+    first, size, keep = (np.concatenate(arrays) for arrays in (firsts, sizes, kept))
+    survivors = np.flatnonzero(keep)
+    survivors = survivors[np.argsort(first[survivors], kind="stable")]
+    ids = np.zeros(total + 1, np.uint32)
+    ids[survivors + 1] = np.arange(1, survivors.size + 1, dtype=np.uint32)
+    tables = {}
+    pieces = [piece for unit in units for piece in unit]
+    merge = Merge(job.folder, layers, offsets)
+    for piece, present in runner.run(merge_piece, merge, pieces, progress.check_cancelled):
+        tables[piece.piece_id] = np.concatenate([np.zeros(1, np.uint32), ids[present]])
+        progress.advance(len(tables) / len(pieces), "Putting the stages together")
+    return Segments(tables, size[survivors].astype(np.int64))
