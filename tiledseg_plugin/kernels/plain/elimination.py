@@ -18,12 +18,13 @@ def band_means(sizes, sums, weights):
 class Elimination:
     """Merge small clumps into their spectrally nearest larger neighbours, area by area.
 
-    Call `step(area)` for area = 1, 2, ..., min_pixels, then read `into`.
+    Call `step(area)` for area = 1, 2, ..., min_pixels, then read `into`: (n,) uint32, the index of the clump that each
+    has become a part of.
 
     Parameters
     ----------
-    sizes : (n,) int64, pixels
-    sums : (n, limbs * bands) int64, see `band_means`
+    sizes : (n,) int64, pixels; taken over, its content is undefined afterwards
+    sums : (n, limbs * bands) int64, see `band_means`; taken over likewise
     weights : (limbs,) float64
     edges : (m, 2) uint32, indices of neighbouring clumps, each pair once
     min_pixels : int
@@ -31,7 +32,7 @@ class Elimination:
     """
 
     def __init__(self, sizes, sums, weights, edges, min_pixels, threshold):
-        self.sizes, self.sums, self.weights = sizes.copy(), sums.copy(), weights
+        self.sizes, self.sums, self.weights = sizes, sums, weights
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         self.means = band_means(self.sizes, self.sums, weights)
         self.into = np.arange(sizes.size, dtype=np.uint32)
@@ -42,8 +43,12 @@ class Elimination:
     def _keep(self, wanted):
         self.source, self.neighbour = self.source[wanted], self.neighbour[wanted]
 
-    def step(self, area):
-        """Decide on the state at the start of the step, then carry all merges out."""
+    def step(self, area, run=map):
+        """Decide on the state at the start of the step, then carry all merges out.
+
+        `run` is called as `map` is; one that uses threads, such as that of a ThreadPoolExecutor, shares the decisions
+        out where the kernels know how (the compiled ones do).
+        """
         small = self.sizes[self.source] <= area
         source, neighbour = self.source[small], self.neighbour[small]
         larger = self.sizes[neighbour] > self.sizes[source]

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernels: compiled against plain on any input, and both against what RSGISLib gives at every stage."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tiledseg.tiledseg_plugin import kmeans
+from tiledseg.tiledseg_plugin.kernels import choose, plain
+
+DATA = Path(__file__).parent / "data"
+OURS = ("synthetic_full", "synthetic_holes", "synthetic_oneband")
+SHARED = ("sen2_aber_b8_b9_b3", "naip_maryland", "landsat7_bahamas")
+CLOSED = (False,) * 4
+
+
+def _load_compiled():
+    try:
+        return choose("compiled")[0], ""
+    except Exception as error:
+        return None, str(error)
+
+
+compiled, why_not = _load_compiled()
+needs_compiled = pytest.mark.skipif(compiled is None, reason=f"no compiled kernels: {why_not}")
+both_sets = pytest.mark.parametrize("kernels", [plain, pytest.param(compiled, marks=needs_compiled)], ids=lambda k: k and k.NAME)
+examples = settings(max_examples=150, deadline=None)
+
+
+def assert_same(ours, theirs):
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture(params=OURS + SHARED)
+def reference(request):
+    """One raster with every stage of RSGISLib's segmentation, and its parameters."""
+    folder = DATA
+    if request.param in SHARED:
+        folder = request.getfixturevalue("shared") / "reference"
+    path = folder / f"{request.param}.npz"
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    with np.load(path) as arrays:
+        stages = dict(arrays)
+    stages["parameters"] = json.loads(str(stages["parameters"]))
+    return stages
+
+
+def eliminate(kernels, labels, count, clusters, values, min_pixels, threshold):
+    """Final clumps of a window, without gaps in their numbers."""
+    sizes, sums, _, _ = kernels.describe_clumps(labels, count, clusters, values)
+    elimination = kernels.Elimination(
+        sizes, sums, np.ones(1), kernels.find_edges(labels, count) - 1, min_pixels, threshold
+    )
+    for area in range(1, min_pixels + 1):
+        elimination.step(area)
+    regions = kernels.relabel(labels, np.append(np.uint32(0), elimination.into + 1).astype(np.uint32))
+    first = np.full(count + 1, labels.size)
+    np.minimum.at(first, regions.ravel(), np.arange(labels.size))
+    first[0] = labels.size
+    numbers = np.zeros(count + 1, np.uint32)
+    present = np.flatnonzero(first < labels.size)
+    numbers[present[np.argsort(first[present])]] = np.arange(1, present.size + 1)
+    return kernels.relabel(regions, numbers)
+
+
+@both_sets
+def test_every_stage_is_that_of_rsgislib(kernels, reference):
+    values, parameters = reference["stretched"], reference["parameters"]
+    sample = values.reshape(len(values), -1)[:, :: parameters["sampling"]].T
+    sample = sample[(sample != 0).any(axis=1)]
+    clusters, calm, initial = reference["clusters"], reference["no_singles"], reference["initial_clumps"]
+
+    centres, _ = kmeans.cluster(
+        sample, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels.nearest_centre
+    )
+    np.testing.assert_array_equal(centres, reference["centres"])
+    np.testing.assert_array_equal(kernels.nearest_centre(values, clusters != 0, centres), clusters)
+    found, uncertain = kernels.eliminate_singles(clusters.astype(np.uint16), values, CLOSED)
+    np.testing.assert_array_equal(found, calm)
+    assert not uncertain.any()
+    labels, count = kernels.clump(calm.astype(np.uint16))
+    np.testing.assert_array_equal(labels, initial)
+    assert count == initial.max()
+    final = eliminate(
+        kernels, labels, count, found, values, parameters["min_pixels"], parameters["distance_threshold"]
+    )
+    np.testing.assert_array_equal(final, reference["clumps"])
+
+
+# --- properties: small random inputs -------------------------------------------------------------------------------
+
+
+def _draw_values(draw, shape):
+    """Colours with many ties: uint8, or float32 that may be tiny or huge enough for distances to under- or overflow."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if draw(st.booleans()):
+        return rng.integers(0, draw(st.sampled_from([2, 5, 256])), shape).astype(np.uint8)
+    pool = draw(st.sampled_from([[0.5, 1, 1.25, -3], [1e-30, 3e-30, -1e-23, 0], [1e30, -1e30, 3e38, 1e18], [1, 2, 1e19]]))
+    return rng.choice(np.array(pool, np.float32), shape)
+
+
+@st.composite
+def colours(draw):
+    bands = draw(st.integers(1, 5))
+    values = _draw_values(draw, (bands, draw(st.integers(1, 30)), draw(st.integers(1, 60))))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    k = draw(st.sampled_from([1, 2, 3, 7, 60, 300]))
+    centres = rng.choice(values.reshape(bands, -1).T, k).astype(np.float32)
+    if draw(st.booleans()):
+        centres = (centres * np.float32(draw(st.sampled_from([0.5, 1.01, -1])))).astype(np.float32)
+    valid = rng.random(values.shape[1:]) < draw(st.sampled_from([0, 0.5, 1]))
+    return values, valid, np.ascontiguousarray(centres)
+
+
+@needs_compiled
+@examples
+@given(colours())
+def test_nearest_centre_is_the_same(drawn):
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = plain.nearest_centre(*drawn)
+    assert_same(compiled.nearest_centre(*drawn), expected)
+
+
+@needs_compiled
+@pytest.mark.parametrize("bands, size", [(1, 300), (2, 70000), (3, 5000), (10, 3000)])
+@pytest.mark.parametrize("k", [1, 61, 3000])
+def test_nearest_centre_is_the_same_for_many_pixels(bands, size, k):
+    rng = np.random.default_rng(bands)
+    values = rng.integers(0, 256, (bands, 1, size)).astype(np.uint8)
+    centres = (rng.random((k, bands)) * 255).astype(np.float32)
+    valid = rng.random((1, size)) < 0.9
+    assert_same(compiled.nearest_centre(values, valid, centres), plain.nearest_centre(values, valid, centres))
+
+
+@both_sets
+def test_many_centres_are_told_apart(kernels):
+    centres = np.arange(65534, dtype=np.float32)[:, None]
+    values = np.array([[[0, 65533, 40000.4]]], np.float32)
+    assert kernels.nearest_centre(values, np.ones((1, 3), bool), centres).tolist() == [[1, 65534, 40001]]
+
+
+@both_sets
+def test_first_of_equal_centres_wins(kernels):
+    values = np.full((2, 1, 5), 7, np.uint8)
+    centres = np.array([[9, 7], [5, 7], [7, 9]], np.float32)
+    assert (kernels.nearest_centre(values, np.ones((1, 5), bool), centres) == 1).all()
+
+
+@both_sets
+def test_infinite_distances_give_the_first_centre(kernels):
+    values = np.full((1, 1, 2), 3e38, np.float32)
+    centres = np.array([[-3e38], [-2e38]], np.float32)
+    with np.errstate(over="ignore"):
+        assert kernels.nearest_centre(values, np.ones((1, 2), bool), centres).tolist() == [[1, 1]]
+
+
+def _pattern(draw, rows, cols, rng):
+    kind = draw(st.sampled_from(["random", "chessboard", "stripes", "chain"]))
+    row, col = np.indices((rows, cols))
+    if kind == "chessboard":
+        return (1 + (row + col) % 2).astype(np.uint16)
+    if kind == "stripes":
+        return (1 + col % 3).astype(np.uint16)
+    if kind == "chain":  # a line of single pixels with something to follow at one end only
+        clusters = np.zeros((rows, cols), np.uint16)
+        clusters[rows // 2] = 1 + np.arange(cols) % draw(st.sampled_from([3, 50]))
+        clusters[rows // 2, :2] = 7
+        return clusters
+    return rng.integers(1, draw(st.sampled_from([2, 3, 6, 40])) + 1, (rows, cols)).astype(np.uint16)
+
+
+@st.composite
+def windows(draw):
+    rows, cols = draw(st.integers(1, 24)), draw(st.integers(1, 24))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    clusters = _pattern(draw, rows, cols, rng)
+    clusters[rng.random((rows, cols)) < draw(st.sampled_from([0, 0.1, 0.6, 1]))] = 0
+    return clusters, _draw_values(draw, (draw(st.integers(1, 5)), rows, cols))
+
+
+@needs_compiled
+@examples
+@given(windows(), st.tuples(*[st.booleans()] * 4))
+def test_single_pixels_are_the_same(window, open_sides):
+    clusters, values = window
+    before = clusters.copy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = plain.eliminate_singles(clusters, values, open_sides)
+    for ours, theirs in zip(compiled.eliminate_singles(clusters, values, open_sides), expected):
+        assert_same(ours, theirs)
+    assert_same(clusters, before)
+
+
+@both_sets
+@examples
+@given(windows(), st.tuples(*[st.booleans()] * 4), st.integers(0, 8))
+def test_what_is_not_uncertain_does_not_depend_on_the_window(kernels, window, cuts, margin):
+    clusters, values = window
+    rows, cols = clusters.shape
+    top, bottom = margin * cuts[0], rows - margin * cuts[1]
+    left, right = margin * cuts[2], cols - margin * cuts[3]
+    if top >= bottom or left >= right:
+        return
+    part = np.s_[top:bottom, left:right]
+    with np.errstate(over="ignore", invalid="ignore"):
+        whole, _ = kernels.eliminate_singles(clusters, values, CLOSED)
+        inside, uncertain = kernels.eliminate_singles(
+            np.ascontiguousarray(clusters[part]), np.ascontiguousarray(values[(slice(None), *part)]), cuts
+        )
+    np.testing.assert_array_equal(inside[~uncertain], whole[part][~uncertain])
+
+
+@needs_compiled
+@examples
+@given(windows(), st.booleans())
+def test_clumps_and_edges_are_the_same(window, as_integers):
+    clusters, values = window
+    labels, count = plain.clump(clusters)
+    assert_same(compiled.clump(clusters)[0], labels)
+    assert compiled.clump(clusters)[1] == count
+    quantities = values if values.dtype == np.uint8 and not as_integers else (values % 1000).astype(np.int64) << 40
+    expected = plain.describe_clumps(labels, count, clusters, quantities)
+    for ours, theirs in zip(compiled.describe_clumps(labels, count, clusters, quantities), expected):
+        assert_same(ours, theirs)
+    assert_same(compiled.find_edges(labels, count), plain.find_edges(labels, count))
+
+
+@needs_compiled
+def test_edges_of_a_clump_with_many_neighbours_are_the_same():
+    clusters = np.ones((60, 61), np.uint16)
+    clusters[1::2, 1::2] = 1 + np.arange(1, 901).reshape(30, 30)
+    labels, count = plain.clump(clusters)
+    assert_same(compiled.find_edges(labels, count), plain.find_edges(labels, count))
+
+
+@needs_compiled
+@examples
+@given(st.integers(1, 400), st.data())
+def test_relabelling_is_the_same(size, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    labels = rng.integers(0, 50, (3, size)).astype(np.uint32)
+    table = rng.integers(0, 2**32, 50).astype(np.uint32)
+    assert_same(compiled.relabel(labels, table), plain.relabel(labels, table))
+
+
+# --- elimination ---------------------------------------------------------------------------------------------------
+
+
+def all_steps(kernels, sizes, sums, weights, edges, min_pixels, threshold, run=map):
+    elimination = kernels.Elimination(sizes.copy(), sums.copy(), weights, edges, min_pixels, threshold)
+    states = []
+    for area in range(1, min_pixels + 1):
+        elimination.step(area, run)
+        states.append(elimination.into.copy())
+    return states
+
+
+@st.composite
+def graphs(draw):
+    count = draw(st.integers(1, 300))
+    bands, limbs = draw(st.integers(1, 4)), draw(st.integers(1, 2))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    reach = draw(st.sampled_from([1, 2, 8, 300]))
+    one = rng.integers(0, count, draw(st.integers(0, 4)) * count)
+    other = one + rng.integers(1, reach + 1, one.size)
+    edges = np.unique(np.stack([one, other], axis=1)[other < count], axis=0).astype(np.uint32)
+    sizes = rng.integers(1, draw(st.sampled_from([2, 4, 60])), count)
+    sums = rng.integers(0, draw(st.sampled_from([2, 40, 1 << 40])), (count, limbs * bands))
+    weights = np.array([1.0, 2.0**-20])[:limbs]
+    threshold = draw(st.sampled_from([np.inf, 1e9, 30.0, 2.0, 0.0]))
+    return sizes, sums, weights, edges.reshape(-1, 2), draw(st.integers(1, 40)), threshold
+
+
+@needs_compiled
+@examples
+@given(graphs())
+def test_elimination_is_the_same_after_every_step(graph):
+    for ours, theirs in zip(all_steps(compiled, *graph), all_steps(plain, *graph)):
+        assert_same(ours, theirs)
+
+
+@needs_compiled
+def test_elimination_does_not_depend_on_threads():
+    rng = np.random.default_rng(5)
+    count = 200_000
+    one = np.repeat(np.arange(count - 400), 2)
+    other = one + np.tile([1, 400], count - 400)
+    edges = np.stack([one, other], axis=1).astype(np.uint32)
+    sizes, sums = rng.integers(1, 6, count), rng.integers(0, 1000, (count, 3))
+    with ThreadPoolExecutor(2) as pool:
+        for threshold in (np.inf, 40.0):
+            graph = sizes, sums, np.ones(1), edges, 12, threshold
+            for ours, theirs in zip(all_steps(compiled, *graph, run=pool.map), all_steps(plain, *graph)):
+                assert_same(ours, theirs)
+
+
+@both_sets
+def test_a_chain_of_merges_in_one_step_ends_in_its_last_clump(kernels):
+    sizes, sums = np.array([3, 1, 2, 9]), np.array([[300], [10], [24], [180]])
+    edges = np.array([[1, 2], [2, 3], [0, 3]], np.uint32)
+    elimination = kernels.Elimination(sizes, sums, np.ones(1), edges, 4, np.inf)
+    elimination.step(2)  # 1 -> 2 and 2 -> 3, decided together
+    assert elimination.into.tolist() == [0, 3, 3, 3]
+    elimination.step(3)
+    assert elimination.into.tolist() == [3, 3, 3, 3]
+
+
+@both_sets
+def test_lowest_of_equally_near_clumps_wins(kernels):
+    sizes, sums = np.array([5, 1, 5]), np.array([[50], [12], [70]])
+    elimination = kernels.Elimination(sizes, sums, np.ones(1), np.array([[0, 1], [1, 2]], np.uint32), 3, np.inf)
+    elimination.step(1)
+    assert elimination.into.tolist() == [0, 0, 2]
+
+
+@both_sets
+def test_a_distance_of_the_threshold_is_too_far(kernels):
+    for threshold, expected in ((2.0, [0, 1]), (2.1, [0, 0])):
+        sizes, sums = np.array([5, 1]), np.array([[50], [12]])
+        elimination = kernels.Elimination(sizes, sums, np.ones(1), np.array([[0, 1]], np.uint32), 3, threshold)
+        elimination.step(1)
+        assert elimination.into.tolist() == expected
+
+
+@both_sets
+def test_a_clump_without_partner_tries_again_when_its_neighbour_has_grown(kernels):
+    # 0 is too far from 1 until 1 has taken 2 and 3 in, step by step
+    sizes, sums = np.array([1, 4, 2, 3]), np.array([[20], [0], [60], [90]])
+    edges = np.array([[0, 1], [1, 2], [1, 3]], np.uint32)
+    elimination = kernels.Elimination(sizes, sums, np.ones(1), edges, 4, 31.0)
+    expected = plain.Elimination(
+        np.array([1, 4, 2, 3]), np.array([[20], [0], [60], [90]]), np.ones(1), edges, 4, 31.0
+    )
+    for area in range(1, 5):
+        elimination.step(area)
+        expected.step(area)
+        assert elimination.into.tolist() == expected.into.tolist()
+    assert elimination.into.tolist() == [1, 1, 1, 1]
+
+
+# --- k-means -------------------------------------------------------------------------------------------------------
+
+
+@needs_compiled
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 10), st.integers(1, 400), st.sampled_from([2, 5, 30]), st.sampled_from([2, 9, 256]), st.data())
+def test_centres_are_the_same(bands, size, k, values, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    sample = rng.integers(0, values, (size, bands)).astype(data.draw(st.sampled_from([np.uint8, np.float32])))
+    if sample.dtype == np.float32 and data.draw(st.booleans()):
+        sample *= np.float32(0.37)
+    ours, theirs = (kmeans.cluster(sample, k, 50, kernels.nearest_centre) for kernels in (compiled, plain))
+    assert_same(ours[0], theirs[0])
+    assert ours[1] == theirs[1]
