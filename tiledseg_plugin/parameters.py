@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 from .errors import SegmentationError
 
 NODATA_RULES = ("any", "all")
-EXECUTIONS = ("auto", "threads", "serial")
+EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
 MOST_CLUSTERS = 65534
 
 
@@ -18,6 +18,7 @@ class SegmentParameters:
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    dask_scheduler : address of a running Dask scheduler, for execution `dask`
     work_dir : empty for a temporary folder
     assign_crs : WKT, empty for the input's
     kernels : which set of kernels (see `kernels.choose`); for tests and benchmarks
@@ -39,6 +40,7 @@ class SegmentParameters:
     valid_data_threshold: float = 0.3
     execution: str = "auto"
     workers: int = 0
+    dask_scheduler: str = ""
     work_dir: str = ""
     assign_crs: str = ""
     creation_options: str = ""
@@ -56,6 +58,9 @@ class SegmentParameters:
                 f"DISTANCE_THRESHOLD is {self.distance_threshold}: give a number above 0, or leave it empty for no limit."
             )
         _check_choice("EXECUTION", self.execution, EXECUTIONS)
+        if self.execution == "dask" and not (self.dask_scheduler and self.work_dir):
+            missing = "WORK_DIR, a folder that all its workers see" if self.dask_scheduler else "DASK_SCHEDULER"
+            raise SegmentationError(f"EXECUTION=dask needs {missing}: give it, or choose another execution.")
 
 
 @dataclass(frozen=True)

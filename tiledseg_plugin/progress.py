@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a run tells what it does and hears that it should stop; the only place that talks to feedback."""
 
+import threading
 import time
 
 from .errors import Cancelled
@@ -26,6 +27,10 @@ class Feedback:
 
     def debug(self, text: str) -> None:
         """Details for whoever looks for a fault."""
+
+
+POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 1.0
 
 
 class Progress:
@@ -72,6 +77,31 @@ class Progress:
             self._last_text = now
             self.feedback.set_progress_text(text + self._time_left(now))
 
+    def aside(self, work, text="", share=(0.0, 1.0)):
+        """Do work whose single steps may take long in a thread of its own, and hear of cancelling meanwhile.
+
+        A thread cannot be killed: when the run is cancelled, the work ends at its next step, and is not waited for.
+
+        Parameters
+        ----------
+        work : called with `check_cancelled()` and `advance(fraction)`; its result is given back
+        text : see `advance`
+        share : of the stage that this work is, from and to
+        """
+        state = _Aside()
+        thread = threading.Thread(target=state.run, args=(work,), name="tiledseg-aside", daemon=True)
+        thread.start()
+        try:
+            while not state.ended.wait(POLL_SECONDS):
+                self.advance(share[0] + state.fraction * (share[1] - share[0]), text)
+        except BaseException:
+            state.stopped.set()
+            thread.join(PATIENCE_SECONDS)
+            raise
+        if state.error is not None:
+            raise state.error
+        return state.result
+
     def _time_left(self, now):
         elapsed = now - self._started
         if elapsed < 2 or self._percent < 2:
@@ -85,3 +115,27 @@ class Progress:
             self.seconds[self._stage] = time.monotonic() - self._stage_started
             self._done += self._share[self._stage]
             self._stage = None
+
+
+class _Aside:
+    """What a thread of `Progress.aside` and its starter tell each other."""
+
+    def __init__(self):
+        self.ended, self.stopped = threading.Event(), threading.Event()
+        self.fraction, self.result, self.error = 0.0, None, None
+
+    def run(self, work):
+        try:
+            self.result = work(self._check_stopped, self._advance)
+        except BaseException as error:  # it goes on in the thread that waits
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def _check_stopped(self):
+        if self.stopped.is_set():
+            raise Cancelled()
+
+    def _advance(self, fraction):
+        self.fraction = fraction
+        self._check_stopped()

@@ -278,9 +278,21 @@ def _invalid_in_band(values, band):
 
 
 def identity(path):
-    """What tells a changed input from the same one: (size in bytes, time of change) of the file, where it is one."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+    """What tells a changed input from the same one, as plain values.
+
+    Returns
+    -------
+    dict : `files`, {path: (bytes, time of change in ns)} of the raster and what it refers to (the sources of a VRT),
+        and `geotransform`. Statistics and overviews beside it do not count: QGIS writes them when it shows a raster.
+    """
+    dataset = open_raster(path)
+    files = {}
+    for name in dataset.GetFileList() or [path]:
+        if name.lower().endswith((".aux.xml", ".ovr")):
+            continue
+        try:
+            status = os.stat(name)
+        except OSError:
+            continue
+        files[name] = (status.st_size, status.st_mtime_ns)
+    return {"files": files, "geotransform": dataset.GetGeoTransform(can_return_null=True)}

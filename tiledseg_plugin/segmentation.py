@@ -11,11 +11,12 @@ from . import execution, kernels
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
+from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
 from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
-from .statistics import Survey, blocks, sample_colours, summarise, survey_block
+from .statistics import Survey, blocks, load_summary, sample_colours, save_summary, summarise, survey_block
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
 from .write import check_output, publishing, write_segments
@@ -76,17 +77,21 @@ def segment(parameters, feedback):
     parameters.check()
     check_output(parameters.output, [parameters.input])
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
-    kernel, kernel_note = kernels.choose(parameters.kernels)
     plan = make_plan(raster, parameters)
     _tell_start(raster, plan, feedback)
-    feedback.info(kernel_note)
     progress = Progress(feedback, STAGES)
     folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
-    runner = execution.create(parameters.execution, parameters.workers)
-    feedback.info(f"Execution: {runner.name}, {runner.workers} worker{'s' if runner.workers > 1 else ''}.")
+    starting = None
     finished = False
     try:
-        summary = _survey(raster, plan, parameters, runner, progress)
+        if folder.note:
+            feedback.info(folder.note)
+        progress.start("statistics", "Starting")
+        starting = _start_execution(parameters, raster, plan)
+        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels))
+        feedback.info(note)
+        runner = starting.ready(feedback, progress.check_cancelled)
+        summary = _survey(raster, plan, parameters, folder, runner, progress)
         occupancy = judge_tiles(plan, summary.valid_pixels, parameters.valid_data_threshold)
         valid_pixels = sum(summary.valid_pixels.values())
         _tell_occupancy(occupancy, plan, feedback)
@@ -95,25 +100,18 @@ def segment(parameters, feedback):
                 f"{parameters.input} has no valid pixel in the selected bands: check its no-data value, BANDS and NODATA_RULE."
             )
         colours = summary.colours(raster, parameters.stretch)
+        runner.prepare(parameters.kernels)
         centres = _centres(summary, colours, parameters, kernel, raster, progress)
 
         units = work_units(plan, occupancy)
         worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
-        job = TileJob(raster, plan, colours, centres, kernel.NAME, folder)
+        job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
         _work_tiles(job, units, runner, progress)
 
         progress.start("graph", "Joining tiles")
-        graph = build_graph(raster, plan, worked, folder, progress.check_cancelled)
-        clumps = graph.sizes.size
-        feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
-
-        def advance(fraction):
-            progress.advance(fraction, "Merging small segments")
-
-        segments = eliminate(
-            graph, kernel, colours.weights, parameters.min_pixels, parameters.distance_threshold, advance
+        segments, clumps = _segments(
+            raster, plan, worked, folder, kernel, colours.weights, parameters, progress
         )
-        del graph
         facts = {
             "kernels": kernel.NAME,
             "execution": {"kind": runner.name, "workers": runner.workers},
@@ -125,9 +123,9 @@ def segment(parameters, feedback):
         result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
         finished = True
     finally:
-        runner.close()
-        if finished or folder.is_temporary:
-            folder.remove()
+        if starting:
+            starting.close()
+        folder.close(finished)
     feedback.info(
         f"{result.segment_count} segments from {result.valid_pixels} valid pixels in {result.seconds:.1f} s"
         + (f", {result.undersized_segments} smaller than MIN_PIXELS." if result.undersized_segments else ".")
@@ -138,11 +136,33 @@ def segment(parameters, feedback):
 def _manifest(parameters, raster):
     chosen = asdict(parameters)
     return {
-        "input": parameters.input,
-        "input_identity": identity(parameters.input),
-        "raster": asdict(raster),
-        **{name: chosen[name] for name in DECIDING},
+        "parameters": {"INPUT": parameters.input, **{name.upper(): chosen[name] for name in DECIDING}},
+        "input": {**identity(parameters.input), "raster": asdict(raster)},
     }
+
+
+def _start_execution(parameters, raster, plan):
+    width, height = (max(side) for side in zip(*(piece.window[2:] for piece in plan.pieces)))
+    return execution.start(
+        parameters.execution,
+        parameters.workers,
+        worker_memory(width, height, len(raster.bands), raster.dtype, parameters.stretch),
+        raster,
+        most=max(len(plan.pieces), len(blocks(raster))),
+        scheduler=parameters.dask_scheduler,
+        work_dir=parameters.work_dir,
+    )
+
+
+def _results(runner, task, common, items, progress):
+    """What the tasks give, with the notes of the execution passed on as they come."""
+
+    def check():
+        while runner.notes:
+            progress.feedback.warning(runner.notes.pop(0))
+        progress.check_cancelled()
+
+    return runner.run(task, common, items, check)
 
 
 def _tell_start(raster, plan, feedback):
@@ -161,15 +181,22 @@ def _tell_occupancy(occupancy, plan, feedback):
         feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
 
 
-def _survey(raster, plan, parameters, runner, progress):
-    progress.start("statistics", "Reading statistics")
+def _survey(raster, plan, parameters, folder, runner, progress):
+    progress.advance(0, "Reading statistics")
+    summary = load_summary(folder)
+    if summary is not None:
+        progress.feedback.info("Statistics are taken from the interrupted run.")
+        return summary
     todo = blocks(raster)
     survey = Survey(raster, plan, parameters.sampling)
     results = {}
-    for block, result in runner.run(survey_block, survey, todo, progress.check_cancelled):
+    for block, result in _results(runner, survey_block, survey, todo, progress):
         results[block] = result
         progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
-    return summarise(raster, plan, [results[block] for block in todo])
+    summary = summarise(raster, plan, [results[block] for block in todo])
+    if not folder.is_temporary:
+        save_summary(summary, folder)
+    return summary
 
 
 def _centres(summary, colours, parameters, kernel, raster, progress):
@@ -179,12 +206,12 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
         raise SegmentationError(
             f"No valid pixel of {parameters.input} is in the k-means sample: lower SAMPLING (it is {parameters.sampling})."
         )
-    centres, iterations = cluster(
-        sample,
-        parameters.num_clusters,
-        parameters.kmeans_max_iterations,
-        kernel.nearest_centre,
-        progress.check_cancelled,
+    centres, iterations = progress.aside(
+        lambda check, advance: cluster(
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_centre, check
+        ),
+        "Finding cluster centres",
+        (0.8, 1.0),
     )
     if len(centres) < parameters.num_clusters:
         progress.feedback.info(
@@ -199,13 +226,15 @@ def _work_tiles(job, units, runner, progress):
     count = sum(len(unit) for unit in units)
     finished = []
     if not job.folder.is_temporary:
-        results = (finished_piece(job.folder, piece) for unit in units for piece in unit)
-        finished = [result for result in results if result is not None]
+        for unit in units:
+            progress.check_cancelled()
+            results = [finished_piece(job.folder, piece) for piece in unit]
+            finished += [result for result in results if result is not None]
     if finished:
         progress.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
     done = {result.piece_id for result in finished}
     todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
-    for _, results in runner.run(work_unit, job, [unit for unit in todo if unit], progress.check_cancelled):
+    for _, results in _results(runner, work_unit, job, [unit for unit in todo if unit], progress):
         finished += results
         progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
         for result in results:
@@ -213,6 +242,23 @@ def _work_tiles(job, units, runner, progress):
                 f"Tile {result.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
             )
     return finished
+
+
+def _segments(raster, plan, worked, folder, kernel, weights, parameters, progress):
+    """The segments, and how many clumps they were merged from."""
+    graph = progress.aside(
+        lambda check, advance: build_graph(raster, plan, worked, folder, check), "Joining tiles", (0.0, 0.3)
+    )
+    clumps = graph.sizes.size
+    progress.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
+    segments = progress.aside(
+        lambda check, advance: eliminate(
+            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance
+        ),
+        "Merging small segments",
+        (0.3, 1.0),
+    )
+    return segments, clumps
 
 
 def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
@@ -244,7 +290,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             undersized_segments=int(np.count_nonzero(segments.sizes < parameters.min_pixels)),
             seconds=time.monotonic() - started,
             report=report_path(parameters.output),
-            peak_memory=peak_memory(),
+            peak_memory=(peak_memory() or 0) + runner.peak_memory or None,
             stages=progress.seconds,
         )
         write_report(report_path(path), parameters, result, facts)

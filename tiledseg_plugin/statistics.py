@@ -4,8 +4,9 @@
 The pass goes over blocks of its own, not over the user's tiles, so that nothing in its result depends on them.
 """
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Tuple
 
 import numpy as np
@@ -184,6 +185,22 @@ def summarise(raster, plan, results):
         np.concatenate([result.sample for result in results])[order],
         valid_pixels,
     )
+
+
+def save_summary(summary, folder):
+    """Keep the summary in the work folder."""
+    told = {"bands": [asdict(band) for band in summary.bands], "valid_pixels": list(summary.valid_pixels.items())}
+    folder.save("survey", sample=summary.sample, told=np.array(json.dumps(told)))
+
+
+def load_summary(folder):
+    """The summary that `save_summary` kept; None if there is none, or it is damaged."""
+    saved = folder.load("survey")
+    if saved is None:
+        return None
+    told = json.loads(str(saved["told"]))
+    bands = tuple(BandStatistics(**band) for band in told["bands"])
+    return Summary(bands, saved["sample"], {tile_id: pixels for tile_id, pixels in told["valid_pixels"]})
 
 
 def sample_colours(summary, colours):

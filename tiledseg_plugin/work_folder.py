@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The work folder: a manifest of the run and one finished file a tile and stage.
+"""The work folder: a manifest of the run and one finished file a piece and stage.
 
-A file is written under another name and renamed, so that what bears its name is whole.
+A file is written under another name and renamed, so that what bears its name is whole. All names begin alike, so
+that nothing else in a folder of the user's is ever touched.
 """
 
 import json
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,8 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from .errors import SegmentationError
+from .ownership import Occupied, Ownership, remove_abandoned
 
-MANIFEST = "tiledseg-manifest.json"
+PREFIX = "tiledseg-"
+MANIFEST = PREFIX + "manifest.json"
+FORMAT = 2  # of the files; those of another one are made anew
+ENDINGS = (".npz", ".raw", ".bin", ".zip", ".partial")
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -26,7 +32,12 @@ class WorkFolder:
     Parameters
     ----------
     path : folder of the user's, made where it is missing; empty for a temporary one
-    manifest : plain values that tell whether files found here belong to this run
+    manifest : plain values that tell whether files found here belong to this run: `parameters`, by the names that
+        the user knows, and `input`, what tells a changed raster
+
+    Attributes
+    ----------
+    note : what was found here, for the log; may be empty
 
     Raises
     ------
@@ -35,32 +46,65 @@ class WorkFolder:
 
     def __init__(self, path, manifest):
         self.is_temporary = not path
+        self.note = ""
+        self._made = False
         try:
             if self.is_temporary:
-                self.path = Path(tempfile.mkdtemp(prefix="tiledseg-"))
+                remove_abandoned(tempfile.gettempdir(), PREFIX)
+                self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
             else:
-                self.path = Path(path)
+                self.path = Path(path).absolute()
+                self._made = not self.path.exists()
                 self.path.mkdir(parents=True, exist_ok=True)
-            self._agree(json.loads(json.dumps(manifest)))
+            self._ownership = Ownership(self.path)
+        except Occupied as error:
+            raise SegmentationError(
+                f"WORK_DIR {self.path} is in use by {error}: wait for its end, or give another folder."
+            ) from error
         except OSError as error:
             raise SegmentationError(f"The work folder {path} cannot be used ({error.strerror}): choose another.") from error
+        try:
+            self._agree(json.loads(json.dumps({"format": FORMAT, **manifest})))
+        except BaseException:
+            self._ownership.release()
+            raise
+
+    def __getstate__(self):
+        """What travels to workers: where it is, not that it is owned."""
+        return {"path": self.path, "is_temporary": self.is_temporary}
 
     def _agree(self, manifest):
         try:
             found = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("not a manifest")
         except FileNotFoundError:
             found = None
-        except ValueError:
+        except (ValueError, OSError):
             found = {}
-        if found is not None and found != manifest:
-            names = [name for name in {**manifest, **found} if manifest.get(name) != found.get(name)]
-            changes = "; ".join(f"{name}: {found.get(name)} there, {manifest.get(name)} now" for name in sorted(names))
-            raise SegmentationError(
-                f"WORK_DIR {self.path} holds an interrupted run with other settings ({changes}): "
-                "give the same ones, or another folder."
-            )
-        if found is None:
-            self._replace(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
+        if found and found.get("format") == FORMAT and found != manifest:
+            raise SegmentationError(self._difference(found, manifest))
+        self._remove_files(".partial")
+        if found == manifest:
+            self.note = f"An interrupted run is taken up in {self.path}."
+            return
+        if found is not None:
+            self.note = f"The manifest in {self.path} is damaged or of another version: the run begins anew."
+        self._remove_files(*ENDINGS)
+        self._replace(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
+
+    def _difference(self, found, manifest):
+        there, now = found.get("parameters", {}), manifest["parameters"]
+        names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
+        if names:
+            changes = "; ".join(f"{name}: {_shown(there.get(name))} there, {_shown(now.get(name))} now" for name in names)
+            what = f"other settings ({changes})"
+        else:
+            what = f"an earlier state of its input ({_changed_input(found.get('input'), manifest.get('input'))})"
+        return (
+            f"WORK_DIR {self.path} holds an interrupted run with {what}: "
+            f"give the same again, or another folder, or remove the files {PREFIX}* in it."
+        )
 
     def _replace(self, name, write):
         target = self.path / name
@@ -77,12 +121,12 @@ class WorkFolder:
 
     def save(self, name, **arrays):
         """Write arrays under a name; they are checked when they are loaded."""
-        self._replace(name + ".npz", lambda file: np.savez(file, **arrays))
+        self._replace(f"{PREFIX}{name}.npz", lambda file: np.savez(file, **arrays))
 
     def load(self, name):
         """The arrays saved under a name, as a dict; None if they are missing or damaged."""
         try:
-            with np.load(self.path / (name + ".npz"), allow_pickle=False) as arrays:
+            with np.load(self.path / f"{PREFIX}{name}.npz", allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
         except DAMAGED:
             return None
@@ -90,13 +134,13 @@ class WorkFolder:
     def save_rows(self, name, array):
         """Write a (rows, cols) array so that some of its rows can be read; gives its checksum."""
         array = np.ascontiguousarray(array)
-        self._replace(name + ".raw", array.tofile)
+        self._replace(f"{PREFIX}{name}.raw", array.tofile)
         return zlib.crc32(array)
 
     def load_rows(self, name, first, count, width, dtype):
         """Rows `first` to `first + count` of an array saved with `save_rows`."""
         dtype = np.dtype(dtype)
-        path = self.path / (name + ".raw")
+        path = self.path / f"{PREFIX}{name}.raw"
         try:
             rows = np.fromfile(path, dtype, count * width, offset=first * width * dtype.itemsize)
             return rows.reshape(count, width)
@@ -107,18 +151,67 @@ class WorkFolder:
         """The checksum of what `save_rows` wrote; None if it is missing."""
         total = 0
         try:
-            with open(self.path / (name + ".raw"), "rb") as file:
+            with open(self.path / f"{PREFIX}{name}.raw", "rb") as file:
                 while chunk := file.read(1 << 22):
                     total = zlib.crc32(chunk, total)
         except OSError:
             return None
         return total
 
-    def remove(self):
-        """Remove the files of this run, and the folder if it was made for it."""
+    def save_bytes(self, name, content):
+        """Write bytes under a name; gives the path."""
+        self._replace(PREFIX + name, lambda file: file.write(content))
+        return str(self.path / (PREFIX + name))
+
+    def discard(self, name):
+        """Remove what was saved under a name with `save_bytes`."""
+        (self.path / (PREFIX + name)).unlink(missing_ok=True)
+
+    def close(self, finished):
+        """Give the folder up.
+
+        Parameters
+        ----------
+        finished : bool, whether what is in it is of no more use; otherwise a run can be taken up from it
+        """
         if self.is_temporary:
+            self._ownership.release()
             shutil.rmtree(self.path, ignore_errors=True)
             return
-        for pattern in ("*.npz", "*.raw", "*.partial", MANIFEST):
-            for file in self.path.glob(pattern):
-                file.unlink()
+        self._remove_files(*(ENDINGS if finished else (".partial", ".bin", ".zip")))
+        if finished:
+            (self.path / MANIFEST).unlink(missing_ok=True)
+        self._ownership.release()
+        if finished and self._made:
+            try:
+                self.path.rmdir()
+            except OSError:
+                pass  # somebody else has put something there
+
+    def _remove_files(self, *endings):
+        for file in self.path.glob(PREFIX + "*"):
+            if file.name.endswith(endings):
+                file.unlink(missing_ok=True)
+
+
+def _shown(value):
+    if value is None:
+        return "none"
+    text = ";".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _changed_input(there, now):
+    there, now = (dict(value) if isinstance(value, dict) else {} for value in (there, now))
+    files = dict(there.get("files") or {}), dict(now.get("files") or {})
+    for path in {**files[0], **files[1]}:
+        old, new = files[0].get(path), files[1].get(path)
+        if old != new:
+            return f"{path}: {_state(old)} there, {_state(new)} now"
+    return "its size, position, bands or no-data values have changed"
+
+
+def _state(state):
+    if not state:
+        return "missing"
+    return f"{state[0]} bytes of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(state[1] / 1e9))}"

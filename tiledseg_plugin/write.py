@@ -16,12 +16,14 @@ from osgeo import gdal, osr
 
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
+from .ownership import OWNER, Ownership, remove_abandoned
 from .raster import Window
 from .tiles import labels_of
 
 WINDOW_PIXELS = 1 << 22
 BLOCK = 512
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".kea": "KEA"}
+STAGING = ".tiledseg-"
 SIDE_FILES = (".aux.xml", ".ovr", ".msk")
 
 
@@ -65,8 +67,10 @@ def check_output(output, inputs):
 def _staging(output):
     """A folder beside the output, gone at the end."""
     target = Path(output).absolute()
+    remove_abandoned(target.parent, STAGING)
     try:
-        folder = tempfile.mkdtemp(prefix=".tiledseg-", dir=target.parent)
+        folder = tempfile.mkdtemp(prefix=STAGING, dir=target.parent)
+        ownership = Ownership(folder)
     except OSError as error:
         raise SegmentationError(
             f"The folder {target.parent} of OUTPUT cannot be written to ({error.strerror}): choose another."
@@ -74,6 +78,7 @@ def _staging(output):
     try:
         yield Path(folder)
     finally:
+        ownership.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -86,7 +91,8 @@ def publishing(output):
         try:
             for suffix in SIDE_FILES:
                 Path(str(target) + suffix).unlink(missing_ok=True)
-            for file in sorted(folder.iterdir(), key=lambda file: file.name == target.name):
+            made = [file for file in folder.iterdir() if file.name != OWNER]
+            for file in sorted(made, key=lambda file: file.name == target.name):
                 os.replace(file, target.parent / file.name)
         except OSError as error:
             raise SegmentationError(

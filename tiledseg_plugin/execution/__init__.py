@@ -4,38 +4,107 @@
 A task is a module-level function `task(common, item, check_cancelled)`: `common` is what all tasks of a stage share,
 `item` what this one is about. Both, and what it gives, are plain values; pixels go through files. An execution has
 
+    name, workers       for the log
+    notes               sentences that came up meanwhile, such as a worker that died and was replaced
+    peak_memory         bytes that others than this process have had
+    prepare(kernels)    a hint that tiles come next
     run(task, common, items, check_cancelled) -> iterator of (item, result), in the order in which they finish
     close()
 
-`run` calls `check_cancelled` at least every 0.2 s while it waits. When that or a task raises, tasks that have not begun
-are dropped, and the error goes on once nothing runs any more.
+`run` calls `check_cancelled` at least every 0.2 s while it waits. When that or a task raises, or the iterator is given
+up, nothing of it runs on: processes are killed, threads end at their next check. The execution is closed then.
 """
 
-import os
-
 from ..errors import SegmentationError
+from ..machine import available_cores
+from ..needs import choose_workers
 from .serial import Serial
 from .threads import Threads
 
-
-def available_cores():
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def create(kind, workers):
-    """The execution of that kind.
+    """An execution within this process: `threads` or `serial`; 0 workers for all cores."""
+    return Serial() if kind == "serial" else Threads(workers or available_cores())
+
+
+WORTH_PROCESSES = 4_000_000  # values of the raster; less is done before processes have started
+
+
+def start(kind, workers, tile_bytes, raster, most=1_000_000, scheduler="", work_dir=""):
+    """Begin to start an execution; give what `ready` is called on when it is needed.
 
     Parameters
     ----------
-    kind : `auto`, `threads` or `serial`
-    workers : int, 0 for all cores
+    kind : `auto`, `processes`, `threads`, `serial` or `dask`
+    workers : int, 0 for what the machine allows
+    tile_bytes : memory that a worker may need, see `needs.worker_memory`
+    raster : raster.Raster, the input
+    most : how many workers could be busy at the same time
+    scheduler, work_dir : of Dask: its address, and a folder that all its workers see
     """
-    workers = workers or available_cores()
+    if kind == "dask":
+        from .dask_cluster import DaskCluster
+
+        return Starting(kind, DaskCluster(scheduler, work_dir, raster), None)
     if kind == "serial":
-        return Serial()
-    if kind in ("auto", "threads"):
-        return Threads(workers)
-    raise SegmentationError(f"EXECUTION={kind} is not known.")
+        return Starting(kind, Serial(), None)
+    chosen = choose_workers(workers, most, tile_bytes)
+    if kind == "threads":
+        return Starting(kind, Threads(chosen.count), chosen)
+    if kind not in ("auto", "processes"):
+        raise SegmentationError(f"EXECUTION={kind} is not known.")
+    values = raster.width * raster.height * len(raster.bands)
+    if kind == "auto" and (chosen.count == 1 or values < WORTH_PROCESSES):
+        return Starting("threads", Threads(chosen.count), chosen)
+    from .processes import Processes
+
+    return Starting(kind, Processes(chosen.count, raster), chosen)
+
+
+class Starting:
+    """An execution that may still be starting."""
+
+    def __init__(self, kind, execution, chosen):
+        self.kind = kind
+        self.execution = execution
+        self._chosen = chosen
+
+    def ready(self, feedback, check_cancelled):
+        """The execution, ready for tasks; says which it is and why.
+
+        Raises
+        ------
+        SegmentationError : it cannot be had, and no other may take its place
+        """
+        if self.execution.name == "processes":
+            self._settle_processes(feedback, check_cancelled)
+        elif self.execution.name == "dask":
+            self.execution.wait_until_ready(check_cancelled)
+        workers = self.execution.workers
+        why = f" ({self._chosen.reason})" if self._chosen else ""
+        feedback.info(f"Execution: {self.execution.name}, {workers} worker{'s' if workers != 1 else ''}{why}.")
+        if self._chosen and self._chosen.warning:
+            feedback.warning(self._chosen.warning)
+        return self.execution
+
+    def _settle_processes(self, feedback, check_cancelled):
+        from .processes import Unavailable, missing_package
+
+        processes = self.execution
+        try:
+            processes.wait_until_ready(check_cancelled)
+        except Unavailable as error:
+            processes.close()
+            if self.kind == "processes":
+                raise SegmentationError(
+                    f"EXECUTION=processes cannot be used here: {error}. Use EXECUTION=auto or threads."
+                ) from error
+            tell = feedback.info if missing_package() else feedback.warning
+            tell(f"Threads are used instead of processes, with the same result: {error}.")
+            self.execution = Threads(processes.workers)
+        else:
+            feedback.info(f"Workers run {processes.interpreter}.")
+        for line in processes.tried:
+            feedback.debug(f"Interpreter {line}")
+
+    def close(self):
+        self.execution.close()

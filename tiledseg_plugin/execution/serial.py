@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One task after the other, in the calling thread."""
+"""One task after the other. It runs in a thread all the same, so that the calling one can hear of cancelling."""
+
+from .threads import Threads
 
 
-class Serial:
+class Serial(Threads):
     """See `execution`."""
 
     name = "serial"
-    workers = 1
 
-    def run(self, task, common, items, check_cancelled):
-        for item in items:
-            check_cancelled()
-            yield item, task(common, item, check_cancelled)
-
-    def close(self):
-        """Nothing is open."""
+    def __init__(self):
+        super().__init__(1)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is said when a task cannot be finished: which part of the work, how it failed, what to change."""
+
+from ..errors import SegmentationError
+
+
+class Fault(Exception):
+    """A task failed in a way that nobody foresaw; carries the traceback of the worker."""
+
+
+def name_of(item):
+    """A tile, pieces of tiles or a window of the raster, as the subject of a sentence."""
+    if isinstance(item, tuple) and item and hasattr(item[0], "tile_id"):
+        numbers = list(dict.fromkeys(str(piece.tile_id) for piece in item))
+        return f"Tile {numbers[0]}" if len(numbers) == 1 else f"Tiles {', '.join(numbers)}"
+    if hasattr(item, "tile_id"):
+        return f"Tile {item.tile_id}"
+    if hasattr(item, "col") and hasattr(item, "row"):
+        return f"The block at column {item.col}, row {item.row}"
+    return f"Part {item}"
+
+
+def worker_died(item, how, workers):
+    """A worker died twice over the same item; `how` begins with a verb."""
+    return SegmentationError(
+        f"{name_of(item)} could not be worked: its worker process {how}, also when it was tried again with "
+        f"{_workers(workers)}. Most likely memory ran out: lower TILE_WIDTH and TILE_HEIGHT, or WORKERS; or use "
+        "EXECUTION=threads."
+    )
+
+
+def out_of_memory(item, workers):
+    """There was not enough memory for an item."""
+    return SegmentationError(
+        f"{name_of(item)} could not be worked: there was not enough memory with {_workers(workers)}. "
+        "Lower TILE_WIDTH and TILE_HEIGHT, or WORKERS."
+    )
+
+
+def fault(item, text):
+    """An error in our own code; `text` is the traceback."""
+    last = text.strip().splitlines()[-1] if text.strip() else "no reason given"
+    return Fault(f"{name_of(item)}: {last}\n{text}")
+
+
+def _workers(count):
+    return f"{count} worker{'s' if count != 1 else ''}"

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How a pathos pool starts its one process: by `spawn`, with the interpreter and environment that we choose.
+
+A pool takes its queues and processes from a context. This one differs from that of `multiprocess` in three ways:
+the program and its environment belong to the context, not to the whole of `multiprocess`; the queues have no locks,
+which a killed worker would keep for ever (with one worker a pool nobody competes for them, and no semaphores are left
+in the system either); and a dead worker is not replaced behind our back.
+"""
+
+import io
+import os
+import subprocess  # nosec B404 - only ever given the interpreter that passed the handshake
+import sys
+import threading
+from contextlib import contextmanager
+
+from multiprocess import connection, context, reduction, spawn, util
+
+from .interpreter import import_folders
+
+NEEDED_FIRST = ("multiprocess", "dill")
+_starting = threading.Lock()  # on Windows a start changes settings of the whole process for a moment
+
+
+class Channel:
+    """The end of a queue as a pool uses it, for one reader and one writer."""
+
+    def __init__(self):
+        self._reader, self._writer = connection.Pipe(duplex=False)
+        self._rlock = _NoLock()
+
+    def get(self):
+        return self._reader.recv()
+
+    def put(self, item):
+        self._writer.send(item)
+
+    def empty(self):
+        return not self._reader.poll()
+
+    def close(self):
+        self._reader.close()
+        self._writer.close()
+
+
+class _NoLock:
+    def acquire(self):
+        return True
+
+    def release(self):
+        """Nothing is held."""
+
+
+class WorkerProcess(context.SpawnProcess):
+    """The process of a worker, or, where the pool wants to replace one that died, something that never runs."""
+
+    launch = None
+
+    def start(self):
+        if self.launch.process is None:
+            self.launch.process = self
+            super().start()
+        else:
+            self._popen = _Stillborn()
+            self._sentinel = self._popen.sentinel
+
+    @staticmethod
+    def _Popen(process):
+        return process.launch.popen(process)
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "launch"}
+
+
+class _Stillborn:
+    """In place of a process: it seems to run until it is told to end, so that the pool leaves it alone."""
+
+    pid = None
+
+    def __init__(self):
+        self.sentinel, self._writer = connection.Pipe(duplex=False)
+        self.returncode = None
+
+    def poll(self, flag=0):
+        return self.returncode
+
+    def wait(self, timeout=None):
+        return self.returncode
+
+    def terminate(self):
+        self.returncode = 1
+        self._writer.close()
+
+    kill = terminate
+
+    def close(self):
+        self.terminate()
+        self.sentinel.close()
+
+
+class Launch(context.SpawnContext):
+    """A context for a pool of one process.
+
+    Parameters
+    ----------
+    candidate : interpreter.Candidate
+    environment : of the process
+    output : file for what it writes to stdout and stderr (not on Windows, where it has neither)
+    """
+
+    def __init__(self, candidate, environment, output):
+        super().__init__()
+        self.candidate, self.environment, self.output = candidate, environment, output
+        self.process = None
+
+    def Process(self, *args, **kwargs):
+        process = WorkerProcess(*args, **kwargs)
+        process.launch = self
+        return process
+
+    def SimpleQueue(self):
+        return Channel()
+
+    def popen(self, process):
+        if sys.platform == "win32":
+            with _starting, _settings_of_multiprocess(self.candidate.path), _environment(self.environment):
+                from multiprocess.popen_spawn_win32 import Popen
+
+                return Popen(process)
+        return _posix_popen()(process, self)
+
+
+def _preparation(name, prepare=spawn.get_preparation_data):
+    """What the child does before anything else: the host's sys.path and folder, but not its main program."""
+    data = prepare(name)
+    for key in ("init_main_from_name", "init_main_from_path", "sys_argv"):
+        data.pop(key, None)
+    own = import_folders(__name__.split(".")[0], *NEEDED_FIRST)
+    data["sys_path"] = list(dict.fromkeys([*(path or os.getcwd() for path in data["sys_path"]), *own]))
+    data["dir"] = os.getcwd()
+    return data
+
+
+def _command(python, **handles):
+    """The command line of a worker; `multiprocess` itself may lie where only the host looks."""
+    arguments = ", ".join(f"{name}={value!r}" for name, value in handles.items())
+    code = (
+        f"import sys; sys.path += {import_folders(*NEEDED_FIRST)!r}; "
+        f"from multiprocess.spawn import spawn_main; spawn_main({arguments})"
+    )
+    return [python, "-s", "-c", code, "--multiprocessing-fork"]
+
+
+def _posix_popen():
+    from multiprocess import popen_spawn_posix
+
+    class Popen(popen_spawn_posix.Popen):
+        """As its base, but with a program and environment of its own, and without a resource tracker beside it."""
+
+        def __init__(self, process, launch):
+            self._launcher = launch
+            super().__init__(process)
+
+        def _launch(self, process):
+            message = io.BytesIO()
+            context.set_spawning_popen(self)
+            try:
+                reduction.dump(_preparation(process.name), message)
+                reduction.dump(process, message)
+            finally:
+                context.set_spawning_popen(None)
+            parent_reads, child_writes = os.pipe()
+            child_reads, parent_writes = os.pipe()
+            self.finalizer = util.Finalize(self, util.close_fds, (parent_reads, parent_writes))
+            try:
+                self._program = subprocess.Popen(  # nosec B603 - see above
+                    _command(self._launcher.candidate.path, pipe_handle=child_reads),
+                    env=self._launcher.environment,
+                    pass_fds=[*self._fds, child_reads, child_writes],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._launcher.output,
+                    stderr=self._launcher.output,
+                    start_new_session=True,
+                )
+            finally:
+                os.close(child_reads)
+                os.close(child_writes)
+            self.pid, self.sentinel = self._program.pid, parent_reads
+            try:
+                with open(parent_writes, "wb", closefd=False) as pipe:
+                    pipe.write(message.getbuffer())
+            except BrokenPipeError:
+                pass  # it has died already, which its exit code tells
+
+        def poll(self, flag=os.WNOHANG):
+            if self.returncode is None:
+                self.returncode = self._program.poll() if flag == os.WNOHANG else self._program.wait()
+            return self.returncode
+
+    return Popen
+
+
+@contextmanager
+def _settings_of_multiprocess(python):
+    before, prepare = spawn.get_executable(), spawn.get_preparation_data
+    windowless = os.path.join(os.path.dirname(python), "pythonw.exe")  # python.exe would open a console window
+    spawn.get_preparation_data = lambda name: _preparation(name, prepare)
+    spawn.set_executable(windowless if os.path.isfile(windowless) else python)
+    try:
+        yield
+    finally:
+        spawn.set_executable(before)
+        spawn.get_preparation_data = prepare
+
+
+@contextmanager
+def _environment(wanted):
+    before = dict(os.environ)
+    wanted = {**wanted, "PYTHONPATH": os.pathsep.join(import_folders(*NEEDED_FIRST))}
+    try:
+        _set_environment(wanted)
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(wanted):
+    for name in set(os.environ) - set(wanted):
+        del os.environ[name]
+    os.environ.update(wanted)

@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tasks in worker processes, run with pathos.
+
+Each worker is a pathos pool of one process. So it is known which item is in whose hands; a worker that dies takes
+nothing along that others wait for (the locks of a shared pool, its only copy of a task); and a pool itself, which
+would wait for ever for the answer of a dead worker, is only ever asked with a time limit.
+"""
+
+import itertools
+import os
+import queue
+import signal
+import tempfile
+import threading
+import time
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+from ..errors import Cancelled, SegmentationError
+from . import worker as inside
+from .failures import fault, name_of, out_of_memory, worker_died
+from .interpreter import candidates, facts, is_the_same_build, reason_to_refuse, reason_to_skip, worker_environment
+
+POLL_SECONDS = 0.05
+START_SECONDS = 30.0
+SILENCE_SECONDS = 300.0  # without a beat of a process that runs
+CLOSE_SECONDS = 1.0
+
+_numbers = itertools.count(1)
+_passed = {}  # this session's answers of interpreters: {(candidate, time of change): reason to refuse or ""}
+
+
+class WorkerDied(Exception):
+    """A worker is gone, or as good as gone: how, as part of a sentence that begins with "its worker process"."""
+
+
+class Unavailable(Exception):
+    """Worker processes cannot be used here: why, as part of a sentence."""
+
+
+def missing_package():
+    """Which package worker processes lack here; empty if none. Nothing is imported."""
+    from importlib.util import find_spec
+
+    return next((name for name in ("pathos", "multiprocess", "dill") if find_spec(name) is None), "")
+
+
+class Worker:
+    """One process and the pathos pool that holds it.
+
+    Raises
+    ------
+    WorkerDied : by all calls
+    """
+
+    def __init__(self, candidate, environment):
+        from multiprocess.connection import Pipe
+        from pathos.pools import ProcessPool
+
+        from .launch import Launch
+
+        self._output = tempfile.TemporaryFile()
+        self._launch = Launch(candidate, environment, self._output)
+        self._beats, beats = Pipe(duplex=False)
+        self._name = f"tiledseg-{os.getpid()}-{next(_numbers)}"
+        self._states = ProcessPool.__state__
+        self.peak_memory = 0
+        self.stage = None
+        self._closing = False
+        try:
+            self._pool = ProcessPool(
+                nodes=1, id=self._name, context=self._launch, initializer=inside.begin, initargs=(beats,)
+            )
+        except Exception:
+            self._output.close()
+            raise
+        finally:
+            beats.close()
+        self._process = self._launch.process
+        self.pid = self._process.pid
+
+    def call(self, limit, function, *arguments):
+        """What a function gives in the worker, waited for as long as the process shows signs of life.
+
+        Parameters
+        ----------
+        limit : seconds after which the process is given up all the same; None for none
+        """
+        if self._closing:
+            raise Cancelled()
+        result = self._pool.apipe(function, *arguments)
+        silent, before = 0.0, time.monotonic()
+        begun = before
+        while True:
+            result.wait(POLL_SECONDS)
+            if result.ready():
+                return result.get(0)
+            if self._closing:
+                raise Cancelled()
+            if self._process.exitcode is not None:
+                result.wait(2 * POLL_SECONDS)  # its last words may be on the way
+                if result.ready():
+                    return result.get(0)
+                raise WorkerDied(self._how_it_ended())
+            now = time.monotonic()
+            # Counted in small steps: a computer that slept has not waited.
+            silent = 0.0 if self._has_beaten() else silent + min(now - before, 1.0)
+            before = now
+            if silent > SILENCE_SECONDS:
+                self.kill()
+                raise WorkerDied(f"gave no sign of life for {SILENCE_SECONDS:.0f} s")
+            if limit is not None and now - begun > limit:
+                self.kill()
+                raise WorkerDied(f"did not answer within {limit:.0f} s")
+
+    def is_alive(self):
+        return not self._closing and self._process.exitcode is None
+
+    def _has_beaten(self):
+        beaten = False
+        try:
+            while self._beats.poll():
+                self._beats.recv_bytes()
+                beaten = True
+        except (EOFError, OSError):
+            return False
+        return beaten
+
+    def _how_it_ended(self):
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            try:
+                return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+            except ValueError:
+                return f"was ended by signal {-code}"
+        try:
+            self._output.seek(0)
+            lines = self._output.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
+        except (OSError, ValueError):
+            lines = []
+        return f"ended with exit code {code}" + (f" ({lines[-1].strip()})" if lines else "")
+
+    def kill(self):
+        """End the process, whatever it does."""
+        if self._process.exitcode is None:
+            try:
+                self._process.kill()
+            except (OSError, ValueError):
+                pass  # it was quicker
+
+    def close(self):
+        """End the process at once; gives the thread that tidies the pool up, which should take no time."""
+        self._closing = True
+        self.kill()
+        thread = threading.Thread(target=self._tidy_up, name=self._name, daemon=True)
+        thread.start()
+        return thread
+
+    def _tidy_up(self):
+        try:
+            self._process.join(CLOSE_SECONDS)
+            self._pool.terminate()
+            self._pool.clear()
+        finally:
+            self._states.pop(self._name, None)
+            self._beats.close()
+            self._output.close()
+
+
+def find_interpreter(wanted, start, host, tried):
+    """The first candidate whose worker answers the handshake as it should, and that worker.
+
+    Parameters
+    ----------
+    wanted : of interpreter.Candidate, best first
+    start : called with a candidate; gives (worker, its answer)
+    host : the facts of this process
+    tried : list that a line is added to for each candidate
+
+    Raises
+    ------
+    Unavailable
+    """
+    spare = None
+    for candidate in wanted:
+        reason = reason_to_skip(candidate)
+        key = (candidate, _changed(candidate.path))
+        if not reason:
+            reason = _passed.get(key, "")
+        if not reason:
+            try:
+                worker, answer = start(candidate)
+            except (WorkerDied, OSError) as error:
+                reason = _passed[key] = f"its worker {error}"
+            else:
+                reason = reason_to_refuse(answer, host)
+                if reason:
+                    _passed[key] = reason
+                    worker.close()
+                elif is_the_same_build(answer, host) or key in _passed:
+                    _passed[key] = ""
+                    tried.append(f"{candidate}: works")
+                    if spare:
+                        spare[1].close()
+                    return candidate, worker
+                elif spare:
+                    worker.close()
+                else:
+                    spare = (candidate, worker, key)
+                    reason = "works, but is not the very installation of this QGIS"
+        tried.append(f"{candidate}: {reason}")
+    if spare:
+        _passed[spare[2]] = ""
+        return spare[:2]
+    raise Unavailable("no Python was found that can run worker processes (tried " + "; ".join(tried) + ")")
+
+
+def _changed(path):
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+class Processes:
+    """See `execution`. Starting begins at once and goes on beside whatever the caller does next.
+
+    Parameters
+    ----------
+    workers : int, how many processes
+    raster : raster.Raster or None, what the workers must be able to open
+    """
+
+    name = "processes"
+
+    def __init__(self, workers, raster=None):
+        self.workers = workers
+        self.interpreter = None
+        self.tried = []
+        self.notes = []
+        self._raster = raster
+        self._closed = False
+        self._lock = threading.Lock()
+        self._all = []
+        self._reserved = 1  # workers that exist or are being started
+        self._free = queue.SimpleQueue()
+        self._retired_peak = 0
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
+        self._starting = []
+        self._first = self._threads.submit(self._find)
+
+    def wait_until_ready(self, check_cancelled=lambda: None):
+        """Return when there is a worker.
+
+        Raises
+        ------
+        Unavailable : there will be none
+        """
+        while not wait([self._first], timeout=POLL_SECONDS).done:
+            check_cancelled()
+        self._first.result()
+
+    def prepare(self, kernels):
+        """Let the workers load the kernels while they have nothing else to do."""
+        for _ in range(self._free.qsize()):
+            self._threads.submit(self._load, kernels)
+
+    def run(self, task, common, items, check_cancelled):
+        self.wait_until_ready(check_cancelled)
+        stage = (next(_numbers), common)
+        items = list(items)
+        waiting, running, tried_before = deque(range(len(items))), {}, set()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    index = waiting.popleft()
+                    running[self._threads.submit(self._work, stage, task, items[index])] = index
+                finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                check_cancelled()
+                for future in finished:
+                    index = running.pop(future)
+                    try:
+                        how, what = future.result()
+                    except WorkerDied as death:
+                        how, what = inside.DIED, str(death)
+                    if how == inside.DONE:
+                        yield items[index], what
+                    elif how in (inside.DIED, inside.OUT_OF_MEMORY) and index not in tried_before:
+                        tried_before.add(index)
+                        waiting.appendleft(index)
+                        self._use_fewer(items[index], what)
+                    else:
+                        raise self._error(items[index], how, what)
+        finally:
+            if running:
+                self.close()
+
+    def close(self):
+        """End all processes at once."""
+        self._closed = True
+        with self._lock:
+            workers, self._all = self._all, []
+        self._retired_peak += sum(worker.peak_memory for worker in workers)
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for thread in [worker.close() for worker in workers]:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        wait([self._first, *self._starting], max(0.1, deadline - time.monotonic()))
+        self._threads.shutdown(wait=False)
+
+    @property
+    def peak_memory(self):
+        """Bytes that the workers had together at the most, if all had their most at the same time."""
+        with self._lock:
+            return sum(worker.peak_memory for worker in self._all) + self._retired_peak
+
+    def _find(self):
+        missing = missing_package()
+        if missing:
+            raise Unavailable(f"the Python package {missing} is not installed")
+        try:
+            self.interpreter, worker = find_interpreter(candidates(), self._start, facts(), self.tried)
+        except (Unavailable, Cancelled):
+            raise
+        except Exception as error:  # a pathos or multiprocess of a version that nobody has tried
+            raise Unavailable(f"worker processes cannot be started ({type(error).__name__}: {error})") from error
+        self._free.put(worker)
+        while self._reserve():
+            self._starting.append(self._threads.submit(self._start_reserved))
+
+    def _reserve(self):
+        with self._lock:
+            room = self._reserved < self.workers and not self._closed
+            self._reserved += room
+            return room
+
+    def _start_reserved(self):
+        try:
+            worker, _ = self._start(self.interpreter)
+        except (WorkerDied, OSError) as error:
+            self._reserved -= 1
+            raise WorkerDied(str(error)) from error
+        self._free.put(worker)
+
+    def _start(self, candidate):
+        """A new worker and its answer to the handshake."""
+        if self._closed:
+            raise Cancelled()
+        worker = Worker(candidate, worker_environment(candidate, self.workers))
+        with self._lock:
+            self._all.append(worker)
+        try:
+            if self._closed:
+                raise Cancelled()
+            answer, seen = worker.call(START_SECONDS, inside.greet, self._raster.path if self._raster else "")
+            if self._raster and seen[:2] != (self._raster.width, self._raster.height):
+                raise WorkerDied(f"sees another raster at {self._raster.path}")
+        except Exception as error:
+            self._forget(worker)
+            if isinstance(error, (WorkerDied, Cancelled)):
+                raise
+            raise WorkerDied(f"cannot be used ({type(error).__name__}: {error})") from error
+        return worker, answer
+
+    def _forget(self, worker):
+        with self._lock:
+            if worker in self._all:
+                self._all.remove(worker)
+                self._retired_peak = max(self._retired_peak, worker.peak_memory)
+        worker.close()
+
+    def _take(self):
+        """A worker that has nothing to do, started now if there are fewer than there should be."""
+        while True:
+            if self._closed:
+                raise Cancelled()
+            try:
+                worker = self._free.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                if self._reserve():
+                    self._start_reserved()
+                continue
+            if worker.is_alive() and self._reserved <= self.workers:
+                return worker
+            self._retire(worker)
+
+    def _retire(self, worker):
+        with self._lock:
+            self._reserved -= 1
+        self._forget(worker)
+
+    def _work(self, stage, task, item):
+        number, common = stage
+        worker = self._take()
+        try:
+            if worker.stage != number:
+                worker.call(None, inside.remember, number, common)
+                worker.stage = number
+            how, what, peak = worker.call(None, inside.perform, task, number, item)
+            worker.peak_memory = max(worker.peak_memory, peak or 0)
+        except Exception:
+            self._retire(worker)
+            raise
+        self._free.put(worker)
+        return how, what
+
+    def _load(self, kernels):
+        worker = self._take()
+        try:
+            worker.call(None, inside.load_kernels, kernels)
+        except Exception:  # the next task will find out, and say so
+            self._retire(worker)
+        else:
+            self._free.put(worker)
+
+    def _use_fewer(self, item, how):
+        self.workers = max(1, self.workers // 2)
+        self.notes.append(
+            f"{name_of(item)} is tried again with {self.workers} worker{'s' if self.workers > 1 else ''}: "
+            f"its worker process {how}."
+        )
+
+    def _error(self, item, how, what):
+        if how == inside.DIED:
+            return worker_died(item, what, self.workers)
+        if how == inside.OUT_OF_MEMORY:
+            return out_of_memory(item, self.workers)
+        return SegmentationError(what) if how == inside.REFUSED else fault(item, what)
