@@ -7,7 +7,7 @@ from typing import Dict, Optional
 
 import numpy as np
 
-from . import execution, kernels
+from . import execution, kernels, rsgislib_engine
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
@@ -21,7 +21,10 @@ from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
 from .write import check_output, publishing, write_segments
 
-STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 18}
+STAGES = {
+    "builtin": {"statistics": 20, "tiles": 50, "graph": 12, "write": 18},
+    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 12},
+}
 DECIDING = (
     "bands",
     "num_clusters",
@@ -34,6 +37,8 @@ DECIDING = (
     "tile_width",
     "tile_height",
     "tiles",
+    "engine",
+    "per_tile_statistics",
 )
 
 
@@ -75,11 +80,14 @@ def segment(parameters, feedback):
     """
     started = time.monotonic()
     parameters.check()
+    with_rsgislib = parameters.engine == "rsgislib"
+    if with_rsgislib:
+        feedback.info(rsgislib_engine.require().sentence)
     check_output(parameters.output, [parameters.input])
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     plan = make_plan(raster, parameters)
     _tell_start(raster, plan, feedback)
-    progress = Progress(feedback, STAGES)
+    progress = Progress(feedback, STAGES[parameters.engine])
     folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
     starting = None
     finished = False
@@ -101,24 +109,35 @@ def segment(parameters, feedback):
             )
         colours = summary.colours(raster, parameters.stretch)
         runner.prepare(parameters.kernels)
-        centres = _centres(summary, colours, parameters, kernel, raster, progress)
+        centres = None
+        if not with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
+            centres = _centres(summary, colours, parameters, kernel, raster, progress)
 
         units = work_units(plan, occupancy)
-        worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
-        job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
-        _work_tiles(job, units, runner, progress)
+        if with_rsgislib:
 
-        progress.start("graph", "Joining tiles")
-        segments, clumps = _segments(
-            raster, plan, worked, folder, kernel, colours.weights, parameters, progress
-        )
+            def run(task, common, items):
+                return _results(runner, task, common, items, progress)
+
+            segments, found = rsgislib_engine.segment_in_stages(
+                raster, plan, units, parameters, folder, colours, centres, progress, run
+            )
+        else:
+            job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
+            _work_tiles(job, units, runner, progress)
+            worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
+            progress.start("graph", "Joining tiles")
+            segments, clumps = _segments(
+                raster, plan, worked, folder, kernel, colours.weights, parameters, progress
+            )
+            found = {"initial_clumps": clumps}
         facts = {
             "kernels": kernel.NAME,
             "execution": {"kind": runner.name, "workers": runner.workers},
             "raster": asdict(raster),
             "colours": {"stretch": parameters.stretch, **asdict(colours)},
-            "centres": centres.astype(float).tolist(),
-            "initial_clumps": clumps,
+            "centres": None if centres is None else centres.astype(float).tolist(),
+            **found,
         }
         result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
         finished = True
@@ -151,6 +170,7 @@ def _start_execution(parameters, raster, plan):
         most=max(len(plan.pieces), len(blocks(raster))),
         scheduler=parameters.dask_scheduler,
         work_dir=parameters.work_dir,
+        holds_lock=parameters.engine == "rsgislib",
     )
 
 

@@ -53,7 +53,7 @@ class Worker:
     WorkerDied : by all calls
     """
 
-    def __init__(self, candidate, environment):
+    def __init__(self, candidate, environment, silence=SILENCE_SECONDS):
         from multiprocess.connection import Pipe
         from pathos.pools import ProcessPool
 
@@ -65,6 +65,7 @@ class Worker:
         self._name = f"tiledseg-{os.getpid()}-{next(_numbers)}"
         self._states = ProcessPool.__state__
         self.peak_memory = 0
+        self._silence = silence
         self.stage = None
         self._closing = False
         try:
@@ -106,9 +107,9 @@ class Worker:
             # Counted in small steps: a computer that slept has not waited.
             silent = 0.0 if self._has_beaten() else silent + min(now - before, 1.0)
             before = now
-            if silent > SILENCE_SECONDS:
+            if silent > self._silence:
                 self.kill()
-                raise WorkerDied(f"gave no sign of life for {SILENCE_SECONDS:.0f} s")
+                raise WorkerDied(f"gave no sign of life for {self._silence:.0f} s")
             if limit is not None and now - begun > limit:
                 self.kill()
                 raise WorkerDied(f"did not answer within {limit:.0f} s")
@@ -229,16 +230,18 @@ class Processes:
     ----------
     workers : int, how many processes
     raster : raster.Raster or None, what the workers must be able to open
+    silence : seconds after which a worker that gives no sign of life is given up
     """
 
     name = "processes"
 
-    def __init__(self, workers, raster=None):
+    def __init__(self, workers, raster=None, silence=SILENCE_SECONDS):
         self.workers = workers
         self.interpreter = None
         self.tried = []
         self.notes = []
         self._raster = raster
+        self._silence = silence
         self._closed = False
         self._lock = threading.Lock()
         self._all = []
@@ -345,7 +348,7 @@ class Processes:
         """A new worker and its answer to the handshake."""
         if self._closed:
             raise Cancelled()
-        worker = Worker(candidate, worker_environment(candidate, self.workers))
+        worker = Worker(candidate, worker_environment(candidate, self.workers), self._silence)
         with self._lock:
             self._all.append(worker)
         try:

@@ -8,3 +8,8 @@ left. Nothing in here is needed by the built-in engine, whose result no tile bor
 availability : is RSGISLib here -> patches : what is segmented in which stage -> shepherd : one patch by RSGISLib ->
 tasks : what workers do -> run : one stage after the other
 """
+
+from .availability import describe, require
+from .run import segment_in_stages, wants_centres
+
+__all__ = ["describe", "require", "segment_in_stages", "wants_centres"]

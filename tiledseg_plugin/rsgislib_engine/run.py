@@ -9,12 +9,11 @@ import numpy as np
 
 from ..graph import Segments
 from ..raster import Window
+from ..work_folder import PREFIX
 from .availability import has_kea
 from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
 from .shepherd import Shepherd
 from .tasks import SCRATCH, Job, Merge, Settings, finished, load, merge_piece, segment_cut, segment_region, segment_tile
-
-STAGES = {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 12}
 
 
 def segmenter_for(parameters):
@@ -22,15 +21,16 @@ def segmenter_for(parameters):
     return Shepherd(parameters.min_pixels, parameters.distance_threshold, "KEA" if has_kea() else "GTiff")
 
 
-def segment_in_stages(raster, plan, units, parameters, folder, runner, progress, colours, centres, segmenter=None):
+def segment_in_stages(raster, plan, units, parameters, folder, colours, centres, progress, run):
     """Segment all tiles with RSGISLib.
 
     Parameters
     ----------
     units : of plan.work_units
-    runner : see `execution`
-    colours, centres : of the whole raster; None where each tile has its own, or RSGISLib finds them itself
-    segmenter : in place of RSGISLib
+    colours : of the whole raster
+    centres : of the whole raster; None where `wants_centres` says so
+    progress : progress.Progress
+    run : function (task, common, items) -> iterator of (item, result), see `execution`
 
     Returns
     -------
@@ -45,12 +45,13 @@ def segment_in_stages(raster, plan, units, parameters, folder, runner, progress,
         untiled=is_untiled(plan),
         own=parameters.per_tile_statistics,
     )
-    segmenter = segmenter or segmenter_for(parameters)
-    job = Job(raster, plan, folder, settings, segmenter, colours, centres)
+    segmenter = segmenter_for(parameters)
+    own = settings.own or settings.untiled
+    job = Job(raster, plan, folder, settings, segmenter, None if own else colours, centres)
     scratch = Path(folder.path) / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     try:
-        stages = _Stages(job, runner, progress)
+        stages = _Stages(job, run, progress)
         tiles = tile_patches(units)
         job = replace(job, first=stages.run(1, "tile", segment_tile, job, tiles))
         cut = offset_patches(plan, tiles)
@@ -59,7 +60,7 @@ def segment_in_stages(raster, plan, units, parameters, folder, runner, progress,
         regions = [_regions(folder, patch) for patch in job.second.patches]
         rest = region_patches([one for one in regions if one is not None], tiles, most)
         job = replace(job, third=stages.run(3, "region", segment_region, job, rest))
-        segments = _merge(job, units, runner, progress)
+        segments = _merge(job, units, progress, run)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     facts = {
@@ -76,11 +77,16 @@ def is_untiled(plan):
     return len(plan.tiles) == 1
 
 
+def wants_centres(plan, parameters):
+    """Whether the centres of the whole raster are needed: not where each tile has its own, nor where RSGISLib is alone."""
+    return not (is_untiled(plan) or parameters.per_tile_statistics)
+
+
 class _Stages:
     """Runs the patches of a stage that an earlier run has not finished."""
 
-    def __init__(self, job, runner, progress):
-        self._runner = runner
+    def __init__(self, job, run, progress):
+        self._run = run
         self._progress = progress
         self._resumable = not job.folder.is_temporary
         self._feedback = progress.feedback
@@ -92,7 +98,7 @@ class _Stages:
         todo = [patch for patch in patches if patch.number not in done]
         if todo and self._resumable:
             _forget_after(job.folder, stage)
-        for patch, result in self._runner.run(task, job, todo, self._progress.check_cancelled):
+        for patch, result in self._run(task, job, todo):
             done[patch.number] = result
             text = f"Stage {stage}, segmented {noun} {len(done)} of {len(patches)}"
             self._progress.advance(len(done) / len(patches), text)
@@ -120,7 +126,7 @@ class _Stages:
 def _forget_after(folder, stage):
     """Remove what later stages of an earlier run made of patches that are now made anew."""
     for later in range(stage + 1, 4):
-        for file in Path(folder.path).glob(f"stage{later}-*"):
+        for file in Path(folder.path).glob(f"{PREFIX}stage{later}-*"):
             file.unlink()
 
 
@@ -132,7 +138,7 @@ def _regions(folder, patch):
     return Regions(patch.number, Window(*found["surrounding"].tolist()), found["boxes"], sides)
 
 
-def _merge(job, units, runner, progress):
+def _merge(job, units, progress, run):
     """Number the segments that no later stage has replaced, in raster order of their first pixels."""
     progress.start("merge", "Putting the stages together")
     layers = (job.first, job.second, job.third)
@@ -153,7 +159,7 @@ def _merge(job, units, runner, progress):
     tables = {}
     pieces = [piece for unit in units for piece in unit]
     merge = Merge(job.folder, layers, offsets)
-    for piece, present in runner.run(merge_piece, merge, pieces, progress.check_cancelled):
+    for piece, present in run(merge_piece, merge, pieces):
         tables[piece.piece_id] = np.concatenate([np.zeros(1, np.uint32), ids[present]])
         progress.advance(len(tables) / len(pieces), "Putting the stages together")
     return Segments(tables, size[survivors].astype(np.int64))

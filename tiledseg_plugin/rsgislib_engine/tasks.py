@@ -19,11 +19,11 @@ from ..plan import Plan
 from ..raster import Raster, Window, read_window
 from ..statistics import BandStatistics, Summary, sample_colours
 from ..tiles import labels_of
-from ..work_folder import WorkFolder
+from ..work_folder import PREFIX, WorkFolder
 from .patches import Layer
 from .shepherd import TooFewColours
 
-SCRATCH = "rsgislib"  # folder in the work folder where RSGISLib's own files lie while it runs
+SCRATCH = PREFIX + "rsgislib"  # folder in the work folder where RSGISLib's own files lie while it runs
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,8 @@ def _segment_own(job, patch, values, valid):
         facts = {"centres": centres}
         if job.settings.stretch:
             facts.update(low=np.array(colours.low), high=np.array(colours.high))
-    if len(centres) < job.settings.num_clusters and job.settings.own:
-        note = f"{len(centres)} clusters instead of {job.settings.num_clusters} in tile {patch.number}."
+        if len(centres) < job.settings.num_clusters:
+            note = f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: it has no more colours."
     labels, printed = _segment(job, patch, colours.compared(values, valid), valid, centres)
     return labels, facts, note, printed
 
