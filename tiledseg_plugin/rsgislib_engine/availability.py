@@ -74,7 +74,7 @@ def has_kea():
 
 
 def _version():
-    """The version; RSGISLib asks a program that need not be on PATH, and then says NA.NA."""
+    """The version. RSGISLib itself asks a program that need not be on PATH, and then says NA.NA."""
     try:
         return metadata.version("rsgislib")
     except metadata.PackageNotFoundError:
@@ -83,10 +83,12 @@ def _version():
     told = getattr(package, "__version__", "")
     if re.match(r"\d", told):
         return told
-    for root in Path(package.__file__).parents[1:5]:
-        for header in (root / "include" / "rsgislib" / "common" / "rsgis-config.h", root / "bin" / "rsgis-config"):
-            if header.is_file():
-                found = re.search(r"\b(\d+\.\d+\.\d+)\b", header.read_text(errors="replace"))
-                if found:
-                    return found.group(1)
+    for root in list(Path(package.__file__).parents)[1:6]:
+        program = root / "bin" / "rsgis-config"
+        if program.is_file():
+            found = re.search(r"--version\)\s*echo\s+(\d[\w.]*)", program.read_text(errors="replace"))
+            if found:
+                return found.group(1)
+        for record in (root / "conda-meta").glob("rsgislib-*.json"):
+            return record.name.split("-")[1]
     return ""

@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Segments
 from ..raster import Window
 from ..work_folder import PREFIX
-from .availability import has_kea
+from .availability import describe, has_kea
 from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
 from .shepherd import Shepherd
 from .tasks import SCRATCH, Job, Merge, Settings, finished, load, merge_piece, segment_cut, segment_region, segment_tile
@@ -64,12 +64,12 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     facts = {
-        "stages": {"tiles": len(tiles), "offset_tiles": len(cut), "regions": len(rest)},
+        "version": describe().version,
         "intermediate_format": getattr(segmenter, "form", None),
-        "per_tile_statistics": settings.own,
         "untiled": settings.untiled,
+        "parts": {"tiles": len(tiles), "offset tiles": len(cut), "regions": len(rest)},
     }
-    return segments, facts
+    return segments, {"rsgislib": facts}
 
 
 def is_untiled(plan):

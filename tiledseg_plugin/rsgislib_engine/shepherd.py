@@ -18,6 +18,7 @@ from .capture import captured_output
 NO_LIMIT = 1e30
 NOT_ZERO = np.float32(1e-30)  # too small to change a distance, and not what RSGISLib takes as no data
 EXTENSIONS = {"KEA": ".kea", "GTiff": ".tif"}
+MOST_IN_MEMORY = 25_000_000  # pixels; RSGISLib is about twice as fast with its intermediate rasters in memory
 KNOWN_TYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
@@ -58,6 +59,7 @@ class Shepherd:
         write_centres(folder / "centres.gmtxt", centres)
         return self._call(
             folder,
+            valid.size,
             shepherdseg.run_shepherd_segmentation_pre_calcd_stats,
             kmeans_centres=str(folder / "centres.gmtxt"),
             img_stretch_stats=None,
@@ -81,6 +83,7 @@ class Shepherd:
         self._export(folder, values)
         return self._call(
             folder,
+            values[0].size,
             shepherdseg.run_shepherd_segmentation,
             num_clusters=num_clusters,
             sampling=sampling,
@@ -109,7 +112,7 @@ class Shepherd:
     def _file(self, folder, name):
         return folder / (name + EXTENSIONS[self.form])
 
-    def _call(self, folder, function, **settings):
+    def _call(self, folder, pixels, function, **settings):
         limit = NO_LIMIT if self.distance_threshold is None else self.distance_threshold
         output = self._file(folder, "segments")
         failure = None
@@ -123,6 +126,7 @@ class Shepherd:
                     calc_stats=False,
                     min_n_pxls=self.min_pixels,
                     dist_thres=limit,
+                    process_in_mem=pixels <= MOST_IN_MEMORY,
                     **settings,
                 )
             except Exception as error:  # its exceptions have no base of their own
