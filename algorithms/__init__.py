@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Processing algorithms, one file each."""
 
+from .preflight import CheckTiles
 from .segment import SegmentRaster
 
-ALGORITHMS = (SegmentRaster,)
+ALGORITHMS = (CheckTiles, SegmentRaster)

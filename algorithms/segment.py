@@ -1,57 +1,48 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
-from dataclasses import fields
+from dataclasses import replace
+from functools import partial
 
 from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsProcessing,
     QgsProcessingOutputFile,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterBand,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterCrs,
-    QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSink,
     QgsProcessingParameterFile,
-    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
-    QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
-    QgsProperty,
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
-from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, NODATA_RULES, SegmentParameters
-from .base import TiledAlgorithm
-from .inputs import band_numbers, files_of, gdal_source
-from .text import NO_LIMIT, tr
-
-INTEGER = QgsProcessingParameterNumber.Type.Integer
-DOUBLE = QgsProcessingParameterNumber.Type.Double
-DEFAULTS = {field.name: field.default for field in fields(SegmentParameters)}
+from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, SegmentParameters
+from .inputs import band_numbers, files_of
+from .text import tr
+from .tile_layer import AFTER_A_RUN, TileLayerLook, write_tiles
+from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
 
 
-class SegmentRaster(TiledAlgorithm):
+class SegmentRaster(TilingAlgorithm):
     """Parameters in, one call of the engine, numbers out."""
 
-    INPUT = "INPUT"
-    BANDS = "BANDS"
     NUM_CLUSTERS = "NUM_CLUSTERS"
     MIN_PIXELS = "MIN_PIXELS"
     DISTANCE_THRESHOLD = "DISTANCE_THRESHOLD"
     STRETCH = "STRETCH"
     SAMPLING = "SAMPLING"
     KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
-    NODATA_RULE = "NODATA_RULE"
-    TILE_WIDTH = "TILE_WIDTH"
-    TILE_HEIGHT = "TILE_HEIGHT"
-    VALID_DATA_THRESHOLD = "VALID_DATA_THRESHOLD"
     EXECUTION = "EXECUTION"
-    WORKERS = "WORKERS"
     WORK_DIR = "WORK_DIR"
+    DASK_SCHEDULER = "DASK_SCHEDULER"
     ASSIGN_CRS = "ASSIGN_CRS"
     CREATION_OPTIONS = "CREATION_OPTIONS"
     OUTPUT = "OUTPUT"
+    S1TILES = "S1TILES"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     VALID_PIXELS = "VALID_PIXELS"
     TILE_COUNT = "TILE_COUNT"
@@ -60,6 +51,10 @@ class SegmentRaster(TiledAlgorithm):
     UNDERSIZED_SEGMENTS = "UNDERSIZED_SEGMENTS"
     SECONDS = "SECONDS"
     REPORT = "REPORT"
+
+    _open_sink = None
+    _layer_id = None
+    _look = None
 
     def name(self):
         return "segment"
@@ -102,26 +97,10 @@ class SegmentRaster(TiledAlgorithm):
         )
 
     def initAlgorithm(self, configuration=None):
-        self._add_what_is_segmented()
+        self._add_raster(tr("Raster to segment"))
         self._add_how_it_is_segmented()
         self._add_how_it_is_run()
         self._add_outputs()
-
-    def _add_what_is_segmented(self):
-        self.add(
-            QgsProcessingParameterRasterLayer(self.INPUT, tr("Raster to segment")),
-            tr("Any raster that GDAL opens, of any numeric type and number of bands."),
-        )
-        self.add(
-            QgsProcessingParameterBand(
-                self.BANDS,
-                tr("Bands"),
-                parentLayerParameterName=self.INPUT,
-                optional=True,
-                allowMultiple=True,
-            ),
-            tr("Numbers of the bands to use, as text separated by semicolons (1;3). Empty: all bands."),
-        )
 
     def _add_how_it_is_segmented(self):
         self._add_number(
@@ -167,41 +146,21 @@ class SegmentRaster(TiledAlgorithm):
             tr("K-means ends after so many iterations if it has not converged before."),
             advanced=True,
         )
-        self._add_choice(
-            self.NODATA_RULE,
-            tr("A pixel is no data if any or all bands say so"),
-            tr("'any': one selected band without data is enough; 'all': only if all selected bands have none."),
-            NODATA_RULES,
-        )
+        self._add_nodata_rule()
 
     def _add_how_it_is_run(self):
-        text = tr("It changes speed and memory, never the result. Unit: pixels.")
-        self._add_number(self.TILE_WIDTH, tr("Tile width [pixels]"), text, least=16)
-        self._add_number(self.TILE_HEIGHT, tr("Tile height [pixels]"), text, least=16)
-        self._add_number(
-            self.VALID_DATA_THRESHOLD,
-            tr("Valid data threshold"),
-            tr(
-                "A tile with a smaller fraction of valid pixels is worked together with a neighbour; the result is not "
-                "changed by it. Unit: fraction of the tile's pixels."
-            ),
-            kind=DOUBLE,
-            least=0,
-            most=1,
-        )
+        self._add_tiles()
         self._add_choice(
             self.EXECUTION,
             tr("Execution"),
-            tr("How tiles are run: 'threads' in parallel, 'serial' one by one, 'auto' the best for this machine."),
+            tr(
+                "How tiles are run; the result is always the same. 'processes': in worker processes (needs the Python "
+                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; 'auto': "
+                "processes where they can be had and are worth starting, else threads."
+            ),
             EXECUTIONS,
         )
-        self._add_number(
-            self.WORKERS,
-            tr("Workers"),
-            tr("How many tiles are worked at a time. 0: as many as the cores and the memory of the machine allow."),
-            least=0,
-            advanced=True,
-        )
+        self._add_workers()
         self.add(
             QgsProcessingParameterFile(
                 self.WORK_DIR,
@@ -210,8 +169,17 @@ class SegmentRaster(TiledAlgorithm):
                 optional=True,
             ),
             tr(
-                "Where intermediate files go. If it is given they are kept, and an interrupted run with the same "
-                "parameters goes on from them. Empty: a temporary folder, removed at the end."
+                "Where intermediate files go. If it is given, a run that was interrupted, by whatever, goes on from "
+                "them when it is started again with the same parameters; they are removed when it has finished. "
+                "Empty: a temporary folder."
+            ),
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterString(self.DASK_SCHEDULER, tr("Dask scheduler"), optional=True),
+            tr(
+                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work folder "
+                "and the input must then be on storage that all workers see under the same path."
             ),
             advanced=True,
         )
@@ -234,6 +202,19 @@ class SegmentRaster(TiledAlgorithm):
                 ".tif (GeoTIFF), .img (Erdas Imagine) or .kea (KEA, where GDAL has it)."
             ),
         )
+        self.add(
+            QgsProcessingParameterFeatureSink(
+                self.S1TILES,
+                tr("Tile layer"),
+                type=QgsProcessing.SourceType.TypeVectorPolygon,
+                optional=True,
+                createByDefault=False,
+            ),
+            tr(
+                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, how "
+                "many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
+            ),
+        )
         for name, label in (
             (self.SEGMENT_COUNT, tr("Number of segments")),
             (self.VALID_PIXELS, tr("Number of valid pixels")),
@@ -245,28 +226,6 @@ class SegmentRaster(TiledAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
         self.addOutput(QgsProcessingOutputFile(self.REPORT, tr("Report of the run (JSON)")))
-
-    def _add_number(self, name, label, text, kind=INTEGER, least=1, most=NO_LIMIT, optional=False, advanced=False):
-        definition = QgsProcessingParameterNumber(
-            name,
-            label,
-            type=kind,
-            defaultValue=DEFAULTS[name.lower()],
-            optional=optional,
-            minValue=least,
-            maxValue=most,
-        )
-        self.add(definition, text, advanced)
-
-    def _add_choice(self, name, label, text, options):
-        definition = QgsProcessingParameterEnum(
-            name,
-            label,
-            options=list(options),
-            defaultValue=DEFAULTS[name.lower()],
-            usesStaticStrings=True,
-        )
-        self.add(definition, text, advanced=True)
 
     def checkParameterValues(self, parameters, context):
         accepted, _ = super().checkParameterValues(parameters, context)
@@ -282,14 +241,32 @@ class SegmentRaster(TiledAlgorithm):
 
     def collect(self, parameters, context):
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
-        return self._run_parameters(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
+        run = self._run_parameters(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
+        if is_null(self._raw(parameters, self.S1TILES, context)):
+            crs = None
+        elif run.assign_crs:
+            crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs)
+        else:
+            crs = self._raster_crs(parameters, context)
+        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        self._look = TileLayerLook(self.id(), self.S1TILES, "" if layer is None else layer.id())
+        return replace(run, tiles=self._rectangles(parameters, context)), crs
+
+    def processAlgorithm(self, parameters, context, feedback):
+        # on a pool thread this is another context than the one that was collected from
+        self._open_sink = partial(self.parameterAsSink, parameters, self.S1TILES, context)
+        return super().processAlgorithm(parameters, context, feedback)
 
     def work(self, values, feedback):
         from ..tiledseg_plugin.segmentation import segment
 
-        result = segment(values, feedback)
+        run, crs = values
+        result = segment(run, feedback)
+        if crs is not None:
+            self._layer_id = write_tiles(result.tiles, AFTER_A_RUN, crs, self._open_sink)
         return {
-            self.OUTPUT: values.output,
+            self.OUTPUT: run.output,
+            **({} if self._layer_id is None else {self.S1TILES: self._layer_id}),
             self.SEGMENT_COUNT: result.segment_count,
             self.VALID_PIXELS: result.valid_pixels,
             self.TILE_COUNT: result.tile_count,
@@ -300,12 +277,14 @@ class SegmentRaster(TiledAlgorithm):
             self.REPORT: result.report,
         }
 
+    def postProcessAlgorithm(self, context, feedback):
+        self._look.attach(context, self._layer_id)
+        return {}
+
     def _run_parameters(self, parameters, context, output):
-        """The engine's parameters, all checked; `output` is empty where the path is not known yet."""
-        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
-        source = gdal_source(layer, parameters.get(self.INPUT), self.INPUT)
+        """The engine's parameters, checked, but for the polygons of TILES; `output` is empty where it is not known yet."""
         run = SegmentParameters(
-            input=source,
+            input=self._source(parameters, context),
             output=output,
             bands=band_numbers(self._raw(parameters, self.BANDS, context), self.BANDS),
             num_clusters=self.parameterAsInt(parameters, self.NUM_CLUSTERS, context),
@@ -321,18 +300,14 @@ class SegmentRaster(TiledAlgorithm):
             execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
             workers=self.parameterAsInt(parameters, self.WORKERS, context),
             work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
+            dask_scheduler=self.parameterAsString(parameters, self.DASK_SCHEDULER, context).strip(),
             assign_crs=self._assigned_crs(parameters, context),
             creation_options=self.parameterAsString(parameters, self.CREATION_OPTIONS, context),
         )
         run.check()
         _check_files(run)
+        self._tile_source(parameters, context)
         return run
-
-    def _raw(self, parameters, name, context):
-        value = parameters.get(name)
-        if isinstance(value, QgsProperty):
-            return value.value(context.expressionContext())[0]
-        return value
 
     def _distance_threshold(self, parameters, context):
         # parameterAsDouble would give the default where the user has cleared the field

@@ -79,7 +79,7 @@ def test_every_stage_is_that_of_rsgislib(kernels, reference):
     clusters, calm, initial = reference["clusters"], reference["no_singles"], reference["initial_clumps"]
 
     centres, _ = kmeans.cluster(
-        sample, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels.nearest_centre
+        sample, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels.nearest_two
     )
     np.testing.assert_array_equal(centres, reference["centres"])
     np.testing.assert_array_equal(kernels.nearest_centre(values, clusters != 0, centres), clusters)
@@ -127,6 +127,18 @@ def test_nearest_centre_is_the_same(drawn):
     with np.errstate(over="ignore", invalid="ignore"):
         expected = plain.nearest_centre(*drawn)
     assert_same(compiled.nearest_centre(*drawn), expected)
+
+
+@needs_compiled
+@examples
+@given(colours())
+def test_two_nearest_centres_are_the_same(drawn):
+    values, _, centres = drawn
+    values = values.reshape(len(values), -1).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = plain.nearest_two(values, centres)
+    for ours, theirs in zip(compiled.nearest_two(values, centres), expected):
+        assert_same(ours, theirs)
 
 
 @needs_compiled
@@ -357,6 +369,37 @@ def test_centres_are_the_same(bands, size, k, values, data):
     sample = rng.integers(0, values, (size, bands)).astype(data.draw(st.sampled_from([np.uint8, np.float32])))
     if sample.dtype == np.float32 and data.draw(st.booleans()):
         sample *= np.float32(0.37)
-    ours, theirs = (kmeans.cluster(sample, k, 50, kernels.nearest_centre) for kernels in (compiled, plain))
+    ours, theirs = (kmeans.cluster(sample, k, 50, kernels.nearest_two) for kernels in (compiled, plain))
+    assert_same(ours[0], theirs[0])
+    assert ours[1] == theirs[1]
+
+
+def simple_lloyd(sample, num_clusters, max_iterations):
+    """k-means as defined, everything compared and added up anew in every iteration."""
+    colours, counts = kmeans.distinct_colours(sample)
+    planes = np.ascontiguousarray(colours.T)
+    centres = kmeans.starting_centres(planes, min(num_clusters, len(colours)))
+    everywhere = np.ones(len(colours), bool)
+    labels = plain.nearest_centre(planes, everywhere, centres)
+    for iteration in range(1, max_iterations + 1):
+        size = np.bincount(labels, counts, len(centres) + 1)[1:]
+        sums = np.stack([np.bincount(labels, counts * plane.astype(float), len(centres) + 1)[1:] for plane in planes])
+        centres = (sums[:, size > 0].astype(np.float32) / size[size > 0].astype(np.float32)).T.copy()
+        previous, labels = labels, plain.nearest_centre(planes, everywhere, centres)
+        if counts[labels != previous].sum() <= kmeans.CHANGED_SHARE * counts.sum():
+            break
+    return kmeans.round_to_six_digits(centres), iteration
+
+
+@both_sets
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 10), st.integers(1, 3000), st.sampled_from([2, 5, 40]), st.sampled_from([9, 256]), st.data())
+def test_centres_are_those_of_the_definition(kernels, bands, size, k, values, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    sample = rng.integers(0, values, (size, bands)).astype(data.draw(st.sampled_from([np.uint8, np.float32])))
+    if sample.dtype == np.float32:
+        sample *= np.float32(data.draw(st.sampled_from([1, 0.37, 1e-22, 1e17])))
+    with np.errstate(over="ignore", invalid="ignore"):
+        ours, theirs = kmeans.cluster(sample, k, 50, kernels.nearest_two), simple_lloyd(sample, k, 50)
     assert_same(ours[0], theirs[0])
     assert ours[1] == theirs[1]

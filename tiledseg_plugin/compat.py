@@ -2,7 +2,14 @@
 """The one place for differences between QGIS 3.22 (Qt 5) and QGIS 4 (Qt 6)."""
 
 from qgis.core import Qgis, QgsCoordinateReferenceSystem
-from qgis.PyQt.QtCore import QVariant
+from qgis.PyQt.QtCore import QMetaType, QVariant
+
+if Qgis.QGIS_VERSION_INT >= 33800:
+    FIELD_INTEGER, FIELD_LARGE_INTEGER = QMetaType.Type.Int, QMetaType.Type.LongLong
+    FIELD_DOUBLE, FIELD_TEXT = QMetaType.Type.Double, QMetaType.Type.QString
+else:
+    FIELD_INTEGER, FIELD_LARGE_INTEGER = QVariant.Int, QVariant.LongLong
+    FIELD_DOUBLE, FIELD_TEXT = QVariant.Double, QVariant.String
 
 
 def is_null(value):

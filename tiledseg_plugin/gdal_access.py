@@ -7,7 +7,7 @@ handler that is pushed for a block and popped after it (handlers are kept per th
 
 from contextlib import contextmanager
 
-from osgeo import gdal
+from osgeo import gdal, ogr, osr
 
 from .errors import SegmentationError
 
@@ -20,18 +20,37 @@ class _Messages(list):
 
 @contextmanager
 def collected_errors():
-    """A list that GDAL's failures within the block are added to, instead of stderr."""
+    """A list that GDAL's failures within the block are added to, instead of stderr; nor are there exceptions."""
     messages = _Messages()
-    used_exceptions = gdal.GetUseExceptions()
-    if used_exceptions:
-        gdal.DontUseExceptions()
-    gdal.PushErrorHandler(messages)
+    with _without_exceptions():
+        gdal.PushErrorHandler(messages)
+        try:
+            yield messages
+        finally:
+            gdal.PopErrorHandler()
+
+
+@contextmanager
+def _without_exceptions():
+    # Each of the modules may be set to raise, and GDAL before 3.7 lets that be undone only in the reverse order.
+    raising = [module for module in (gdal, ogr, osr) if module.GetUseExceptions()]
+    switched_off = []
+    while raising and (module := next(filter(_switch_off, raising), None)) is not None:
+        raising.remove(module)
+        switched_off.append(module)
     try:
-        yield messages
+        yield
     finally:
-        gdal.PopErrorHandler()
-        if used_exceptions:
-            gdal.UseExceptions()
+        for module in reversed(switched_off):
+            module.UseExceptions()
+
+
+def _switch_off(module):
+    try:
+        module.DontUseExceptions()
+    except RuntimeError:
+        return False
+    return True
 
 
 def reason(messages, otherwise="GDAL gives no reason"):

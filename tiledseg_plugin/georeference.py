@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where a raster's pixels lie on the map."""
 
-from contextlib import contextmanager
-
-from osgeo import gdal, ogr, osr
-
-from .gdal_access import collected_errors
+from osgeo import gdal, ogr
 
 
 def geotransform(dataset):
@@ -24,20 +20,6 @@ def spatial_reference(dataset):
     """The coordinate system of the raster or of its ground control points; None where it has none."""
     crs = dataset.GetSpatialRef() or dataset.GetGCPSpatialRef()
     return crs.Clone() if crs is not None else None
-
-
-@contextmanager
-def quiet_ogr():
-    """OGR and OSR calls give codes and None in this block, whatever other plugins have set, and print nothing."""
-    modules = [module for module in (ogr, osr) if module.GetUseExceptions()]
-    for module in modules:
-        module.DontUseExceptions()
-    try:
-        with collected_errors():
-            yield
-    finally:
-        for module in modules:
-            module.UseExceptions()
 
 
 def outline(windows, transform):

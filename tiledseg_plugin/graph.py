@@ -137,6 +137,7 @@ def eliminate(graph, kernel, weights, min_pixels, threshold, advance):
     advance : called with the fraction that is done
     """
     limit = np.inf if threshold is None else threshold
+    sizes = graph.sizes.copy()  # the elimination works in place
     elimination = kernel.Elimination(graph.sizes, graph.sums, np.array(weights), graph.edges, min_pixels, limit)
     last = min(min_pixels, int(graph.sizes.sum()))
     for area in range(1, last + 1):
@@ -157,4 +158,4 @@ def eliminate(graph, kernel, weights, min_pixels, threshold, advance):
         piece_id: np.concatenate([np.zeros(1, np.uint32), ids[start:end]])
         for (piece_id, start), (_, end) in zip(starts, starts[1:])
     }
-    return Segments(tables, np.bincount(into, weights=None if count == 0 else graph.sizes)[survivors].astype(np.int64))
+    return Segments(tables, np.bincount(into, weights=None if count == 0 else sizes)[survivors].astype(np.int64))

@@ -12,9 +12,12 @@ from .progress import Progress
 from .raster import Raster, describe, read_validity
 from .statistics import blocks
 from .tile_layer import TileRecord, tile_records
+from .tiles import HALO
 
 WORTH_A_WARNING = 0.05  # of the pixels, by which the two rules of no data differ
-MEGABYTE = 1 << 20
+OUTPUT_BYTES = 1  # a pixel, compressed
+WORKER_SECONDS = 5e-7  # a valid pixel, for each worker
+SERIAL_SECONDS = 2.5e-7  # a valid pixel: the graph and writing
 
 
 @dataclass(frozen=True)
@@ -70,18 +73,23 @@ def preflight(parameters, feedback):
     reading = time.monotonic() - started
     occupancy = judge_tiles(plan, counts[parameters.nodata_rule], parameters.valid_data_threshold)
     valid = sum(occupancy.valid_pixels.values())
-    workers = parameters.workers or execution.available_cores()
+    valid_tiles = [tile for tile in plan.tiles if occupancy.valid_pixels[tile.tile_id]]
+    tile_bytes = _tile_memory(raster, plan)
+    workers = needs.choose_workers(parameters.workers, max(len(valid_tiles), 1), tile_bytes)
     result = PreflightResult(
         records=tile_records(parameters.input, plan, occupancy),
         tile_count=len(plan.tiles),
         empty_tiles=occupancy.count(EMPTY),
         sparse_tiles=occupancy.count(SPARSE),
         valid_fraction=valid / plan.pixels,
-        memory=needs.memory(raster, plan, valid, workers),
-        disk=needs.disk(raster, plan, occupancy),
-        seconds=needs.seconds(valid, workers, reading),
+        memory=max(workers.count * tile_bytes, needs.WORKER_BYTES + needs.graph_memory(valid)),
+        disk=needs.disk(sum(tile.pixels for tile in valid_tiles), valid, len(raster.bands))
+        + raster.width * raster.height * OUTPUT_BYTES,
+        seconds=2 * reading + valid * (WORKER_SECONDS / workers.count + SERIAL_SECONDS),
     )
-    _tell(raster, plan, parameters, result, workers, feedback)
+    _tell(raster, plan, parameters, result, workers.count, feedback)
+    if workers.warning:
+        feedback.warning(workers.warning)
     _tell_rules(plan, counts, parameters.nodata_rule, feedback)
     return result
 
@@ -115,6 +123,13 @@ def count_block(count, block, check_cancelled):
     ]
 
 
+def _tile_memory(raster, plan):
+    """Bytes that a worker needs for the largest piece."""
+    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in plan.pieces]
+    largest = max(windows, key=lambda window: window.pixels)
+    return needs.worker_memory(largest.width, largest.height, len(raster.bands), raster.dtype)
+
+
 def _tell(raster, plan, parameters, result, workers, feedback):
     used = f"bands {', '.join(map(str, raster.numbers))}" if len(raster.numbers) > 1 else f"band {raster.numbers[0]}"
     scheme = "polygons of TILES" if parameters.tiles else f"{parameters.tile_width} x {parameters.tile_height} pixels"
@@ -130,7 +145,7 @@ def _tell(raster, plan, parameters, result, workers, feedback):
     area = "the raster" if plan.covers_all else f"the {plan.pixels} pixels in tiles"
     feedback.info(f"Valid: {100 * result.valid_fraction:.1f} % of {area}.")
     feedback.info(
-        f"A run needs about {result.memory / MEGABYTE:.0f} MB of memory and {result.disk / MEGABYTE:.0f} MB of disk, and "
+        f"A run needs about {result.memory / needs.MEGABYTE:.0f} MB of memory and {result.disk / needs.MEGABYTE:.0f} MB of disk, and "
         f"takes roughly {_duration(result.seconds)} with {workers} worker{'s' if workers > 1 else ''}."
     )
     if worked == 0:

@@ -40,7 +40,7 @@ class TiledSegmentationProvider(QgsProcessingProvider):
         return "tif"
 
     def supportsNonFileBasedOutput(self):
-        return False
+        return True  # the tile layer may be a layer in memory; rasters are files in any case
 
     def loadAlgorithms(self):
         for algorithm in ALGORITHMS:

@@ -47,6 +47,6 @@ def write_report(path, parameters, result, facts):
     result : SegmentResult
     facts : what else was learned, plain values
     """
-    numbers = {name: value for name, value in asdict(result).items() if name != "report"}
+    numbers = {name: value for name, value in asdict(result).items() if name not in ("report", "tiles")}
     content = {"parameters": asdict(parameters), "results": numbers, "versions": versions(), **facts}
     Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

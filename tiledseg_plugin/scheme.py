@@ -6,15 +6,16 @@ import math
 from osgeo import gdal, ogr, osr
 
 from .errors import SegmentationError
-from .gdal_access import open_raster
-from .georeference import geotransform, outline, quiet_ogr, spatial_reference
+from .gdal_access import collected_errors, open_raster
+from .georeference import geotransform, outline, spatial_reference
 from .raster import Window
 
 PARTS = 128  # an edge is bent so many times at least when it is reprojected
+FAR = 5  # times the raster's extent on each side: what lies further off does not count for the extent of a polygon
 NOISE = 6  # decimals of a pixel that a coordinate is good for
 
 
-def rectangles_of(path, polygons, crs):
+def rectangles_of(path, polygons, crs, raster_crs=None):
     """The extents of polygons in a raster's pixels, each edge at the nearest edge of a pixel.
 
     Parameters
@@ -22,6 +23,7 @@ def rectangles_of(path, polygons, crs):
     path : the raster, anything that GDAL opens
     polygons : iterable of WKB, the order counts where polygons overlap
     crs : WKT of the polygons' coordinate system; where it or the raster's is unknown, coordinates are taken as they are
+    raster_crs : WKT of the raster's, if not what the file says; empty for unknown
 
     Returns
     -------
@@ -41,8 +43,8 @@ def rectangles_of(path, polygons, crs):
     inverse = gdal.InvGeoTransform(transform)
     if inverse is None:
         raise SegmentationError(f"{path} has a geotransform without area, so TILES cannot be placed: leave TILES empty.")
-    with quiet_ogr():
-        reproject = _Reprojection(spatial_reference(dataset), crs, raster, transform)
+    with collected_errors():
+        reproject = _Reprojection(_wkt(dataset, raster_crs), crs, raster, transform)
         extents = (
             _pixel_extent(reproject(_checked(polygon, number), number), inverse)
             for number, polygon in enumerate(polygons, 1)
@@ -54,6 +56,13 @@ def rectangles_of(path, polygons, crs):
             f"None of the {len(polygons)} polygons of TILES lies over {path}: check the layer and both coordinate systems."
         )
     return found
+
+
+def _wkt(dataset, given):
+    if given is not None:
+        return given
+    found = spatial_reference(dataset)
+    return "" if found is None else found.ExportToWkt()
 
 
 def _checked(polygon, number):
@@ -80,9 +89,9 @@ class _Reprojection:
 
     def __init__(self, raster_crs, crs, raster, transform):
         self._forward = None
-        if raster_crs is None or not crs:
+        if not raster_crs or not crs:
             return
-        polygon_crs = osr.SpatialReference(wkt=crs)
+        raster_crs, polygon_crs = osr.SpatialReference(wkt=raster_crs), osr.SpatialReference(wkt=crs)
         if polygon_crs.IsSame(raster_crs, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]):
             return
         for system in (raster_crs, polygon_crs):
@@ -91,41 +100,41 @@ class _Reprojection:
         self._backward = osr.CoordinateTransformation(raster_crs, polygon_crs)
         around = Window(-1, -1, raster.width + 2, raster.height + 2)
         self._outline = ogr.CreateGeometryFromWkb(outline([around], transform))
-        self._around = None
+        self._near = self._far = None
 
     def __call__(self, polygon, number):
         """The polygon in the raster's coordinates; None if it is off the raster."""
         if self._forward is None:
             return polygon
-        if not polygon.Intersects(self._surroundings()):
+        if self._near is None:
+            self._near, self._far = self._surroundings(0.1), self._surroundings(FAR)
+        if not polygon.Intersects(self._near):
             return None
-        bent = _bent(polygon)
-        if bent.Transform(self._forward) == ogr.OGRERR_NONE and _is_finite(bent):
-            return bent
-        # Far from the raster its coordinate system may have no coordinates: only what is near is placed.
-        bent = _bent(polygon.Intersection(self._surroundings()))
-        if bent.Transform(self._forward) == ogr.OGRERR_NONE and _is_finite(bent):
-            return bent
+        if polygon.Contains(self._near):
+            return self._outline
+        # Far from the raster its coordinate system may have no coordinates, or senseless ones.
+        for part in (self._far, self._near):
+            bent = _bent(polygon if part.Contains(polygon) else polygon.Intersection(part))
+            if bent.Transform(self._forward) == ogr.OGRERR_NONE and _is_finite(bent):
+                return bent
         raise SegmentationError(
             f"Polygon {number} of TILES cannot be reprojected to the raster's coordinate system: "
             "reproject the layer first, or remove the polygon."
         )
 
-    def _surroundings(self):
-        """The raster's extent, and a tenth more on each side, in the polygons' coordinates."""
-        if self._around is None:
-            raster = _bent(self._outline)
-            if raster.Transform(self._backward) != ogr.OGRERR_NONE or not _is_finite(raster):
-                raise SegmentationError(
-                    "The raster cannot be reprojected to the coordinate system of TILES: check both coordinate systems."
-                )
-            left, right, bottom, top = raster.GetEnvelope()
-            margin = max(right - left, top - bottom) / 10
-            left, right, bottom, top = left - margin, right + margin, bottom - margin, top + margin
-            self._around = ogr.CreateGeometryFromWkt(
-                f"POLYGON(({left} {bottom},{right} {bottom},{right} {top},{left} {top},{left} {bottom}))"
+    def _surroundings(self, margin):
+        """The raster's extent in the polygons' coordinates, and a margin, as a share of it, on each side."""
+        raster = _bent(self._outline)
+        if raster.Transform(self._backward) != ogr.OGRERR_NONE or not _is_finite(raster):
+            raise SegmentationError(
+                "The raster cannot be reprojected to the coordinate system of TILES: check both coordinate systems."
             )
-        return self._around
+        left, right, bottom, top = raster.GetEnvelope()
+        margin *= max(right - left, top - bottom)
+        left, right, bottom, top = left - margin, right + margin, bottom - margin, top + margin
+        return ogr.CreateGeometryFromWkt(
+            f"POLYGON(({left} {bottom},{right} {bottom},{right} {top},{left} {top},{left} {bottom}))"
+        )
 
 
 def _bent(polygon):

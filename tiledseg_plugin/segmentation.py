@@ -2,8 +2,8 @@
 """The whole run: plan -> statistics -> tiles -> graph -> write."""
 
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Dict, Optional
+from dataclasses import asdict, dataclass, field, replace
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, load_summary, sample_colours, save_summary, summarise, survey_block
+from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
-from .write import check_output, publishing, write_segments
+from .write import RelabelJob, check_output, publishing, relabel_piece, table_of, write_segments
 
 STAGES = {
     "builtin": {"statistics": 20, "tiles": 50, "graph": 12, "write": 18},
@@ -46,6 +47,7 @@ DECIDING = (
 class SegmentResult:
     """What a run gives besides OUTPUT.
 
+    tiles : what is known about each tile
     seconds : the whole run; stages : {stage: seconds}; peak_memory : bytes, None where unknown
     """
 
@@ -59,6 +61,7 @@ class SegmentResult:
     report: str
     peak_memory: Optional[int]
     stages: Dict[str, float] = field(default_factory=dict)
+    tiles: List[TileRecord] = field(default_factory=list)
 
 
 def segment(parameters, feedback):
@@ -119,12 +122,12 @@ def segment(parameters, feedback):
             def run(task, common, items):
                 return _results(runner, task, common, items, progress)
 
-            segments, found = rsgislib_engine.segment_in_stages(
+            segments, results, found = rsgislib_engine.segment_in_stages(
                 raster, plan, units, parameters, folder, colours, centres, progress, run
             )
         else:
             job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
-            _work_tiles(job, units, runner, progress)
+            results = _work_tiles(job, units, runner, progress)
             worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
             progress.start("graph", "Joining tiles")
             segments, clumps = _segments(
@@ -140,6 +143,7 @@ def segment(parameters, feedback):
             **found,
         }
         result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
+        result = replace(result, tiles=_tile_records(raster, plan, occupancy, segments, results))
         finished = True
     finally:
         if starting:
@@ -162,15 +166,17 @@ def _manifest(parameters, raster):
 
 def _start_execution(parameters, raster, plan):
     width, height = (max(side) for side in zip(*(piece.window[2:] for piece in plan.pieces)))
+    with_rsgislib = parameters.engine == "rsgislib"
+    needed = rsgislib_engine.worker_memory if with_rsgislib else worker_memory
     return execution.start(
         parameters.execution,
         parameters.workers,
-        worker_memory(width, height, len(raster.bands), raster.dtype, parameters.stretch),
+        needed(width, height, len(raster.bands), raster.dtype, parameters.stretch),
         raster,
         most=max(len(plan.pieces), len(blocks(raster))),
         scheduler=parameters.dask_scheduler,
         work_dir=parameters.work_dir,
-        holds_lock=parameters.engine == "rsgislib",
+        holds_lock=with_rsgislib,
     )
 
 
@@ -228,7 +234,7 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
         )
     centres, iterations = progress.aside(
         lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_centre, check
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_two, check
         ),
         "Finding cluster centres",
         (0.8, 1.0),
@@ -281,11 +287,25 @@ def _segments(raster, plan, worked, folder, kernel, weights, parameters, progres
     return segments, clumps
 
 
+def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
+    """Let workers on other machines do the lookups; here the pieces are only put together."""
+    pieces = [piece for piece in plan.pieces if piece.piece_id in segments.tables]
+    for piece in pieces:
+        progress.check_cancelled()
+        folder.save(table_of(piece), table=segments.tables[piece.piece_id])
+    job = RelabelJob(parameters.kernels, folder)
+    for done, _ in enumerate(_results(runner, relabel_piece, job, pieces, progress), 1):
+        progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
+
+
 def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
     progress.start("write", "Writing segments")
 
+    if runner.remote:
+        _relabel_elsewhere(plan, segments, parameters, folder, runner, progress)
+
     def advance(fraction):
-        progress.advance(fraction, "Writing segments")
+        progress.advance(0.5 + fraction / 2 if runner.remote else fraction, "Writing segments")
 
     with publishing(parameters.output) as path:
         write_segments(
@@ -299,6 +319,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             parameters.creation_options,
             parameters.assign_crs,
             advance,
+            relabelled=runner.remote,
         )
         progress.finish()
         result = SegmentResult(
@@ -315,3 +336,8 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
         )
         write_report(report_path(path), parameters, result, facts)
     return result
+
+
+def _tile_records(raster, plan, occupancy, segments, results):
+    found = segments_by_tile(plan, segments.tables)
+    return tile_records(raster.path, plan, occupancy, found, seconds_by_tile(results))

@@ -6,8 +6,8 @@ from typing import Optional
 
 import numpy as np
 
-from .gdal_access import open_raster
-from .georeference import geotransform, outline, quiet_ogr
+from .gdal_access import collected_errors, open_raster
+from .georeference import geotransform, outline
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def tile_records(path, plan, occupancy, segments=None, seconds=None):
     segments, seconds : {tile_id: number} after a run; tiles that are not in them were not worked
     """
     transform = geotransform(open_raster(path))
-    with quiet_ogr():
+    with collected_errors():
         return [_record(tile, transform, occupancy, segments, seconds) for tile in plan.tiles]
 
 

@@ -9,16 +9,19 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from osgeo import gdal, osr
 
+from . import kernels
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
 from .ownership import OWNER, Ownership, remove_abandoned
 from .raster import Window
 from .tiles import labels_of
+from .work_folder import WorkFolder
 
 WINDOW_PIXELS = 1 << 22
 BLOCK = 512
@@ -155,7 +158,38 @@ def output_windows(width, height):
     ]
 
 
-def write_segments(path, raster, plan, segments, folder, kernel, workers, options, assign_crs, advance):
+@dataclass(frozen=True)
+class RelabelJob:
+    """What all pieces share that are relabelled elsewhere."""
+
+    kernels: str
+    folder: WorkFolder
+
+
+def relabel_piece(job, piece, check_cancelled):
+    """Labels of one piece through its lookup table: a task, for executions whose workers are on other machines."""
+    kernel, _ = kernels.choose(job.kernels)
+    saved = job.folder.load(table_of(piece))
+    if saved is None:
+        raise SegmentationError(f"The lookup table of tile {piece.tile_id} in {job.folder.path} is damaged: run again.")
+    check_cancelled()
+    width, height = piece.window.width, piece.window.height
+    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), saved["table"])
+    check_cancelled()
+    job.folder.save_rows(ids_of(piece), ids)
+
+
+def table_of(piece):
+    """Under which a piece's lookup table lies in the work folder."""
+    return f"table-{piece.piece_id:07d}"
+
+
+def ids_of(piece):
+    """Under which a piece's segment ids lie in the work folder."""
+    return f"ids-{piece.piece_id:07d}"
+
+
+def write_segments(path, raster, plan, segments, folder, kernel, workers, options, assign_crs, advance, relabelled=False):
     """Write the segment ids.
 
     Parameters
@@ -165,6 +199,7 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
     workers : threads that look labels up and compress
     options : the user's creation options, `|`-separated
     advance : called with the fraction that is done
+    relabelled : whether `relabel_piece` has been at all pieces
     """
     driver = driver_for(path)
     options = creation_options(driver.ShortName, options, workers)
@@ -175,13 +210,13 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
 
     def part(piece, window):
         common = piece.window.intersection(window)
-        rows = folder.load_rows(
-            labels_of(piece), common.row - piece.window.row, common.height, piece.window.width, np.uint32
-        )
+        name = ids_of(piece) if relabelled else labels_of(piece)
+        rows = folder.load_rows(name, common.row - piece.window.row, common.height, piece.window.width, np.uint32)
         left = common.col - piece.window.col
-        return common, kernel.relabel(rows[:, left : left + common.width], segments.tables[piece.piece_id])
+        rows = rows[:, left : left + common.width]
+        return common, rows if relabelled else kernel.relabel(rows, segments.tables[piece.piece_id])
 
-    def ids_of(window, pool):
+    def ids_in(window, pool):
         ids = np.zeros((window.height, window.width), np.uint32)
         pieces = [piece for piece in plan.pieces_in(window) if piece.piece_id in segments.tables]
         for common, array in pool.map(lambda piece: part(piece, window), pieces):
@@ -192,7 +227,8 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
     with collected_errors() as messages, ThreadPoolExecutor(workers) as pool:
         for done, window in enumerate(windows):
             advance(done / len(windows))
-            band.WriteArray(ids_of(window, pool), window.col, window.row)
+            band.WriteArray(ids_in(window, pool), window.col, window.row)
+            dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
             if messages:
                 break
         band.FlushCache()

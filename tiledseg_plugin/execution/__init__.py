@@ -5,6 +5,7 @@ A task is a module-level function `task(common, item, check_cancelled)`: `common
 `item` what this one is about. Both, and what it gives, are plain values; pixels go through files. An execution has
 
     name, workers       for the log
+    remote              whether tasks run on other machines, which should then do what can be done there
     notes               sentences that came up meanwhile, such as a worker that died and was replaced
     peak_memory         bytes that others than this process have had
     prepare(kernels)    a hint that tiles come next

@@ -234,6 +234,7 @@ class Processes:
     """
 
     name = "processes"
+    remote = False
 
     def __init__(self, workers, raster=None, silence=SILENCE_SECONDS):
         self.workers = workers

@@ -20,6 +20,7 @@ class Threads:
     """
 
     name = "threads"
+    remote = False
     peak_memory = 0  # of others than this process
 
     def __init__(self, workers):

@@ -10,6 +10,6 @@ tasks : what workers do -> run : one stage after the other
 """
 
 from .availability import describe, require
-from .run import segment_in_stages, wants_centres
+from .run import segment_in_stages, wants_centres, worker_memory
 
-__all__ = ["describe", "require", "segment_in_stages", "wants_centres"]
+__all__ = ["describe", "require", "segment_in_stages", "wants_centres", "worker_memory"]

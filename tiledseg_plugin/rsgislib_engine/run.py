@@ -4,16 +4,32 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..graph import Segments
+from ..needs import WORKER_BYTES
 from ..raster import Window
 from ..work_folder import PREFIX
 from .availability import describe, has_kea
 from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
 from .shepherd import Shepherd
 from .tasks import SCRATCH, Job, Merge, Settings, finished, load, merge_piece, segment_cut, segment_region, segment_tile
+
+
+class TileTime(NamedTuple):
+    """How long a tile took in stage 1, with the sparse ones that are merged into it."""
+
+    tile_id: int
+    seconds: float
+
+
+def worker_memory(width, height, bands, dtype, stretch=True):
+    """Bytes that a worker needs for a tile, itself included; see `needs.worker_memory`."""
+    dtype = np.dtype(dtype)
+    compared = 1 if stretch or dtype == np.uint8 else 4
+    return WORKER_BYTES + width * height * (50 + bands * (2 * dtype.itemsize + 2 * compared + 4))
 
 
 def segmenter_for(parameters):
@@ -35,6 +51,7 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
     Returns
     -------
     segments : graph.Segments
+    results : of TileTime
     facts : for the report, plain values
     """
     settings = Settings(
@@ -69,7 +86,8 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
         "untiled": settings.untiled,
         "parts": {"tiles": len(tiles), "offset tiles": len(cut), "regions": len(rest)},
     }
-    return segments, {"rsgislib": facts}
+    times = [TileTime(units[one.number - 1][0].tile_id, one.seconds) for one in job.first.patches]
+    return segments, times, {"rsgislib": facts}
 
 
 def is_untiled(plan):

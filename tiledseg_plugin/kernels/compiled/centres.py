@@ -8,6 +8,7 @@ import numpy as np
 
 from .cache import kernel
 
+BLOCK = 1 << 16  # pixels a call
 CHUNK = 1024  # pixels at a time: their colours and distances stay in the first-level cache
 
 
@@ -57,10 +58,24 @@ def _keep_nearest(near, far, best, index, one, other):
 
 
 @kernel
-def _compare(colours, centres, near, far, best, index):
-    """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32."""
+def _keep_second(near, far, best, second):
+    """Update the second least of all distances; to be called before `best` is updated."""
+    for i in range(near.size):
+        least = near[i] if near[i] < best[i] else best[i]
+        more = best[i] if near[i] < best[i] else near[i]
+        more = (far[i] if far[i] > least else least) if far[i] < more else more
+        second[i] = more if more < second[i] else second[i]
+
+
+@kernel
+def _compare(colours, centres, near, far, index, best, second):
+    """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32, `best` with its distance.
+
+    `second`, where it is not empty, gets the distance of the second nearest.
+    """
     bands = len(colours)
     best[:] = np.inf
+    second[:] = np.inf
     index[:] = 0
     for k in range(0, len(centres), 2):
         one, other = np.int32(k), np.int32(min(k + 1, len(centres) - 1))
@@ -71,24 +86,39 @@ def _compare(colours, centres, near, far, best, index):
         while band < bands:
             _add_band(near, far, colours[band], centres, one, other, band)
             band += 1
+        if one == other:
+            far[:] = np.inf
+        if second.size:
+            _keep_second(near, far, best, second)
         _keep_nearest(near, far, best, index, one, other)
 
 
 @kernel
-def _label(values, valid, centres, labels):
+def _label(values, valid, centres, labels, nearest, second):
+    """Label pixels; where `second` is not empty, give the distances of the nearest and second nearest centre too."""
     bands, size = values.shape
     colours = np.zeros((bands, CHUNK), np.float32)
     near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
-    index = np.empty(CHUNK, np.int32)
+    index, more = np.empty(CHUNK, np.int32), np.empty(CHUNK if second.size else 0, np.float32)
     for start in range(0, size, CHUNK):
         inside = valid[start : start + CHUNK]
         if not inside.any():
             continue
         for band in range(bands):
             colours[band, : inside.size] = values[band, start : start + CHUNK]
-        _compare(colours, centres, near, far, best, index)
+        _compare(colours, centres, near, far, index, best, more)
         for i in range(inside.size):
             labels[start + i] = index[i] + 1 if inside[i] else 0
+        if second.size:
+            nearest[start : start + CHUNK] = best[: inside.size]
+            second[start : start + CHUNK] = more[: inside.size]
+
+
+def nearest_two(values, centres):
+    values, size = np.ascontiguousarray(values), values.shape[1]
+    labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
+    _label(values, np.ones(size, bool), centres, labels, nearest, second)
+    return labels, nearest, second
 
 
 @kernel
@@ -102,19 +132,28 @@ def _look_up(values, valid, table, labels):
         labels[pixel] = table[colour] if valid[pixel] else 0
 
 
+def _label_all(values, valid, centres, labels):
+    """Label pixels (bands, n) of any type; as blocks of float32, so that the kernel is compiled for that only."""
+    nothing = np.empty(0, np.float32)
+    for start in range(0, valid.size, BLOCK):
+        block = np.s_[start : start + BLOCK]
+        colours = np.ascontiguousarray(values[:, block], np.float32)
+        _label(colours, valid[block], centres, labels[block], nothing, nothing)
+
+
 def _colour_table(bands, centres):
     colours = np.indices((256,) * bands, np.uint8).reshape(bands, -1)
     table = np.empty(colours.shape[1], np.uint16)
-    _label(colours, np.ones(table.size, bool), centres, table)
+    _label_all(colours, np.ones(table.size, bool), centres, table)
     return table
 
 
 def nearest_centre(values, valid, centres):
     bands = len(values)
     labels = np.zeros(valid.shape, np.uint16)
-    arrays = values.reshape(bands, -1), valid.reshape(-1)
+    pixels = values.reshape(bands, -1), valid.reshape(-1)
     if values.dtype == np.uint8 and bands <= 2 and valid.size > 256**bands:
-        _look_up(*arrays, _colour_table(bands, centres), labels.reshape(-1))
+        _look_up(*pixels, _colour_table(bands, centres), labels.reshape(-1))
     else:
-        _label(*arrays, centres, labels.reshape(-1))
+        _label_all(*pixels, centres, labels.reshape(-1))
     return labels

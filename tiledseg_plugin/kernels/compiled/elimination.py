@@ -192,7 +192,7 @@ class Elimination:
 
     def __init__(self, sizes, sums, weights, edges, min_pixels, threshold):
         count = sizes.size
-        self.sizes, self.sums, self.weights = sizes, sums, np.asarray(weights, np.float64)
+        self.sizes, self.sums, self.weights = sizes.copy(), sums, np.asarray(weights, np.float64)
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         # root, size and mean of a clump are needed together: side by side they cost one miss of the cache, not three
         state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
@@ -200,7 +200,7 @@ class Elimination:
         self.roots[:] = np.arange(count, dtype=np.uint32)
         self.first_of_size = np.full(max(min_pixels, 1), NOBODY, np.uint32)
         self.next_of_size = np.empty(count, np.uint32)
-        _prepare(sizes, sums, self.weights, self.bounded, self.means, self.first_of_size, self.next_of_size)
+        _prepare(self.sizes, sums, self.weights, self.bounded, self.means, self.first_of_size, self.next_of_size)
         self.start = np.zeros(count + 1, np.int64)
         self.neighbours = np.empty(count_neighbours(edges, sizes, min_pixels, self.start), np.uint32)
         list_neighbours(edges, sizes, min_pixels, self.start, self.neighbours)

@@ -23,8 +23,9 @@ class Elimination:
 
     Parameters
     ----------
-    sizes : (n,) int64, pixels; taken over, its content is undefined afterwards
-    sums : (n, limbs * bands) int64, see `band_means`; taken over likewise
+    sizes : (n,) int64, pixels
+    sums : (n, limbs * bands) int64, see `band_means`; taken over, so that it is not held twice: its content is undefined
+        afterwards
     weights : (limbs,) float64
     edges : (m, 2) uint32, indices of neighbouring clumps, each pair once
     min_pixels : int
@@ -32,7 +33,7 @@ class Elimination:
     """
 
     def __init__(self, sizes, sums, weights, edges, min_pixels, threshold):
-        self.sizes, self.sums, self.weights = sizes, sums, weights
+        self.sizes, self.sums, self.weights = sizes.copy(), sums, weights
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         self.means = band_means(self.sizes, self.sums, weights)
         self.into = np.arange(sizes.size, dtype=np.uint32)

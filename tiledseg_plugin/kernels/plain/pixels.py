@@ -6,6 +6,23 @@ import numpy as np
 CHUNK = 1 << 15  # pixels at a time, so that the working arrays stay in the cache
 
 
+def _compare(colours, centres, second=None):
+    """Index of the nearest centre and its squared distance, for colours (bands, n) float32; fills `second` (n,)."""
+    best = np.full(colours.shape[1], np.inf, np.float32)
+    index = np.zeros(colours.shape[1], np.uint16)
+    distance, difference = np.empty_like(best), np.empty_like(best)
+    for k, centre in enumerate(centres):
+        distance[:] = 0
+        for band, colour in enumerate(colours):
+            np.subtract(colour, centre[band], out=difference)
+            distance += np.square(difference, out=difference)
+        if second is not None:
+            np.minimum(second, np.maximum(distance, best, out=difference), out=second)
+        np.copyto(index, k, where=distance < best)
+        np.minimum(distance, best, out=best)
+    return index, best
+
+
 def nearest_centre(values, valid, centres):
     """Label every valid pixel with 1 + the index of its nearest centre.
 
@@ -26,19 +43,30 @@ def nearest_centre(values, valid, centres):
     labels = np.zeros(valid.size, np.uint16)
     for start in range(0, where.size, CHUNK):
         pixels = where[start : start + CHUNK]
-        colours = flat[:, pixels].astype(np.float32)
-        best = np.full(pixels.size, np.inf, np.float32)
-        index = np.zeros(pixels.size, np.uint16)
-        for k, centre in enumerate(centres):
-            distance = np.zeros(pixels.size, np.float32)
-            for band, colour in enumerate(colours):
-                difference = colour - centre[band]
-                distance += difference * difference
-            nearer = distance < best
-            best[nearer] = distance[nearer]
-            index[nearer] = k
-        labels[pixels] = index + 1
+        labels[pixels] = _compare(np.take(flat, pixels, axis=1).astype(np.float32), centres)[0] + 1
     return labels.reshape(valid.shape)
+
+
+def nearest_two(values, centres):
+    """As `nearest_centre`, with the squared distances of the nearest and the second nearest centre.
+
+    Parameters
+    ----------
+    values : (bands, n) float32
+    centres : (k, bands) float32, k < 65535
+
+    Returns
+    -------
+    labels : (n,) uint16
+    nearest, second : (n,) float32; `second` is inf where there is one centre only
+    """
+    size = values.shape[1]
+    labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.full(size, np.inf, np.float32)
+    for start in range(0, size, CHUNK):
+        part = np.s_[start : start + CHUNK]
+        index, nearest[part] = _compare(values[:, part], centres, second[part])
+        labels[part] = index + 1
+    return labels, nearest, second
 
 
 def _shifted(array, fill):

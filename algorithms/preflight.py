@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`tiledseg:preflight`: the tiles of a run, before the run. The ids in here are published and never change."""
+
+from dataclasses import replace
+from functools import partial
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterFeatureSink,
+)
+
+from ..tiledseg_plugin.errors import SegmentationError
+from ..tiledseg_plugin.parameters import PreflightParameters
+from .inputs import band_numbers
+from .text import tr
+from .tile_layer import BEFORE_A_RUN, TileLayerLook, write_tiles
+from .tiling import TilingAlgorithm
+
+MEGABYTE = 1_000_000
+
+
+class CheckTiles(TilingAlgorithm):
+    """Parameters in, one call of the engine, the tile layer and numbers out."""
+
+    OUTPUT = "OUTPUT"
+    TILE_COUNT = "TILE_COUNT"
+    EMPTY_TILES = "EMPTY_TILES"
+    SPARSE_TILES = "SPARSE_TILES"
+    VALID_FRACTION = "VALID_FRACTION"
+    ESTIMATED_MEMORY_MB = "ESTIMATED_MEMORY_MB"
+    ESTIMATED_DISK_MB = "ESTIMATED_DISK_MB"
+
+    _open_sink = None
+    _layer_id = None
+    _look = None
+
+    def name(self):
+        return "preflight"
+
+    def displayName(self):
+        return tr("Check tiles before a run")
+
+    def group(self):
+        return tr("Segmentation")
+
+    def groupId(self):
+        return "segmentation"
+
+    def shortDescription(self):
+        return tr("Shows which tiles of a raster are empty or sparse, and what segmenting it will need, in seconds.")
+
+    def tags(self):
+        return tr("segmentation,preflight,pre-flight,check,tiles,tiling,grid,empty,nodata,no data,valid,estimate").split(
+            ","
+        )
+
+    def description(self):
+        return (
+            tr(
+                "Counts the valid pixels of every tile that 'Segment raster' would work with the same parameters, and "
+                "makes a polygon layer of the tiles to look at over the raster, before anything is segmented."
+            ),
+            tr(
+                "Fields: tile_id; col and row, the place of the tile, counted from 0 at the left and the top; width and "
+                "height in pixels; valid_pixels; valid_fraction (0 to 1); status; merged_into. Status is 'ok'; 'empty', "
+                "a tile without a valid pixel, which is left out; or 'sparse', a tile under the valid data threshold, "
+                "which is worked together with the neighbour that shares its longest edge, named in merged_into."
+            ),
+            tr(
+                "The log tells how many tiles are empty or sparse, how much of the raster is valid, what a run will need "
+                "in memory, on disk and, roughly, in time, and warns where the two no-data rules differ. The layer can "
+                "be given to 'Segment raster' as its tiles."
+            ),
+        )
+
+    def initAlgorithm(self, configuration=None):
+        self._add_raster(tr("Raster to check"))
+        self._add_nodata_rule()
+        self._add_tiles()
+        self._add_workers()
+        self.add(
+            QgsProcessingParameterFeatureSink(
+                self.OUTPUT, tr("Tiles"), type=QgsProcessing.SourceType.TypeVectorPolygon
+            ),
+            tr("Polygon layer of the tiles, in any vector format that QGIS writes, with the raster's coordinates."),
+        )
+        for name, label in (
+            (self.TILE_COUNT, tr("Number of tiles")),
+            (self.EMPTY_TILES, tr("Number of tiles without valid pixels")),
+            (self.SPARSE_TILES, tr("Number of tiles under the valid data threshold")),
+            (self.VALID_FRACTION, tr("Fraction of valid pixels in the tiles")),
+            (self.ESTIMATED_MEMORY_MB, tr("Estimated memory of a run [MB]")),
+            (self.ESTIMATED_DISK_MB, tr("Estimated disk space of a run [MB]")),
+        ):
+            self.addOutput(QgsProcessingOutputNumber(name, label))
+
+    def checkParameterValues(self, parameters, context):
+        accepted, _ = super().checkParameterValues(parameters, context)
+        try:
+            self._run_parameters(parameters, context)
+        except SegmentationError as error:
+            return False, str(error)
+        if accepted:
+            return True, ""
+        # QGIS may know less about INPUT than GDAL, which has opened it by now
+        rest = self.reason_for_refusal(parameters, context, settled=(self.INPUT,))
+        return not rest, rest
+
+    def collect(self, parameters, context):
+        run = self._run_parameters(parameters, context)
+        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        self._look = TileLayerLook(self.id(), self.OUTPUT, "" if layer is None else layer.id())
+        return replace(run, tiles=self._rectangles(parameters, context)), self._raster_crs(parameters, context)
+
+    def processAlgorithm(self, parameters, context, feedback):
+        # on a pool thread this is another context than the one that was collected from
+        self._open_sink = partial(self.parameterAsSink, parameters, self.OUTPUT, context)
+        return super().processAlgorithm(parameters, context, feedback)
+
+    def work(self, values, feedback):
+        from ..tiledseg_plugin.preflight import preflight
+
+        run, crs = values
+        result = preflight(run, feedback)
+        self._layer_id = write_tiles(result.records, BEFORE_A_RUN, crs, self._open_sink)
+        return {
+            self.OUTPUT: self._layer_id,
+            self.TILE_COUNT: result.tile_count,
+            self.EMPTY_TILES: result.empty_tiles,
+            self.SPARSE_TILES: result.sparse_tiles,
+            self.VALID_FRACTION: result.valid_fraction,
+            self.ESTIMATED_MEMORY_MB: result.memory / MEGABYTE,
+            self.ESTIMATED_DISK_MB: result.disk / MEGABYTE,
+        }
+
+    def postProcessAlgorithm(self, context, feedback):
+        self._look.attach(context, self._layer_id)
+        return {}
+
+    def _run_parameters(self, parameters, context):
+        """The engine's parameters, all checked, but for the polygons of TILES, which take a while to read."""
+        from ..tiledseg_plugin.raster import describe
+
+        run = PreflightParameters(
+            input=self._source(parameters, context),
+            bands=band_numbers(self._raw(parameters, self.BANDS, context), self.BANDS),
+            nodata_rule=self.parameterAsEnumString(parameters, self.NODATA_RULE, context),
+            tile_width=self.parameterAsInt(parameters, self.TILE_WIDTH, context),
+            tile_height=self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
+            valid_data_threshold=self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
+            workers=self.parameterAsInt(parameters, self.WORKERS, context),
+        )
+        run.check()
+        describe(run.input, run.bands, run.nodata_rule)
+        self._tile_source(parameters, context)
+        return run

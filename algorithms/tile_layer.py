@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tile layer, S1Tiles, in QGIS: its fields, how it is written, and how it looks when it is loaded."""
+
+from qgis.core import (
+    QgsFeature,
+    QgsFeatureSink,
+    QgsField,
+    QgsFields,
+    QgsGeometry,
+    QgsProcessingException,
+    QgsProcessingLayerPostProcessorInterface,
+    QgsWkbTypes,
+)
+
+from ..tiledseg_plugin.compat import FIELD_DOUBLE, FIELD_INTEGER, FIELD_LARGE_INTEGER, FIELD_TEXT
+from ..tiledseg_plugin.metadata import PLUGIN_FOLDER
+from .text import tr
+
+STATUS_LENGTH = 10
+STYLE = str(PLUGIN_FOLDER / "resources" / "tiles.qml")
+BEFORE_A_RUN = (
+    ("tile_id", FIELD_INTEGER),
+    ("col", FIELD_INTEGER),
+    ("row", FIELD_INTEGER),
+    ("width", FIELD_INTEGER),
+    ("height", FIELD_INTEGER),
+    ("valid_pixels", FIELD_LARGE_INTEGER),
+    ("valid_fraction", FIELD_DOUBLE),
+    ("status", FIELD_TEXT),
+    ("merged_into", FIELD_INTEGER),
+)
+AFTER_A_RUN = (*BEFORE_A_RUN, ("segments", FIELD_LARGE_INTEGER), ("seconds", FIELD_DOUBLE))
+
+
+def write_tiles(records, field_list, crs, open_sink):
+    """Write a record a tile.
+
+    Parameters
+    ----------
+    records : list of tiledseg_plugin.tile_layer.TileRecord
+    field_list : BEFORE_A_RUN or AFTER_A_RUN
+    crs : QgsCoordinateReferenceSystem of the raster, may be invalid
+    open_sink : (fields, geometry type, crs) -> (sink, id), such as a bound `parameterAsSink`
+
+    Returns
+    -------
+    id of the layer
+    """
+    fields = QgsFields()
+    for name, kind in field_list:
+        fields.append(QgsField(name, kind, "", STATUS_LENGTH if kind == FIELD_TEXT else 0))
+    geometries = [_geometry(record.geometry) for record in records]
+    multiple = any(geometry.isMultipart() for geometry in geometries)
+    sink, layer_id = open_sink(fields, QgsWkbTypes.Type.MultiPolygon if multiple else QgsWkbTypes.Type.Polygon, crs)
+    if sink is None:
+        raise QgsProcessingException(
+            tr("The tile layer cannot be written: check its folder, its extension, and that it is not open elsewhere.")
+        )
+    for record, geometry in zip(records, geometries):
+        if multiple:
+            geometry.convertToMultiType()
+        feature = QgsFeature(fields)
+        feature.setGeometry(geometry)
+        feature.setAttributes([getattr(record, name) for name, _ in field_list])
+        if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
+            raise QgsProcessingException(
+                tr("Tile {} cannot be written to the tile layer ({}): choose another format or folder.").format(
+                    record.tile_id, sink.lastError() or tr("no reason given")
+                )
+            )
+    sink.flushBuffer()
+    return layer_id
+
+
+def _geometry(wkb):
+    geometry = QgsGeometry()
+    geometry.fromWkb(wkb)
+    return geometry
+
+
+class TileLayerLook(QgsProcessingLayerPostProcessorInterface):
+    """Gives a loaded tile layer its style and its place above the raster.
+
+    QGIS holds no reference to it from Python, so it keeps itself until it was called (QGIS issue 47533).
+    """
+
+    _waiting = []
+
+    def __init__(self, algorithm_id, output_name, raster_id):
+        super().__init__()
+        self._output = algorithm_id, output_name
+        self._raster_id = raster_id
+
+    def attach(self, context, layer_id):
+        """Have QGIS call this for a layer, if it will load it."""
+        if layer_id is not None and context.willLoadLayerOnCompletion(layer_id):
+            self._waiting.append(self)
+            context.layerToLoadOnCompletionDetails(layer_id).setPostProcessor(self)
+
+    def postProcessLayer(self, layer, context, feedback):
+        if not self._has_style_of_the_users():
+            layer.loadNamedStyle(STYLE)
+            layer.triggerRepaint()
+        project = context.project()
+        if project is not None:
+            place_above(project.layerTreeRoot(), layer.id(), self._raster_id)
+        if self in self._waiting:
+            self._waiting.remove(self)
+
+    def _has_style_of_the_users(self):
+        """Whether the user has set a rendering style for this output in Processing."""
+        from processing.gui.RenderingStyles import RenderingStyles
+
+        return RenderingStyles.getStyle(*self._output) is not None
+
+
+def place_above(root, layer_id, raster_id):
+    """Move a layer in the layer tree to just above a raster, unless it is above it already."""
+    order = [layer.id() for layer in root.layerOrder()]
+    if layer_id not in order or raster_id not in order or order.index(layer_id) < order.index(raster_id):
+        return
+    node, raster = root.findLayer(layer_id), root.findLayer(raster_id)
+    group = raster.parent()
+    group.insertChildNode(group.children().index(raster), node.clone())
+    node.parent().removeChildNode(node)

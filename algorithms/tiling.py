@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The raster and its tiles: what `tiledseg:segment` and `tiledseg:preflight` ask for alike. The ids never change."""
+
+from dataclasses import fields
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsFeatureRequest,
+    QgsProcessing,
+    QgsProcessingException,
+    QgsProcessingFeatureSource,
+    QgsProcessingParameterBand,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+    QgsProperty,
+    QgsWkbTypes,
+)
+
+from ..tiledseg_plugin.compat import crs_to_wkt, is_null
+from ..tiledseg_plugin.errors import SegmentationError
+from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
+from .base import TiledAlgorithm
+from .inputs import gdal_source
+from .text import NO_LIMIT, tr
+
+INTEGER = QgsProcessingParameterNumber.Type.Integer
+DOUBLE = QgsProcessingParameterNumber.Type.Double
+DEFAULTS = {field.name: field.default for field in fields(SegmentParameters)}
+
+
+class TilingAlgorithm(TiledAlgorithm):
+    """An algorithm on a raster and its tiles."""
+
+    INPUT = "INPUT"
+    BANDS = "BANDS"
+    NODATA_RULE = "NODATA_RULE"
+    TILE_WIDTH = "TILE_WIDTH"
+    TILE_HEIGHT = "TILE_HEIGHT"
+    TILES = "TILES"
+    VALID_DATA_THRESHOLD = "VALID_DATA_THRESHOLD"
+    WORKERS = "WORKERS"
+
+    def _add_raster(self, label):
+        self.add(
+            QgsProcessingParameterRasterLayer(self.INPUT, label),
+            tr("Any raster that GDAL opens, of any numeric type and number of bands."),
+        )
+        self.add(
+            QgsProcessingParameterBand(
+                self.BANDS,
+                tr("Bands"),
+                parentLayerParameterName=self.INPUT,
+                optional=True,
+                allowMultiple=True,
+            ),
+            tr("Numbers of the bands to use, as text separated by semicolons (1;3). Empty: all bands."),
+        )
+
+    def _add_nodata_rule(self):
+        self._add_choice(
+            self.NODATA_RULE,
+            tr("A pixel is no data if any or all bands say so"),
+            tr("'any': one selected band without data is enough; 'all': only if all selected bands have none."),
+            NODATA_RULES,
+        )
+
+    def _add_tiles(self):
+        text = tr("It changes speed and memory, never the result. Unit: pixels.")
+        self._add_number(self.TILE_WIDTH, tr("Tile width [pixels]"), text, least=16)
+        self._add_number(self.TILE_HEIGHT, tr("Tile height [pixels]"), text, least=16)
+        self.add(
+            QgsProcessingParameterFeatureSource(
+                self.TILES,
+                tr("Tiles of your own"),
+                types=[QgsProcessing.SourceType.TypeVectorPolygon],
+                optional=True,
+            ),
+            tr(
+                "A polygon layer, in any coordinate reference system, whose polygons' extents are the tiles, such as a "
+                "national tile grid; they are snapped to the raster's pixels. Tiles may differ in size. Pixels in no "
+                "polygon are not segmented; where polygons overlap, pixels go to the first (by the field tile_id if "
+                "there is one). Tile width and height are then not used. Empty: a grid of tiles of that width and height."
+            ),
+        )
+        self._add_number(
+            self.VALID_DATA_THRESHOLD,
+            tr("Valid data threshold"),
+            tr(
+                "A tile with a smaller fraction of valid pixels is worked together with a neighbour; the result is not "
+                "changed by it. Unit: fraction of the tile's pixels."
+            ),
+            kind=DOUBLE,
+            least=0,
+            most=1,
+        )
+
+    def _add_workers(self):
+        self._add_number(
+            self.WORKERS,
+            tr("Workers"),
+            tr("How many tiles are worked at a time. 0: as many as the cores and the memory of the machine allow."),
+            least=0,
+            advanced=True,
+        )
+
+    def _add_number(self, name, label, text, kind=INTEGER, least=1, most=NO_LIMIT, optional=False, advanced=False):
+        definition = QgsProcessingParameterNumber(
+            name,
+            label,
+            type=kind,
+            defaultValue=DEFAULTS[name.lower()],
+            optional=optional,
+            minValue=least,
+            maxValue=most,
+        )
+        self.add(definition, text, advanced)
+
+    def _add_choice(self, name, label, text, options):
+        definition = QgsProcessingParameterEnum(
+            name,
+            label,
+            options=list(options),
+            defaultValue=DEFAULTS[name.lower()],
+            usesStaticStrings=True,
+        )
+        self.add(definition, text, advanced=True)
+
+    def _raw(self, parameters, name, context):
+        value = parameters.get(name)
+        if isinstance(value, QgsProperty):
+            return value.value(context.expressionContext())[0]
+        return value
+
+    def _source(self, parameters, context):
+        """What GDAL opens for INPUT."""
+        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        return gdal_source(layer, parameters.get(self.INPUT), self.INPUT)
+
+    def _raster_crs(self, parameters, context):
+        """The coordinate reference system in which QGIS shows INPUT; the user may have set it."""
+        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        if layer is not None:
+            return layer.crs()
+        from ..tiledseg_plugin.gdal_access import open_raster
+        from ..tiledseg_plugin.georeference import spatial_reference
+
+        found = spatial_reference(open_raster(self._source(parameters, context)))
+        return QgsCoordinateReferenceSystem() if found is None else QgsCoordinateReferenceSystem.fromWkt(found.ExportToWkt())
+
+    def _tile_source(self, parameters, context):
+        """TILES as a source of polygons; None where it is not given."""
+        given = self._raw(parameters, self.TILES, context)
+        if is_null(given):
+            return None
+        try:
+            source = self.parameterAsSource(parameters, self.TILES, context)
+        except QgsProcessingException:
+            source = None
+        if source is None:
+            raise SegmentationError(
+                tr("{} '{}' cannot be opened as a vector layer: check that it exists and can be read.").format(
+                    self.TILES, given if isinstance(given, str) else ""
+                )
+            )
+        kind = QgsWkbTypes.geometryType(source.wkbType())
+        if kind != QgsWkbTypes.GeometryType.PolygonGeometry:
+            raise SegmentationError(
+                tr("{} '{}' is not a polygon layer but holds {}: choose a polygon layer.").format(
+                    self.TILES, source.sourceName(), QgsWkbTypes.geometryDisplayString(kind).lower()
+                )
+            )
+        return source
+
+    def _rectangles(self, parameters, context):
+        """TILES as rectangles of pixels of INPUT; () where it is not given."""
+        from ..tiledseg_plugin.scheme import rectangles_of
+
+        source = self._tile_source(parameters, context)
+        if source is None:
+            return ()
+        request = QgsFeatureRequest()
+        field = source.fields().lookupField("tile_id")
+        if field >= 0 and source.fields().at(field).isNumeric():
+            request.addOrderBy('"tile_id"')
+        else:
+            request.setNoAttributes()
+        features = source.getFeatures(request, QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks)
+        polygons = [bytes(feature.geometry().asWkb()) for feature in features]
+        crs = source.sourceCrs()
+        raster_crs = self._raster_crs(parameters, context)
+        return rectangles_of(
+            self._source(parameters, context),
+            polygons,
+            crs_to_wkt(crs) if crs.isValid() else "",
+            crs_to_wkt(raster_crs) if raster_crs.isValid() else "",
+        )

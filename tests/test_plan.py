@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plan: tiles of the user's own, sparse tiles and their neighbours, against counts made pixel by pixel."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasters import run
+from tiledseg.tiledseg_plugin.errors import SegmentationError
+from tiledseg.tiledseg_plugin.plan import (
+    EMPTY,
+    MOST_TILES_OF_WORK,
+    OK,
+    SPARSE,
+    judge_tiles,
+    neighbouring,
+    plan_grid,
+    plan_rectangles,
+    work_units,
+)
+from tiledseg.tiledseg_plugin.raster import Window
+
+WIDTH, HEIGHT = 40, 30
+windows = st.builds(
+    Window,
+    st.integers(-10, WIDTH + 5),
+    st.integers(-10, HEIGHT + 5),
+    st.integers(1, 45),
+    st.integers(1, 45),
+)
+schemes = st.lists(windows, min_size=1, max_size=9)
+
+
+def paint(rectangles, width=WIDTH, height=HEIGHT):
+    """(rows, cols): the first rectangle that holds each pixel, counted from 1; 0 where none does."""
+    owner = np.zeros((height, width), int)
+    for number, window in reversed(list(enumerate(rectangles, 1))):
+        owner[max(window.row, 0) : max(window.bottom, 0), max(window.col, 0) : max(window.right, 0)] = number
+    return owner
+
+
+def paint_plan(plan):
+    """(rows, cols): the tile of each pixel; no pixel may be in two pieces."""
+    owner = np.zeros((plan.height, plan.width), int)
+    for piece in plan.pieces:
+        part = owner[piece.window.row : piece.window.bottom, piece.window.col : piece.window.right]
+        assert part.shape == (piece.window.height, piece.window.width) and not part.any()
+        part[:] = piece.tile_id
+    return owner
+
+
+def borders(owner, one, other):
+    """How many pixel edges two tiles share."""
+    return sum(
+        np.count_nonzero((a == x) & (b == y))
+        for a, b in ((owner[:, :-1], owner[:, 1:]), (owner[:-1], owner[1:]))
+        for x, y in ((one, other), (other, one))
+    )
+
+
+@given(schemes)
+def test_pieces_are_disjoint_and_a_pixel_goes_to_the_first_rectangle(rectangles):
+    expected = paint(rectangles)
+    if not expected.any():
+        with pytest.raises(SegmentationError, match="no polygon over the raster"):
+            plan_rectangles(WIDTH, HEIGHT, rectangles)
+        return
+    plan = plan_rectangles(WIDTH, HEIGHT, rectangles)
+    numbers, inverse = np.unique(expected, return_inverse=True)
+    renumbered = (np.arange(numbers.size) + (numbers[0] != 0))[inverse].reshape(expected.shape)
+    assert np.array_equal(paint_plan(plan), renumbered)
+    assert plan.covers_all == bool(expected.all())
+    whole = Window(0, 0, WIDTH, HEIGHT)
+    assert plan.covers_all or np.array_equal(plan.covered(whole), expected > 0)
+    assert [piece.piece_id for piece in plan.pieces] == list(range(1, len(plan.pieces) + 1))
+
+
+@given(schemes)
+def test_the_extents_of_a_plan_make_the_same_plan(rectangles):
+    try:
+        plan = plan_rectangles(WIDTH, HEIGHT, rectangles)
+    except SegmentationError:
+        return
+    assert plan_rectangles(WIDTH, HEIGHT, [tile.window for tile in plan.tiles]) == plan
+
+
+def test_grid_given_as_rectangles_is_the_grid():
+    grid = plan_grid(100, 70, 32, 16)
+    assert plan_rectangles(100, 70, [tile.window for tile in grid.tiles]) == grid
+
+
+@given(schemes)
+def test_neighbouring_pieces_share_the_edges_that_pixels_do(rectangles):
+    try:
+        plan = plan_rectangles(WIDTH, HEIGHT, rectangles)
+    except SegmentationError:
+        return
+    found = {}
+    for one, other, length in neighbouring(plan.pieces):
+        pair = frozenset((one.tile_id, other.tile_id))
+        found[pair] = found.get(pair, 0) + length
+    owner = paint_plan(plan)
+    for one in plan.tiles:
+        for other in plan.tiles[one.tile_id :]:
+            pair = frozenset((one.tile_id, other.tile_id))
+            assert found.get(pair, 0) == borders(owner, one.tile_id, other.tile_id)
+
+
+@given(schemes, st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 0.3, 0.9, 1.0]))
+@settings(deadline=None)
+def test_sparse_tiles_go_with_the_neighbour_of_the_longest_edge(rectangles, seed, threshold):
+    try:
+        plan = plan_rectangles(WIDTH, HEIGHT, rectangles)
+    except SegmentationError:
+        return
+    owner = paint_plan(plan)
+    rng = np.random.default_rng(seed)
+    valid = rng.random(owner.shape) < rng.random(len(plan.tiles) + 1).round(1)[owner]
+    counts = {tile.tile_id: int(np.count_nonzero(valid & (owner == tile.tile_id))) for tile in plan.tiles}
+    occupancy = judge_tiles(plan, counts, threshold)
+    for tile in plan.tiles:
+        share = counts[tile.tile_id] / np.count_nonzero(owner == tile.tile_id)
+        expected = EMPTY if share == 0 else SPARSE if share < threshold else OK
+        assert occupancy.status[tile.tile_id] == expected
+        edges = {near.tile_id: borders(owner, tile.tile_id, near.tile_id) for near in plan.tiles if near != tile}
+        edges = {near: length for near, length in edges.items() if length and counts[near]}
+        best = max(edges, key=lambda near: (edges[near], counts[near], -near), default=None)
+        assert occupancy.merged_into.get(tile.tile_id) == (best if expected == SPARSE else None)
+    check_units(plan, occupancy)
+
+
+def check_units(plan, occupancy):
+    units = work_units(plan, occupancy)
+    worked = sorted(piece.piece_id for unit in units for piece in unit)
+    assert worked == [p.piece_id for p in plan.pieces if occupancy.status[p.tile_id] != EMPTY]
+    most = MOST_TILES_OF_WORK * max(tile.pixels for tile in plan.tiles)
+    assert all(sum(occupancy.valid_pixels[i] for i in {piece.tile_id for piece in unit}) <= most for unit in units)
+    of_tile = {piece.tile_id: index for index, unit in enumerate(units) for piece in unit}
+    for unit in units:
+        members = {piece.tile_id for piece in unit}
+        links = {frozenset(pair) for pair in occupancy.merged_into.items()}
+        linked = {min(members)}
+        while grown := {i for i in members - linked if any(frozenset((i, j)) in links for j in linked)}:
+            linked |= grown
+        assert linked == members
+    return of_tile
+
+
+def test_a_sparse_tile_is_in_the_task_of_its_neighbour():
+    plan = plan_grid(96, 64, 32, 32)
+    counts = {1: 1024, 2: 10, 3: 0, 4: 1024, 5: 1000, 6: 5}
+    occupancy = judge_tiles(plan, counts, 0.3)
+    assert occupancy.merged_into == {2: 1, 6: 5}
+    of_tile = check_units(plan, occupancy)
+    assert of_tile[2] == of_tile[1] and of_tile[6] == of_tile[5] != of_tile[4]
+
+
+def test_a_raster_of_sparse_tiles_is_not_one_task():
+    plan = plan_grid(32 * 20, 32 * 20, 32, 32)
+    occupancy = judge_tiles(plan, {tile.tile_id: 1000 - tile.tile_id for tile in plan.tiles}, 1.0)
+    assert occupancy.count(SPARSE) == 400
+    assert len(work_units(plan, occupancy)) >= 50
+
+
+def test_sparse_tile_among_empty_ones_is_worked_alone():
+    plan = plan_grid(96, 32, 32, 32)
+    occupancy = judge_tiles(plan, {1: 0, 2: 5, 3: 0}, 0.3)
+    assert occupancy.status[2] == SPARSE and occupancy.merged_into == {}
+
+
+def test_thousands_of_tiles_of_a_pixel_are_refused():
+    with pytest.raises(SegmentationError, match=r"5000 polygons of 1\.0 pixels on average, too small"):
+        plan_rectangles(100, 100, [(i % 100, i // 100, 1, 1) for i in range(5000)])
+
+
+L_SHAPE_WITH_SLIVER = [(100, 60, 300, 200), (100, 260, 100, 140), (420, 50, 1, 300), (421, 120, 30, 1), (421, 300, 40, 9)]
+
+
+@pytest.mark.parametrize("name", ["landsat7_bahamas_rgb_uint8.tif", "landsat7_nc_5band_float32.tif"])
+@pytest.mark.parametrize("stretch", [True, False])
+def test_any_scheme_over_the_same_area_gives_the_same_segments(shared, tmp_path, name, stretch):
+    options = {"num_clusters": 20, "min_pixels": 30, "stretch": stretch}
+    path = shared / "data" / name
+    expected, _ = run(path, tmp_path / "a.tif", tiles=tuple(L_SHAPE_WITH_SLIVER), **options)
+    inside = paint([Window(*rectangle) for rectangle in L_SHAPE_WITH_SLIVER], *expected.shape[::-1]) > 0
+    assert expected[inside].any() and not expected[~inside].any()
+    rng = np.random.default_rng(7)
+    for threshold in (0.0, 0.5, 1.0):
+        parts = []
+        for col, row, width, height in L_SHAPE_WITH_SLIVER:
+            for _ in range(6):
+                left, right = sorted(rng.integers(0, width + 1, 2).tolist())
+                top, bottom = sorted(rng.integers(0, height + 1, 2).tolist())
+                parts.append((col + left, row + top, right - left, bottom - top))
+        rng.shuffle(parts)
+        scheme = [tuple(map(int, part)) for part in parts if part[2] > 0 and part[3] > 0] + L_SHAPE_WITH_SLIVER
+        ids, result = run(path, tmp_path / "b.tif", tiles=tuple(scheme), valid_data_threshold=threshold, **options)
+        assert np.array_equal(ids, expected)
+        assert result.tile_count > len(L_SHAPE_WITH_SLIVER)
+
+
+def test_one_tile_of_the_area_is_the_area_cut_out(shared, tmp_path):
+    from osgeo import gdal
+
+    path = str(shared / "data" / "naip_maryland_4band_uint8.tif")
+    cut = str(tmp_path / "cut.tif")
+    gdal.Translate(cut, path, srcWin=[200, 100, 300, 250], creationOptions=["ALPHA=NO"])
+    options = {"num_clusters": 20, "min_pixels": 30, "sampling": 1}
+    alone, _ = run(cut, tmp_path / "a.tif", **options)
+    tiles = ((200, 100, 100, 250), (250, 100, 250, 100), (250, 150, 250, 200))
+    ids, _ = run(path, tmp_path / "b.tif", tiles=tiles, **options)
+    assert np.array_equal(ids[100:350, 200:500], alone)
+
+
+def test_segments_and_seconds_of_tiles(shared, tmp_path):
+    path = shared / "data" / "landsat7_bahamas_rgb_uint8.tif"
+    tiles = ((0, 0, 400, 400), (200, 200, 591, 400), (0, 500, 100, 200))
+    ids, result = run(path, tmp_path / "a.tif", tiles=tiles, num_clusters=20, min_pixels=30)
+    owner = paint([Window(*tile) for tile in tiles], *ids.shape[::-1])
+    assert [record.tile_id for record in result.tiles] == [1, 2, 3]
+    for record in result.tiles:
+        mine = ids[owner == record.tile_id]
+        assert record.segments == len(np.unique(mine[mine > 0]))
+        assert record.valid_pixels == np.count_nonzero(mine)
+        assert (record.seconds > 0) == bool(record.valid_pixels)
