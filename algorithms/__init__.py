@@ -3,5 +3,6 @@
 
 from .preflight import CheckTiles
 from .segment import SegmentRaster
+from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, SegmentRaster)
+ALGORITHMS = (CheckTiles, SegmentRaster, ShowStatus)

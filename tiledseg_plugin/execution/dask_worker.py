@@ -61,7 +61,7 @@ def perform(path, index):
     except Cancelled:
         return REFUSED, "The run has ended."
     except MemoryError:
-        return OUT_OF_MEMORY, "it found no more memory"
+        return OUT_OF_MEMORY, "found no more memory"
     except Exception:
         return FAULT, traceback.format_exc()
 

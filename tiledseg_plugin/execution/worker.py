@@ -67,7 +67,7 @@ def perform(task, number, item):
     except SegmentationError as error:
         return REFUSED, str(error), peak_memory()
     except MemoryError:
-        return OUT_OF_MEMORY, "it found no more memory", peak_memory()
+        return OUT_OF_MEMORY, "found no more memory", peak_memory()
     except Exception:
         return FAULT, traceback.format_exc(), peak_memory()
 
