@@ -27,6 +27,8 @@ INTERFACE = {
     "TILE_WIDTH": ("number", 2000, False, False, 16, None),
     "TILE_HEIGHT": ("number", 2000, False, False, 16, None),
     "VALID_DATA_THRESHOLD": ("number", 0.3, False, False, 0, 1),
+    "ENGINE": ("enum", "builtin", True, False, None, None),
+    "PER_TILE_STATISTICS": ("boolean", False, True, False, None, None),
     "EXECUTION": ("enum", "auto", True, False, None, None),
     "WORKERS": ("number", 0, True, False, 0, None),
     "WORK_DIR": ("file", None, True, True, None, None),

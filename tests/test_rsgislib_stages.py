@@ -347,3 +347,47 @@ def test_status_line_of_a_usable_rsgislib(monkeypatch):
     assert rsgislib_engine.describe().sentence == (
         "RSGISLib 5.2.3 is usable; its intermediate files are GeoTIFF, as GDAL has no KEA driver, files."
     )
+
+
+@pytest.mark.qgis
+def test_the_dialog_says_at_once_that_rsgislib_is_missing(algorithm, textured, tmp_path, monkeypatch):
+    from qgis.core import QgsProcessingContext
+
+    monkeypatch.setattr(availability.util, "find_spec", lambda name: None)
+    parameters = {"INPUT": textured, "ENGINE": "rsgislib", "OUTPUT": str(tmp_path / "out.tif")}
+    accepted, reason = algorithm.checkParameterValues(parameters, QgsProcessingContext())
+    assert not accepted
+    assert "conda-forge" in reason
+
+
+@pytest.mark.qgis
+def test_the_algorithm_hands_the_engine_on(own_kernels, plugin, textured, tmp_path):
+    import processing
+
+    result = processing.run(
+        "tiledseg:segment",
+        {
+            "INPUT": textured,
+            "ENGINE": "rsgislib",
+            "PER_TILE_STATISTICS": True,
+            "EXECUTION": "serial",
+            "TILE_WIDTH": 80,
+            "TILE_HEIGHT": 80,
+            "MIN_PIXELS": 12,
+            "SAMPLING": 5,
+            "OUTPUT": str(tmp_path / "out.tif"),
+        },
+    )
+    assert result["TILE_COUNT"] == 6
+    assert result["SEGMENT_COUNT"] == read(tmp_path / "out.tif").max() > 50
+
+
+def test_status_reports_rsgislib(monkeypatch):
+    from tiledseg.tiledseg_plugin import status
+
+    for found in (Availability("5.2.3", True, ""), Availability("", False, "the Python package rsgislib is not installed")):
+        monkeypatch.setattr(rsgislib_engine, "describe", lambda found=found: found)
+        seen = status.find_status(Log())
+        assert ("rsgislib" in seen.engines) == found.usable
+        assert seen.versions["rsgislib"] == (found.version or None)
+        assert any("conda-forge into one environment" in line for line in seen.advice) != found.usable

@@ -30,6 +30,8 @@ class Patch:
     parts: Tuple[tuple, ...] = ()
     nearest: int = 0
 
+    way_out = "ENGINE=builtin"  # what to choose if workers die of it
+
     def __str__(self):
         return f"{self.number} of stage {self.stage}"
 
