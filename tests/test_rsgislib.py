@@ -3,14 +3,15 @@
 
 import json
 import os
+import time
 
 import numpy as np
 import pytest
 from own_kernels import OwnKernels
 from rasters import Log, leftovers, read, run, write_raster
 from tiledseg.tiledseg_plugin import rsgislib_engine
+from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.rsgislib_engine import run as stages
-from tiledseg.tiledseg_plugin.rsgislib_engine import tasks
 from tiledseg.tiledseg_plugin.rsgislib_engine.shepherd import Shepherd
 
 found = rsgislib_engine.describe()
@@ -140,7 +141,7 @@ def test_a_failure_of_rsgislib_is_one_sentence(data, tmp_path, monkeypatch):
     broken = Shepherd(100, 100.0, "GTiff")
     monkeypatch.setattr(Shepherd, "_export", lambda self, folder, values: None)
     monkeypatch.setattr(stages, "segmenter_for", lambda _: broken)
-    with pytest.raises(tasks.SegmentationError, match="RSGISLib failed.*ENGINE=builtin") as caught:
+    with pytest.raises(SegmentationError, match="RSGISLib failed.*ENGINE=builtin") as caught:
         run(data / "synthetic_holes.tif", tmp_path / "out.tif", tile_width=200, **ENGINE)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -153,3 +154,27 @@ def test_report_tells_the_engine_and_its_version(data, tmp_path):
     assert report["parameters"]["engine"] == "rsgislib"
     assert set(result.stages) == {"statistics", "stage 1", "stage 2", "stage 3", "merge", "write"}
     assert read(tmp_path / "out.tif").dtype == np.uint32
+
+
+@pytest.mark.parametrize("after", [0.3, 2.0])
+def test_a_run_in_processes_is_cancelled_at_once(shared, tmp_path, after):
+    pytest.importorskip("pathos")
+
+    class Impatient(Log):
+        """Cancels some seconds into stage 1."""
+
+        since = None
+
+        def set_progress_text(self, text):
+            if self.since is None and text.startswith("Stage 1"):
+                self.since = time.monotonic()
+
+        def is_cancelled(self):
+            return self.since is not None and time.monotonic() - self.since > after
+
+    feedback = Impatient()
+    raster = shared / "data" / "naip_maryland_4band_uint8.tif"
+    with pytest.raises(Cancelled):
+        run(raster, tmp_path / "out.tif", feedback, engine="rsgislib", execution="processes", tile_width=520)
+    assert time.monotonic() - feedback.since < after + 2
+    assert os.listdir(tmp_path) == []

@@ -18,6 +18,9 @@ from .shepherd import Shepherd
 from .tasks import SCRATCH, Job, Merge, Settings, finished, load, merge_piece, segment_cut, segment_region, segment_tile
 
 
+MOST_LINES = 60  # of what RSGISLib says of a part, in the debug log
+
+
 class TileTime(NamedTuple):
     """How long a tile took in stage 1, with the sparse ones that are merged into it."""
 
@@ -138,7 +141,15 @@ class _Stages:
             self._feedback.info(result.note)
         self._feedback.debug(f"Part {patch}: {result.segments} segments, {result.seconds:.2f} s.")
         if result.printed:
-            self._feedback.debug(result.printed)
+            self._feedback.debug(_brief(result.printed))
+
+
+def _brief(printed):
+    """What RSGISLib said, without its three lines for each size of clump and its counting to 100."""
+    steps = ("Eliminating clumps of size", "Found ", "Eliminated ", "Started")
+    lines = [line.strip() for line in printed.splitlines()]
+    kept = [line for line in lines if line and not line.startswith(steps)]
+    return "\n".join(kept[:MOST_LINES] + ["..."] * (len(kept) > MOST_LINES))
 
 
 def _forget_after(folder, stage):
