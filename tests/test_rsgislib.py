@@ -85,7 +85,9 @@ def test_each_tile_can_have_its_own_statistics(data, tmp_path, execution):
         pytest.importorskip("pathos")
     parameters = {**ENGINE, "tile_width": 120, "tile_height": 90, "min_pixels": 40, "per_tile_statistics": True}
     expected, _ = run(data / "synthetic_full.tif", tmp_path / "a.tif", **parameters)
-    ids, _ = run(data / "synthetic_full.tif", tmp_path / "b.tif", **{**parameters, "execution": execution, "workers": 2})
+    ids, _ = run(
+        data / "synthetic_full.tif", tmp_path / "b.tif", **{**parameters, "execution": execution, "workers": 2}
+    )
     assert np.array_equal(ids, expected)
     assert (ids != 0).all()
 

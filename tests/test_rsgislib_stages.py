@@ -43,7 +43,9 @@ def own_kernels(monkeypatch, log):
     """Our own kernels in the place of RSGISLib; each call is a line of `log`."""
     monkeypatch.setattr(rsgislib_engine, "require", lambda: Availability("5", False, ""))
     monkeypatch.setattr(
-        stages, "segmenter_for", lambda parameters: OwnKernels(parameters.min_pixels, parameters.distance_threshold, str(log))
+        stages,
+        "segmenter_for",
+        lambda parameters: OwnKernels(parameters.min_pixels, parameters.distance_threshold, str(log)),
     )
 
 
@@ -52,7 +54,9 @@ def textured(tmp_path_factory):
     """A raster of 3 bands with texture at several scales, an empty corner, and a sliver of data in an empty tile."""
     rng = np.random.default_rng(11)
     values = sum(
-        np.kron(rng.integers(0, 60, (3, -(-140 // step), -(-170 // step))), np.ones((1, step, step), int))[:, :140, :170]
+        np.kron(rng.integers(0, 60, (3, -(-140 // step), -(-170 // step))), np.ones((1, step, step), int))[
+            :, :140, :170
+        ]
         for step in (3, 9, 25)
     )
     values = (values + rng.integers(1, 12, (3, 140, 170))).astype(np.uint8)
@@ -245,7 +249,9 @@ def test_an_rsgislib_that_does_not_load_is_told_with_its_reason(monkeypatch):
 
 @pytest.mark.parametrize("execution", ["threads", "dask"])
 def test_threads_are_refused(execution):
-    parameters = SegmentParameters("in.tif", "out.tif", engine="rsgislib", execution=execution, work_dir="w", dask_scheduler="s")
+    parameters = SegmentParameters(
+        "in.tif", "out.tif", engine="rsgislib", execution=execution, work_dir="w", dask_scheduler="s"
+    )
     with pytest.raises(SegmentationError, match="not made for threads"):
         parameters.check()
 
@@ -265,10 +271,7 @@ def test_offset_tiles_cover_the_raster_once_and_share_no_border_with_tiles(width
     count = np.zeros((height, width), int)
     for patch in offset:
         count[patch.window.within(Window(0, 0, width, height))] += 1
-        for edge, size, span in (
-            (patch.window.col, tile_width, width),
-            (patch.window.row, tile_height, height),
-        ):
+        for edge, size in ((patch.window.col, tile_width), (patch.window.row, tile_height)):
             assert edge == 0 or edge % size == size // 2
     assert not offset or (count == 1).all()
 
@@ -385,7 +388,10 @@ def test_the_algorithm_hands_the_engine_on(own_kernels, plugin, textured, tmp_pa
 def test_status_reports_rsgislib(monkeypatch):
     from tiledseg.tiledseg_plugin import status
 
-    for found in (Availability("5.2.3", True, ""), Availability("", False, "the Python package rsgislib is not installed")):
+    for found in (
+        Availability("5.2.3", True, ""),
+        Availability("", False, "the Python package rsgislib is not installed"),
+    ):
         monkeypatch.setattr(rsgislib_engine, "describe", lambda found=found: found)
         seen = status.find_status(Log())
         assert ("rsgislib" in seen.engines) == found.usable

@@ -83,7 +83,7 @@ def _version():
     told = getattr(package, "__version__", "")
     if re.match(r"\d", told):
         return told
-    for root in list(Path(package.__file__).parents)[1:6]:
+    for root in list(Path(package.__file__ or "").parents)[1:6]:
         program = root / "bin" / "rsgis-config"
         if program.is_file():
             found = re.search(r"--version\)\s*echo\s+(\d[\w.]*)", program.read_text(errors="replace"))

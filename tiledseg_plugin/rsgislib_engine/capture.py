@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What RSGISLib prints, kept from the user. Its C++ part writes to the process's file descriptors, not to sys.stdout."""
+"""What RSGISLib prints, kept from the user. Its C++ part writes to the file descriptors, not to sys.stdout."""
 
 import contextlib
 import ctypes
@@ -29,7 +29,7 @@ def captured_output(path):
     Printed
     """
     printed = Printed()
-    with _one_at_a_time, open(path, "w+", encoding="utf-8", errors="replace") as file:
+    with _one_at_a_time, open(path, "w+", buffering=1, encoding="utf-8", errors="replace") as file:
         saved = [(number, _copy(number)) for number in (1, 2)]
         _flush()
         try:

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Tuple
+from typing import Dict, Tuple
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -87,7 +87,9 @@ def offset_patches(plan, first):
         return []
     whole = Window(0, 0, plan.width, plan.height)
     columns, rows = (
-        _offset_edges(span, max(getattr(tile.window, side) for tile in plan.tiles), len({at(tile) for tile in plan.tiles}))
+        _offset_edges(
+            span, max(getattr(tile.window, side) for tile in plan.tiles), len({at(tile) for tile in plan.tiles})
+        )
         for span, side, at in (
             (whole.width, "width", lambda tile: tile.window.col),
             (whole.height, "height", lambda tile: tile.window.row),
@@ -153,11 +155,11 @@ def region_patches(regions, first, most_pixels):
         return []
     boxes = np.concatenate([those.boxes for those in regions])
     together = _join(keys, _across_borders(regions))
-    members = {}
+    members: Dict[int, list] = {}
     for index, group in enumerate(together):
         members.setdefault(group, []).append(index)
     windows = [_box_window(boxes[indices]) for indices in members.values()]
-    batches = {}
+    batches: Dict[tuple, list] = {}
     for group, (window, near) in enumerate(zip(windows, nearest(windows, first))):
         batches.setdefault((near, group if window.pixels > most_pixels else -1), []).append(group)
     groups = list(members.values())
@@ -175,10 +177,16 @@ def _across_borders(regions):
         a, b = one.window, other.window
         if a.right == b.col:
             low, high = max(a.row, b.row), min(a.bottom, b.bottom)
-            here, there = one.sides["right"][low - a.row : high - a.row], other.sides["left"][low - b.row : high - b.row]
+            here, there = (
+                one.sides["right"][low - a.row : high - a.row],
+                other.sides["left"][low - b.row : high - b.row],
+            )
         else:
             low, high = max(a.col, b.col), min(a.right, b.right)
-            here, there = one.sides["bottom"][low - a.col : high - a.col], other.sides["top"][low - b.col : high - b.col]
+            here, there = (
+                one.sides["bottom"][low - a.col : high - a.col],
+                other.sides["top"][low - b.col : high - b.col],
+            )
         both = (here != 0) & (there != 0)
         for pair in np.unique(np.stack([here[both], there[both]], axis=1), axis=0).tolist():
             pairs.add(((one.number, pair[0]), (other.number, pair[1])))

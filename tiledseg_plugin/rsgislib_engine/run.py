@@ -15,10 +15,20 @@ from ..work_folder import PREFIX
 from .availability import describe, has_kea
 from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
 from .shepherd import Shepherd
-from .tasks import SCRATCH, Job, Merge, Settings, finished, load, merge_piece, segment_cut, segment_region, segment_tile
+from .tasks import (
+    SCRATCH,
+    Job,
+    Merge,
+    Settings,
+    finished,
+    load,
+    merge_piece,
+    segment_cut,
+    segment_region,
+    segment_tile,
+)
 
-
-MOST_LINES = 60  # of what RSGISLib says of a part, in the debug log
+MOST_LINES = 100  # of what RSGISLib says of a part, in the debug log
 
 
 class TileTime(NamedTuple):
@@ -99,7 +109,7 @@ def is_untiled(plan):
 
 
 def wants_centres(plan, parameters):
-    """Whether the centres of the whole raster are needed: not where each tile has its own, nor where RSGISLib is alone."""
+    """Whether the centres of the whole raster are needed: not where a tile has its own or RSGISLib is alone."""
     return not (is_untiled(plan) or parameters.per_tile_statistics)
 
 
@@ -124,7 +134,9 @@ class _Stages:
             text = f"Stage {stage}, segmented {noun} {len(done)} of {len(patches)}"
             self._progress.advance(len(done) / len(patches), text)
             self._tell(patch, result)
-        self._feedback.info(f"Stage {stage}: {len(patches)} {noun}s, {sum(one.segments for one in done.values())} segments.")
+        if patches:
+            segments = sum(one.segments for one in done.values())
+            self._feedback.info(f"Stage {stage}: {len(patches)} {noun}{'s'[: len(patches) != 1]}, {segments} segments.")
         return Layer(tuple(done[number] for number in sorted(done) if done[number].segments))
 
     def _finished_before(self, folder, patches, noun):

@@ -22,7 +22,7 @@ MOST_IN_MEMORY = 25_000_000  # pixels; RSGISLib is about twice as fast with its 
 KNOWN_TYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
-class TooFewColours(Exception):
+class TooFewColoursError(Exception):
     """RSGISLib found fewer distinct colours than clusters are asked for."""
 
 
@@ -76,7 +76,7 @@ class Shepherd:
 
         Raises
         ------
-        TooFewColours
+        TooFewColoursError
         """
         from rsgislib.segmentation import shepherdseg
 
@@ -133,14 +133,14 @@ class Shepherd:
                 failure = error
         if failure is not None:
             if "unique cluster centres" in str(failure) + printed.text:
-                raise TooFewColours(str(failure))
+                raise TooFewColoursError(str(failure))
             lines = (str(failure) or type(failure).__name__).strip().splitlines()
             raise SegmentationError(f"RSGISLib failed ({lines[0]}): use ENGINE=builtin.") from failure
         return _read_labels(output), printed.text
 
 
 def write_centres(path, centres):
-    """Write cluster centres as RSGISLib's text file of a matrix: a line for each band, with a number for each centre."""
+    """Write cluster centres as RSGISLib's text file of a matrix: a line a band, with a number for each centre."""
     count, bands = centres.shape
     lines = [",".join(f"{value:.6g}" for value in band) for band in centres.T]
     Path(path).write_text("\n".join([f"m={count}", f"n={bands}", *lines]) + "\n", encoding="ascii")

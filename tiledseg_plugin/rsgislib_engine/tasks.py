@@ -5,7 +5,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import numpy as np
 from scipy import ndimage
@@ -21,7 +21,7 @@ from ..statistics import BandStatistics, Summary, sample_colours
 from ..tiles import labels_of
 from ..work_folder import PREFIX, WorkFolder
 from .patches import Layer
-from .shepherd import TooFewColours
+from .shepherd import TooFewColoursError
 
 SCRATCH = PREFIX + "rsgislib"  # folder in the work folder where RSGISLib's own files lie while it runs
 
@@ -89,7 +89,8 @@ def segment_tile(job, patch, check_cancelled):
     across = valid & ~own
     own &= valid
     check_cancelled()
-    labels, facts, note, printed = _segment_own(job, patch, values[(slice(None), *inside)], own[inside])
+    crop = (slice(None), *inside)
+    labels, facts, note, printed = _segment_own(job, patch, values[crop], own[inside])
     touching = _touching(labels, _beside(across)[inside])
     return _save(job, patch, patch.window, labels, started, note, printed, open=touching, **facts)
 
@@ -116,7 +117,7 @@ def segment_cut(job, patch, check_cancelled):
 def segment_region(job, patch, check_cancelled):
     """Stage 3: connected regions that stage 2 cut, as wholes."""
     started = time.monotonic()
-    wanted = {}
+    wanted: Dict[int, list] = {}
     for number, region in patch.parts:
         wanted.setdefault(number, []).append(region)
     mask = np.zeros((patch.window.height, patch.window.width), bool)
@@ -190,7 +191,7 @@ def _segment_own(job, patch, values, valid):
         try:
             labels, printed = _segment_alone(job, patch, values, valid)
             return labels, {}, "", printed
-        except TooFewColours:
+        except TooFewColoursError:
             pass
     note, facts = "", {}
     colours, centres = job.colours, job.centres
@@ -200,7 +201,7 @@ def _segment_own(job, patch, values, valid):
         if job.settings.stretch:
             facts.update(low=np.array(colours.low), high=np.array(colours.high))
         if len(centres) < job.settings.num_clusters:
-            note = f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: it has no more colours."
+            note = f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: no more colours."
     labels, printed = _segment(job, patch, colours.compared(values, valid), valid, centres)
     return labels, facts, note, printed
 
