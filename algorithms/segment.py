@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
-from dataclasses import replace
-from functools import partial
-
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsProcessing,
@@ -23,7 +20,7 @@ from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, SegmentParameters
 from .inputs import band_numbers, files_of
 from .text import tr
-from .tile_layer import AFTER_A_RUN, TileLayerLook, write_tiles
+from .tile_layer import AFTER_A_RUN
 from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
 
 
@@ -53,10 +50,6 @@ class SegmentRaster(TilingAlgorithm):
     UNDERSIZED_SEGMENTS = "UNDERSIZED_SEGMENTS"
     SECONDS = "SECONDS"
     REPORT = "REPORT"
-
-    _open_sink = None
-    _layer_id = None
-    _look = None
 
     def name(self):
         return "segment"
@@ -237,8 +230,8 @@ class SegmentRaster(TilingAlgorithm):
                 createByDefault=False,
             ),
             tr(
-                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, how "
-                "many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
+                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, "
+                "how many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
             ),
         )
         for name, label in (
@@ -268,31 +261,23 @@ class SegmentRaster(TilingAlgorithm):
     def collect(self, parameters, context):
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
         run = self._run_parameters(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
-        if is_null(self._raw(parameters, self.S1TILES, context)):
-            crs = None
-        elif run.assign_crs:
-            crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs)
-        else:
-            crs = self._raster_crs(parameters, context)
-        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
-        self._look = TileLayerLook(self.id(), self.S1TILES, "" if layer is None else layer.id())
-        return replace(run, tiles=self._rectangles(parameters, context)), crs
-
-    def processAlgorithm(self, parameters, context, feedback):
-        # on a pool thread this is another context than the one that was collected from
-        self._open_sink = partial(self.parameterAsSink, parameters, self.S1TILES, context)
-        return super().processAlgorithm(parameters, context, feedback)
+        if not is_null(self._raw(parameters, self.S1TILES, context)):
+            crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs) if run.assign_crs else None
+            crs = crs or self._raster_crs(parameters, context)
+            self._tile_layer = self._tile_output(self.S1TILES, parameters, context, crs)
+        return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
         from ..tiledseg_plugin.segmentation import segment
 
-        run, crs = values
-        result = segment(run, feedback)
-        if crs is not None:
-            self._layer_id = write_tiles(result.tiles, AFTER_A_RUN, crs, self._open_sink)
+        run, scheme = values
+        result = segment(self._with_tiles(run, scheme), feedback)
+        tiles = {}
+        if self._tile_layer is not None:
+            tiles[self.S1TILES] = self._tile_layer.write(result.tiles, AFTER_A_RUN)
         return {
             self.OUTPUT: run.output,
-            **({} if self._layer_id is None else {self.S1TILES: self._layer_id}),
+            **tiles,
             self.SEGMENT_COUNT: result.segment_count,
             self.VALID_PIXELS: result.valid_pixels,
             self.TILE_COUNT: result.tile_count,
@@ -303,12 +288,8 @@ class SegmentRaster(TilingAlgorithm):
             self.REPORT: result.report,
         }
 
-    def postProcessAlgorithm(self, context, feedback):
-        self._look.attach(context, self._layer_id)
-        return {}
-
     def _run_parameters(self, parameters, context, output):
-        """The engine's parameters, checked, but for the polygons of TILES; `output` is empty where it is not known yet."""
+        """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""
         run = SegmentParameters(
             input=self._source(parameters, context),
             output=output,

@@ -18,6 +18,7 @@ class TiledSegmentationPlugin:
         if self.provider is None:
             self.provider = TiledSegmentationProvider()
             QgsApplication.processingRegistry().addProvider(self.provider)
+            self.provider.refreshAlgorithms()  # its models, too
 
     def initGui(self):
         self.initProcessing()

@@ -100,6 +100,8 @@ class Progress:
             raise
         if state.error is not None:
             raise state.error
+        self.advance(share[1])
+        self.check_cancelled()
         return state.result
 
     def _time_left(self, now):

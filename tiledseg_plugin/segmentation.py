@@ -3,6 +3,7 @@
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Dict, List, Optional
 
 import numpy as np
@@ -99,7 +100,7 @@ def segment(parameters, feedback):
             feedback.info(folder.note)
         progress.start("statistics", "Starting")
         starting = _start_execution(parameters, raster, plan)
-        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels))
+        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels), share=(0.0, 0.0))
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         summary = _survey(raster, plan, parameters, folder, runner, progress)
@@ -118,22 +119,13 @@ def segment(parameters, feedback):
 
         units = work_units(plan, occupancy)
         if with_rsgislib:
-
-            def run(task, common, items):
-                return _results(runner, task, common, items, progress)
-
+            run = partial(_results, runner, progress=progress)
             segments, results, found = rsgislib_engine.segment_in_stages(
                 raster, plan, units, parameters, folder, colours, centres, progress, run
             )
         else:
             job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
-            results = _work_tiles(job, units, runner, progress)
-            worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
-            progress.start("graph", "Joining tiles")
-            segments, clumps = _segments(
-                raster, plan, worked, folder, kernel, colours.weights, parameters, progress
-            )
-            found = {"initial_clumps": clumps}
+            segments, results, found = _segment_in_tiles(job, units, parameters, kernel, runner, progress)
         facts = {
             "kernels": kernel.NAME,
             "execution": {"kind": runner.name, "workers": runner.workers},
@@ -234,7 +226,7 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
         )
     centres, iterations = progress.aside(
         lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_two, check
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
         ),
         "Finding cluster centres",
         (0.8, 1.0),
@@ -270,21 +262,30 @@ def _work_tiles(job, units, runner, progress):
     return finished
 
 
-def _segments(raster, plan, worked, folder, kernel, weights, parameters, progress):
-    """The segments, and how many clumps they were merged from."""
+def _segment_in_tiles(job, units, parameters, kernel, runner, progress):
+    """The segments, the results of the tiles, and what was learned for the report."""
+    results = _work_tiles(job, units, runner, progress)
+    worked = sorted((piece for unit in units for piece in unit), key=lambda piece: piece.piece_id)
+    progress.start("graph", "Joining tiles")
     graph = progress.aside(
-        lambda check, advance: build_graph(raster, plan, worked, folder, check), "Joining tiles", (0.0, 0.3)
+        lambda check, advance: build_graph(job.raster, job.plan, worked, job.folder, check), "Joining tiles", (0.0, 0.3)
     )
     clumps = graph.sizes.size
     progress.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
     segments = progress.aside(
         lambda check, advance: eliminate(
-            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance
+            graph,
+            kernel,
+            job.colours.weights,
+            parameters.min_pixels,
+            parameters.distance_threshold,
+            advance,
+            runner.workers,
         ),
         "Merging small segments",
         (0.3, 1.0),
     )
-    return segments, clumps
+    return segments, results, {"initial_clumps": clumps}
 
 
 def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
@@ -321,6 +322,8 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             advance,
             relabelled=runner.remote,
         )
+        progress.advance(1)
+        progress.check_cancelled()
         progress.finish()
         result = SegmentResult(
             segment_count=segments.sizes.size,

@@ -23,24 +23,43 @@ _starting = threading.Lock()  # on Windows a start changes settings of the whole
 
 
 class Channel:
-    """The end of a queue as a pool uses it, for one reader and one writer."""
+    """A queue as a pool uses it, for one reader and one writer."""
 
     def __init__(self):
         self._reader, self._writer = connection.Pipe(duplex=False)
         self._rlock = _NoLock()
+        self.ends_by_closing = False
 
     def get(self):
         return self._reader.recv()
 
     def put(self, item):
-        self._writer.send(item)
+        if self.ends_by_closing:
+            self._writer.close()
+        else:
+            self._writer.send(item)
 
     def empty(self):
         return not self._reader.poll()
 
+    def stop_reading(self):
+        """Only the worker reads here. A pool that ends would otherwise read what a killed worker left, half a message."""
+        self._reader.close()
+        self._reader = _Nothing()
+
     def close(self):
         self._reader.close()
         self._writer.close()
+
+
+class _Nothing:
+    """In place of the end of a pipe."""
+
+    def poll(self, timeout=0.0):
+        return False
+
+    def close(self):
+        """Nothing is open."""
 
 
 class _NoLock:
@@ -49,6 +68,25 @@ class _NoLock:
 
     def release(self):
         """Nothing is held."""
+
+
+def settle_queues(pool):
+    """What is left to do with the queues of a pool once its process has started.
+
+    All that the parent may still put into the queue of results is that there will be no more. A message would come
+    after half a message of a worker that was killed; closing is understood in any case.
+    """
+    pool._inqueue.stop_reading()
+    pool._outqueue.ends_by_closing = True
+
+
+def end(pool):
+    """End a pool whose process has been killed; takes no time, as nothing in it waits for anything any more."""
+    pool._cache.clear()  # of answers that will not come
+    pool.terminate()
+    pool.join()
+    for channel in (pool._inqueue, pool._outqueue, pool._change_notifier):
+        channel.close()
 
 
 class WorkerProcess(context.SpawnProcess):

@@ -57,7 +57,7 @@ class Worker:
         from multiprocess.connection import Pipe
         from pathos.pools import ProcessPool
 
-        from .launch import Launch
+        from .launch import Launch, settle_queues
 
         self._output = tempfile.TemporaryFile()
         self._launch = Launch(candidate, environment, self._output)
@@ -68,10 +68,13 @@ class Worker:
         self._silence = silence
         self.stage = None
         self._closing = False
+        self._tidying = None
+        self._lock = threading.Lock()
         try:
             self._pool = ProcessPool(
                 nodes=1, id=self._name, context=self._launch, initializer=inside.begin, initargs=(beats,)
             )
+            settle_queues(self._states[self._name])
         except Exception:
             self._output.close()
             raise
@@ -95,13 +98,13 @@ class Worker:
         while True:
             result.wait(POLL_SECONDS)
             if result.ready():
-                return result.get(0)
+                return self._answer(result)
             if self._closing:
                 raise Cancelled()
             if self._process.exitcode is not None:
                 result.wait(2 * POLL_SECONDS)  # its last words may be on the way
                 if result.ready():
-                    return result.get(0)
+                    return self._answer(result)
                 raise WorkerDied(self._how_it_ended())
             now = time.monotonic()
             # Counted in small steps: a computer that slept has not waited.
@@ -113,6 +116,13 @@ class Worker:
             if limit is not None and now - begun > limit:
                 self.kill()
                 raise WorkerDied(f"did not answer within {limit:.0f} s")
+
+    def _answer(self, result):
+        try:
+            return result.get(0)
+        except BrokenPipeError:
+            self._process.join(CLOSE_SECONDS)
+            raise WorkerDied(self._how_it_ended()) from None
 
     def is_alive(self):
         return not self._closing and self._process.exitcode is None
@@ -151,19 +161,21 @@ class Worker:
 
     def close(self):
         """End the process at once; gives the thread that tidies the pool up, which should take no time."""
-        self._closing = True
-        self.kill()
-        thread = threading.Thread(target=self._tidy_up, name=self._name, daemon=True)
-        thread.start()
-        return thread
+        with self._lock:
+            if not self._closing:
+                self._closing = True
+                self.kill()
+                self._tidying = threading.Thread(target=self._tidy_up, name=self._name, daemon=True)
+                self._tidying.start()
+        return self._tidying
 
     def _tidy_up(self):
+        from .launch import end
+
         try:
             self._process.join(CLOSE_SECONDS)
-            self._pool.terminate()
-            self._pool.clear()
+            end(self._states.pop(self._name))
         finally:
-            self._states.pop(self._name, None)
             self._beats.close()
             self._output.close()
 

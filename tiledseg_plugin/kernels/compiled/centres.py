@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pixel kernel: the nearest centre of every pixel.
 
-A chunk of pixels is compared with two centres at a time, in loops that compile to vector code. (They run over `array.size`: numba's loops over a constant do not become vector code.)
+A chunk of pixels is compared with two centres at a time, in loops that compile to vector code. They run over
+`array.size`, as numba's loops over a constant do not become vector code.
 """
 
 import numpy as np
@@ -119,6 +120,23 @@ def nearest_two(values, centres):
     labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
     _label(values, np.ones(size, bool), centres, labels, nearest, second)
     return labels, nearest, second
+
+
+@kernel
+def _find_doubtful(labels, moved, most, to_nearest, to_others, margin, least, doubtful):
+    count = 0
+    for i in range(labels.size):
+        to_nearest[i] += moved[labels[i] - 1]
+        to_others[i] -= most
+        doubtful[count] = i
+        count += not to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin)
+    return count
+
+
+def find_doubtful(labels, moved, to_nearest, to_others, margin, least):
+    doubtful = np.empty(labels.size, np.int64)
+    count = _find_doubtful(labels, moved, moved.max(), to_nearest, to_others, margin, least, doubtful)
+    return doubtful[:count]
 
 
 @kernel

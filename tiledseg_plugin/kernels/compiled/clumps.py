@@ -125,63 +125,68 @@ def _note_pairs(flags, one, other, places, pairs, noted, start, latest):
 
 
 @kernel
-def _collect_pairs(labels, count):
-    """Pairs of touching clumps, some repeatedly: (m, 2) uint32, and how many of them have each lower label."""
+def _collect_pairs(labels, pairs, start):
+    """Note the pairs of touching clumps, some repeatedly, and how many have each lower label; gives their number."""
     rows, cols = labels.shape
-    start, latest = np.zeros(count + 2, np.uint32), np.zeros(count + 1, np.uint32)
-    pairs = np.empty((labels.size // 4 + 2 * cols, 2), np.uint32)
+    latest = np.zeros(start.size, np.uint32)
     noted = 0
     nothing = np.zeros(cols, labels.dtype)
     right, down = np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
     places = np.empty(cols + 1, np.int32)
     for i in range(rows):
         row = labels[i]
-        below = labels[i + 1] if i + 1 < rows else nothing
         above = labels[i - 1] if i else nothing
+        below = labels[i + 1] if i + 1 < rows else nothing
         _flag_borders(row, below, right, down)
         _drop_repeated(above, row, below, right, down)
-        if noted + 2 * cols > len(pairs):
-            pairs = np.concatenate((pairs, np.empty_like(pairs)))
         noted = _note_pairs(right[: cols - 1], row[: cols - 1], row[1:], places, pairs, noted, start, latest)
         noted = _note_pairs(down, row, below, places, pairs, noted, start, latest)
-    return pairs[:noted], start
+    return noted
 
 
 @kernel
 def _sort(values):
-    """Sort in place; most lists of neighbours are short."""
-    if values.size > 24:
-        values.sort()
-        return
-    for i in range(1, values.size):
-        value = values[i]
-        j = i
-        while j and values[j - 1] > value:
-            values[j] = values[j - 1]
-            j -= 1
-        values[j] = value
+    """Shell's sort, in place: most lists of neighbours are short, and numpy's sort takes seconds to compile."""
+    gap = 1
+    while 3 * gap + 1 < values.size:
+        gap = 3 * gap + 1
+    while gap:
+        for i in range(gap, values.size):
+            value = values[i]
+            j = i
+            while j >= gap and values[j - gap] > value:
+                values[j] = values[j - gap]
+                j -= gap
+            values[j] = value
+        gap //= 3
 
 
 @kernel
-def find_edges(labels, count):
-    pairs, start = _collect_pairs(labels, count)
+def _sort_pairs(pairs, start, others):
+    """Sort the pairs, drop repetitions, give how many are left. `start` holds how many have each lower label."""
     total = np.uint32(0)
-    for label in range(count + 2):
+    for label in range(start.size):
         total += start[label]
         start[label] = total
-    others = np.empty(total, np.uint32)
     for i in range(len(pairs) - 1, -1, -1):
         low = pairs[i, 0]
         start[low] -= np.uint32(1)
         others[start[low]] = pairs[i, 1]
     kept = 0
-    for low in range(1, count + 1):
+    for low in range(1, start.size - 1):
         neighbours = others[start[low] : start[low + 1]]
         _sort(neighbours)
         before = np.uint32(0)
-        for i in range(neighbours.size):  # the place of the pairs, sorted and each once, is taken by them again
+        for i in range(neighbours.size):
             pairs[kept, 0] = low
             pairs[kept, 1] = neighbours[i]
             kept += neighbours[i] != before
             before = neighbours[i]
-    return pairs[:kept]
+    return kept
+
+
+def find_edges(labels, count):
+    pairs = np.empty((2 * labels.size, 2), np.uint32)  # room for the worst case: pages not written take no memory
+    start = np.zeros(count + 2, np.uint32)
+    pairs = pairs[: _collect_pairs(labels, pairs, start)]
+    return pairs[: _sort_pairs(pairs, start, np.empty(len(pairs), np.uint32))].copy()

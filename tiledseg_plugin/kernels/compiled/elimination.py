@@ -74,7 +74,20 @@ def _is_unchanged(clump, stamp, changed, start, degree, neighbours, next_member)
 
 @kernel
 def _decide(
-    waiting, retries, choice, tail, threshold, bounded, means, into, start, degree, neighbours, next_member, changed, stamp
+    waiting,
+    retries,
+    choice,
+    tail,
+    threshold,
+    bounded,
+    means,
+    into,
+    start,
+    degree,
+    neighbours,
+    next_member,
+    changed,
+    stamp,
 ):
     """Note the partner of every waiting clump in `choice`, and the last of its members in `tail`.
 
@@ -131,8 +144,21 @@ def _decide(
 
 @kernel
 def _merge(
-    waiting, choice, tail, area, sizes, sums, weights, bounded, means, into, next_member, changed, stamp, first_of_size,
-    next_of_size
+    waiting,
+    choice,
+    tail,
+    area,
+    sizes,
+    sums,
+    weights,
+    bounded,
+    means,
+    into,
+    next_member,
+    changed,
+    stamp,
+    first_of_size,
+    next_of_size,
 ):
     """Carry the noted merges out; gives how many clumps go on waiting, which stand first in `waiting`."""
     planes = sums.shape[1]
@@ -217,7 +243,7 @@ class Elimination:
         if self.live < WORTH_CONTRACTING * self.sizes.size:
             self._contract()
         count = self.retries
-        for size in range(self.area + 1, min(area, self.first_of_size.size - 1) + 1):
+        for size in self.area + 1 + np.flatnonzero(self.first_of_size[self.area + 1 : area + 1] != NOBODY):
             count = _call_up(
                 size, self.waiting, count, self.sizes, self.roots, self.first_of_size, self.next_of_size
             )
@@ -265,7 +291,14 @@ class Elimination:
             self.first_of_size,
             self.next_of_size,
         )
-        self.live -= int(np.count_nonzero(choice != NOBODY))
+        merged = int(np.count_nonzero(choice != NOBODY))
+        self.live -= merged
+        return merged
+
+    def next_area(self, area):
+        """See `plain.Elimination.next_area`."""
+        queued = np.flatnonzero(self.first_of_size[area + 1 :] != NOBODY)
+        return area + 1 + int(queued[0]) if queued.size else None
 
     def _contract(self):
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""

@@ -23,7 +23,7 @@ def _flag_singles(above, row, below, flags):
 
 @kernel
 def _find_singles(clusters, status, found):
-    """Flag the single pixels in `status`; gives their indices in raster order, in `found` while there is room."""
+    """Flag the single pixels in `status`; gives their indices in raster order, in `found`."""
     rows, cols = clusters.shape
     nothing = np.zeros(cols, clusters.dtype)
     count = 0
@@ -32,8 +32,6 @@ def _find_singles(clusters, status, found):
         below = clusters[row + 1] if row + 1 < rows else nothing
         flags = status[row]
         _flag_singles(above, clusters[row], below, flags)
-        if count + cols > found.size:
-            found = np.concatenate((found, np.empty(found.size + cols, found.dtype)))
         for col in range(cols):  # without a branch, as nobody can foresee which pixels are single
             found[count] = row * cols + col
             count += flags[col]
@@ -58,7 +56,7 @@ def _is_settled(cell, state, status):
 
 @kernel
 def _find_followed(active, found, state, status, values, rows, cols):
-    """For every active pixel the nearest neighbour that is not single, or NOBODY, or IN_DOUBT beside an uncertain one."""
+    """For every active pixel its nearest neighbour that is not single, or NOBODY; IN_DOUBT beside an uncertain one."""
     row = 0
     infinite = np.float32(np.inf)
     for i in range(active.size):
@@ -146,7 +144,8 @@ def _run_passes(state, status, active, values, rows, cols):
 def eliminate_singles(clusters, values, open_sides):
     rows, cols = clusters.shape
     state, status = clusters.copy(), np.empty((rows, cols), np.uint8)
-    room = np.empty(cols + clusters.size // 8, np.int32 if clusters.size < 2**31 else np.int64)
+    # room for the worst case, and one more, as the next place is always written to; pages not written take no memory
+    room = np.empty(clusters.size + 1, np.int32 if clusters.size < 2**31 else np.int64)
     active = _find_singles(state, status, room)
     for is_open, edge in zip(open_sides, (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])):
         if is_open:

@@ -13,7 +13,7 @@ The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6),
 
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
-from .pixels import eliminate_singles, nearest_centre, nearest_two, relabel
+from .pixels import eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
 
 NAME = "plain"
 
@@ -24,6 +24,7 @@ __all__ = [
     "clump",
     "describe_clumps",
     "eliminate_singles",
+    "find_doubtful",
     "find_edges",
     "nearest_centre",
     "nearest_two",
