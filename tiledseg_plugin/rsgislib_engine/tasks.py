@@ -236,7 +236,7 @@ def _own_centres(job, values, valid):
     colours = summary.colours(job.raster, settings.stretch)
     kernel, _ = kernels.choose()
     centres, _ = cluster(
-        sample_colours(summary, colours), settings.num_clusters, settings.kmeans_max_iterations, kernel.nearest_two
+        sample_colours(summary, colours), settings.num_clusters, settings.kmeans_max_iterations, kernel
     )
     return colours, centres
 
