@@ -21,7 +21,7 @@ from qgis.core import (
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
-from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, SegmentParameters
+from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, SegmentParameters
 from .inputs import band_numbers, files_of
 from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
@@ -38,6 +38,8 @@ class SegmentRaster(TilingAlgorithm):
     STRETCH = "STRETCH"
     SAMPLING = "SAMPLING"
     KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
+    ENGINE = "ENGINE"
+    PER_TILE_STATISTICS = "PER_TILE_STATISTICS"
     EXECUTION = "EXECUTION"
     WORK_DIR = "WORK_DIR"
     DASK_SCHEDULER = "DASK_SCHEDULER"
@@ -152,6 +154,7 @@ class SegmentRaster(TilingAlgorithm):
 
     def _add_how_it_is_run(self):
         self._add_tiles()
+        self._add_engine()
         self._add_choice(
             self.EXECUTION,
             tr("Execution"),
@@ -193,6 +196,29 @@ class SegmentRaster(TilingAlgorithm):
         self.add(
             QgsProcessingParameterString(self.CREATION_OPTIONS, tr("Creation options"), optional=True),
             tr("GDAL creation options of the output, separated by |, such as COMPRESS=ZSTD|BIGTIFF=YES."),
+            advanced=True,
+        )
+
+    def _add_engine(self):
+        self._add_choice(
+            self.ENGINE,
+            tr("Engine"),
+            tr(
+                "'builtin': exact, no tile border shows. 'rsgislib': RSGISLib 5, which must be installed, segments each tile "
+                "and does its borders anew in two more stages (Clewley et al. 2014); the result depends on the tiles."
+            ),
+            ENGINES,
+        )
+        self.add(
+            QgsProcessingParameterBoolean(
+                self.PER_TILE_STATISTICS,
+                tr("Each tile has its own stretch and clusters"),
+                defaultValue=DEFAULTS["per_tile_statistics"],
+            ),
+            tr(
+                "Of the engine 'rsgislib' only: stretch and cluster centres are found for each tile by itself instead of "
+                "once for the whole raster. True or false."
+            ),
             advanced=True,
         )
 
@@ -325,6 +351,8 @@ class SegmentRaster(TilingAlgorithm):
             tile_width=self.parameterAsInt(parameters, self.TILE_WIDTH, context),
             tile_height=self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
             valid_data_threshold=self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
+            engine=self.parameterAsEnumString(parameters, self.ENGINE, context),
+            per_tile_statistics=self.parameterAsBool(parameters, self.PER_TILE_STATISTICS, context),
             execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
             workers=self.parameterAsInt(parameters, self.WORKERS, context),
             work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
@@ -371,6 +399,10 @@ def _check_files(run):
     from ..tiledseg_plugin.raster import describe
     from ..tiledseg_plugin.write import check_output, creation_options, driver_for
 
+    if run.engine == "rsgislib":
+        from ..tiledseg_plugin import rsgislib_engine
+
+        rsgislib_engine.require()
     describe(run.input, run.bands, run.nodata_rule)
     if run.output:
         check_output(run.output, files_of(run.input))

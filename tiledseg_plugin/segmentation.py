@@ -3,11 +3,12 @@
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Dict, List, Optional
 
 import numpy as np
 
-from . import execution, kernels
+from . import execution, kernels, rsgislib_engine
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
@@ -24,7 +25,10 @@ from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
 from .write import RelabelJob, check_output, relabel_piece, table_of, write_segments
 
-STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 8}
+STAGES = {
+    "builtin": {"statistics": 20, "tiles": 50, "graph": 12, "write": 8},
+    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 6},
+}
 DECIDING = (
     "bands",
     "num_clusters",
@@ -37,6 +41,8 @@ DECIDING = (
     "tile_width",
     "tile_height",
     "tiles",
+    "engine",
+    "per_tile_statistics",
 )
 
 
@@ -80,12 +86,15 @@ def segment(parameters, feedback):
     """
     started = time.monotonic()
     parameters.check()
+    with_rsgislib = parameters.engine == "rsgislib"
+    if with_rsgislib:
+        feedback.info(rsgislib_engine.require().sentence)
     check_output(parameters.output, [parameters.input])
     check_products(parameters)
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     plan = make_plan(raster, parameters)
     _tell_start(raster, plan, feedback)
-    progress = Progress(feedback, {**STAGES, **stages(parameters)})
+    progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
     folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
     starting = None
     finished = False
@@ -107,24 +116,26 @@ def segment(parameters, feedback):
             )
         colours = summary.colours(raster, parameters.stretch)
         runner.prepare(parameters.kernels)
-        centres = _centres(summary, colours, parameters, kernel, raster, progress)
+        centres = None
+        if not with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
+            centres = _centres(summary, colours, parameters, kernel, raster, progress)
 
         units = work_units(plan, occupancy)
-        worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
-        job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
-        results = _work_tiles(job, units, runner, progress)
-
-        progress.start("graph", "Joining tiles")
-        segments, clumps = _segments(
-            raster, plan, worked, folder, kernel, colours.weights, parameters, _threads(runner), progress
-        )
+        if with_rsgislib:
+            run = partial(_results, runner, progress=progress)
+            segments, results, found = rsgislib_engine.segment_in_stages(
+                raster, plan, units, parameters, folder, colours, centres, progress, run
+            )
+        else:
+            job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
+            segments, results, found = _segment_in_tiles(job, units, parameters, kernel, runner, progress)
         facts = {
             "kernels": kernel.NAME,
             "execution": {"kind": runner.name, "workers": runner.workers},
             "raster": asdict(raster),
             "colours": {"stretch": parameters.stretch, **asdict(colours)},
-            "centres": centres.astype(float).tolist(),
-            "initial_clumps": clumps,
+            "centres": None if centres is None else centres.astype(float).tolist(),
+            **found,
         }
         result = _write(
             parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts
@@ -152,14 +163,17 @@ def _manifest(parameters, raster):
 
 def _start_execution(parameters, raster, plan):
     width, height = (max(side) for side in zip(*(piece.window[2:] for piece in plan.pieces)))
+    with_rsgislib = parameters.engine == "rsgislib"
+    needed = rsgislib_engine.worker_memory if with_rsgislib else worker_memory
     return execution.start(
         parameters.execution,
         parameters.workers,
-        worker_memory(width, height, len(raster.bands), raster.dtype, parameters.stretch),
+        needed(width, height, len(raster.bands), raster.dtype, parameters.stretch),
         raster,
         most=max(len(plan.pieces), len(blocks(raster))),
         scheduler=parameters.dask_scheduler,
         work_dir=parameters.work_dir,
+        holds_lock=with_rsgislib,
     )
 
 
@@ -258,21 +272,30 @@ def _work_tiles(job, units, runner, progress):
     return finished
 
 
-def _segments(raster, plan, worked, folder, kernel, weights, parameters, workers, progress):
-    """The segments, and how many clumps they were merged from."""
+def _segment_in_tiles(job, units, parameters, kernel, runner, progress):
+    """The segments, the results of the tiles, and what was learned for the report."""
+    results = _work_tiles(job, units, runner, progress)
+    worked = sorted((piece for unit in units for piece in unit), key=lambda piece: piece.piece_id)
+    progress.start("graph", "Joining tiles")
     graph = progress.aside(
-        lambda check, advance: build_graph(raster, plan, worked, folder, check), "Joining tiles", (0.0, 0.3)
+        lambda check, advance: build_graph(job.raster, job.plan, worked, job.folder, check), "Joining tiles", (0.0, 0.3)
     )
     clumps = graph.sizes.size
     progress.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
     segments = progress.aside(
         lambda check, advance: eliminate(
-            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance, workers
+            graph,
+            kernel,
+            job.colours.weights,
+            parameters.min_pixels,
+            parameters.distance_threshold,
+            advance,
+            _threads(runner),
         ),
         "Merging small segments",
         (0.3, 1.0),
     )
-    return segments, clumps
+    return segments, results, {"initial_clumps": clumps}
 
 
 def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
