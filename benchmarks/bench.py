@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -281,6 +282,7 @@ def finish(results, folder):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends it, no peer runs on, and results are kept
     try:
         main()
     except (OSError, subprocess.CalledProcessError) as error:

@@ -2,6 +2,7 @@
 """The benchmark: a tiny run from beginning to end, and what it concludes from runs."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -71,6 +72,20 @@ def test_a_run_over_its_time_is_stopped_with_all_that_it_started(tmp_path):
     assert measured.timed_out
     assert measured.seconds < 30
     assert "stopped after" in measured.failure()
+
+
+def test_nothing_runs_on_when_the_benchmark_is_stopped(tmp_path, monkeypatch):
+    waited = []
+
+    def interrupted(pid, options):
+        waited.append(pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("measure.os.wait4", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure(["sleep", "60"], None, tmp_path, 60)
+    with pytest.raises(ProcessLookupError):
+        os.kill(waited[0], 0)
 
 
 def test_peaks_are_those_of_each_process(tmp_path):
