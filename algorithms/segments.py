@@ -77,6 +77,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
         return self._run(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
 
     def postProcessAlgorithm(self, context, feedback):
+        super().postProcessAlgorithm(context, feedback)
         if self._look is not None and self._values is not None:
             self._look.attach(context, self._values.output)
         return {}

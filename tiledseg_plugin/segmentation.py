@@ -16,7 +16,7 @@ from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
 from .products import check_products, publishing_all, stages, write_products
-from .progress import Progress
+from .progress import Progress, TileWatch
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, load_summary, sample_colours, save_summary, summarise, survey_block
@@ -118,7 +118,7 @@ def segment(parameters, feedback):
         runner.prepare(parameters.kernels)
         centres = None
         if not with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
-            centres = _centres(summary, colours, parameters, kernel, raster, progress)
+            centres = find_centres(summary, colours, parameters, kernel, raster, progress)
 
         units = work_units(plan, occupancy)
         if with_rsgislib:
@@ -215,19 +215,24 @@ def _survey(raster, plan, parameters, folder, runner, progress):
     if summary is not None:
         progress.feedback.info("Statistics are taken from the interrupted run.")
         return summary
+    summary = survey(raster, plan, parameters, runner, progress)
+    if not folder.is_temporary:
+        save_summary(summary, folder)
+    return summary
+
+
+def survey(raster, plan, parameters, runner, progress):
+    """The pass over the whole raster."""
     todo = blocks(raster)
     survey = Survey(raster, plan, parameters.sampling)
     results = {}
     for block, result in _results(runner, survey_block, survey, todo, progress):
         results[block] = result
         progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
-    summary = summarise(raster, plan, [results[block] for block in todo])
-    if not folder.is_temporary:
-        save_summary(summary, folder)
-    return summary
+    return summarise(raster, plan, [results[block] for block in todo])
 
 
-def _centres(summary, colours, parameters, kernel, raster, progress):
+def find_centres(summary, colours, parameters, kernel, raster, progress):
     progress.advance(0.8, "Finding cluster centres")
     sample = sample_colours(summary, colours)
     if not len(sample):
@@ -262,7 +267,11 @@ def _work_tiles(job, units, runner, progress):
         progress.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
     done = {result.piece_id for result in finished}
     todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
-    for _, results in _results(runner, work_unit, job, [unit for unit in todo if unit], progress):
+    todo = [unit for unit in todo if unit]
+    watch = TileWatch(progress.feedback, todo, runner.workers)
+    watch.finished({result.tile_id for result in finished} - {piece.tile_id for unit in todo for piece in unit})
+    for unit, results in _results(runner, work_unit, job, todo, progress):
+        watch.finished(piece.tile_id for piece in unit)
         finished += results
         progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
         for result in results:
