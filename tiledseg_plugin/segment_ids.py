@@ -83,6 +83,8 @@ class RasterIds:
                 ids = dataset.GetRasterBand(1).ReadAsArray(*window)
             if ids is None or messages:
                 raise SegmentationError(f"SEGMENTS {raster.path} cannot be read ({reason(messages)}): is it damaged?")
+            if ids.dtype.kind == "f":
+                ids = np.nan_to_num(ids)
             if nodata:
                 ids[ids == nodata] = 0
             if ids.dtype != np.uint32:
