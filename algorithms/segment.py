@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
+from dataclasses import replace
+
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsProcessing,
@@ -13,12 +15,14 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, SegmentParameters
 from .inputs import band_numbers, files_of
+from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
 from .tile_layer import AFTER_A_RUN
 from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
@@ -41,6 +45,8 @@ class SegmentRaster(TilingAlgorithm):
     ASSIGN_CRS = "ASSIGN_CRS"
     CREATION_OPTIONS = "CREATION_OPTIONS"
     OUTPUT = "OUTPUT"
+    MEAN_IMAGE = "MEAN_IMAGE"
+    POLYGONS = "POLYGONS"
     S1TILES = "S1TILES"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     VALID_PIXELS = "VALID_PIXELS"
@@ -50,6 +56,8 @@ class SegmentRaster(TilingAlgorithm):
     UNDERSIZED_SEGMENTS = "UNDERSIZED_SEGMENTS"
     SECONDS = "SECONDS"
     REPORT = "REPORT"
+
+    _looks = ()
 
     def name(self):
         return "segment"
@@ -151,8 +159,8 @@ class SegmentRaster(TilingAlgorithm):
             tr("Execution"),
             tr(
                 "How tiles are run; the result is always the same. 'processes': in worker processes (needs the Python "
-                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; 'auto': "
-                "processes where they can be had and are worth starting, else threads."
+                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; "
+                "'auto': processes where they can be had and are worth starting, else threads."
             ),
             EXECUTIONS,
         )
@@ -174,8 +182,8 @@ class SegmentRaster(TilingAlgorithm):
         self.add(
             QgsProcessingParameterString(self.DASK_SCHEDULER, tr("Dask scheduler"), optional=True),
             tr(
-                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work folder "
-                "and the input must then be on storage that all workers see under the same path."
+                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work "
+                "folder and the input must then be on storage that all workers see under the same path."
             ),
             advanced=True,
         )
@@ -218,8 +226,26 @@ class SegmentRaster(TilingAlgorithm):
             QgsProcessingParameterRasterDestination(self.OUTPUT, tr("Segments")),
             tr(
                 "Raster of segment numbers (unsigned 32 bit, 0 = no data). The extension decides the format: "
-                ".tif (GeoTIFF), .img (Erdas Imagine) or .kea (KEA, where GDAL has it)."
+                ".tif (GeoTIFF; .cog.tif: cloud optimized), .img (Erdas Imagine) or .kea (KEA, where GDAL has it). Its "
+                "attribute table has pixel count, colour, and mean, min, max and std of each band; of a GeoTIFF with "
+                "very many segments it is a GeoPackage beside it."
             ),
+        )
+        self.add(
+            QgsProcessingParameterRasterDestination(
+                self.MEAN_IMAGE, tr("Mean image"), optional=True, createByDefault=False
+            ),
+            tr("Raster in which every pixel has the means of its segment, in the input's values. Empty: none."),
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.POLYGONS,
+                tr("Polygons"),
+                type=QgsProcessing.SourceType.TypeVectorPolygon,
+                optional=True,
+                createByDefault=False,
+            ),
+            tr("One polygon a segment, with number, pixels, and mean, min, max and std of each band. Empty: none."),
         )
         self.add(
             QgsProcessingParameterFeatureSink(
@@ -265,6 +291,19 @@ class SegmentRaster(TilingAlgorithm):
             crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs) if run.assign_crs else None
             crs = crs or self._raster_crs(parameters, context)
             self._tile_layer = self._tile_output(self.S1TILES, parameters, context, crs)
+        run = replace(
+            run,
+            mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
+            polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
+        )
+        self._looks = [
+            (Look(self.id(), name, style), path)
+            for name, style, path in (
+                (self.OUTPUT, show_segments, run.output),
+                (self.MEAN_IMAGE, show_means, run.mean_image),
+                (self.POLYGONS, show_outlines, run.polygons),
+            )
+        ]
         return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
@@ -277,6 +316,8 @@ class SegmentRaster(TilingAlgorithm):
             tiles[self.S1TILES] = self._tile_layer.write(result.tiles, AFTER_A_RUN)
         return {
             self.OUTPUT: run.output,
+            **({self.MEAN_IMAGE: run.mean_image} if run.mean_image else {}),
+            **({self.POLYGONS: run.polygons} if run.polygons else {}),
             **tiles,
             self.SEGMENT_COUNT: result.segment_count,
             self.VALID_PIXELS: result.valid_pixels,
@@ -287,6 +328,11 @@ class SegmentRaster(TilingAlgorithm):
             self.SECONDS: result.seconds,
             self.REPORT: result.report,
         }
+
+    def postProcessAlgorithm(self, context, feedback):
+        for look, path in self._looks:
+            look.attach(context, path)
+        return super().postProcessAlgorithm(context, feedback)
 
     def _run_parameters(self, parameters, context, output):
         """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`tiledseg:status`: what of the plugin is usable on this installation. The ids in here are published and never change."""
+"""`tiledseg:status`: what of the plugin works on this installation. The ids in here are published and never change."""
 
 from qgis.core import Qgis, QgsProcessingOutputNumber, QgsProcessingOutputString
 
@@ -36,13 +36,17 @@ class ShowStatus(TiledAlgorithm):
         return tr("status,versions,installation,numba,pathos,dask,kea,rsgislib,diagnosis,help").split(",")
 
     def shortDescription(self):
-        return tr("Tells which kernels, executions and formats work on this installation, and what to install for more.")
+        return tr(
+            "Tells which kernels, executions and formats work on this installation, and what to install for more."
+        )
 
     def description(self):
         return (
-            tr("Tells what of the plugin is usable on this installation, by trying it: which kernels and engines, ways "
-               "to run tiles and output drivers; which Python worker processes run; versions and the machine's cores "
-               "and memory; and what to install for what is missing."),
+            tr(
+                "Tells what of the plugin is usable on this installation, by trying it: which kernels and engines, ways "
+                "to run tiles and output drivers; which Python worker processes run; versions, cores and memory; and "
+                "what to install for what is missing."
+            ),
             tr("The plugin needs nothing but QGIS; what is missing costs speed or a format, never the result."),
         )
 

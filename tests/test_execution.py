@@ -20,7 +20,7 @@ from leftovers import own_workers, temporary_folders, wait_until_gone, worker_pr
 from rasters import Log, read, run, write_raster
 from tiledseg.tiledseg_plugin import execution
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.execution import processes
+from tiledseg.tiledseg_plugin.execution import process_worker, processes
 from tiledseg.tiledseg_plugin.execution.failures import Fault
 from tiledseg.tiledseg_plugin.needs import choose_workers
 from tiledseg.tiledseg_plugin.raster import describe
@@ -156,7 +156,7 @@ def test_workers_killed_while_idle_are_replaced(started):
 
 
 def test_a_worker_that_shows_no_sign_of_life_is_given_up(started, monkeypatch):
-    monkeypatch.setattr(processes, "SILENCE_SECONDS", 3.0)
+    monkeypatch.setattr(process_worker, "SILENCE_SECONDS", 3.0)
     runner = started()
     with pytest.raises(SegmentationError, match="Tile 4 .* gave no sign of life for 3 s"):
         results(runner, tasks.stop_answering, 4)
@@ -256,14 +256,14 @@ def test_an_interpreter_that_does_not_work_is_named_in_the_warning(noise, monkey
 
 def test_workers_end_with_a_parent_that_is_killed(noise, tmp_path):
     script = (
-        "import sys; sys.path[:0] = {path!r}\n"
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
         "import worker_tasks as tasks\n"
         "from tiledseg.tiledseg_plugin import execution, progress, raster\n"
-        "starting = execution.start('processes', 2, 1, raster.describe({raster!r}))\n"
+        f"starting = execution.start('processes', 2, 1, raster.describe({noise!r}))\n"
         "runner = starting.ready(progress.Feedback(), lambda: None)\n"
         "print('ready', flush=True)\n"
         "list(runner.run(tasks.take_long, 60, [tasks.Item(1), tasks.Item(2)], lambda: None))\n"
-    ).format(path=sys.path, raster=noise)
+    )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=tmp_path)
     assert parent.stdout.readline() == b"ready\n"
     time.sleep(0.5)

@@ -10,18 +10,19 @@ LIMIT_SECONDS = 150
 
 
 @pytest.fixture(autouse=True)
-def no_test_hangs():
-    """End a test after LIMIT_SECONDS; where not even Python code runs any more, end pytest a little later."""
+def no_test_hangs(request):
+    """End a test after a time, slow ones later; where not even Python code runs any more, end pytest later still."""
+    limit = LIMIT_SECONDS * (4 if request.node.get_closest_marker("slow") else 1)
 
     def stop(number, frame):
-        pytest.fail(f"not ended after {LIMIT_SECONDS} s")
+        pytest.fail(f"not ended after {limit} s")
 
     if not hasattr(signal, "SIGALRM"):
         yield
         return
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LIMIT_SECONDS)
-    faulthandler.dump_traceback_later(2 * LIMIT_SECONDS, exit=True)
+    signal.alarm(limit)
+    faulthandler.dump_traceback_later(2 * limit, exit=True)
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ class SegmentParameters:
     per_tile_statistics : of engine `rsgislib`: each tile has its own stretch and centres
     dask_scheduler : address of a running Dask scheduler, for execution `dask`
     work_dir : empty for a temporary folder
+    mean_image, polygons : paths, empty for none
     assign_crs : WKT, empty for the input's
     kernels : which set of kernels (see `kernels.choose`); for tests and benchmarks
     """
@@ -48,6 +49,8 @@ class SegmentParameters:
     work_dir: str = ""
     assign_crs: str = ""
     creation_options: str = ""
+    mean_image: str = ""
+    polygons: str = ""
     kernels: str = "auto"
 
     def check(self):

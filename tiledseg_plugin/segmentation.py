@@ -12,8 +12,10 @@ from . import execution, kernels, rsgislib_engine
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
+from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
+from .products import check_products, publishing_all, stages, write_products
 from .progress import Progress
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
@@ -21,11 +23,11 @@ from .statistics import Survey, blocks, load_summary, sample_colours, save_summa
 from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
-from .write import RelabelJob, check_output, publishing, relabel_piece, table_of, write_segments
+from .write import RelabelJob, check_output, relabel_piece, table_of, write_segments
 
 STAGES = {
-    "builtin": {"statistics": 20, "tiles": 50, "graph": 12, "write": 18},
-    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 12},
+    "builtin": {"statistics": 20, "tiles": 50, "graph": 12, "write": 8},
+    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 6},
 }
 DECIDING = (
     "bands",
@@ -88,10 +90,11 @@ def segment(parameters, feedback):
     if with_rsgislib:
         feedback.info(rsgislib_engine.require().sentence)
     check_output(parameters.output, [parameters.input])
+    check_products(parameters)
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     plan = make_plan(raster, parameters)
     _tell_start(raster, plan, feedback)
-    progress = Progress(feedback, STAGES[parameters.engine])
+    progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
     folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
     starting = None
     finished = False
@@ -134,7 +137,9 @@ def segment(parameters, feedback):
             "centres": None if centres is None else centres.astype(float).tolist(),
             **found,
         }
-        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
+        result = _write(
+            parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts
+        )
         result = replace(result, tiles=_tile_records(raster, plan, occupancy, segments, results))
         finished = True
     finally:
@@ -170,6 +175,11 @@ def _start_execution(parameters, raster, plan):
         work_dir=parameters.work_dir,
         holds_lock=with_rsgislib,
     )
+
+
+def _threads(runner):
+    """How many threads of this process may work where the execution's own workers do not."""
+    return available_cores() if runner.remote else runner.workers
 
 
 def _results(runner, task, common, items, progress):
@@ -280,7 +290,7 @@ def _segment_in_tiles(job, units, parameters, kernel, runner, progress):
             parameters.min_pixels,
             parameters.distance_threshold,
             advance,
-            runner.workers,
+            _threads(runner),
         ),
         "Merging small segments",
         (0.3, 1.0),
@@ -299,7 +309,9 @@ def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
 
 
-def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
+def _write(
+    parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts
+):
     progress.start("write", "Writing segments")
 
     if runner.remote:
@@ -308,20 +320,21 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
     def advance(fraction):
         progress.advance(0.5 + fraction / 2 if runner.remote else fraction, "Writing segments")
 
-    with publishing(parameters.output) as path:
+    with publishing_all(parameters) as paths:
         write_segments(
-            path,
+            paths["output"],
             raster,
             plan,
             segments,
             folder,
             kernel,
-            runner.workers,
+            _threads(runner),
             parameters.creation_options,
             parameters.assign_crs,
             advance,
             relabelled=runner.remote,
         )
+        write_products(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary)
         progress.advance(1)
         progress.check_cancelled()
         progress.finish()
@@ -337,7 +350,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             peak_memory=(peak_memory() or 0) + runner.peak_memory or None,
             stages=progress.seconds,
         )
-        write_report(report_path(path), parameters, result, facts)
+        write_report(report_path(paths["output"]), parameters, result, facts)
     return result
 
 

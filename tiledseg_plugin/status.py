@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import platform
 from dataclasses import dataclass, field
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
 from . import kernels, rsgislib_engine
 from .errors import SegmentationError
@@ -66,7 +66,8 @@ def find_status(feedback):
 
 
 def _find(check_cancelled):
-    found, advice = Status(cores=available_cores(), free_memory=free_memory()), []
+    advice: List[str] = []
+    found = Status(cores=available_cores(), free_memory=free_memory())
     found.versions = {"plugin": plugin_version(), **versions()}
     for name in ("pathos", "distributed"):
         found.versions[name] = _version(name)
@@ -134,5 +135,7 @@ def _drivers(advice):
 
     usable = tuple(name for name in DRIVERS if gdal.GetDriverByName(name) is not None)
     if "KEA" not in usable:
-        advice.append("For .kea outputs use a GDAL with the KEA driver (conda-forge: libgdal-kea); .tif and .img need nothing.")
+        advice.append(
+            "For .kea outputs use a GDAL with the KEA driver (conda-forge: libgdal-kea); .tif and .img need nothing."
+        )
     return usable

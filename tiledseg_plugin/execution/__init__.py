@@ -24,6 +24,7 @@ from ..needs import choose_workers
 from .serial import Serial
 from .threads import Threads
 
+
 def create(kind, workers):
     """An execution within this process: `threads` or `serial`; 0 workers for all cores."""
     return Serial() if kind == "serial" else Threads(workers or available_cores())

@@ -13,6 +13,7 @@ import subprocess  # nosec B404 - only ever given the interpreter that passed th
 import sys
 import threading
 from contextlib import contextmanager
+from typing import Any
 
 from multiprocess import connection, context, reduction, spawn, util
 
@@ -28,14 +29,19 @@ class Channel:
     def __init__(self):
         self._reader, self._writer = connection.Pipe(duplex=False)
         self._rlock = _NoLock()
+        self._closing = threading.Lock()
         self.ends_by_closing = False
+
+    def __getstate__(self):
+        return {**self.__dict__, "_closing": None}
 
     def get(self):
         return self._reader.recv()
 
     def put(self, item):
         if self.ends_by_closing:
-            self._writer.close()
+            with self._closing:  # several threads of a pool say that it ends
+                self._writer.close()
         else:
             self._writer.send(item)
 
@@ -43,7 +49,7 @@ class Channel:
         return not self._reader.poll()
 
     def stop_reading(self):
-        """Only the worker reads here. A pool that ends would otherwise read what a killed worker left, half a message."""
+        """Only the worker reads here; a pool that ends would read the half message that a killed worker left."""
         self._reader.close()
         self._reader = _Nothing()
 
@@ -92,7 +98,7 @@ def end(pool):
 class WorkerProcess(context.SpawnProcess):
     """The process of a worker, or, where the pool wants to replace one that died, something that never runs."""
 
-    launch = None
+    launch: Any = None
 
     def start(self):
         if self.launch.process is None:
@@ -149,7 +155,7 @@ class Launch(context.SpawnContext):
     def __init__(self, candidate, environment, output):
         super().__init__()
         self.candidate, self.environment, self.output = candidate, environment, output
-        self.process = None
+        self.process: Any = None
 
     def Process(self, *args, **kwargs):
         process = WorkerProcess(*args, **kwargs)
@@ -197,6 +203,7 @@ def _posix_popen():
 
         def __init__(self, process, launch):
             self._launcher = launch
+            self.returncode: Any = None
             super().__init__(process)
 
         def _launch(self, process):
@@ -211,7 +218,7 @@ def _posix_popen():
             child_reads, parent_writes = os.pipe()
             self.finalizer = util.Finalize(self, util.close_fds, (parent_reads, parent_writes))
             try:
-                self._program = subprocess.Popen(  # nosec B603 - see above
+                self._program = subprocess.Popen(  # noqa: S603  # nosec B603 - see above
                     _command(self._launcher.candidate.path, pipe_handle=child_reads),
                     env=self._launcher.environment,
                     pass_fds=[*self._fds, child_reads, child_writes],
