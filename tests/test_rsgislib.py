@@ -3,6 +3,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -67,6 +69,16 @@ def test_untiled_equals_a_call_of_rsgislib_now(data, tmp_path):
     ids, _ = run(raster, tmp_path / "out.tif", **ENGINE)
     dataset = gdal.Open(str(tmp_path / "theirs.tif"))
     assert np.array_equal(ids, dataset.ReadAsArray())
+
+
+def test_looking_for_it_leaves_gdal_as_it_was():
+    code = (
+        "import conftest; from osgeo import gdal; from tiledseg.tiledseg_plugin import rsgislib_engine as engine;"
+        "found = engine.describe(); print(found.usable, gdal.GetUseExceptions())"
+    )
+    here = os.path.dirname(__file__)
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "0"]
 
 
 @pytest.mark.parametrize("stretch", [True, False])

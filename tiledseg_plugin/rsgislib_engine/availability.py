@@ -46,13 +46,23 @@ def describe():
     if util.find_spec("rsgislib") is None:
         return Availability("", kea, "the Python package rsgislib is not installed")
     try:
-        module = import_module("rsgislib.segmentation.shepherdseg")
+        module = load()
     except Exception as error:  # of a library that does not fit, anything
         return Availability("", kea, f"it does not load ({type(error).__name__}: {str(error).splitlines()[0]})")
     version = _version()
     if not all(hasattr(module, name) for name in FUNCTIONS):
         return Availability(version, kea, f"version {version or 'unknown'} is too old, 5.0 is needed")
     return Availability(version, kea, "")
+
+
+def load():
+    """The module of RSGISLib that segments. Importing it switches GDAL's exceptions on for all of QGIS; not so here."""
+    used_exceptions = gdal.GetUseExceptions()
+    try:
+        return import_module("rsgislib.segmentation.shepherdseg")
+    finally:
+        if not used_exceptions:
+            gdal.DontUseExceptions()
 
 
 def require():

@@ -13,6 +13,7 @@ from osgeo import gdal, gdal_array
 
 from ..errors import SegmentationError
 from ..gdal_access import collected_errors, reason
+from . import availability
 from .capture import captured_output
 
 NO_LIMIT = 1e30
@@ -53,14 +54,12 @@ class Shepherd:
         labels : (rows, cols) uint32, 1 and up; 0 where not valid
         printed : what RSGISLib said
         """
-        from rsgislib.segmentation import shepherdseg
-
         self._export(folder, _without_zeros(compared, valid))
         write_centres(folder / "centres.gmtxt", centres)
         return self._call(
             folder,
             valid.size,
-            shepherdseg.run_shepherd_segmentation_pre_calcd_stats,
+            availability.load().run_shepherd_segmentation_pre_calcd_stats,
             kmeans_centres=str(folder / "centres.gmtxt"),
             img_stretch_stats=None,
             no_stretch=True,
@@ -78,13 +77,11 @@ class Shepherd:
         ------
         TooFewColoursError
         """
-        from rsgislib.segmentation import shepherdseg
-
         self._export(folder, values)
         return self._call(
             folder,
             values[0].size,
-            shepherdseg.run_shepherd_segmentation,
+            availability.load().run_shepherd_segmentation,
             num_clusters=num_clusters,
             sampling=sampling,
             km_max_iter=kmeans_max_iterations,
