@@ -65,7 +65,8 @@ def drive(script, folder, seconds=180, **arguments) -> Session:
         settings.write_text(SETTINGS.format(plugin=headless.PLUGIN))
     told, found = folder / f"{script}.arguments.json", folder / f"{script}.found.json"
     found.unlink(missing_ok=True)
-    told.write_text(json.dumps({"folder": str(folder), "found": str(found), **arguments}, default=str))
+    known = {"folder": folder, "found": found, "load": os.getloadavg()[0] / (os.cpu_count() or 1)}
+    told.write_text(json.dumps({**known, **arguments}, default=str))
     environment = headless.environment(folder / "unused profile")
     for name in ("QT_QPA_PLATFORM", "QGIS_CUSTOM_CONFIG_PATH"):
         environment.pop(name)

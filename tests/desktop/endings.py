@@ -79,7 +79,7 @@ def ended(session):
 def left_over(name):
     files = [str(path) for path in (FOLDER / name).iterdir()]
     work = [str(path) for path in Path(tempfile.gettempdir()).glob("tiledseg-*")]
-    return {"files": files, "work folders": work, "tasks": QgsApplication.taskManager().countActiveTasks()}
+    return {"files": files, "work folders": work, "processes": driver.children()}
 
 
 def cancel_in_panel(run, session, raster):

@@ -10,8 +10,13 @@ from qgis.utils import iface
 def main():
     raster = driver.open_raster(ARGUMENTS["raster"])
     panel, session = driver.open_panel()
+    found["load"] = ARGUMENTS["load"]
     found["panel"] = [panel.width(), panel.height(), panel.isVisible()]
     driver.picture("1 panel")
+    beat = driver.Heartbeat()
+    with beat.listening():  # numba's machine code is loaded, or made, once a clone
+        driver.wait(lambda: not session.preview.is_busy, 200, "the kernels")
+    found["loading blocks"] = beat.longest
     fields = panel.fields
     fields.set_value("TILE_WIDTH", ARGUMENTS["tile"])
     fields.set_value("TILE_HEIGHT", ARGUMENTS["tile"])

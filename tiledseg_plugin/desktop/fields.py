@@ -69,6 +69,7 @@ class Fields(QObject):
             self._wrappers[name] = wrapper
             self._widgets[name] = wrapper.createWrappedWidget(self._context)
             self._widgets[name].setObjectName(name)
+            self._widgets[name].setToolTip(definition.toolTip())  # not all kinds do it themselves
             self._labels[name] = wrapper.createWrappedLabel()
         for wrapper in self._wrappers.values():
             wrapper.postInitialize(list(self._wrappers.values()))

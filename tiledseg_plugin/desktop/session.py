@@ -232,6 +232,7 @@ class Session(QObject):
             self.running.cancel()
         wait_until(lambda: self.running is None and not self.preview.is_busy)
         self._let_tile_layer_be()
+        self.last = None
         if self._log is not None:
             self._log.close()
             self._log.deleteLater()
