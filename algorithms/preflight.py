@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:preflight`: the tiles of a run, before the run. The ids in here are published and never change."""
 
-from dataclasses import replace
-from functools import partial
-
 from qgis.core import (
     QgsProcessing,
     QgsProcessingOutputNumber,
@@ -14,7 +11,7 @@ from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import PreflightParameters
 from .inputs import band_numbers
 from .text import tr
-from .tile_layer import BEFORE_A_RUN, TileLayerLook, write_tiles
+from .tile_layer import BEFORE_A_RUN
 from .tiling import TilingAlgorithm
 
 MEGABYTE = 1_000_000
@@ -30,10 +27,6 @@ class CheckTiles(TilingAlgorithm):
     VALID_FRACTION = "VALID_FRACTION"
     ESTIMATED_MEMORY_MB = "ESTIMATED_MEMORY_MB"
     ESTIMATED_DISK_MB = "ESTIMATED_DISK_MB"
-
-    _open_sink = None
-    _layer_id = None
-    _look = None
 
     def name(self):
         return "preflight"
@@ -51,9 +44,9 @@ class CheckTiles(TilingAlgorithm):
         return tr("Shows which tiles of a raster are empty or sparse, and what segmenting it will need, in seconds.")
 
     def tags(self):
-        return tr("segmentation,preflight,pre-flight,check,tiles,tiling,grid,empty,nodata,no data,valid,estimate").split(
-            ","
-        )
+        return tr(
+            "segmentation,preflight,pre-flight,check,tiles,tiling,grid,empty,nodata,no data,valid,estimate"
+        ).split(",")
 
     def description(self):
         return (
@@ -62,15 +55,15 @@ class CheckTiles(TilingAlgorithm):
                 "makes a polygon layer of the tiles to look at over the raster, before anything is segmented."
             ),
             tr(
-                "Fields: tile_id; col and row, the place of the tile, counted from 0 at the left and the top; width and "
-                "height in pixels; valid_pixels; valid_fraction (0 to 1); status; merged_into. Status is 'ok'; 'empty', "
-                "a tile without a valid pixel, which is left out; or 'sparse', a tile under the valid data threshold, "
-                "which is worked together with the neighbour that shares its longest edge, named in merged_into."
+                "Fields: tile_id; col and row, the place of the tile, counted from 0 at the left and the top; width "
+                "and height in pixels; valid_pixels; valid_fraction (0 to 1); status; merged_into. Status is 'ok'; "
+                "'empty', a tile without a valid pixel, which is left out; or 'sparse', a tile under the valid data "
+                "threshold, worked together with the neighbour on its longest edge, which merged_into names."
             ),
             tr(
-                "The log tells how many tiles are empty or sparse, how much of the raster is valid, what a run will need "
-                "in memory, on disk and, roughly, in time, and warns where the two no-data rules differ. The layer can "
-                "be given to 'Segment raster' as its tiles."
+                "The log tells how many tiles are empty or sparse, how much of the raster is valid, what a run will "
+                "need in memory, on disk and, roughly, in time, and warns where the two no-data rules differ. The "
+                "layer can be given to 'Segment raster' as its tiles."
             ),
         )
 
@@ -109,23 +102,16 @@ class CheckTiles(TilingAlgorithm):
 
     def collect(self, parameters, context):
         run = self._run_parameters(parameters, context)
-        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
-        self._look = TileLayerLook(self.id(), self.OUTPUT, "" if layer is None else layer.id())
-        return replace(run, tiles=self._rectangles(parameters, context)), self._raster_crs(parameters, context)
-
-    def processAlgorithm(self, parameters, context, feedback):
-        # on a pool thread this is another context than the one that was collected from
-        self._open_sink = partial(self.parameterAsSink, parameters, self.OUTPUT, context)
-        return super().processAlgorithm(parameters, context, feedback)
+        self._tile_layer = self._tile_output(self.OUTPUT, parameters, context, self._raster_crs(parameters, context))
+        return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
         from ..tiledseg_plugin.preflight import preflight
 
-        run, crs = values
-        result = preflight(run, feedback)
-        self._layer_id = write_tiles(result.records, BEFORE_A_RUN, crs, self._open_sink)
+        run, scheme = values
+        result = preflight(self._with_tiles(run, scheme), feedback)
         return {
-            self.OUTPUT: self._layer_id,
+            self.OUTPUT: self._tile_layer.write(result.records, BEFORE_A_RUN),
             self.TILE_COUNT: result.tile_count,
             self.EMPTY_TILES: result.empty_tiles,
             self.SPARSE_TILES: result.sparse_tiles,
@@ -133,10 +119,6 @@ class CheckTiles(TilingAlgorithm):
             self.ESTIMATED_MEMORY_MB: result.memory / MEGABYTE,
             self.ESTIMATED_DISK_MB: result.disk / MEGABYTE,
         }
-
-    def postProcessAlgorithm(self, context, feedback):
-        self._look.attach(context, self._layer_id)
-        return {}
 
     def _run_parameters(self, parameters, context):
         """The engine's parameters, all checked, but for the polygons of TILES, which take a while to read."""

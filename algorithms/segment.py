@@ -2,7 +2,7 @@
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
 from dataclasses import replace
-from functools import partial
+from typing import Tuple
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -16,14 +16,16 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
-from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, SegmentParameters
+from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, SegmentParameters
 from .inputs import band_numbers, files_of
+from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
-from .tile_layer import AFTER_A_RUN, TileLayerLook, write_tiles
+from .tile_layer import AFTER_A_RUN
 from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
 
 
@@ -36,12 +38,16 @@ class SegmentRaster(TilingAlgorithm):
     STRETCH = "STRETCH"
     SAMPLING = "SAMPLING"
     KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
+    ENGINE = "ENGINE"
+    PER_TILE_STATISTICS = "PER_TILE_STATISTICS"
     EXECUTION = "EXECUTION"
     WORK_DIR = "WORK_DIR"
     DASK_SCHEDULER = "DASK_SCHEDULER"
     ASSIGN_CRS = "ASSIGN_CRS"
     CREATION_OPTIONS = "CREATION_OPTIONS"
     OUTPUT = "OUTPUT"
+    MEAN_IMAGE = "MEAN_IMAGE"
+    POLYGONS = "POLYGONS"
     S1TILES = "S1TILES"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     VALID_PIXELS = "VALID_PIXELS"
@@ -52,9 +58,7 @@ class SegmentRaster(TilingAlgorithm):
     SECONDS = "SECONDS"
     REPORT = "REPORT"
 
-    _open_sink = None
-    _layer_id = None
-    _look = None
+    _looks: Tuple[Tuple[Look, str], ...] = ()
 
     def name(self):
         return "segment"
@@ -150,13 +154,14 @@ class SegmentRaster(TilingAlgorithm):
 
     def _add_how_it_is_run(self):
         self._add_tiles()
+        self._add_engine()
         self._add_choice(
             self.EXECUTION,
             tr("Execution"),
             tr(
                 "How tiles are run; the result is always the same. 'processes': in worker processes (needs the Python "
-                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; 'auto': "
-                "processes where they can be had and are worth starting, else threads."
+                "package pathos); 'threads': in threads of QGIS; 'serial': one by one; 'dask': on a Dask cluster; "
+                "'auto': processes where they can be had and are worth starting, else threads."
             ),
             EXECUTIONS,
         )
@@ -178,8 +183,8 @@ class SegmentRaster(TilingAlgorithm):
         self.add(
             QgsProcessingParameterString(self.DASK_SCHEDULER, tr("Dask scheduler"), optional=True),
             tr(
-                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work folder "
-                "and the input must then be on storage that all workers see under the same path."
+                "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work "
+                "folder and the input must then be on storage that all workers see under the same path."
             ),
             advanced=True,
         )
@@ -194,13 +199,54 @@ class SegmentRaster(TilingAlgorithm):
             advanced=True,
         )
 
+    def _add_engine(self):
+        self._add_choice(
+            self.ENGINE,
+            tr("Engine"),
+            tr(
+                "'builtin': exact, no tile border shows. 'rsgislib': RSGISLib 5, which must be installed, segments each tile "
+                "and does its borders anew in two more stages (Clewley et al. 2014); the result depends on the tiles."
+            ),
+            ENGINES,
+        )
+        self.add(
+            QgsProcessingParameterBoolean(
+                self.PER_TILE_STATISTICS,
+                tr("Each tile has its own stretch and clusters"),
+                defaultValue=DEFAULTS["per_tile_statistics"],
+            ),
+            tr(
+                "Of the engine 'rsgislib' only: stretch and cluster centres are found for each tile by itself instead of "
+                "once for the whole raster. True or false."
+            ),
+            advanced=True,
+        )
+
     def _add_outputs(self):
         self.add(
             QgsProcessingParameterRasterDestination(self.OUTPUT, tr("Segments")),
             tr(
                 "Raster of segment numbers (unsigned 32 bit, 0 = no data). The extension decides the format: "
-                ".tif (GeoTIFF), .img (Erdas Imagine) or .kea (KEA, where GDAL has it)."
+                ".tif (GeoTIFF; .cog.tif: cloud optimized), .img (Erdas Imagine) or .kea (KEA, where GDAL has it). Its "
+                "attribute table has pixel count, colour, and mean, min, max and std of each band; of a GeoTIFF with "
+                "very many segments it is a GeoPackage beside it."
             ),
+        )
+        self.add(
+            QgsProcessingParameterRasterDestination(
+                self.MEAN_IMAGE, tr("Mean image"), optional=True, createByDefault=False
+            ),
+            tr("Raster in which every pixel has the means of its segment, in the input's values. Empty: none."),
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.POLYGONS,
+                tr("Polygons"),
+                type=QgsProcessing.SourceType.TypeVectorPolygon,
+                optional=True,
+                createByDefault=False,
+            ),
+            tr("One polygon a segment, with number, pixels, and mean, min, max and std of each band. Empty: none."),
         )
         self.add(
             QgsProcessingParameterFeatureSink(
@@ -211,8 +257,8 @@ class SegmentRaster(TilingAlgorithm):
                 createByDefault=False,
             ),
             tr(
-                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, how "
-                "many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
+                "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, "
+                "how many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
             ),
         )
         for name, label in (
@@ -226,6 +272,21 @@ class SegmentRaster(TilingAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
         self.addOutput(QgsProcessingOutputFile(self.REPORT, tr("Report of the run (JSON)")))
+
+    def createCustomParametersWidget(self, parent):
+        """The toolbox's dialog, with a button to check the tiles; batch and modeler do not ask for it."""
+        from qgis.utils import iface
+
+        if iface is None:
+            return None
+        from ..tiledseg_plugin.desktop.dialog import SegmentDialog
+
+        return SegmentDialog(self, parent)
+
+    def run_parameters(self, parameters, context, output=""):
+        """The engine's parameters, with the polygons of TILES read; `output` is empty for a preview."""
+        run = self._run_parameters(parameters, context, output)
+        return self._with_tiles(run, self._scheme(parameters, context))
 
     def checkParameterValues(self, parameters, context):
         accepted, _ = super().checkParameterValues(parameters, context)
@@ -242,31 +303,38 @@ class SegmentRaster(TilingAlgorithm):
     def collect(self, parameters, context):
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
         run = self._run_parameters(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
-        if is_null(self._raw(parameters, self.S1TILES, context)):
-            crs = None
-        elif run.assign_crs:
-            crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs)
-        else:
-            crs = self._raster_crs(parameters, context)
-        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
-        self._look = TileLayerLook(self.id(), self.S1TILES, "" if layer is None else layer.id())
-        return replace(run, tiles=self._rectangles(parameters, context)), crs
-
-    def processAlgorithm(self, parameters, context, feedback):
-        # on a pool thread this is another context than the one that was collected from
-        self._open_sink = partial(self.parameterAsSink, parameters, self.S1TILES, context)
-        return super().processAlgorithm(parameters, context, feedback)
+        if not is_null(self._raw(parameters, self.S1TILES, context)):
+            crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs) if run.assign_crs else None
+            crs = crs or self._raster_crs(parameters, context)
+            self._tile_layer = self._tile_output(self.S1TILES, parameters, context, crs)
+        run = replace(
+            run,
+            mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
+            polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
+        )
+        self._looks = tuple(
+            (Look(self.id(), name, style), path)
+            for name, style, path in (
+                (self.OUTPUT, show_segments, run.output),
+                (self.MEAN_IMAGE, show_means, run.mean_image),
+                (self.POLYGONS, show_outlines, run.polygons),
+            )
+        )
+        return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
         from ..tiledseg_plugin.segmentation import segment
 
-        run, crs = values
-        result = segment(run, feedback)
-        if crs is not None:
-            self._layer_id = write_tiles(result.tiles, AFTER_A_RUN, crs, self._open_sink)
+        run, scheme = values
+        result = segment(self._with_tiles(run, scheme), feedback)
+        tiles = {}
+        if self._tile_layer is not None:
+            tiles[self.S1TILES] = self._tile_layer.write(result.tiles, AFTER_A_RUN)
         return {
             self.OUTPUT: run.output,
-            **({} if self._layer_id is None else {self.S1TILES: self._layer_id}),
+            **({self.MEAN_IMAGE: run.mean_image} if run.mean_image else {}),
+            **({self.POLYGONS: run.polygons} if run.polygons else {}),
+            **tiles,
             self.SEGMENT_COUNT: result.segment_count,
             self.VALID_PIXELS: result.valid_pixels,
             self.TILE_COUNT: result.tile_count,
@@ -278,11 +346,13 @@ class SegmentRaster(TilingAlgorithm):
         }
 
     def postProcessAlgorithm(self, context, feedback):
-        self._look.attach(context, self._layer_id)
+        super().postProcessAlgorithm(context, feedback)
+        for look, path in self._looks:
+            look.attach(context, path)
         return {}
 
     def _run_parameters(self, parameters, context, output):
-        """The engine's parameters, checked, but for the polygons of TILES; `output` is empty where it is not known yet."""
+        """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""
         run = SegmentParameters(
             input=self._source(parameters, context),
             output=output,
@@ -297,6 +367,8 @@ class SegmentRaster(TilingAlgorithm):
             tile_width=self.parameterAsInt(parameters, self.TILE_WIDTH, context),
             tile_height=self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
             valid_data_threshold=self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
+            engine=self.parameterAsEnumString(parameters, self.ENGINE, context),
+            per_tile_statistics=self.parameterAsBool(parameters, self.PER_TILE_STATISTICS, context),
             execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
             workers=self.parameterAsInt(parameters, self.WORKERS, context),
             work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
@@ -343,6 +415,10 @@ def _check_files(run):
     from ..tiledseg_plugin.raster import describe
     from ..tiledseg_plugin.write import check_output, creation_options, driver_for
 
+    if run.engine == "rsgislib":
+        from ..tiledseg_plugin import rsgislib_engine
+
+        rsgislib_engine.require()
     describe(run.input, run.bands, run.nodata_rule)
     if run.output:
         check_output(run.output, files_of(run.input))

@@ -7,12 +7,12 @@ from qgis.core import (
     QgsField,
     QgsFields,
     QgsGeometry,
-    QgsProcessingException,
     QgsProcessingLayerPostProcessorInterface,
     QgsWkbTypes,
 )
 
 from ..tiledseg_plugin.compat import FIELD_DOUBLE, FIELD_INTEGER, FIELD_LARGE_INTEGER, FIELD_TEXT
+from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.metadata import PLUGIN_FOLDER
 from .text import tr
 
@@ -32,44 +32,78 @@ BEFORE_A_RUN = (
 AFTER_A_RUN = (*BEFORE_A_RUN, ("segments", FIELD_LARGE_INTEGER), ("seconds", FIELD_DOUBLE))
 
 
-def write_tiles(records, field_list, crs, open_sink):
-    """Write a record a tile.
+class TileLayerOutput:
+    """The tile layer as an output of an algorithm: made on the main thread, bound and written on that of the run.
 
     Parameters
     ----------
-    records : list of tiledseg_plugin.tile_layer.TileRecord
-    field_list : BEFORE_A_RUN or AFTER_A_RUN
+    algorithm : TilingAlgorithm
+    name : id of the sink
     crs : QgsCoordinateReferenceSystem of the raster, may be invalid
-    open_sink : (fields, geometry type, crs) -> (sink, id), such as a bound `parameterAsSink`
-
-    Returns
-    -------
-    id of the layer
+    raster_id : id of the raster's layer, to be placed above; empty if there is none
     """
-    fields = QgsFields()
-    for name, kind in field_list:
-        fields.append(QgsField(name, kind, "", STATUS_LENGTH if kind == FIELD_TEXT else 0))
-    geometries = [_geometry(record.geometry) for record in records]
-    multiple = any(geometry.isMultipart() for geometry in geometries)
-    sink, layer_id = open_sink(fields, QgsWkbTypes.Type.MultiPolygon if multiple else QgsWkbTypes.Type.Polygon, crs)
-    if sink is None:
-        raise QgsProcessingException(
-            tr("The tile layer cannot be written: check its folder, its extension, and that it is not open elsewhere.")
-        )
-    for record, geometry in zip(records, geometries):
-        if multiple:
-            geometry.convertToMultiType()
-        feature = QgsFeature(fields)
-        feature.setGeometry(geometry)
-        feature.setAttributes([getattr(record, name) for name, _ in field_list])
-        if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
-            raise QgsProcessingException(
-                tr("Tile {} cannot be written to the tile layer ({}): choose another format or folder.").format(
-                    record.tile_id, sink.lastError() or tr("no reason given")
+
+    def __init__(self, algorithm, name, crs, raster_id):
+        self._algorithm = algorithm
+        self._name = name
+        self._crs = crs
+        self._look = TileLayerLook(algorithm.id(), name, crs, raster_id)
+        self._run = None
+        self._layer_id = None
+
+    def bind(self, parameters, context):
+        """On a pool thread the context is another one than on the main thread."""
+        self._run = parameters, context
+
+    def write(self, records, field_list):
+        """Write a record a tile (`tiledseg_plugin.tile_layer.TileRecord`); gives the id of the layer.
+
+        Parameters
+        ----------
+        field_list : BEFORE_A_RUN or AFTER_A_RUN
+        """
+        fields = QgsFields()
+        for name, kind in field_list:
+            fields.append(QgsField(name, kind, "", STATUS_LENGTH if kind == FIELD_TEXT else 0))
+        geometries = [_geometry(record.geometry) for record in records]
+        multiple = any(geometry.isMultipart() for geometry in geometries)
+        sink = self._open(fields, QgsWkbTypes.Type.MultiPolygon if multiple else QgsWkbTypes.Type.Polygon)
+        for record, geometry in zip(records, geometries):
+            if multiple:
+                geometry.convertToMultiType()
+            feature = QgsFeature(fields)
+            feature.setGeometry(geometry)
+            feature.setAttributes([getattr(record, name) for name, _ in field_list])
+            if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
+                raise SegmentationError(
+                    tr("Tile {} cannot be written to the tile layer ({}): choose another format or folder.").format(
+                        record.tile_id, sink.lastError() or tr("no reason given")
+                    )
+                )
+        sink.flushBuffer()
+        return self._layer_id
+
+    def _open(self, fields, kind):
+        parameters, context = self._run
+        sink, self._layer_id = self._algorithm.parameterAsSink(parameters, self._name, context, fields, kind, self._crs)
+        if sink is None:
+            raise SegmentationError(
+                tr("{} cannot be written: check its folder, its extension, and that it is not open elsewhere.").format(
+                    self._name
                 )
             )
-    sink.flushBuffer()
-    return layer_id
+        if not self._crs.isValid():
+            # QGIS takes a layer in memory without a CRS for one in degrees
+            in_memory = context.temporaryLayerStore().mapLayer(self._layer_id)
+            if in_memory is not None:
+                in_memory.setCrs(self._crs)
+        return sink
+
+    def attach(self, context):
+        """Have QGIS style and place the layer, if it will load it."""
+        if self._layer_id is not None and context.willLoadLayerOnCompletion(self._layer_id):
+            self._look.wait()
+            context.layerToLoadOnCompletionDetails(self._layer_id).setPostProcessor(self._look)
 
 
 def _geometry(wkb):
@@ -86,24 +120,24 @@ class TileLayerLook(QgsProcessingLayerPostProcessorInterface):
 
     _waiting = []
 
-    def __init__(self, algorithm_id, output_name, raster_id):
+    def __init__(self, algorithm_id, output_name, crs, raster_id):
         super().__init__()
         self._output = algorithm_id, output_name
+        self._crs = crs
         self._raster_id = raster_id
 
-    def attach(self, context, layer_id):
-        """Have QGIS call this for a layer, if it will load it."""
-        if layer_id is not None and context.willLoadLayerOnCompletion(layer_id):
-            self._waiting.append(self)
-            context.layerToLoadOnCompletionDetails(layer_id).setPostProcessor(self)
+    def wait(self):
+        """Stay until called."""
+        self._waiting.append(self)
 
     def postProcessLayer(self, layer, context, feedback):
+        if not self._crs.isValid():
+            layer.setCrs(self._crs)  # a GeoPackage without one is read as in degrees
         if not self._has_style_of_the_users():
             layer.loadNamedStyle(STYLE)
             layer.triggerRepaint()
-        project = context.project()
-        if project is not None:
-            place_above(project.layerTreeRoot(), layer.id(), self._raster_id)
+        if context.project() is not None:
+            place_above(context.project().layerTreeRoot(), layer.id(), self._raster_id)
         if self in self._waiting:
             self._waiting.remove(self)
 

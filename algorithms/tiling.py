@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The raster and its tiles: what `tiledseg:segment` and `tiledseg:preflight` ask for alike. The ids never change."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -24,6 +24,7 @@ from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
 from .inputs import gdal_source
 from .text import NO_LIMIT, tr
+from .tile_layer import TileLayerOutput
 
 INTEGER = QgsProcessingParameterNumber.Type.Integer
 DOUBLE = QgsProcessingParameterNumber.Type.Double
@@ -41,6 +42,8 @@ class TilingAlgorithm(TiledAlgorithm):
     TILES = "TILES"
     VALID_DATA_THRESHOLD = "VALID_DATA_THRESHOLD"
     WORKERS = "WORKERS"
+
+    _tile_layer = None
 
     def _add_raster(self, label):
         self.add(
@@ -81,7 +84,7 @@ class TilingAlgorithm(TiledAlgorithm):
                 "A polygon layer, in any coordinate reference system, whose polygons' extents are the tiles, such as a "
                 "national tile grid; they are snapped to the raster's pixels. Tiles may differ in size. Pixels in no "
                 "polygon are not segmented; where polygons overlap, pixels go to the first (by the field tile_id if "
-                "there is one). Tile width and height are then not used. Empty: a grid of tiles of that width and height."
+                "there is one). Tile width and height are then not used. Empty: a grid of that width and height."
             ),
         )
         self._add_number(
@@ -147,7 +150,26 @@ class TilingAlgorithm(TiledAlgorithm):
         from ..tiledseg_plugin.georeference import spatial_reference
 
         found = spatial_reference(open_raster(self._source(parameters, context)))
-        return QgsCoordinateReferenceSystem() if found is None else QgsCoordinateReferenceSystem.fromWkt(found.ExportToWkt())
+        return (
+            QgsCoordinateReferenceSystem()
+            if found is None
+            else QgsCoordinateReferenceSystem.fromWkt(found.ExportToWkt())
+        )
+
+    def _tile_output(self, name, parameters, context, crs):
+        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        return TileLayerOutput(self, name, crs, "" if layer is None else layer.id())
+
+    def processAlgorithm(self, parameters, context, feedback):
+        if self._tile_layer is not None:
+            self._tile_layer.bind(parameters, context)
+        return super().processAlgorithm(parameters, context, feedback)
+
+    def postProcessAlgorithm(self, context, feedback):
+        super().postProcessAlgorithm(context, feedback)
+        if self._tile_layer is not None:
+            self._tile_layer.attach(context)
+        return {}
 
     def _tile_source(self, parameters, context):
         """TILES as a source of polygons; None where it is not given."""
@@ -171,15 +193,19 @@ class TilingAlgorithm(TiledAlgorithm):
                     self.TILES, source.sourceName(), QgsWkbTypes.geometryDisplayString(kind).lower()
                 )
             )
+        if source.featureCount() == 0:
+            raise SegmentationError(
+                tr("{} '{}' has no polygons: choose another layer, or leave it empty for a grid.").format(
+                    self.TILES, source.sourceName()
+                )
+            )
         return source
 
-    def _rectangles(self, parameters, context):
-        """TILES as rectangles of pixels of INPUT; () where it is not given."""
-        from ..tiledseg_plugin.scheme import rectangles_of
-
+    def _scheme(self, parameters, context):
+        """TILES as what `_with_tiles` takes; None where it is not given."""
         source = self._tile_source(parameters, context)
         if source is None:
-            return ()
+            return None
         request = QgsFeatureRequest()
         field = source.fields().lookupField("tile_id")
         if field >= 0 and source.fields().at(field).isNumeric():
@@ -190,9 +216,10 @@ class TilingAlgorithm(TiledAlgorithm):
         polygons = [bytes(feature.geometry().asWkb()) for feature in features]
         crs = source.sourceCrs()
         raster_crs = self._raster_crs(parameters, context)
-        return rectangles_of(
-            self._source(parameters, context),
-            polygons,
-            crs_to_wkt(crs) if crs.isValid() else "",
-            crs_to_wkt(raster_crs) if raster_crs.isValid() else "",
-        )
+        return polygons, *(crs_to_wkt(system) if system.isValid() else "" for system in (crs, raster_crs))
+
+    def _with_tiles(self, run, scheme):
+        """The engine's parameters with the polygons of TILES; not before the run, where QGIS drops what is wrong."""
+        from ..tiledseg_plugin.scheme import rectangles_of
+
+        return run if scheme is None else replace(run, tiles=rectangles_of(run.input, *scheme))

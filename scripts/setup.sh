@@ -4,7 +4,7 @@
 set -eu
 
 needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest python3-hypothesis
-python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth"
+python3-dask python3-distributed python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth"
 wanted="python3-numba"   # compiled kernels; not in every release, and the result is the same without it
 
 installed() {
@@ -20,6 +20,15 @@ as_root() {
         echo "Packages are missing, and installing them needs root or sudo: $missing" >&2
         exit 1
     fi
+}
+
+# Worker processes use pathos, which Debian does not have; without it threads are used, and their tests are skipped.
+install_pathos() {
+    /usr/bin/python3 -c "import pathos" 2>/dev/null && return
+    echo "Installing: pathos (PyPI)"
+    /usr/bin/python3 -m pip install -q --break-system-packages pathos 2>/dev/null ||
+        /usr/bin/python3 -m pip install -q pathos ||
+        echo "pathos cannot be installed here; threads are used instead of processes, with the same result." >&2
 }
 
 install() {
@@ -39,7 +48,7 @@ optional=""
 for package in $wanted; do installed "$package" || optional="$optional $package"; done
 # asked for once only: where a release has no such package, every call would look for it again
 marker="$(dirname "$0")/../build/setup-without-optional"
-[ -z "$missing" ] && { [ -z "$optional" ] || [ -e "$marker" ]; } && exit 0
+[ -z "$missing" ] && { [ -z "$optional" ] || [ -e "$marker" ]; } && { install_pathos; exit 0; }
 
 echo "Installing:$missing$optional"
 as_root apt-get update -q || [ -z "$missing" ]
@@ -51,3 +60,4 @@ for package in $optional; do
         mkdir -p "$(dirname "$marker")" && touch "$marker"
     }
 done
+install_pathos

@@ -81,7 +81,7 @@ def test_every_stage_is_that_of_rsgislib(kernels, reference):
     clusters, calm, initial = reference["clusters"], reference["no_singles"], reference["initial_clumps"]
 
     centres, _ = kmeans.cluster(
-        sample, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels.nearest_two
+        sample, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels
     )
     np.testing.assert_array_equal(centres, reference["centres"])
     np.testing.assert_array_equal(kernels.nearest_centre(values, clusters != 0, centres), clusters)
@@ -390,6 +390,6 @@ def test_centres_are_those_of_the_definition(kernels, bands, size, k, values, da
     if sample.dtype == np.float32:
         sample *= np.float32(data.draw(st.sampled_from([1, 0.37, 1e-22, 1e17])))
     with np.errstate(over="ignore", invalid="ignore"):
-        ours, theirs = kmeans.cluster(sample, k, 50, kernels.nearest_two), simple_lloyd(sample, k, 50)
+        ours, theirs = kmeans.cluster(sample, k, 50, kernels), simple_lloyd(sample, k, 50)
     assert_same(ours[0], theirs[0])
     assert ours[1] == theirs[1]

@@ -173,7 +173,13 @@ def test_thousands_of_tiles_of_a_pixel_are_refused():
         plan_rectangles(100, 100, [(i % 100, i // 100, 1, 1) for i in range(5000)])
 
 
-L_SHAPE_WITH_SLIVER = [(100, 60, 300, 200), (100, 260, 100, 140), (420, 50, 1, 300), (421, 120, 30, 1), (421, 300, 40, 9)]
+L_SHAPE_WITH_SLIVER = [
+    (100, 60, 300, 200),
+    (100, 260, 100, 140),
+    (420, 50, 1, 300),
+    (421, 120, 30, 1),
+    (421, 300, 40, 9),
+]
 
 
 @pytest.mark.parametrize("name", ["landsat7_bahamas_rgb_uint8.tif", "landsat7_nc_5band_float32.tif"])

@@ -145,7 +145,10 @@ def test_where_a_coordinate_system_is_unknown_coordinates_are_taken_as_they_are(
     [
         ([], "has no polygons"),
         ([box(0, 0, 10, 10)], "None of the 1 polygons of TILES lies over"),
-        ([wkb("POLYGON((500000 5999900,500100 6000000,500100 5999900,500000 6000000,500000 5999900))")], "is not valid"),
+        (
+            [wkb("POLYGON((500000 5999900,500100 6000000,500100 5999900,500000 6000000,500000 5999900))")],
+            "is not valid",
+        ),
         ([wkb("POLYGON EMPTY")], "Polygon 1 of TILES has no geometry"),
         ([b""], "Polygon 1 of TILES has no geometry"),
         ([b"not a geometry"], "Polygon 1 of TILES has no geometry"),

@@ -5,6 +5,7 @@ Clumps are joined across tile borders, numbered in raster order of their first p
 the region adjacency graph of the whole raster. What comes out is one lookup table a piece.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,7 +128,7 @@ def _number(first, same):
     return number[leader], order
 
 
-def eliminate(graph, kernel, weights, min_pixels, threshold, advance):
+def eliminate(graph, kernel, weights, min_pixels, threshold, advance, workers=1):
     """Merge small clumps and number what is left without gaps.
 
     Parameters
@@ -135,14 +136,20 @@ def eliminate(graph, kernel, weights, min_pixels, threshold, advance):
     weights : of the limbs of the sums, see `colours`
     threshold : greatest distance of mean colours, None for no limit
     advance : called with the fraction that is done
+    workers : threads that share the decisions of a step
     """
     limit = np.inf if threshold is None else threshold
+    total = int(graph.sizes.sum())
     sizes = graph.sizes.copy()  # the elimination works in place
-    elimination = kernel.Elimination(graph.sizes, graph.sums, np.array(weights), graph.edges, min_pixels, limit)
-    last = min(min_pixels, int(graph.sizes.sum()))
-    for area in range(1, last + 1):
-        advance(area / last)
-        elimination.step(area)
+    smallest = min(min_pixels, total + 1)  # a limit beyond the raster says no more than this
+    elimination = kernel.Elimination(graph.sizes, graph.sums, np.array(weights), graph.edges, smallest, limit)
+    graph.edges = None
+    with ThreadPoolExecutor(workers) as pool:
+        area = elimination.next_area(0)
+        while area is not None and area <= min_pixels:
+            advance(min(area / smallest, 1.0))
+            merged = elimination.step(area, pool.map if workers > 1 else map)
+            area = area + 1 if merged else elimination.next_area(area)
     into = elimination.into
 
     count = into.size

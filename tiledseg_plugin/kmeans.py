@@ -70,24 +70,24 @@ class _Members:
     members are exactly those that comparing all would give.
     """
 
-    def __init__(self, planes, nearest_two):
-        self.planes, self.nearest_two = planes, nearest_two
+    def __init__(self, planes, kernel):
+        self.planes, self.kernel = planes, kernel
         self.centres = None
 
     def update(self, centres):
         """Labels, 1 + index of the nearest centre: (m,) uint16, a new array."""
         if self.centres is None or len(centres) != len(self.centres):
-            self.labels, nearest, second = self.nearest_two(self.planes, centres)
+            self.labels, nearest, second = self.kernel.nearest_two(self.planes, centres)
             self.to_nearest, self.to_others = self._bounds(nearest, second)
         else:
             moved = np.sqrt(np.square(centres.astype(np.float64) - self.centres).sum(axis=1)) * (1 + MARGIN)
-            self.to_nearest += np.append(0, moved)[self.labels]
-            self.to_others -= moved.max()
-            unsure = np.flatnonzero(~(self.to_nearest * (1 + MARGIN) + LEAST < self.to_others * (1 - MARGIN)))
-            labels, nearest, second = self.nearest_two(np.take(self.planes, unsure, axis=1), centres)
+            doubtful = self.kernel.find_doubtful(
+                self.labels, moved, self.to_nearest, self.to_others, MARGIN, LEAST
+            )
+            labels, nearest, second = self.kernel.nearest_two(np.take(self.planes, doubtful, axis=1), centres)
             self.labels = self.labels.copy()
-            self.labels[unsure] = labels
-            self.to_nearest[unsure], self.to_others[unsure] = self._bounds(nearest, second)
+            self.labels[doubtful] = labels
+            self.to_nearest[doubtful], self.to_others[doubtful] = self._bounds(nearest, second)
         self.centres = centres.astype(np.float64)
         return self.labels
 
@@ -125,14 +125,14 @@ class _Sums:
         return self.sizes, self.sums
 
 
-def cluster(sample, num_clusters, max_iterations, nearest_two, check_cancelled=lambda: None):
+def cluster(sample, num_clusters, max_iterations, kernel, check_cancelled=lambda: None):
     """Lloyd's algorithm from a fixed start, in float32.
 
     Parameters
     ----------
     sample : (n, bands) uint8 or float32, valid pixels' colours in raster order, n >= 1
     num_clusters : int, lowered to the number of distinct colours where there are fewer
-    nearest_two : the kernel
+    kernel : the set of kernels
     check_cancelled : called once an iteration
 
     Returns
@@ -143,7 +143,7 @@ def cluster(sample, num_clusters, max_iterations, nearest_two, check_cancelled=l
     colours, counts = distinct_colours(sample)
     planes = np.ascontiguousarray(colours.T)
     centres = starting_centres(planes, min(num_clusters, len(colours)))
-    members, totals = _Members(planes, nearest_two), _Sums(planes, counts)
+    members, totals = _Members(planes, kernel), _Sums(planes, counts)
     labels = members.update(centres)
     iteration = 0
     while iteration < max_iterations:

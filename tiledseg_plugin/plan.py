@@ -239,8 +239,8 @@ def judge_tiles(plan, valid_pixels, threshold):
 def work_units(plan, occupancy):
     """What is worked in one task: a tile, with the sparse ones that are merged into it.
 
-    Sparse tiles can be merged into sparse tiles in turn; such a chain is cut where a task would get as many valid pixels
-    as a few full tiles, so that there are tasks enough for all workers.
+    Sparse tiles can be merged into sparse tiles in turn; such a chain is cut where a task would get more valid pixels
+    than a few full tiles have, so that there are tasks enough for all workers.
 
     Returns
     -------

@@ -144,8 +144,9 @@ def _tell(raster, plan, parameters, result, workers, feedback):
         )
     area = "the raster" if plan.covers_all else f"the {plan.pixels} pixels in tiles"
     feedback.info(f"Valid: {100 * result.valid_fraction:.1f} % of {area}.")
+    memory, disk = result.memory / needs.MEGABYTE, result.disk / needs.MEGABYTE
     feedback.info(
-        f"A run needs about {result.memory / needs.MEGABYTE:.0f} MB of memory and {result.disk / needs.MEGABYTE:.0f} MB of disk, and "
+        f"A run needs about {memory:.0f} MB of memory and {disk:.0f} MB of disk, and "
         f"takes roughly {_duration(result.seconds)} with {workers} worker{'s' if workers > 1 else ''}."
     )
     if worked == 0:
@@ -159,9 +160,10 @@ def _duration(seconds):
 
 
 def _tell_rules(plan, counts, rule, feedback):
-    shares = {name: sum(tiles.values()) / plan.pixels for name, tiles in counts.items()}
-    if shares["all"] - shares["any"] > WORTH_A_WARNING:
+    pixels = {name: sum(tiles.values()) for name, tiles in counts.items()}
+    shares = {name: 100 * count / plan.pixels for name, count in pixels.items()}
+    if pixels["all"] - pixels["any"] > WORTH_A_WARNING * plan.pixels:
         feedback.warning(
-            f"NODATA_RULE matters here: {100 * shares['any']:.1f} % of the pixels are valid under 'any' (no data in one "
-            f"band is enough), {100 * shares['all']:.1f} % under 'all'. This run used '{rule}'."
+            f"NODATA_RULE matters here: {shares['any']:.1f} % of the pixels are valid under 'any' (no data in one "
+            f"band is enough), {shares['all']:.1f} % under 'all'. This run used '{rule}'."
         )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Processing provider: what it is called and which algorithms it holds."""
 
-from qgis.core import QgsProcessingProvider
+from qgis.core import QgsApplication, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from ..algorithms import ALGORITHMS
+from ..algorithms.model import shipped_models
 from ..algorithms.text import tr
 from .metadata import ICON, plugin_version
 
@@ -45,3 +46,7 @@ class TiledSegmentationProvider(QgsProcessingProvider):
     def loadAlgorithms(self):
         for algorithm in ALGORITHMS:
             self.addAlgorithm(algorithm())
+        # a model finds the algorithms that it is made of only when their provider is registered
+        if QgsApplication.processingRegistry().providerById(self.id()) is not None:
+            for model in shipped_models():
+                self.addAlgorithm(model)

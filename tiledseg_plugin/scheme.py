@@ -42,7 +42,9 @@ def rectangles_of(path, polygons, crs, raster_crs=None):
     transform = geotransform(dataset)
     inverse = gdal.InvGeoTransform(transform)
     if inverse is None:
-        raise SegmentationError(f"{path} has a geotransform without area, so TILES cannot be placed: leave TILES empty.")
+        raise SegmentationError(
+            f"{path} has a geotransform without area, so TILES cannot be placed: leave TILES empty."
+        )
     with collected_errors():
         reproject = _Reprojection(_wkt(dataset, raster_crs), crs, raster, transform)
         extents = (
@@ -53,7 +55,8 @@ def rectangles_of(path, polygons, crs, raster_crs=None):
         found = tuple(window for window in windows if window is not None)
     if not found:
         raise SegmentationError(
-            f"None of the {len(polygons)} polygons of TILES lies over {path}: check the layer and both coordinate systems."
+            f"None of the {len(polygons)} polygons of TILES lies over {path}: check the layer and both "
+            "coordinate systems."
         )
     return found
 

@@ -3,26 +3,32 @@
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Dict, List, Optional
 
 import numpy as np
 
-from . import execution, kernels
+from . import execution, kernels, rsgislib_engine
 from .errors import SegmentationError
 from .graph import build_graph, eliminate
 from .kmeans import cluster
+from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
-from .progress import Progress
+from .products import check_products, publishing_all, stages, write_products
+from .progress import Progress, TileWatch
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import Survey, blocks, load_summary, sample_colours, save_summary, summarise, survey_block
 from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
-from .write import RelabelJob, check_output, publishing, relabel_piece, table_of, write_segments
+from .write import RelabelJob, check_output, relabel_piece, table_of, write_segments
 
-STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 18}
+STAGES = {
+    "builtin": {"statistics": 20, "tiles": 50, "graph": 12, "write": 8},
+    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 6},
+}
 DECIDING = (
     "bands",
     "num_clusters",
@@ -35,6 +41,8 @@ DECIDING = (
     "tile_width",
     "tile_height",
     "tiles",
+    "engine",
+    "per_tile_statistics",
 )
 
 
@@ -78,11 +86,15 @@ def segment(parameters, feedback):
     """
     started = time.monotonic()
     parameters.check()
+    with_rsgislib = parameters.engine == "rsgislib"
+    if with_rsgislib:
+        feedback.info(rsgislib_engine.require().sentence)
     check_output(parameters.output, [parameters.input])
+    check_products(parameters)
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     plan = make_plan(raster, parameters)
     _tell_start(raster, plan, feedback)
-    progress = Progress(feedback, STAGES)
+    progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
     folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
     starting = None
     finished = False
@@ -91,7 +103,7 @@ def segment(parameters, feedback):
             feedback.info(folder.note)
         progress.start("statistics", "Starting")
         starting = _start_execution(parameters, raster, plan)
-        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels))
+        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels), share=(0.0, 0.0))
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         summary = _survey(raster, plan, parameters, folder, runner, progress)
@@ -104,26 +116,30 @@ def segment(parameters, feedback):
             )
         colours = summary.colours(raster, parameters.stretch)
         runner.prepare(parameters.kernels)
-        centres = _centres(summary, colours, parameters, kernel, raster, progress)
+        centres = None
+        if not with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
+            centres = find_centres(summary, colours, parameters, kernel, raster, progress)
 
         units = work_units(plan, occupancy)
-        worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
-        job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
-        results = _work_tiles(job, units, runner, progress)
-
-        progress.start("graph", "Joining tiles")
-        segments, clumps = _segments(
-            raster, plan, worked, folder, kernel, colours.weights, parameters, progress
-        )
+        if with_rsgislib:
+            run = partial(_results, runner, progress=progress)
+            segments, results, found = rsgislib_engine.segment_in_stages(
+                raster, plan, units, parameters, folder, colours, centres, progress, run
+            )
+        else:
+            job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
+            segments, results, found = _segment_in_tiles(job, units, parameters, kernel, runner, progress)
         facts = {
             "kernels": kernel.NAME,
             "execution": {"kind": runner.name, "workers": runner.workers},
             "raster": asdict(raster),
             "colours": {"stretch": parameters.stretch, **asdict(colours)},
-            "centres": centres.astype(float).tolist(),
-            "initial_clumps": clumps,
+            "centres": None if centres is None else centres.astype(float).tolist(),
+            **found,
         }
-        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
+        result = _write(
+            parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts
+        )
         result = replace(result, tiles=_tile_records(raster, plan, occupancy, segments, results))
         finished = True
     finally:
@@ -147,15 +163,23 @@ def _manifest(parameters, raster):
 
 def _start_execution(parameters, raster, plan):
     width, height = (max(side) for side in zip(*(piece.window[2:] for piece in plan.pieces)))
+    with_rsgislib = parameters.engine == "rsgislib"
+    needed = rsgislib_engine.worker_memory if with_rsgislib else worker_memory
     return execution.start(
         parameters.execution,
         parameters.workers,
-        worker_memory(width, height, len(raster.bands), raster.dtype, parameters.stretch),
+        needed(width, height, len(raster.bands), raster.dtype, parameters.stretch),
         raster,
         most=max(len(plan.pieces), len(blocks(raster))),
         scheduler=parameters.dask_scheduler,
         work_dir=parameters.work_dir,
+        holds_lock=with_rsgislib,
     )
+
+
+def _threads(runner):
+    """How many threads of this process may work where the execution's own workers do not."""
+    return available_cores() if runner.remote else runner.workers
 
 
 def _results(runner, task, common, items, progress):
@@ -191,19 +215,24 @@ def _survey(raster, plan, parameters, folder, runner, progress):
     if summary is not None:
         progress.feedback.info("Statistics are taken from the interrupted run.")
         return summary
+    summary = survey(raster, plan, parameters, runner, progress)
+    if not folder.is_temporary:
+        save_summary(summary, folder)
+    return summary
+
+
+def survey(raster, plan, parameters, runner, progress):
+    """The pass over the whole raster."""
     todo = blocks(raster)
     survey = Survey(raster, plan, parameters.sampling)
     results = {}
     for block, result in _results(runner, survey_block, survey, todo, progress):
         results[block] = result
         progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
-    summary = summarise(raster, plan, [results[block] for block in todo])
-    if not folder.is_temporary:
-        save_summary(summary, folder)
-    return summary
+    return summarise(raster, plan, [results[block] for block in todo])
 
 
-def _centres(summary, colours, parameters, kernel, raster, progress):
+def find_centres(summary, colours, parameters, kernel, raster, progress):
     progress.advance(0.8, "Finding cluster centres")
     sample = sample_colours(summary, colours)
     if not len(sample):
@@ -212,7 +241,7 @@ def _centres(summary, colours, parameters, kernel, raster, progress):
         )
     centres, iterations = progress.aside(
         lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel.nearest_two, check
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
         ),
         "Finding cluster centres",
         (0.8, 1.0),
@@ -238,7 +267,11 @@ def _work_tiles(job, units, runner, progress):
         progress.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
     done = {result.piece_id for result in finished}
     todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
-    for _, results in _results(runner, work_unit, job, [unit for unit in todo if unit], progress):
+    todo = [unit for unit in todo if unit]
+    watch = TileWatch(progress.feedback, todo, runner.workers)
+    watch.finished({result.tile_id for result in finished} - {piece.tile_id for unit in todo for piece in unit})
+    for unit, results in _results(runner, work_unit, job, todo, progress):
+        watch.finished(piece.tile_id for piece in unit)
         finished += results
         progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
         for result in results:
@@ -248,21 +281,30 @@ def _work_tiles(job, units, runner, progress):
     return finished
 
 
-def _segments(raster, plan, worked, folder, kernel, weights, parameters, progress):
-    """The segments, and how many clumps they were merged from."""
+def _segment_in_tiles(job, units, parameters, kernel, runner, progress):
+    """The segments, the results of the tiles, and what was learned for the report."""
+    results = _work_tiles(job, units, runner, progress)
+    worked = sorted((piece for unit in units for piece in unit), key=lambda piece: piece.piece_id)
+    progress.start("graph", "Joining tiles")
     graph = progress.aside(
-        lambda check, advance: build_graph(raster, plan, worked, folder, check), "Joining tiles", (0.0, 0.3)
+        lambda check, advance: build_graph(job.raster, job.plan, worked, job.folder, check), "Joining tiles", (0.0, 0.3)
     )
     clumps = graph.sizes.size
     progress.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
     segments = progress.aside(
         lambda check, advance: eliminate(
-            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance
+            graph,
+            kernel,
+            job.colours.weights,
+            parameters.min_pixels,
+            parameters.distance_threshold,
+            advance,
+            _threads(runner),
         ),
         "Merging small segments",
         (0.3, 1.0),
     )
-    return segments, clumps
+    return segments, results, {"initial_clumps": clumps}
 
 
 def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
@@ -276,7 +318,9 @@ def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
 
 
-def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
+def _write(
+    parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, summary, facts
+):
     progress.start("write", "Writing segments")
 
     if runner.remote:
@@ -285,20 +329,23 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
     def advance(fraction):
         progress.advance(0.5 + fraction / 2 if runner.remote else fraction, "Writing segments")
 
-    with publishing(parameters.output) as path:
+    with publishing_all(parameters) as paths:
         write_segments(
-            path,
+            paths["output"],
             raster,
             plan,
             segments,
             folder,
             kernel,
-            runner.workers,
+            _threads(runner),
             parameters.creation_options,
             parameters.assign_crs,
             advance,
             relabelled=runner.remote,
         )
+        write_products(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary)
+        progress.advance(1)
+        progress.check_cancelled()
         progress.finish()
         result = SegmentResult(
             segment_count=segments.sizes.size,
@@ -312,7 +359,7 @@ def _write(parameters, raster, plan, segments, folder, kernel, runner, progress,
             peak_memory=(peak_memory() or 0) + runner.peak_memory or None,
             stages=progress.seconds,
         )
-        write_report(report_path(path), parameters, result, facts)
+        write_report(report_path(paths["output"]), parameters, result, facts)
     return result
 
 

@@ -200,7 +200,7 @@ def load_summary(folder):
         return None
     told = json.loads(str(saved["told"]))
     bands = tuple(BandStatistics(**band) for band in told["bands"])
-    return Summary(bands, saved["sample"], {tile_id: pixels for tile_id, pixels in told["valid_pixels"]})
+    return Summary(bands, saved["sample"], dict(told["valid_pixels"]))
 
 
 def sample_colours(summary, colours):

@@ -7,21 +7,19 @@ has to be installed on them but Python, numpy, scipy and GDAL. By the network go
 is larger than a message ought to be, such as the sample of a block, goes through a file as well.
 """
 
-import io
 import os
 import queue
-import sys
 import threading
 import time
 import uuid
-import zipfile
-import zlib
 from pathlib import Path
+from typing import Any, Dict
 
 from ..errors import Cancelled, SegmentationError
 from . import failures
 from . import worker as inside
 from .interpreter import facts
+from .shipping import archive, digest_of, greeting_caller, task_caller
 
 CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
@@ -29,7 +27,6 @@ POLL_SECONDS = 0.1
 LOOK_SECONDS = 2.0  # between looks at who is there
 ALONE_SECONDS = 60.0  # without any worker
 DEATHS = 2  # of workers over one task, after which it is given up
-MESSAGE_BYTES = 100_000
 
 
 class DaskCluster:
@@ -61,8 +58,8 @@ class DaskCluster:
         self._raster = raster
         self._token = uuid.uuid4().hex[:12]
         self._files = []
-        self._client = None
-        self._futures = {}
+        self._client: Any = None
+        self._futures: Dict[str, tuple] = {}
         self._distributed = distributed
 
     def wait_until_ready(self, check_cancelled):
@@ -87,8 +84,8 @@ class DaskCluster:
                 "check DASK_SCHEDULER, and that it runs."
             ) from error
         self._check_versions(check_cancelled)
-        archive = _archive()
-        self._code = (self._save(f"code-{self._token}.zip", archive), _digest(archive), __name__.split(".")[0])
+        code = archive()
+        self._code = (self._save(f"code-{self._token}.zip", code), digest_of(code), __name__.split(".")[0])
         self._check_workers(check_cancelled)
         self.workers = max(1, sum(self._ask(self._client.nthreads, check_cancelled).values()))
 
@@ -101,7 +98,8 @@ class DaskCluster:
         items = list(items)
         stage = f"stage-{self._token}-{uuid.uuid4().hex[:6]}.bin"
         path = self._save(stage, serialize_bytes((task, common, items)))
-        call, ended = _remote(), queue.SimpleQueue()
+        call = task_caller()
+        ended: queue.SimpleQueue = queue.SimpleQueue()
         waiting, looked, alone = list(range(len(items)))[::-1], 0.0, None
         try:
             while waiting or self._futures:
@@ -146,7 +144,7 @@ class DaskCluster:
         alone = alone or time.monotonic()
         if time.monotonic() - alone > ALONE_SECONDS:
             raise SegmentationError(
-                f"The Dask scheduler {self._scheduler} has had no worker for {ALONE_SECONDS:.0f} s: start workers and run "
+                f"The Dask scheduler {self._scheduler} has had no worker for {ALONE_SECONDS:.0f} s: start some and run "
                 "again with the same WORK_DIR; what is finished is not done again."
             )
         return alone
@@ -161,8 +159,8 @@ class DaskCluster:
             raise failures.fault(item, f"{type(error).__name__}: {error}")
         if future.status != "finished":
             raise SegmentationError(
-                f"{failures.name_of(item)} was lost by the Dask scheduler {self._scheduler} ({future.status}): run again "
-                "with the same WORK_DIR; what is finished is not done again."
+                f"{failures.name_of(item)} was lost by the Dask scheduler {self._scheduler} ({future.status}): run "
+                "again with the same WORK_DIR; what is finished is not done again."
             )
         how, what = future.result(timeout=ANSWER_SECONDS)
         if how == inside.REFUSED:
@@ -194,13 +192,15 @@ class DaskCluster:
                 wrong = [text for text in wrong if not text.startswith("numpy")]
             if wrong:
                 raise SegmentationError(
-                    f"The Dask {name} of {self._scheduler} runs {', '.join(wrong)}: use the same versions as this QGIS there."
+                    f"The Dask {name} of {self._scheduler} runs {', '.join(wrong)}: "
+                    "use the same versions as this QGIS there."
                 )
 
     def _check_workers(self, check_cancelled):
         host = facts()
         answers = self._ask(
-            lambda: self._client.run(_greeting(), self._code, str(self._raster.path), on_error="return"), check_cancelled
+            lambda: self._client.run(greeting_caller(), self._code, str(self._raster.path), on_error="return"),
+            check_cancelled,
         )
         for name, answer in answers.items():
             if isinstance(answer, BaseException):
@@ -211,7 +211,8 @@ class DaskCluster:
             seen, there = answer
             if seen != [self._raster.width, self._raster.height]:
                 raise SegmentationError(
-                    f"The Dask worker {name} cannot read {self._raster.path} ({there if seen is None else 'another raster'}): "
+                    f"The Dask worker {name} cannot read {self._raster.path} "
+                    f"({there if seen is None else 'another raster'}): "
                     "the input must be on storage that all workers see, under the same path."
                 )
             if there["gdal"].split(".")[:2] != host["gdal"].split(".")[:2]:
@@ -223,7 +224,8 @@ class DaskCluster:
             return _within(ANSWER_SECONDS, question, check_cancelled)
         except (OSError, TimeoutError, RuntimeError) as error:
             raise SegmentationError(
-                f"The Dask scheduler {self._scheduler} does not answer any more ({str(error) or type(error).__name__}): "
+                f"The Dask scheduler {self._scheduler} does not answer any more "
+                f"({str(error) or type(error).__name__}): "
                 "run again with the same WORK_DIR; what is finished is not done again."
             ) from error
 
@@ -261,7 +263,7 @@ def _within(seconds, function, check_cancelled):
     ------
     TimeoutError
     """
-    outcome = queue.SimpleQueue()
+    outcome: queue.SimpleQueue = queue.SimpleQueue()
 
     def call():
         try:
@@ -288,97 +290,3 @@ def _versions(told):
     packages = told.get("packages", {})
     python = ".".join(str(packages.get("python", "?")).split(".")[:2])
     return {"Python": python, **{name: packages.get(name) for name in ("numpy", "dask", "distributed")}}
-
-
-def _archive():
-    """The engine's own files, as a zip: the package's `__init__` and everything beside it that is not QGIS's."""
-    engine = Path(__file__).resolve().parent.parent
-    package = sys.modules[__name__.split(".")[0]]
-    if Path(os.path.abspath(package.__file__)).resolve().parent == engine:  # imported without the plugin round it
-        files = {f"{engine.name}/{path.relative_to(engine).as_posix()}": path for path in engine.rglob("*.py")}
-    else:
-        name = package.__name__
-        files = {
-            f"{name}/{engine.name}/{path.relative_to(engine).as_posix()}": path for path in engine.rglob("*.py")
-        }
-        files[f"{name}/__init__.py"] = Path(package.__file__)
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name in sorted(files):
-            archive.writestr(zipfile.ZipInfo(name), files[name].read_bytes())
-    return content.getvalue()
-
-
-def _digest(content):
-    return f"{zlib.crc32(content):08x}{len(content):08x}"
-
-
-def _bootstrap():
-    """A function that a worker runs to have the engine; it is sent as it stands, so it names nothing from here."""
-
-    def bootstrap(code):
-        import importlib
-        import os
-        import sys
-        import tempfile
-        import threading
-        import zipfile
-
-        archive, digest, package = code
-        lock = sys.__dict__.setdefault("_tiledseg_lock", threading.Lock())
-        with lock:
-            home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-            folder = None
-            for base in (home, tempfile.gettempdir()):
-                folder = os.path.join(base, "tiledseg", "code", digest)
-                if os.path.isdir(folder):
-                    break
-                try:
-                    os.makedirs(os.path.dirname(folder), exist_ok=True)
-                    fresh = tempfile.mkdtemp(dir=os.path.dirname(folder))
-                    with zipfile.ZipFile(archive) as files:
-                        files.extractall(fresh)
-                    try:
-                        os.rename(fresh, folder)
-                    except OSError:  # another worker of this machine was quicker
-                        import shutil
-
-                        shutil.rmtree(fresh, ignore_errors=True)
-                    break
-                except PermissionError:
-                    continue
-            if sys.__dict__.get("_tiledseg_code") != digest:
-                for name in [name for name in sys.modules if name == package or name.startswith(package + ".")]:
-                    del sys.modules[name]
-                sys.path[:] = [folder] + [path for path in sys.path if "tiledseg" + os.sep + "code" not in path]
-                importlib.invalidate_caches()
-                sys.__dict__["_tiledseg_code"] = digest
-            return lambda name: importlib.import_module(package + name)
-
-    return bootstrap
-
-
-def _engine_prefix():
-    """Of the engine's modules, after the package's name: `.tiledseg_plugin`, or nothing."""
-    names = __name__.split(".")
-    return "." + ".".join(names[1:-2]) if len(names) > 3 else ""
-
-
-def _remote():
-    """The function that workers run for a task, by value."""
-    bootstrap, prefix = _bootstrap(), _engine_prefix()
-
-    def remote(code, path, index):
-        return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(path, index)
-
-    return remote
-
-
-def _greeting():
-    """The function that tells what a worker is and sees, by value."""
-    bootstrap, prefix = _bootstrap(), _engine_prefix()
-
-    def greeting(code, path):
-        return bootstrap(code)(f"{prefix}.execution.dask_worker").greet(path)
-
-    return greeting

@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections import OrderedDict
+from typing import Dict
 
 from ..errors import Cancelled, SegmentationError
 from .interpreter import facts
@@ -16,7 +16,7 @@ CHECK_SECONDS = 0.5
 MESSAGE_BYTES = 100_000
 KEPT_STAGES = 2
 
-_stages = OrderedDict()
+_stages: Dict[str, tuple] = {}
 _lock = threading.Lock()
 
 
@@ -61,7 +61,7 @@ def perform(path, index):
     except Cancelled:
         return REFUSED, "The run has ended."
     except MemoryError:
-        return OUT_OF_MEMORY, "it found no more memory"
+        return OUT_OF_MEMORY, "found no more memory"
     except Exception:
         return FAULT, traceback.format_exc()
 
@@ -77,7 +77,7 @@ def _stage(path):
             except FileNotFoundError:
                 raise Cancelled() from None
             while len(_stages) > KEPT_STAGES:
-                _stages.popitem(last=False)
+                del _stages[next(iter(_stages))]
         return _stages[path]
 
 

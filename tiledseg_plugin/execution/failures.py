@@ -5,7 +5,7 @@ from ..errors import SegmentationError
 
 
 class Fault(Exception):
-    """A task failed in a way that nobody foresaw; carries the traceback of the worker."""
+    """A task failed in a way that nobody foresaw; its cause holds the traceback of the worker."""
 
 
 def name_of(item):
@@ -25,7 +25,7 @@ def worker_died(item, how, workers):
     return SegmentationError(
         f"{name_of(item)} could not be worked: its worker process {how}, also when it was tried again with "
         f"{_workers(workers)}. Most likely memory ran out: lower TILE_WIDTH and TILE_HEIGHT, or WORKERS; or use "
-        "EXECUTION=threads."
+        f"{getattr(item, 'way_out', 'EXECUTION=threads')}."
     )
 
 
@@ -40,7 +40,9 @@ def out_of_memory(item, workers):
 def fault(item, text):
     """An error in our own code; `text` is the traceback."""
     last = text.strip().splitlines()[-1] if text.strip() else "no reason given"
-    return Fault(f"{name_of(item)}: {last}\n{text}")
+    error = Fault(f"{name_of(item)}: {last}")
+    error.__cause__ = Fault(text)
+    return error
 
 
 def _workers(count):

@@ -164,4 +164,6 @@ def _is_dropped(name):
 def import_folders(*names):
     """The folders from which these packages are imported, for a child that needs them before it has the host's path."""
     found = (importlib.util.find_spec(name) for name in names)
-    return list(dict.fromkeys(os.path.dirname(os.path.dirname(os.path.abspath(one.origin))) for one in found if one))
+    return list(
+        dict.fromkeys(os.path.dirname(os.path.dirname(os.path.abspath(str(one.origin)))) for one in found if one)
+    )

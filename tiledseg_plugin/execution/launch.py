@@ -13,6 +13,7 @@ import subprocess  # nosec B404 - only ever given the interpreter that passed th
 import sys
 import threading
 from contextlib import contextmanager
+from typing import Any
 
 from multiprocess import connection, context, reduction, spawn, util
 
@@ -23,24 +24,48 @@ _starting = threading.Lock()  # on Windows a start changes settings of the whole
 
 
 class Channel:
-    """The end of a queue as a pool uses it, for one reader and one writer."""
+    """A queue as a pool uses it, for one reader and one writer."""
 
     def __init__(self):
         self._reader, self._writer = connection.Pipe(duplex=False)
         self._rlock = _NoLock()
+        self._closing = threading.Lock()
+        self.ends_by_closing = False
+
+    def __getstate__(self):
+        return {**self.__dict__, "_closing": None}
 
     def get(self):
         return self._reader.recv()
 
     def put(self, item):
-        self._writer.send(item)
+        if self.ends_by_closing:
+            with self._closing:  # several threads of a pool say that it ends
+                self._writer.close()
+        else:
+            self._writer.send(item)
 
     def empty(self):
         return not self._reader.poll()
 
+    def stop_reading(self):
+        """Only the worker reads here; a pool that ends would read the half message that a killed worker left."""
+        self._reader.close()
+        self._reader = _Nothing()
+
     def close(self):
         self._reader.close()
         self._writer.close()
+
+
+class _Nothing:
+    """In place of the end of a pipe."""
+
+    def poll(self, timeout=0.0):
+        return False
+
+    def close(self):
+        """Nothing is open."""
 
 
 class _NoLock:
@@ -51,10 +76,29 @@ class _NoLock:
         """Nothing is held."""
 
 
+def settle_queues(pool):
+    """What is left to do with the queues of a pool once its process has started.
+
+    All that the parent may still put into the queue of results is that there will be no more. A message would come
+    after half a message of a worker that was killed; closing is understood in any case.
+    """
+    pool._inqueue.stop_reading()
+    pool._outqueue.ends_by_closing = True
+
+
+def end(pool):
+    """End a pool whose process has been killed; takes no time, as nothing in it waits for anything any more."""
+    pool._cache.clear()  # of answers that will not come
+    pool.terminate()
+    pool.join()
+    for channel in (pool._inqueue, pool._outqueue, pool._change_notifier):
+        channel.close()
+
+
 class WorkerProcess(context.SpawnProcess):
     """The process of a worker, or, where the pool wants to replace one that died, something that never runs."""
 
-    launch = None
+    launch: Any = None
 
     def start(self):
         if self.launch.process is None:
@@ -111,7 +155,7 @@ class Launch(context.SpawnContext):
     def __init__(self, candidate, environment, output):
         super().__init__()
         self.candidate, self.environment, self.output = candidate, environment, output
-        self.process = None
+        self.process: Any = None
 
     def Process(self, *args, **kwargs):
         process = WorkerProcess(*args, **kwargs)
@@ -159,6 +203,7 @@ def _posix_popen():
 
         def __init__(self, process, launch):
             self._launcher = launch
+            self.returncode: Any = None
             super().__init__(process)
 
         def _launch(self, process):
@@ -173,7 +218,7 @@ def _posix_popen():
             child_reads, parent_writes = os.pipe()
             self.finalizer = util.Finalize(self, util.close_fds, (parent_reads, parent_writes))
             try:
-                self._program = subprocess.Popen(  # nosec B603 - see above
+                self._program = subprocess.Popen(  # noqa: S603  # nosec B603 - see above
                     _command(self._launcher.candidate.path, pipe_handle=child_reads),
                     env=self._launcher.environment,
                     pass_fds=[*self._fds, child_reads, child_writes],

@@ -9,29 +9,22 @@ would wait for ever for the answer of a dead worker, is only ever asked with a t
 import itertools
 import os
 import queue
-import signal
-import tempfile
 import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Any, Dict
 
 from ..errors import Cancelled, SegmentationError
 from . import worker as inside
 from .failures import fault, name_of, out_of_memory, worker_died
 from .interpreter import candidates, facts, is_the_same_build, reason_to_refuse, reason_to_skip, worker_environment
+from .process_worker import CLOSE_SECONDS, POLL_SECONDS, SILENCE_SECONDS, Worker, WorkerDied
 
-POLL_SECONDS = 0.05
 START_SECONDS = 30.0
-SILENCE_SECONDS = 300.0  # without a beat of a process that runs
-CLOSE_SECONDS = 1.0
 
-_numbers = itertools.count(1)
-_passed = {}  # this session's answers of interpreters: {(candidate, time of change): reason to refuse or ""}
-
-
-class WorkerDied(Exception):
-    """A worker is gone, or as good as gone: how, as part of a sentence that begins with "its worker process"."""
+_stages = itertools.count(1)
+_passed: Dict[tuple, str] = {}  # this session's interpreters: {(candidate, time of change): reason to refuse or ""}
 
 
 class Unavailable(Exception):
@@ -43,128 +36,6 @@ def missing_package():
     from importlib.util import find_spec
 
     return next((name for name in ("pathos", "multiprocess", "dill") if find_spec(name) is None), "")
-
-
-class Worker:
-    """One process and the pathos pool that holds it.
-
-    Raises
-    ------
-    WorkerDied : by all calls
-    """
-
-    def __init__(self, candidate, environment):
-        from multiprocess.connection import Pipe
-        from pathos.pools import ProcessPool
-
-        from .launch import Launch
-
-        self._output = tempfile.TemporaryFile()
-        self._launch = Launch(candidate, environment, self._output)
-        self._beats, beats = Pipe(duplex=False)
-        self._name = f"tiledseg-{os.getpid()}-{next(_numbers)}"
-        self._states = ProcessPool.__state__
-        self.peak_memory = 0
-        self.stage = None
-        self._closing = False
-        try:
-            self._pool = ProcessPool(
-                nodes=1, id=self._name, context=self._launch, initializer=inside.begin, initargs=(beats,)
-            )
-        except Exception:
-            self._output.close()
-            raise
-        finally:
-            beats.close()
-        self._process = self._launch.process
-        self.pid = self._process.pid
-
-    def call(self, limit, function, *arguments):
-        """What a function gives in the worker, waited for as long as the process shows signs of life.
-
-        Parameters
-        ----------
-        limit : seconds after which the process is given up all the same; None for none
-        """
-        if self._closing:
-            raise Cancelled()
-        result = self._pool.apipe(function, *arguments)
-        silent, before = 0.0, time.monotonic()
-        begun = before
-        while True:
-            result.wait(POLL_SECONDS)
-            if result.ready():
-                return result.get(0)
-            if self._closing:
-                raise Cancelled()
-            if self._process.exitcode is not None:
-                result.wait(2 * POLL_SECONDS)  # its last words may be on the way
-                if result.ready():
-                    return result.get(0)
-                raise WorkerDied(self._how_it_ended())
-            now = time.monotonic()
-            # Counted in small steps: a computer that slept has not waited.
-            silent = 0.0 if self._has_beaten() else silent + min(now - before, 1.0)
-            before = now
-            if silent > SILENCE_SECONDS:
-                self.kill()
-                raise WorkerDied(f"gave no sign of life for {SILENCE_SECONDS:.0f} s")
-            if limit is not None and now - begun > limit:
-                self.kill()
-                raise WorkerDied(f"did not answer within {limit:.0f} s")
-
-    def is_alive(self):
-        return not self._closing and self._process.exitcode is None
-
-    def _has_beaten(self):
-        beaten = False
-        try:
-            while self._beats.poll():
-                self._beats.recv_bytes()
-                beaten = True
-        except (EOFError, OSError):
-            return False
-        return beaten
-
-    def _how_it_ended(self):
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            try:
-                return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-            except ValueError:
-                return f"was ended by signal {-code}"
-        try:
-            self._output.seek(0)
-            lines = self._output.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
-        except (OSError, ValueError):
-            lines = []
-        return f"ended with exit code {code}" + (f" ({lines[-1].strip()})" if lines else "")
-
-    def kill(self):
-        """End the process, whatever it does."""
-        if self._process.exitcode is None:
-            try:
-                self._process.kill()
-            except (OSError, ValueError):
-                pass  # it was quicker
-
-    def close(self):
-        """End the process at once; gives the thread that tidies the pool up, which should take no time."""
-        self._closing = True
-        self.kill()
-        thread = threading.Thread(target=self._tidy_up, name=self._name, daemon=True)
-        thread.start()
-        return thread
-
-    def _tidy_up(self):
-        try:
-            self._process.join(CLOSE_SECONDS)
-            self._pool.terminate()
-            self._pool.clear()
-        finally:
-            self._states.pop(self._name, None)
-            self._beats.close()
-            self._output.close()
 
 
 def find_interpreter(wanted, start, host, tried):
@@ -229,22 +100,24 @@ class Processes:
     ----------
     workers : int, how many processes
     raster : raster.Raster or None, what the workers must be able to open
+    silence : seconds after which a worker that gives no sign of life is given up
     """
 
     name = "processes"
     remote = False
 
-    def __init__(self, workers, raster=None):
+    def __init__(self, workers, raster=None, silence=SILENCE_SECONDS):
         self.workers = workers
         self.interpreter = None
         self.tried = []
         self.notes = []
         self._raster = raster
+        self._silence = silence
         self._closed = False
         self._lock = threading.Lock()
         self._all = []
         self._reserved = 1  # workers that exist or are being started
-        self._free = queue.SimpleQueue()
+        self._free: queue.SimpleQueue = queue.SimpleQueue()
         self._retired_peak = 0
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
         self._starting = []
@@ -268,9 +141,10 @@ class Processes:
 
     def run(self, task, common, items, check_cancelled):
         self.wait_until_ready(check_cancelled)
-        stage = (next(_numbers), common)
+        stage = (next(_stages), common)
         items = list(items)
-        waiting, running, tried_before = deque(range(len(items))), {}, set()
+        waiting, tried_before = deque(range(len(items))), set()
+        running: Dict[Any, int] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
@@ -346,7 +220,7 @@ class Processes:
         """A new worker and its answer to the handshake."""
         if self._closed:
             raise Cancelled()
-        worker = Worker(candidate, worker_environment(candidate, self.workers))
+        worker = Worker(candidate, worker_environment(candidate, self.workers), self._silence)
         with self._lock:
             self._all.append(worker)
         try:

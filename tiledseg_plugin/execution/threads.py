@@ -2,8 +2,9 @@
 """Tasks in threads of this process; the kernels and GDAL leave the interpreter lock to the others."""
 
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
+from typing import Any, Dict
 
 from ..errors import Cancelled
 from .failures import out_of_memory
@@ -34,7 +35,7 @@ class Threads:
 
     def run(self, task, common, items, check_cancelled):
         waiting = deque(items)
-        running = {}
+        running: Dict[Future, Any] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * self.workers:

@@ -4,6 +4,7 @@
 import os
 import threading
 import traceback
+from typing import Any, Dict
 
 from ..errors import SegmentationError
 from ..report import peak_memory
@@ -12,7 +13,7 @@ from .interpreter import facts
 BEAT_SECONDS = 1.0
 DONE, REFUSED, OUT_OF_MEMORY, FAULT, DIED = "done", "refused", "out of memory", "fault", "died"
 
-_common = {}
+_common: Dict[int, Any] = {}
 
 
 def begin(beats):
@@ -67,7 +68,7 @@ def perform(task, number, item):
     except SegmentationError as error:
         return REFUSED, str(error), peak_memory()
     except MemoryError:
-        return OUT_OF_MEMORY, "it found no more memory", peak_memory()
+        return OUT_OF_MEMORY, "found no more memory", peak_memory()
     except Exception:
         return FAULT, traceback.format_exc(), peak_memory()
 

@@ -4,10 +4,14 @@
 import numpy as np
 
 from ..plain.elimination import band_means
-from .centres import nearest_centre, nearest_two
+from .attributes import region_moments
+from .centres import find_doubtful, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
+from .outlines import finish_rings, trace_outlines
 from .pixels import relabel
+from .quantiles import region_histograms
+from .simplification import simplify_rings
 from .singles import eliminate_singles
 
 NAME = "compiled"
@@ -19,10 +23,16 @@ __all__ = [
     "clump",
     "describe_clumps",
     "eliminate_singles",
+    "find_doubtful",
     "find_edges",
+    "finish_rings",
     "nearest_centre",
     "nearest_two",
+    "region_histograms",
+    "region_moments",
     "relabel",
+    "simplify_rings",
+    "trace_outlines",
 ]
 
 
@@ -33,7 +43,8 @@ def warm_up():
         values = np.arange(12, dtype=dtype).reshape(1, 3, 4)
         centres = np.array([[1], [6], [9]], np.float32)
         nearest_centre(values, clusters != 0, centres)
-        nearest_two(values.reshape(1, 12).astype(np.float32), centres)
+        named, nearest, second = nearest_two(values.reshape(1, 12).astype(np.float32), centres)
+        find_doubtful(named, np.ones(3), nearest.astype(np.float64), second.astype(np.float64), 0.0, 0.0)
         calm, _ = eliminate_singles(clusters, values, (True, False, False, False))
         labels, count = clump(calm)
         quantities = values if dtype == np.uint8 else values.astype(np.int64)

@@ -123,6 +123,23 @@ def nearest_two(values, centres):
 
 
 @kernel
+def _find_doubtful(labels, moved, most, to_nearest, to_others, margin, least, doubtful):
+    count = 0
+    for i in range(labels.size):
+        to_nearest[i] += moved[labels[i] - 1]
+        to_others[i] -= most
+        doubtful[count] = i
+        count += not to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin)
+    return count
+
+
+def find_doubtful(labels, moved, to_nearest, to_others, margin, least):
+    doubtful = np.empty(labels.size, np.int64)
+    count = _find_doubtful(labels, moved, moved.max(), to_nearest, to_others, margin, least, doubtful)
+    return doubtful[:count]
+
+
+@kernel
 def _look_up(values, valid, table, labels):
     """Labels of one or two bands of uint8 from a table of all their colours."""
     last = len(values) - 1

@@ -243,7 +243,7 @@ class Elimination:
         if self.live < WORTH_CONTRACTING * self.sizes.size:
             self._contract()
         count = self.retries
-        for size in range(self.area + 1, min(area, self.first_of_size.size - 1) + 1):
+        for size in self.area + 1 + np.flatnonzero(self.first_of_size[self.area + 1 : area + 1] != NOBODY):
             count = _call_up(
                 size, self.waiting, count, self.sizes, self.roots, self.first_of_size, self.next_of_size
             )
@@ -291,7 +291,14 @@ class Elimination:
             self.first_of_size,
             self.next_of_size,
         )
-        self.live -= int(np.count_nonzero(choice != NOBODY))
+        merged = int(np.count_nonzero(choice != NOBODY))
+        self.live -= merged
+        return merged
+
+    def next_area(self, area):
+        """See `plain.Elimination.next_area`."""
+        queued = np.flatnonzero(self.first_of_size[area + 1 :] != NOBODY)
+        return area + 1 + int(queued[0]) if queued.size else None
 
     def _contract(self):
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""

@@ -18,7 +18,7 @@ def band_means(sizes, sums, weights):
 class Elimination:
     """Merge small clumps into their spectrally nearest larger neighbours, area by area.
 
-    Call `step(area)` for area = 1, 2, ..., min_pixels, then read `into`: (n,) uint32, the index of the clump that each
+    Call `step(area)` for area = 1, 2, ..., min_pixels, or only for those that `next_area` names, then read `into`: (n,) uint32, the index of the clump that each
     has become a part of.
 
     Parameters
@@ -47,7 +47,7 @@ class Elimination:
         """Decide on the state at the start of the step, then carry all merges out.
 
         `run` is called as `map` is; one that uses threads, such as that of a ThreadPoolExecutor, shares the decisions
-        out where the kernels know how (the compiled ones do).
+        out where the kernels know how (the compiled ones do). Gives how many clumps were merged.
         """
         small = self.sizes[self.source] <= area
         source, neighbour = self.source[small], self.neighbour[small]
@@ -61,11 +61,21 @@ class Elimination:
         near = distance < self.threshold
         source, neighbour, distance = source[near], neighbour[near], distance[near]
         if not source.size:
-            return
+            return 0
         order = np.lexsort((neighbour, distance, source))
         source, neighbour = source[order], neighbour[order]
         best = np.flatnonzero(np.diff(source, prepend=np.int64(-1)))
         self._merge(source[best], neighbour[best])
+        return best.size
+
+    def next_area(self, area):
+        """The next step that can change anything after one that did not: the least larger size, None if there is none.
+
+        It may name a step too early, never one too late.
+        """
+        sizes = self.sizes[self.source]
+        sizes = sizes[sizes > area]
+        return int(sizes.min()) if sizes.size else None
 
     def _merge(self, merged, target):
         follow = np.arange(self.sizes.size, dtype=np.uint32)

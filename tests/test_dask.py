@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""EXECUTION=dask on a real scheduler with two workers on the loopback interface."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import worker_tasks as tasks
+from rasters import Log, run, write_raster
+from tiledseg.tiledseg_plugin import execution
+from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.execution import dask_cluster
+from tiledseg.tiledseg_plugin.raster import describe
+from time_limit import no_test_hangs  # noqa: F401
+
+distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+SETTINGS = {"num_clusters": 8, "min_pixels": 12, "sampling": 2, "tile_width": 40, "tile_height": 30}
+
+
+class Cluster:
+    """A scheduler and workers, as a user would start them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.workers = []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{port}"
+        self.scheduler = self._start("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+
+    def _start(self, program, *arguments):
+        number = len(self.workers)
+        return subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{program}", *arguments],
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.path.dirname(tasks.__file__),
+                "TILEDSEG_KERNELS": "plain",
+                "XDG_CACHE_HOME": str(self.folder / "cache"),
+                "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+            },
+            stdout=(self.folder / f"{program}-{number}.log").open("w"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def add_worker(self, *arguments):
+        number = len(self.workers)
+        worker = self._start(
+            "dask_worker", self.address, "--nthreads", "1", "--no-dashboard", "--no-nanny", "--name", f"w{number}",
+            "--local-directory", str(self.folder / f"worker-{number}"), *arguments,
+        )  # fmt: skip
+        self.workers.append(worker)
+        return worker
+
+    def wait_for(self, count):
+        with distributed.Client(self.address, timeout=30, set_as_default=False) as client:
+            end = time.monotonic() + 60
+            while len(client.nthreads()) != count:
+                assert time.monotonic() < end, "the workers have not come up"
+                time.sleep(0.1)
+
+    def close(self):
+        for process in [*self.workers, self.scheduler]:
+            if process.poll() is None:
+                process.kill()
+            process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.add_worker()
+        cluster.add_worker()
+        cluster.wait_for(2)
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def own_cluster(tmp_path):
+    """One that a test may harm."""
+    (tmp_path / "cluster").mkdir()
+    cluster = Cluster(tmp_path / "cluster")
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def raster(tmp_path_factory):
+    rng = np.random.default_rng(3)
+    patches = np.kron(rng.integers(20, 230, (3, 9, 16)), np.ones((1, 10, 10), int))
+    path = tmp_path_factory.mktemp("raster") / "in.tif"
+    return write_raster(path, (patches + rng.integers(0, 20, patches.shape)).astype(np.uint8))
+
+
+def go(cluster, raster, folder, log=None, **changes):
+    parameters = {"execution": "dask", "dask_scheduler": cluster.address, "work_dir": str(folder / "work")}
+    return run(raster, folder / "out.tif", feedback=log, **{**SETTINGS, **parameters, **changes})
+
+
+def test_the_result_is_that_of_a_serial_run_and_nothing_is_left(cluster, raster, tmp_path):
+    expected, _ = run(raster, tmp_path / "expected.tif", **SETTINGS, execution="serial")
+    log = Log()
+    ids, result = go(cluster, raster, tmp_path, log)
+    assert np.array_equal(ids, expected)
+    assert "Execution: dask, 2 workers." in log.lines
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_real_raster_with_several_bands(cluster, shared, tmp_path):
+    path = shared / "data" / "naip_maryland_4band_uint8.tif"
+    expected, _ = run(path, tmp_path / "expected.tif", execution="threads", tile_width=500)
+    ids, _ = go(cluster, path, tmp_path, tile_width=300, tile_height=200, num_clusters=60, min_pixels=100, sampling=100)
+    assert np.array_equal(ids, expected)
+
+
+def test_with_every_pixel_in_the_sample_results_go_through_files(cluster, raster, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_cluster.DaskCluster, "_result", results := _spy(dask_cluster.DaskCluster._result))
+    expected, _ = run(raster, tmp_path / "expected.tif", **{**SETTINGS, "sampling": 1}, execution="serial")
+    ids, _ = go(cluster, raster, tmp_path, sampling=1)
+    assert np.array_equal(ids, expected)
+    assert results.calls
+
+
+def _spy(function):
+    def spy(*arguments):
+        spy.calls.append(arguments[1].key)
+        return function(*arguments)
+
+    spy.calls = []
+    return spy
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_does_not_matter(own_cluster, raster, tmp_path):
+    own_cluster.add_worker()
+    victim = own_cluster.add_worker()
+    own_cluster.wait_for(2)
+    expected, _ = run(raster, tmp_path / "expected.tif", **SETTINGS, execution="serial")
+    log = Log()
+
+    def kill(percent):
+        log.percents.append(percent)
+        if percent > 25 and victim.poll() is None:
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+
+    log.set_progress = kill
+    ids, _ = go(own_cluster, raster, tmp_path, log)
+    assert victim.returncode == -signal.SIGKILL
+    assert np.array_equal(ids, expected)
+
+
+@pytest.mark.slow
+def test_a_worker_may_join_later(own_cluster, raster, tmp_path):
+    own_cluster.add_worker()
+    own_cluster.wait_for(1)
+    log = Log()
+    log.set_progress = lambda percent: len(own_cluster.workers) > 1 or own_cluster.add_worker()
+    ids, _ = go(own_cluster, raster, tmp_path, log, tile_width=16, tile_height=16)
+    assert np.array_equal(ids, run(raster, tmp_path / "expected.tif", **SETTINGS, execution="serial")[0])
+
+
+@pytest.mark.slow
+def test_without_any_worker_left_the_run_ends(own_cluster, raster, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "ALONE_SECONDS", 2.0)
+    worker = own_cluster.add_worker()
+    own_cluster.wait_for(1)
+    log = Log()
+    log.set_progress = lambda percent: percent > 25 and worker.kill()
+    with pytest.raises(
+        SegmentationError, match="has had no worker for 2 s|was lost by the Dask scheduler|worker process"
+    ):
+        go(own_cluster, raster, tmp_path, log)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_ends_does_not_hang_the_run(own_cluster, raster, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "ANSWER_SECONDS", 3.0)
+    own_cluster.add_worker()
+    own_cluster.wait_for(1)
+    log = Log()
+    log.set_progress = lambda percent: percent > 25 and own_cluster.scheduler.kill()
+    with pytest.raises(SegmentationError, match="Dask scheduler"):
+        go(own_cluster, raster, tmp_path, log)
+
+
+def test_a_scheduler_that_is_not_there_is_named(raster, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 1.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    for wrong in (address, "not an address", "tcp://127.0.0.1:notaport"):
+        with pytest.raises(SegmentationError, match=f"Dask scheduler {re.escape(wrong)} does not answer"):
+            run(raster, tmp_path / "o.tif", execution="dask", dask_scheduler=wrong, work_dir=str(tmp_path / "w"))
+
+
+def test_a_scheduler_without_workers_is_said(own_cluster, raster, tmp_path):
+    with pytest.raises(SegmentationError, match="has no workers: start some"):
+        go(own_cluster, raster, tmp_path)
+
+
+def test_scheduler_and_work_dir_are_asked_for(raster, tmp_path):
+    with pytest.raises(SegmentationError, match="needs DASK_SCHEDULER"):
+        run(raster, tmp_path / "o.tif", execution="dask", work_dir=str(tmp_path / "w"))
+    with pytest.raises(SegmentationError, match="needs WORK_DIR"):
+        run(raster, tmp_path / "o.tif", execution="dask", dask_scheduler="tcp://x:1")
+
+
+@pytest.mark.parametrize("package, version", [("numpy", "0.9"), ("distributed", "1.0"), ("python", "2.7.1")])
+def test_other_versions_are_refused(cluster, raster, tmp_path, monkeypatch, package, version):
+    def get_versions(client, *arguments, **more):
+        told = original(client, *arguments, **more)
+        next(iter(told["workers"].values()))["packages"][package] = version
+        return told
+
+    original = distributed.Client.get_versions
+    monkeypatch.setattr(distributed.Client, "get_versions", get_versions)
+    with pytest.raises(
+        SegmentationError, match=f"worker tcp.* runs .*{version[:3]} instead of .*use the same versions"
+    ):
+        go(cluster, raster, tmp_path)
+
+
+def test_an_input_that_workers_cannot_read_is_said(cluster, raster, tmp_path, monkeypatch):
+    monkeypatch.chdir(os.path.dirname(raster))
+    with pytest.raises(SegmentationError, match="cannot read in.tif .*storage that all workers see"):
+        go(cluster, "in.tif", tmp_path)
+
+
+@pytest.fixture
+def runner(cluster, raster, tmp_path):
+    (tmp_path / "work").mkdir()
+    starting = execution.start(
+        "dask", 0, 1, describe(raster), scheduler=cluster.address, work_dir=str(tmp_path / "work")
+    )
+    yield starting.ready(Log(), lambda: None)
+    starting.close()
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_cancelling_does_not_wait_for_a_long_step(runner):
+    begun = time.monotonic()
+
+    def check():
+        if time.monotonic() - begun > 0.5:
+            raise Cancelled()
+
+    with pytest.raises(Cancelled):
+        list(runner.run(tasks.take_long, 5.0, [tasks.Item(1), tasks.Item(2)], check))
+    assert time.monotonic() - begun < 2.5
+
+
+def test_clusters_leave_no_threads(cluster, raster, tmp_path):
+    go(cluster, raster, tmp_path)
+    time.sleep(1)
+    before = threading.active_count()
+    for _ in range(3):
+        go(cluster, raster, tmp_path)
+    time.sleep(1)
+    assert threading.active_count() <= before + 3

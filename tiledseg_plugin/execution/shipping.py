@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The engine for workers that do not have it: an archive, and functions that bring it to use where they run."""
+
+import io
+import os
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+
+def archive():
+    """The engine's own files, as a zip: the package's `__init__` and everything beside it that is not QGIS's."""
+    engine = Path(__file__).resolve().parent.parent
+    package = sys.modules[__name__.split(".")[0]]
+    start = os.path.abspath(str(package.__file__))
+    if Path(start).resolve().parent == engine:  # imported without the plugin round it
+        files = {f"{engine.name}/{path.relative_to(engine).as_posix()}": path for path in engine.rglob("*.py")}
+    else:
+        name = package.__name__
+        files = {f"{name}/{engine.name}/{path.relative_to(engine).as_posix()}": path for path in engine.rglob("*.py")}
+        files[f"{name}/__init__.py"] = Path(start)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name in sorted(files):
+            file.writestr(zipfile.ZipInfo(name), files[name].read_bytes())
+    return content.getvalue()
+
+
+def digest_of(content):
+    return f"{zlib.crc32(content):08x}{len(content):08x}"
+
+
+def _bootstrap():
+    """A function that a worker runs to have the engine; it is sent as it stands, so it names nothing from here."""
+
+    def bootstrap(code):
+        import importlib
+        import os
+        import sys
+        import tempfile
+        import threading
+        import zipfile
+
+        archive, digest, package = code
+        lock = sys.__dict__.setdefault("_tiledseg_lock", threading.Lock())
+        with lock:
+            home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+            for base in (home, tempfile.gettempdir()):
+                folder = os.path.join(base, "tiledseg", "code", digest)
+                if os.path.isdir(folder):
+                    break
+                try:
+                    os.makedirs(os.path.dirname(folder), exist_ok=True)
+                    fresh = tempfile.mkdtemp(dir=os.path.dirname(folder))
+                    with zipfile.ZipFile(archive) as files:
+                        files.extractall(fresh)
+                    try:
+                        os.rename(fresh, folder)
+                    except OSError:  # another worker of this machine was quicker
+                        import shutil
+
+                        shutil.rmtree(fresh, ignore_errors=True)
+                    break
+                except PermissionError:
+                    continue
+            if sys.__dict__.get("_tiledseg_code") != digest:
+                for name in [name for name in sys.modules if (name + ".").startswith(package + ".")]:
+                    del sys.modules[name]
+                sys.path[:] = [folder] + [path for path in sys.path if "tiledseg" + os.sep + "code" not in path]
+                importlib.invalidate_caches()
+                sys.__dict__["_tiledseg_code"] = digest
+            return lambda name: importlib.import_module(package + name)
+
+    return bootstrap
+
+
+def _engine_prefix():
+    """Of the engine's modules, after the package's name: `.tiledseg_plugin`, or nothing."""
+    names = __name__.split(".")
+    return "." + ".".join(names[1:-2]) if len(names) > 3 else ""
+
+
+def task_caller():
+    """The function that workers run for a task, by value."""
+    bootstrap, prefix = _bootstrap(), _engine_prefix()
+
+    def remote(code, path, index):
+        return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(path, index)
+
+    return remote
+
+
+def greeting_caller():
+    """The function that tells what a worker is and sees, by value."""
+    bootstrap, prefix = _bootstrap(), _engine_prefix()
+
+    def greeting(code, path):
+        return bootstrap(code)(f"{prefix}.execution.dask_worker").greet(path)
+
+    return greeting
