@@ -219,6 +219,7 @@ def main(given=None):
 
     started = time.time()
     race = Race(folder / "runs", paths, given.time_limit, given.once_above)
+    stopped = False
     try:
         if not given.no_warm_up:
             print(f"Warming up: each variant of the product once, untimed, on {scenes[0].title}.", flush=True)
@@ -227,11 +228,13 @@ def main(given=None):
             print(f"{scene.title}:", flush=True)
             race.run(contenders, scene, given.runs)
     except KeyboardInterrupt:
+        stopped = True
         print("Stopped; these are the results so far.")
 
     results = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": time.time() - started,
+        "stopped": stopped,
         "machine": here,
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(given).items()},
         "scenes": [_plain(scene) for scene in scenes],
