@@ -2,6 +2,7 @@
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
 from dataclasses import replace
+from typing import Tuple
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -20,7 +21,7 @@ from qgis.core import (
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
-from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, SegmentParameters
+from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, SegmentParameters
 from .inputs import band_numbers, files_of
 from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
@@ -37,6 +38,8 @@ class SegmentRaster(TilingAlgorithm):
     STRETCH = "STRETCH"
     SAMPLING = "SAMPLING"
     KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
+    ENGINE = "ENGINE"
+    PER_TILE_STATISTICS = "PER_TILE_STATISTICS"
     EXECUTION = "EXECUTION"
     WORK_DIR = "WORK_DIR"
     DASK_SCHEDULER = "DASK_SCHEDULER"
@@ -55,7 +58,7 @@ class SegmentRaster(TilingAlgorithm):
     SECONDS = "SECONDS"
     REPORT = "REPORT"
 
-    _looks = ()
+    _looks: Tuple[Tuple[Look, str], ...] = ()
 
     def name(self):
         return "segment"
@@ -151,6 +154,7 @@ class SegmentRaster(TilingAlgorithm):
 
     def _add_how_it_is_run(self):
         self._add_tiles()
+        self._add_engine()
         self._add_choice(
             self.EXECUTION,
             tr("Execution"),
@@ -192,6 +196,29 @@ class SegmentRaster(TilingAlgorithm):
         self.add(
             QgsProcessingParameterString(self.CREATION_OPTIONS, tr("Creation options"), optional=True),
             tr("GDAL creation options of the output, separated by |, such as COMPRESS=ZSTD|BIGTIFF=YES."),
+            advanced=True,
+        )
+
+    def _add_engine(self):
+        self._add_choice(
+            self.ENGINE,
+            tr("Engine"),
+            tr(
+                "'builtin': exact, no tile border shows. 'rsgislib': RSGISLib 5, which must be installed, segments each tile "
+                "and does its borders anew in two more stages (Clewley et al. 2014); the result depends on the tiles."
+            ),
+            ENGINES,
+        )
+        self.add(
+            QgsProcessingParameterBoolean(
+                self.PER_TILE_STATISTICS,
+                tr("Each tile has its own stretch and clusters"),
+                defaultValue=DEFAULTS["per_tile_statistics"],
+            ),
+            tr(
+                "Of the engine 'rsgislib' only: stretch and cluster centres are found for each tile by itself instead of "
+                "once for the whole raster. True or false."
+            ),
             advanced=True,
         )
 
@@ -285,14 +312,14 @@ class SegmentRaster(TilingAlgorithm):
             mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
             polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
         )
-        self._looks = [
+        self._looks = tuple(
             (Look(self.id(), name, style), path)
             for name, style, path in (
                 (self.OUTPUT, show_segments, run.output),
                 (self.MEAN_IMAGE, show_means, run.mean_image),
                 (self.POLYGONS, show_outlines, run.polygons),
             )
-        ]
+        )
         return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
@@ -340,6 +367,8 @@ class SegmentRaster(TilingAlgorithm):
             tile_width=self.parameterAsInt(parameters, self.TILE_WIDTH, context),
             tile_height=self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
             valid_data_threshold=self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
+            engine=self.parameterAsEnumString(parameters, self.ENGINE, context),
+            per_tile_statistics=self.parameterAsBool(parameters, self.PER_TILE_STATISTICS, context),
             execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
             workers=self.parameterAsInt(parameters, self.WORKERS, context),
             work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
@@ -386,6 +415,10 @@ def _check_files(run):
     from ..tiledseg_plugin.raster import describe
     from ..tiledseg_plugin.write import check_output, creation_options, driver_for
 
+    if run.engine == "rsgislib":
+        from ..tiledseg_plugin import rsgislib_engine
+
+        rsgislib_engine.require()
     describe(run.input, run.bands, run.nodata_rule)
     if run.output:
         check_output(run.output, files_of(run.input))

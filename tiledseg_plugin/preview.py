@@ -14,7 +14,6 @@ from osgeo import gdal
 from . import kernels
 from .border_lines import outlines
 from .colours import Raw, Stretched
-from .errors import SegmentationError
 from .execution.threads import Threads
 from .gdal_access import open_raster
 from .georeference import geotransform
@@ -23,7 +22,7 @@ from .machine import available_cores
 from .plan import Piece, Plan, make_plan, plan_grid
 from .progress import Progress
 from .raster import Raster, Window, describe, identity
-from .segmentation import find_centres, survey
+from .statistics import find_centres, survey
 from .tiles import TileJob, calm_clusters
 
 MOST_PIXELS = 4_000_000
@@ -115,14 +114,10 @@ def find_basis(parameters, feedback):
     runner = Threads(parameters.workers or available_cores())
     progress.start("statistics", "Reading statistics")
     try:
-        summary = survey(raster, plan, parameters, runner, progress)
-        if not any(summary.valid_pixels.values()):
-            raise SegmentationError(
-                f"{raster.path} has no valid pixel in the selected bands: check its no-data value, BANDS and "
-                "NODATA_RULE."
-            )
+        summary = survey(raster, plan, parameters.sampling, runner, progress)
+        summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
-        centres = find_centres(summary, colours, parameters, kernel, raster, progress)
+        centres = find_centres(summary, colours, parameters, kernel, progress)
     finally:
         runner.close()
     return Basis(key, raster, plan, colours, centres, kernel.NAME)

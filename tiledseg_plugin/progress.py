@@ -64,6 +64,16 @@ class Progress:
         if self.feedback.is_cancelled():
             raise Cancelled()
 
+    def listening_to(self, runner):
+        """`check_cancelled` that also passes on what the execution has to tell."""
+
+        def check():
+            while runner.notes:
+                self.feedback.warning(runner.notes.pop(0))
+            self.check_cancelled()
+
+        return check
+
     def start(self, stage, text):
         """Begin a stage (which ends the one before)."""
         self.finish()
