@@ -32,7 +32,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
     style : function(layer)
     """
 
-    _waiting = []
+    _waiting: list = []
 
     def __init__(self, algorithm_id, output_name, style):
         super().__init__()
@@ -89,7 +89,9 @@ def show_segments(layer):
 
 
 def _colour(index):
-    return QColor.fromHsvF((index * TURN) % 1.0, 0.45 + 0.5 * ((index * 0.37) % 1.0), 0.55 + 0.45 * ((index * 0.71) % 1.0))
+    return QColor.fromHsvF(
+        (index * TURN) % 1.0, 0.45 + 0.5 * ((index * 0.37) % 1.0), 0.55 + 0.45 * ((index * 0.71) % 1.0)
+    )
 
 
 def show_means(layer):

@@ -28,7 +28,7 @@ class SegmentMeanImage(SegmentsAlgorithm):
     def description(self):
         return (
             tr(
-                "Makes a raster on the segments' grid with a band for each band of the values, in which every pixel has "
+                "Makes a raster on the segments' grid with a band for each of the values' bands; every pixel has "
                 "the mean of its segment, in the units of the values. No data is NaN."
             ),
         )

@@ -2,6 +2,7 @@
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
 from dataclasses import replace
+from typing import Tuple
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -57,7 +58,7 @@ class SegmentRaster(TilingAlgorithm):
     SECONDS = "SECONDS"
     REPORT = "REPORT"
 
-    _looks = ()
+    _looks: Tuple[Tuple[Look, str], ...] = ()
 
     def name(self):
         return "segment"
@@ -272,6 +273,21 @@ class SegmentRaster(TilingAlgorithm):
             self.addOutput(QgsProcessingOutputNumber(name, label))
         self.addOutput(QgsProcessingOutputFile(self.REPORT, tr("Report of the run (JSON)")))
 
+    def createCustomParametersWidget(self, parent):
+        """The toolbox's dialog, with a button to check the tiles; batch and modeler do not ask for it."""
+        from qgis.utils import iface
+
+        if iface is None:
+            return None
+        from ..tiledseg_plugin.desktop.dialog import SegmentDialog
+
+        return SegmentDialog(self, parent)
+
+    def run_parameters(self, parameters, context, output=""):
+        """The engine's parameters, with the polygons of TILES read; `output` is empty for a preview."""
+        run = self._run_parameters(parameters, context, output)
+        return self._with_tiles(run, self._scheme(parameters, context))
+
     def checkParameterValues(self, parameters, context):
         accepted, _ = super().checkParameterValues(parameters, context)
         try:
@@ -296,14 +312,14 @@ class SegmentRaster(TilingAlgorithm):
             mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
             polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
         )
-        self._looks = [
+        self._looks = tuple(
             (Look(self.id(), name, style), path)
             for name, style, path in (
                 (self.OUTPUT, show_segments, run.output),
                 (self.MEAN_IMAGE, show_means, run.mean_image),
                 (self.POLYGONS, show_outlines, run.polygons),
             )
-        ]
+        )
         return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
@@ -330,9 +346,10 @@ class SegmentRaster(TilingAlgorithm):
         }
 
     def postProcessAlgorithm(self, context, feedback):
+        super().postProcessAlgorithm(context, feedback)
         for look, path in self._looks:
             look.attach(context, path)
-        return super().postProcessAlgorithm(context, feedback)
+        return {}
 
     def _run_parameters(self, parameters, context, output):
         """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the algorithms over existing segments share: SEGMENTS, VALUES, BANDS, and how a run is checked."""
 
+from typing import Callable, Optional, Tuple
+
 from qgis.core import (
     QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputNumber,
@@ -25,10 +27,10 @@ class SegmentsAlgorithm(TiledAlgorithm):
     BANDS = "BANDS"
     OUTPUT = "OUTPUT"
     SEGMENT_COUNT = "SEGMENT_COUNT"
-    STYLE = None
-    SETTLED = (SEGMENTS, VALUES)  # the checks here know better what they may be
+    STYLE: Optional[Callable] = None
+    SETTLED: Tuple[str, ...] = (SEGMENTS, VALUES)  # the checks here know better what they may be
 
-    _look = None
+    _look: Optional[Look] = None
 
     def group(self):
         return tr("Segments")
@@ -44,7 +46,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
         self.add(
             QgsProcessingParameterRasterLayer(self.VALUES, tr("Raster of values"), optional=values_optional),
             tr(
-                "Any raster that overlaps the segments; where its grid or its coordinates are others, the nearest pixel "
+                "Any raster that overlaps the segments; where its grid or coordinates are others, the nearest pixel "
                 "counts. A pixel that a band declares as no data does not count."
             ),
         )
@@ -75,6 +77,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
         return self._run(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
 
     def postProcessAlgorithm(self, context, feedback):
+        super().postProcessAlgorithm(context, feedback)
         if self._look is not None and self._values is not None:
             self._look.attach(context, self._values.output)
         return {}

@@ -34,7 +34,9 @@ class SegmentStatistics(SegmentsAlgorithm):
         return tr("Statistics of any raster's values in every segment, as a table and as raster attributes.")
 
     def tags(self):
-        return tr("segments,zonal,statistics,mean,median,percentile,majority,attribute table,RAT,GEOBIA,OBIA").split(",")
+        return tr("segments,zonal,statistics,mean,median,percentile,majority,attribute table,RAT,GEOBIA,OBIA").split(
+            ","
+        )
 
     def description(self):
         return (
@@ -43,7 +45,7 @@ class SegmentStatistics(SegmentsAlgorithm):
                 "statistic there is a column such as mean_1 or median_3. Medians, percentiles and majorities are exact."
             ),
             tr(
-                "std is the population standard deviation; p05 and p95 are the 5th and the 95th percentile, between the "
+                "std is the population standard deviation; p05 and p95 are the 5th and 95th percentile, between the "
                 "nearest ranks; of values that are equally frequent the smallest is the majority. A segment without "
                 "a value has nulls."
             ),
@@ -63,7 +65,9 @@ class SegmentStatistics(SegmentsAlgorithm):
             tr("Which statistics; in units of the values, but for count, which is in pixels."),
         )
         self.add(
-            QgsProcessingParameterBoolean(self.UPDATE_RAT, tr("Also write into the attribute table"), defaultValue=False),
+            QgsProcessingParameterBoolean(
+                self.UPDATE_RAT, tr("Also write into the attribute table"), defaultValue=False
+            ),
             tr(
                 "Write the columns into the attribute table of the segments, too, in the file itself; a column that is "
                 "there with other values stays, and the new one is called by the raster's name as well."

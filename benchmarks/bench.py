@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -218,6 +219,7 @@ def main(given=None):
 
     started = time.time()
     race = Race(folder / "runs", paths, given.time_limit, given.once_above)
+    stopped = False
     try:
         if not given.no_warm_up:
             print(f"Warming up: each variant of the product once, untimed, on {scenes[0].title}.", flush=True)
@@ -226,11 +228,13 @@ def main(given=None):
             print(f"{scene.title}:", flush=True)
             race.run(contenders, scene, given.runs)
     except KeyboardInterrupt:
+        stopped = True
         print("Stopped; these are the results so far.")
 
     results = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": time.time() - started,
+        "stopped": stopped,
         "machine": here,
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(given).items()},
         "scenes": [_plain(scene) for scene in scenes],
@@ -281,6 +285,7 @@ def finish(results, folder):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends it, no peer runs on, and results are kept
     try:
         main()
     except (OSError, subprocess.CalledProcessError) as error:

@@ -73,7 +73,13 @@ def measure(command, environment, folder, time_limit):
         )
         watch = _Watch(process.pid, started + time_limit)
         watch.start()
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # the benchmark itself is stopped
+            watch.stop()
+            process.wait()
+            watch.end()
+            raise
         seconds = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         watch.end()
@@ -99,7 +105,7 @@ class _Watch(threading.Thread):
         super().__init__(daemon=True)
         self.pid, self.deadline = pid, deadline
         self.peaks: Dict[int, tuple] = {}
-        self.timed_out = False
+        self.timed_out = self._stopped = False
         self._ended = threading.Event()
 
     def run(self):
@@ -109,21 +115,31 @@ class _Watch(threading.Thread):
                 if peak:
                     self.peaks[pid] = (_name_of(pid), peak)
             if time.monotonic() > self.deadline:
+                self.timed_out = True
+            if self.timed_out or self._stopped:
                 self._kill()
 
+    def stop(self):
+        """Kill the processes at the next look."""
+        self._stopped = True
+
     def end(self):
+        """The first process has ended; of a tree that was killed, none may run on."""
         self._ended.set()
         self.join()
+        if self.timed_out or self._stopped:
+            self._signal(signal.SIGKILL)
 
     def _kill(self):
-        self.timed_out = True
-        for kind in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.pid, kind)
-            except ProcessLookupError:
-                return
-            if self._ended.wait(PATIENCE_SECONDS):
-                return
+        self._signal(signal.SIGTERM)
+        if not self._ended.wait(PATIENCE_SECONDS):
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, kind):
+        try:
+            os.killpg(self.pid, kind)
+        except ProcessLookupError:  # all have ended
+            pass
 
 
 def tree(pid):

@@ -60,9 +60,7 @@ def _pyshepseg(name, variable, workers):
     version, missing = probe([sys.executable, "-c", test], environment)
     return Contender(
         name,
-        f"pyshepseg tiled, {workers} thread{'s' if workers > 1 else ''} beside the main one"
-        if workers
-        else "pyshepseg tiled",
+        f"pyshepseg tiled, {workers} further thread{'s' if workers > 1 else ''}" if workers else "pyshepseg tiled",
         "peer",
         lambda path, scene, out: [sys.executable, HERE / "run_pyshepseg.py", path, f"{out}.tif", workers],
         version=version,

@@ -112,12 +112,13 @@ def draw_stages(axes, results):
         lowest = [low + height for low, height in zip(lowest, heights)]
     for place, (_, entry) in enumerate(entries):
         axes.text(place, lowest[place], f"{entry['seconds']:.1f} s", ha="center", va="bottom", size=9)
+    axes.set_xlim(-0.6, max(len(entries), 3) - 0.4)
     axes.set_xticks(range(len(entries)))
     axes.set_xticklabels([f"{size:g}" for size, _ in entries])
     axes.set_xlabel("size of the scene, million pixels")
     axes.set_title("Tiled Segmentation: seconds a million pixels", loc="left", size=11)
     handles, names = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], names[::-1], loc="upper right", frameon=False, fontsize=9)
+    axes.legend(handles[::-1], names[::-1], loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
     _tidy(axes)
 
 

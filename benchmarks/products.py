@@ -4,9 +4,9 @@
 
 usage: products.py SCENE.tif FOLDER [--rounds 3] [--skip peers]
 
-SCENE is a raster of three bands (8000 x 8000 pixels for the figures in the project's goals). Measured are: a run, with the
-seconds that attribute table and polygons add; `tiledseg:polygons` and `gdal_polygonize.py`, both to GeoPackage; and
-statistics (mean, std, min, max, median) of all bands against `native:zonalstatisticsfb` on the polygons, a band at a
+SCENE is a raster of three bands, 8000 x 8000 pixels for the project's goals. Measured are: a run, with the seconds that
+the attribute table adds; `tiledseg:polygons` and `gdal_polygonize.py`, both to GeoPackage; and statistics (mean,
+std, min, max, median) of all bands against `native:zonalstatisticsfb` on the polygons, a band at a
 time, through `qgis_process`. Kernels are compiled before the first round.
 """
 
@@ -56,7 +56,9 @@ def zonal_statistics(scene, polygons, folder):
         parameters = [f"INPUT={polygons}", f"INPUT_RASTER={scene}", f"RASTER_BAND={band}", f"COLUMN_PREFIX=b{band}_"]
         chosen = [f"STATISTICS={statistic}" for statistic in (2, 4, 5, 6, 3)]
         command = [program, "run", "native:zonalstatisticsfb", "--", *parameters, *chosen, f"OUTPUT={output}"]
-        seconds, _ = timed(lambda command=command: subprocess.run(command, env=environment, check=True, capture_output=True))
+        seconds, _ = timed(
+            lambda command=command: subprocess.run(command, env=environment, check=True, capture_output=True)
+        )
         total += seconds
     return total
 

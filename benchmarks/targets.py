@@ -10,8 +10,9 @@ MET, NOT_MET, NOT_MEASURED = "met", "not met", "not measured"
 def judge(results):
     """The targets as dicts: what, target, measured (a text), value (a number or None), verdict.
 
-    A ratio between two programs is one of whole runs, each from its start as a process to its end. Behind it stands,
-    where the peer tells, the ratio to the time that the peer took without imports and compilation.
+    A ratio between two programs, which decides, is one of whole runs, each from its start as a process to its end.
+    Beside it stand, where the peer tells, the ratio of its call alone (without imports and compilation) to the whole
+    run of the product, which is the hardest comparison for the product, and the ratio of the two calls.
     """
     ten = next((scene["name"] for scene in results["scenes"] if scene["kind"] == "bands"), "bands16")
     found = []
@@ -75,7 +76,11 @@ def _faster(results, scene, peer, least, ours=PRODUCT):
     theirs, own = find(results, scene, peer), find(results, scene, ours)
     if theirs and own and theirs["call_seconds"]:
         target["warm_ratio"] = theirs["call_seconds"] / own["seconds"]
-        target["measured"] += f" ({target['warm_ratio']:.2f} x without its start and compilation)"
+        target["measured"] += f" ({target['warm_ratio']:.2f} x by its call alone"
+        if own["call_seconds"]:
+            target["call_ratio"] = theirs["call_seconds"] / own["call_seconds"]
+            target["measured"] += f", {target['call_ratio']:.2f} x call against call"
+        target["measured"] += ")"
     return target
 
 

@@ -134,7 +134,9 @@ def test_both_kernels_give_the_same_moments(dtype):
     labels = rng.integers(0, 50, 20000).astype(np.uint32)
     labels[labels == 7] = 8
     limits = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
-    values = rng.integers(limits.min, limits.max, 20000, dtype, True) if limits else rng.normal(0, 1, 20000).astype(dtype)
+    values = (
+        rng.integers(limits.min, limits.max, 20000, dtype, True) if limits else rng.normal(0, 1, 20000).astype(dtype)
+    )
     for one, other in zip(plain.region_moments(labels, 50, values), compiled.region_moments(labels, 50, values)):
         assert one.dtype == other.dtype and np.array_equal(one, other)
 

@@ -80,10 +80,20 @@ def test_a_table_beside_the_raster(tmp_path, scene, monkeypatch):
 def test_polygons_and_tables_of_existing_segments(tmp_path, scene, monkeypatch):
     run(scene, tmp_path / "s.tif", min_pixels=5)
     for module, function, work in (
-        (segment_polygons, "write_polygons", lambda path: segment_polygons.segment_polygons(
-            PolygonsParameters(str(tmp_path / "s.tif"), path, execution="serial"), Feedback())),
-        (segment_statistics, "write_table", lambda path: segment_statistics.segment_statistics(
-            StatisticsParameters(str(tmp_path / "s.tif"), scene, path, execution="serial"), Feedback())),
+        (
+            segment_polygons,
+            "write_polygons",
+            lambda path: segment_polygons.segment_polygons(
+                PolygonsParameters(str(tmp_path / "s.tif"), path, execution="serial"), Feedback()
+            ),
+        ),
+        (
+            segment_statistics,
+            "write_table",
+            lambda path: segment_statistics.segment_statistics(
+                StatisticsParameters(str(tmp_path / "s.tif"), scene, path, execution="serial"), Feedback()
+            ),
+        ),
     ):
         (tmp_path / "t.gpkg").write_text("before")
         with monkeypatch.context() as patch:

@@ -37,10 +37,14 @@ INTERFACE = {
     "ASSIGN_CRS": ("crs", None, True, True, None, None),
     "CREATION_OPTIONS": ("string", None, True, True, None, None),
     "OUTPUT": ("rasterDestination", None, False, False, None, None),
+    "MEAN_IMAGE": ("rasterDestination", None, False, True, None, None),
+    "POLYGONS": ("vectorDestination", None, False, True, None, None),
     "S1TILES": ("sink", None, False, True, None, None),
 }
 OUTPUTS = {
     "OUTPUT": "outputRaster",
+    "MEAN_IMAGE": "outputRaster",
+    "POLYGONS": "outputVector",
     "S1TILES": "outputVector",
     "SEGMENT_COUNT": "outputNumber",
     "VALID_PIXELS": "outputNumber",

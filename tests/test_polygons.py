@@ -186,7 +186,9 @@ def test_simplified_polygons_share_their_edges(tmp_path, small_windows, with_hol
     assert set(edges.values()) == {1, 2}
     once = [edge for edge, count in edges.items() if count == 1]
     left, top = GEOTRANSFORM[0], GEOTRANSFORM[3]
-    on_border = [e for e in once if len({x for x, _ in e} & {left, left + 1700}) or len({y for _, y in e} & {top, top - 1500})]
+    on_border = [
+        e for e in once if len({x for x, _ in e} & {left, left + 1700}) or len({y for _, y in e} & {top, top - 1500})
+    ]
     beside_nodata = len(once) - len(on_border)
     assert beside_nodata < 0.05 * len(edges)
     for (_, one, _), (_, other, _) in zip(exact, found):
@@ -215,7 +217,10 @@ def test_both_kernels_trace_the_same_outlines():
             assert all(one.dtype == other.dtype and np.array_equal(one, other) for one, other in zip(*pair))
             ids = np.pad(ids[1:-1, 1:-1], 1)
             traced = plain.trace_outlines(ids, 0, 0, 100, junctions)
-            for step in (lambda m: m.finish_rings(*traced[3:]), lambda m: m.simplify_rings(*m.finish_rings(*traced[3:])[1:4])):
+            for step in (
+                lambda m, traced=traced: m.finish_rings(*traced[3:]),
+                lambda m, traced=traced: m.simplify_rings(*m.finish_rings(*traced[3:])[1:4]),
+            ):
                 assert all(np.array_equal(one, other) for one, other in zip(step(plain), step(compiled)))
 
 

@@ -10,7 +10,9 @@ from test_attributes import table_of, two_band_scene
 
 @pytest.fixture
 def scene(tmp_path):
-    values = np.concatenate([two_band_scene(np.uint8), two_band_scene(np.uint8, seed=4)])[:3]  # of four, the last is an alpha band
+    values = np.concatenate([two_band_scene(np.uint8), two_band_scene(np.uint8, seed=4)])[
+        :3
+    ]  # of four, the last is an alpha band
     return write_raster(tmp_path / "in.tif", values)
 
 
@@ -73,7 +75,9 @@ def test_mean_image(processing, scene, segments, tmp_path):
     np.testing.assert_allclose(means, expected[ids], rtol=1e-6)
     dataset = gdal.Open(result["OUTPUT"])
     least, most, mean, deviation = dataset.GetRasterBand(1).GetStatistics(False, False)
-    np.testing.assert_allclose([least, most, mean, deviation], [means.min(), means.max(), means.mean(), means.std()], 1e-5)
+    np.testing.assert_allclose(
+        [least, most, mean, deviation], [means.min(), means.max(), means.mean(), means.std()], 1e-5
+    )
 
 
 @pytest.mark.parametrize("simplify", [False, True])
@@ -115,7 +119,10 @@ def test_looks(processing, scene, segments, tmp_path):
     assert all(one != other for one, other in zip(colours, colours[1:]))
     image = QgsRasterLayer(scene)
     show_means(image)
-    assert image.renderer().redContrastEnhancement().maximumValue() > image.renderer().redContrastEnhancement().minimumValue()
+    assert (
+        image.renderer().redContrastEnhancement().maximumValue()
+        > image.renderer().redContrastEnhancement().minimumValue()
+    )
     output = processing.run("tiledseg:polygons", {"SEGMENTS": segments, "OUTPUT": str(tmp_path / "p.gpkg")})["OUTPUT"]
     polygons = QgsVectorLayer(output)
     show_outlines(polygons)

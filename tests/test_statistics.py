@@ -90,7 +90,9 @@ def test_all_statistics_agree_with_numpy(tmp_path, small_windows, dtype):
     check(statistics(segments, raster, tmp_path / "o.csv"), ids, values)
 
 
-@pytest.mark.parametrize("file,bands", [("sen2_20210527_aber_10band.tif", (8, 9, 3)), ("landsat7_nc_5band_float32.tif", ())])
+@pytest.mark.parametrize(
+    "file,bands", [("sen2_20210527_aber_10band.tif", (8, 9, 3)), ("landsat7_nc_5band_float32.tif", ())]
+)
 def test_statistics_agree_with_numpy_on_real_rasters(shared, tmp_path, file, bands):
     path = shared / "data" / file
     ids, _ = run(path, tmp_path / "s.img", bands=bands)
@@ -171,8 +173,15 @@ def test_values_in_another_crs_are_warped_as_gdalwarp_does(tmp_path):
     gdal.Warp(str(tmp_path / "geo.tif"), raster, dstSRS="EPSG:4326")
     bounds = (500000.0, 6000000.0 - 1500, 500000.0 + 1700, 6000000.0)
     back = gdal.Warp(
-        "", str(tmp_path / "geo.tif"), format="MEM", dstSRS="EPSG:32630", outputBounds=bounds, width=170, height=150,
-        errorThreshold=0, dstAlpha=True,
+        "",
+        str(tmp_path / "geo.tif"),
+        format="MEM",
+        dstSRS="EPSG:32630",
+        outputBounds=bounds,
+        width=170,
+        height=150,
+        errorThreshold=0,
+        dstAlpha=True,
     ).ReadAsArray()
     check(statistics(segments, tmp_path / "geo.tif", tmp_path / "o.csv"), ids, back[:2], back[2] != 0)
 
@@ -196,7 +205,11 @@ def test_tables_open_with_ogr(tmp_path, extension):
     layer = (dataset := gdal.OpenEx(str(output))).GetLayer(0)
     assert layer.GetFeatureCount() == ids.max()
     assert [layer.GetLayerDefn().GetFieldDefn(i).GetName() for i in range(5)] == [
-        "segment", "mean_1", "count_1", "mean_2", "count_2"
+        "segment",
+        "mean_1",
+        "count_1",
+        "mean_2",
+        "count_2",
     ]
     assert layer.GetNextFeature()["mean_1"] == pytest.approx(values[0][ids == 1].mean())
     del dataset
@@ -281,7 +294,9 @@ def test_a_full_disk_leaves_the_table_that_was_there(tmp_path, monkeypatch):
     import builtins
 
     real = builtins.open
-    monkeypatch.setattr(builtins, "open", lambda path, *a, **k: real("/dev/full" if "o.csv" in str(path) else path, *a, **k))
+    monkeypatch.setattr(
+        builtins, "open", lambda path, *a, **k: real("/dev/full" if "o.csv" in str(path) else path, *a, **k)
+    )
     with pytest.raises(SegmentationError, match="No space left"):
         segment_statistics(StatisticsParameters(segments, raster, str(tmp_path / "o.csv")), Feedback())
     monkeypatch.undo()

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import kernels
 from .gdal_access import open_raster
-from .raster import Band, Raster, Window, read_window
+from .raster import Band, Raster, read_window
 from .segment_ids import RasterIds, TileIds, compact
 from .statistics import blocks
 

@@ -53,7 +53,9 @@ def write_mean_image(path, grid, source, attributes, dtype, workers, options, as
         dataset.FlushCache()
         del dataset
     if messages:
-        raise SegmentationError(f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room on its disk.")
+        raise SegmentationError(
+            f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room on its disk."
+        )
     build_overviews(path, "AVERAGE", workers, lambda fraction: advance(0.8 + 0.2 * fraction))
     if is_cog(path):
         make_cog(path, "OVERVIEW_RESAMPLING=AVERAGE|" + options, workers, lambda fraction: None)
@@ -86,7 +88,7 @@ def _means_of(windows, source, ids, tables, workers):
         return window, [table[places] for table in tables]
 
     with ThreadPoolExecutor(workers) as pool:
-        ahead = deque()
+        ahead: deque = deque()
         for window in windows:
             ahead.append(pool.submit(work, window))
             if len(ahead) > workers:

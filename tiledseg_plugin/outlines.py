@@ -6,7 +6,7 @@ the pixel side on which it goes on, so joining is a look-up, and what comes out 
 """
 
 from dataclasses import dataclass
-from typing import Union
+from typing import List, Union
 
 import numpy as np
 
@@ -190,7 +190,8 @@ def _join(job, kernel, chains, check_cancelled):
 def _cycles(following):
     """The members of each cycle of a permutation, one cycle behind the other, and where each begins."""
     seen = bytearray(len(following))
-    order, cuts = [], []
+    order: List[int] = []
+    cuts: List[int] = []
     for start in range(len(following)):
         if seen[start]:
             continue

@@ -3,6 +3,7 @@
 
 import os
 from pathlib import Path
+from typing import List
 
 from osgeo import gdal
 
@@ -52,7 +53,7 @@ class _Told:
 
 def overview_levels(width, height):
     """Powers of 2, until both sides are small."""
-    levels = []
+    levels: List[int] = []
     while max(width, height) / 2 ** len(levels) > SMALLEST_OVERVIEW:
         levels.append(2 ** (len(levels) + 1))
     return levels

@@ -3,6 +3,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from . import execution, kernels
 from .alignment import bands_on_grid
@@ -26,7 +27,7 @@ class OwnRun:
 
     segments: Raster
     job: AttributeJob
-    runner: object
+    runner: Any  # an execution
     progress: Progress
     folder: WorkFolder
 
@@ -36,9 +37,7 @@ class OwnRun:
 
     def check(self):
         """Raise Cancelled if the user wants the run to end; pass on what the execution has to say."""
-        while self.runner.notes:
-            self.progress.feedback.warning(self.runner.notes.pop(0))
-        self.progress.check_cancelled()
+        self.progress.listening_to(self.runner)()
 
     def measure(self):
         """The attributes of all segments.

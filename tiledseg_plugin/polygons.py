@@ -100,7 +100,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
         del layer, dataset
     if messages or written < total:
         raise SegmentationError(
-            f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room on its disk, or choose another."
+            f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
         )
 
 

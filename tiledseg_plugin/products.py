@@ -61,11 +61,7 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
     summary : statistics.Summary
     """
     path, workers = paths["output"], runner.workers
-
-    def check():
-        while runner.notes:
-            progress.feedback.warning(runner.notes.pop(0))
-        progress.check_cancelled()
+    check = progress.listening_to(runner)
 
     def advance_as(text):
         return lambda fraction: progress.advance(fraction, text)

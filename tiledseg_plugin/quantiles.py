@@ -6,7 +6,7 @@ often they occur in the work folder; they are put together afterwards, a range o
 """
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Dict, Tuple
 
 import numpy as np
 
@@ -98,7 +98,11 @@ def rank_window(job, numbered, check_cancelled):
         if open_values.any():
             left += int(np.count_nonzero(open_values))
             owner = np.repeat(places, np.diff(starts))[open_values]
-            for name, array in (("owner", owner), ("value", distinct[open_values]), ("times", frequencies[open_values])):
+            for name, array in (
+                ("owner", owner),
+                ("value", distinct[open_values]),
+                ("times", frequencies[open_values]),
+            ):
                 job.folder.save_array(_name(name, index, number), array)
     return places[whole], results, left
 
@@ -121,7 +125,7 @@ def rank_range(job, bounds, check_cancelled):
     first, end = bounds
     results = []
     for index in range(len(job.attributes.bands)):
-        parts = {kind: [] for kind in ("owner", "value", "times")}
+        parts: Dict[str, list] = {kind: [] for kind in ("owner", "value", "times")}
         for saved in job.folder.arrays(f"owner-{index}-"):
             check_cancelled()
             owner = job.folder.map_array(saved)

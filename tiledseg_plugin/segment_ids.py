@@ -76,14 +76,15 @@ class RasterIds:
     def reader(self):
         """A function window -> (rows, cols) uint32; for one thread."""
         raster, dataset = self.raster, open_raster(self.raster.path)
-        band = dataset.GetRasterBand(1)
         nodata = raster.bands[0].nodata
 
         def read(window):
             with collected_errors() as messages:
-                ids = band.ReadAsArray(*window)
+                ids = dataset.GetRasterBand(1).ReadAsArray(*window)
             if ids is None or messages:
                 raise SegmentationError(f"SEGMENTS {raster.path} cannot be read ({reason(messages)}): is it damaged?")
+            if ids.dtype.kind == "f":
+                ids = np.nan_to_num(ids)
             if nodata:
                 ids[ids == nodata] = 0
             if ids.dtype != np.uint32:
@@ -98,8 +99,6 @@ class RasterIds:
                 ids = ids.astype(np.uint32)
             return ids
 
-        # the dataset must live as long as its band
-        read.dataset = dataset
         return read
 
 

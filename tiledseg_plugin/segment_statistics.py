@@ -4,7 +4,7 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Tuple
+from typing import List, Tuple
 
 import numpy as np
 
@@ -47,7 +47,9 @@ class StatisticsParameters:
         if self.execution not in EXECUTIONS:
             raise SegmentationError(f"EXECUTION is '{self.execution}': give one of {', '.join(EXECUTIONS)}.")
         if not self.output and not self.update_rat:
-            raise SegmentationError("OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them.")
+            raise SegmentationError(
+                "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
+            )
         if self.output and output_is_known:
             table_driver(self.output)
             with staging(self.output):
@@ -86,7 +88,7 @@ def segment_statistics(parameters, feedback):
     with own_run(parameters, feedback, STAGES) as run:
         attributes = run.measure()
         wanted = tuple(name for name in ORDER_STATISTICS if name in parameters.statistics)
-        ranked = [{} for _ in run.job.bands]
+        ranked: List[dict] = [{} for _ in run.job.bands]
         if wanted:
             run.progress.start("ranks", "Ranking values")
             ranks = QuantileJob(run.job, wanted, run.folder)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from osgeo import gdal, ogr
+from osgeo import ogr
 
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
@@ -111,7 +111,7 @@ def _write_geopackage(path, columns, driver, check_cancelled):
     with closing(sqlite3.connect(path)) as connection, connection:
         for rows in parts(columns, check_cancelled):
             connection.executemany(
-                f"INSERT INTO {_quoted(name)} ({names}) VALUES ({places})",  # nosec B608: quoted identifiers
+                f"INSERT INTO {_quoted(name)} ({names}) VALUES ({places})",  # noqa: S608 # nosec B608: quoted identifiers
                 rows,
             )
 

@@ -48,7 +48,7 @@ def update_attribute_table(segments, attributes, columns, prefix, feedback):
     rows = int(attributes.ids[-1]) + 1
     if rows > max(MOST_SPARSE, 4 * attributes.ids.size):
         raise SegmentationError(
-            f"The ids of SEGMENTS reach {rows - 1}, and its attribute table would have as many rows: switch UPDATE_RAT off."
+            f"The ids of SEGMENTS reach {rows - 1}, and its table would have as many rows: switch UPDATE_RAT off."
         )
     present = _table_columns(segments)
     columns = _named(_spread(attributes, columns, rows), present, prefix, feedback)
@@ -68,7 +68,9 @@ def update_attribute_table(segments, attributes, columns, prefix, feedback):
                 shutil.copy2(segments, path)
                 os.chmod(path, 0o644)
             except OSError as error:
-                raise SegmentationError(f"SEGMENTS cannot be copied ({error.strerror}): make room on its disk.") from error
+                raise SegmentationError(
+                    f"SEGMENTS cannot be copied ({error.strerror}): make room on its disk."
+                ) from error
             set_attribute_table(path, columns)
 
 
@@ -125,7 +127,7 @@ def _named(columns, present, prefix, feedback):
 def _update_geopackage(path, attributes, columns, prefix, feedback):
     with closing(sqlite3.connect(f"file:{Path(path).as_posix()}?mode=ro", uri=True)) as connection:
         name = Path(path).stem.replace('"', '""')
-        cursor = connection.execute(f'SELECT * FROM "{name}" ORDER BY segment')  # nosec B608: a quoted identifier
+        cursor = connection.execute(f'SELECT * FROM "{name}" ORDER BY segment')  # noqa: S608 # nosec B608: quoted
         names = [description[0] for description in cursor.description]
         rows = cursor.fetchall()
     present = [Column(name, np.array(values)) for name, values in zip(names, zip(*rows)) if name != "fid"]

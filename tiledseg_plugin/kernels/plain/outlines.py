@@ -6,6 +6,8 @@ pixel), 1 south (right side), 2 west (bottom side), 3 north (left side). Where a
 the walk stays with its pixel, so that regions which touch only there have rings of their own (4-connectivity).
 """
 
+from typing import Dict, List
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -42,9 +44,7 @@ def trace_outlines(ids, row, col, raster_width, all_junctions):
     sides = np.zeros((rows, cols, 4), bool)
     for direction in range(4):
         left = (direction + 3) % 4
-        beside = ids[
-            1 + STEP_ROW[left] : 1 + STEP_ROW[left] + rows, 1 + STEP_COL[left] : 1 + STEP_COL[left] + cols
-        ]
+        beside = ids[1 + STEP_ROW[left] : 1 + STEP_ROW[left] + rows, 1 + STEP_COL[left] : 1 + STEP_COL[left] + cols]
         sides[:, :, direction] = (inner != 0) & (beside != inner)
     side = np.flatnonzero(sides)  # in the order of their keys
     r, c, d = (index.astype(np.int64) for index in np.unravel_index(side, sides.shape))
@@ -147,7 +147,9 @@ def finish_rings(offsets, corners, flags):
 
 def _simple(members, corners, flags):
     """A ring's parts between two visits of one corner, innermost first; what is left comes last."""
-    stack, held, parts = [], {}, []
+    stack: List[int] = []
+    held: Dict[tuple, int] = {}
+    parts: List[np.ndarray] = []
     for member in members.tolist():
         if flags[member] & SADDLE:
             place = tuple(corners[member].tolist())
