@@ -229,6 +229,15 @@ def test_tiles_of_the_users_own(own_kernels, textured, tmp_path):
     assert_partition(ids, (read(textured) != 0).all(axis=0) & covered)
 
 
+def test_products_are_those_of_the_segments(own_kernels, textured, tmp_path):
+    mean = tmp_path / "mean.tif"
+    ids, result = run(textured, tmp_path / "out.tif", tile_width=57, tile_height=60, mean_image=str(mean), **SMALL)
+    values, means = read(textured).astype(float), read(mean)
+    for segment in (1, result.segment_count // 2, result.segment_count):
+        here = ids == segment
+        assert np.allclose(means[:, here].T, values[:, here].mean(axis=1), atol=0.51)
+
+
 def test_without_rsgislib_one_sentence_says_how_to_get_it(textured, tmp_path, monkeypatch):
     monkeypatch.setattr(availability.util, "find_spec", lambda name: None)
     with pytest.raises(SegmentationError, match="rsgislib is not installed.*conda-forge.*ENGINE=builtin") as caught:
