@@ -4,10 +4,10 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER
 
-.PHONY: help setup demo test stress lint package clean
+.PHONY: help setup demo test stress bench bench-peers screenshots lint package clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
 
 setup:  ## install what is missing (Debian, Ubuntu; as root or through sudo)
 	@scripts/setup.sh
@@ -18,8 +18,18 @@ demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/de
 test: setup  ## run all tests
 	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
 
+screenshots: setup  ## pictures of the panel at work in QGIS Desktop, to build/screenshots
+	@$(PYTHON) scripts/screenshots.py
+
 stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing left behind, right results
 	@$(PYTHON) scripts/stress.py $(or $(RUNS),200)
+
+bench: setup  ## run the product and its peers side by side; SIZES="1 4" RUNS=3 PEERS="gdal otb" or BENCH=--help
+	@$(PYTHON) benchmarks/bench.py $(if $(SIZES),--sizes $(SIZES)) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(PEERS),--peers $(PEERS)) $(BENCH)
+
+bench-peers:  ## install the peers that Debian has: Orfeo Toolbox and GRASS
+	@scripts/install-peers.sh
 
 lint: build/lint/bin/ruff  ## check format, lint and types
 	build/lint/bin/ruff format --check .

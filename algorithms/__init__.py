@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Processing algorithms, one file each."""
 
+from .meanimage import SegmentMeanImage
+from .polygons import SegmentPolygons
 from .preflight import CheckTiles
 from .segment import SegmentRaster
+from .statistics import SegmentStatistics
 from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, SegmentRaster, ShowStatus)
+ALGORITHMS = (CheckTiles, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)

@@ -25,6 +25,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     """
 
     _values = None
+    _layers_to_load = None
 
     def createInstance(self):
         return type(self)()
@@ -78,6 +79,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def prepareAlgorithm(self, parameters, context, feedback):
         with errors_as_processing_exceptions(feedback):
             self._values = self.collect(parameters, context)
+        self._layers_to_load = context.layersToLoadOnCompletion()
         return True
 
     def processAlgorithm(self, parameters, context, feedback):
@@ -87,3 +89,11 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         except Cancelled:
             feedback.pushInfo(tr("Cancelled; no output was written."))
             return {}
+
+    def postProcessAlgorithm(self, context, feedback):
+        # After a run on a pool thread QGIS forgets what `collect` asked it to load, as the thread has a context of its
+        # own (QgsProcessingContext.takeResultsFrom).
+        for layer_id, details in (self._layers_to_load or {}).items():
+            if not context.willLoadLayerOnCompletion(layer_id):
+                context.addLayerToLoadOnCompletion(layer_id, details)
+        return {}

@@ -35,6 +35,18 @@ class ProcessingFeedback(Feedback):
     def debug(self, text):
         self._feedback.pushDebugInfo(text)
 
+    def tile_started(self, tile_id):
+        self._tell_tile(tile_id, "working")
+
+    def tile_finished(self, tile_id):
+        self._tell_tile(tile_id, "done")
+
+    def _tell_tile(self, tile_id, state):
+        # The panel's feedback has this signal, which Qt takes to the thread of whoever listens.
+        signal = getattr(self._feedback, "tile_changed", None)
+        if signal is not None:
+            signal.emit(tile_id, state)
+
 
 @contextmanager
 def errors_as_processing_exceptions(feedback):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
+from dataclasses import replace
+from typing import Tuple
+
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsProcessing,
@@ -13,12 +16,14 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
-from ..tiledseg_plugin.parameters import EXECUTIONS, MOST_CLUSTERS, SegmentParameters
+from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, SegmentParameters
 from .inputs import band_numbers, files_of
+from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
 from .tile_layer import AFTER_A_RUN
 from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
@@ -33,12 +38,16 @@ class SegmentRaster(TilingAlgorithm):
     STRETCH = "STRETCH"
     SAMPLING = "SAMPLING"
     KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
+    ENGINE = "ENGINE"
+    PER_TILE_STATISTICS = "PER_TILE_STATISTICS"
     EXECUTION = "EXECUTION"
     WORK_DIR = "WORK_DIR"
     DASK_SCHEDULER = "DASK_SCHEDULER"
     ASSIGN_CRS = "ASSIGN_CRS"
     CREATION_OPTIONS = "CREATION_OPTIONS"
     OUTPUT = "OUTPUT"
+    MEAN_IMAGE = "MEAN_IMAGE"
+    POLYGONS = "POLYGONS"
     S1TILES = "S1TILES"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     VALID_PIXELS = "VALID_PIXELS"
@@ -48,6 +57,8 @@ class SegmentRaster(TilingAlgorithm):
     UNDERSIZED_SEGMENTS = "UNDERSIZED_SEGMENTS"
     SECONDS = "SECONDS"
     REPORT = "REPORT"
+
+    _looks: Tuple[Tuple[Look, str], ...] = ()
 
     def name(self):
         return "segment"
@@ -143,6 +154,7 @@ class SegmentRaster(TilingAlgorithm):
 
     def _add_how_it_is_run(self):
         self._add_tiles()
+        self._add_engine()
         self._add_choice(
             self.EXECUTION,
             tr("Execution"),
@@ -187,13 +199,54 @@ class SegmentRaster(TilingAlgorithm):
             advanced=True,
         )
 
+    def _add_engine(self):
+        self._add_choice(
+            self.ENGINE,
+            tr("Engine"),
+            tr(
+                "'builtin': exact, no tile border shows. 'rsgislib': RSGISLib 5, which must be installed, segments each tile "
+                "and does its borders anew in two more stages (Clewley et al. 2014); the result depends on the tiles."
+            ),
+            ENGINES,
+        )
+        self.add(
+            QgsProcessingParameterBoolean(
+                self.PER_TILE_STATISTICS,
+                tr("Each tile has its own stretch and clusters"),
+                defaultValue=DEFAULTS["per_tile_statistics"],
+            ),
+            tr(
+                "Of the engine 'rsgislib' only: stretch and cluster centres are found for each tile by itself instead of "
+                "once for the whole raster. True or false."
+            ),
+            advanced=True,
+        )
+
     def _add_outputs(self):
         self.add(
             QgsProcessingParameterRasterDestination(self.OUTPUT, tr("Segments")),
             tr(
                 "Raster of segment numbers (unsigned 32 bit, 0 = no data). The extension decides the format: "
-                ".tif (GeoTIFF), .img (Erdas Imagine) or .kea (KEA, where GDAL has it)."
+                ".tif (GeoTIFF; .cog.tif: cloud optimized), .img (Erdas Imagine) or .kea (KEA, where GDAL has it). Its "
+                "attribute table has pixel count, colour, and mean, min, max and std of each band; of a GeoTIFF with "
+                "very many segments it is a GeoPackage beside it."
             ),
+        )
+        self.add(
+            QgsProcessingParameterRasterDestination(
+                self.MEAN_IMAGE, tr("Mean image"), optional=True, createByDefault=False
+            ),
+            tr("Raster in which every pixel has the means of its segment, in the input's values. Empty: none."),
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.POLYGONS,
+                tr("Polygons"),
+                type=QgsProcessing.SourceType.TypeVectorPolygon,
+                optional=True,
+                createByDefault=False,
+            ),
+            tr("One polygon a segment, with number, pixels, and mean, min, max and std of each band. Empty: none."),
         )
         self.add(
             QgsProcessingParameterFeatureSink(
@@ -220,6 +273,21 @@ class SegmentRaster(TilingAlgorithm):
             self.addOutput(QgsProcessingOutputNumber(name, label))
         self.addOutput(QgsProcessingOutputFile(self.REPORT, tr("Report of the run (JSON)")))
 
+    def createCustomParametersWidget(self, parent):
+        """The toolbox's dialog, with a button to check the tiles; batch and modeler do not ask for it."""
+        from qgis.utils import iface
+
+        if iface is None:
+            return None
+        from ..tiledseg_plugin.desktop.dialog import SegmentDialog
+
+        return SegmentDialog(self, parent)
+
+    def run_parameters(self, parameters, context, output=""):
+        """The engine's parameters, with the polygons of TILES read; `output` is empty for a preview."""
+        run = self._run_parameters(parameters, context, output)
+        return self._with_tiles(run, self._scheme(parameters, context))
+
     def checkParameterValues(self, parameters, context):
         accepted, _ = super().checkParameterValues(parameters, context)
         try:
@@ -239,6 +307,19 @@ class SegmentRaster(TilingAlgorithm):
             crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs) if run.assign_crs else None
             crs = crs or self._raster_crs(parameters, context)
             self._tile_layer = self._tile_output(self.S1TILES, parameters, context, crs)
+        run = replace(
+            run,
+            mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
+            polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
+        )
+        self._looks = tuple(
+            (Look(self.id(), name, style), path)
+            for name, style, path in (
+                (self.OUTPUT, show_segments, run.output),
+                (self.MEAN_IMAGE, show_means, run.mean_image),
+                (self.POLYGONS, show_outlines, run.polygons),
+            )
+        )
         return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
@@ -251,6 +332,8 @@ class SegmentRaster(TilingAlgorithm):
             tiles[self.S1TILES] = self._tile_layer.write(result.tiles, AFTER_A_RUN)
         return {
             self.OUTPUT: run.output,
+            **({self.MEAN_IMAGE: run.mean_image} if run.mean_image else {}),
+            **({self.POLYGONS: run.polygons} if run.polygons else {}),
             **tiles,
             self.SEGMENT_COUNT: result.segment_count,
             self.VALID_PIXELS: result.valid_pixels,
@@ -261,6 +344,12 @@ class SegmentRaster(TilingAlgorithm):
             self.SECONDS: result.seconds,
             self.REPORT: result.report,
         }
+
+    def postProcessAlgorithm(self, context, feedback):
+        super().postProcessAlgorithm(context, feedback)
+        for look, path in self._looks:
+            look.attach(context, path)
+        return {}
 
     def _run_parameters(self, parameters, context, output):
         """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""
@@ -278,6 +367,8 @@ class SegmentRaster(TilingAlgorithm):
             tile_width=self.parameterAsInt(parameters, self.TILE_WIDTH, context),
             tile_height=self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
             valid_data_threshold=self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
+            engine=self.parameterAsEnumString(parameters, self.ENGINE, context),
+            per_tile_statistics=self.parameterAsBool(parameters, self.PER_TILE_STATISTICS, context),
             execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
             workers=self.parameterAsInt(parameters, self.WORKERS, context),
             work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
@@ -324,6 +415,10 @@ def _check_files(run):
     from ..tiledseg_plugin.raster import describe
     from ..tiledseg_plugin.write import check_output, creation_options, driver_for
 
+    if run.engine == "rsgislib":
+        from ..tiledseg_plugin import rsgislib_engine
+
+        rsgislib_engine.require()
     describe(run.input, run.bands, run.nodata_rule)
     if run.output:
         check_output(run.output, files_of(run.input))

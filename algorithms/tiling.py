@@ -166,6 +166,7 @@ class TilingAlgorithm(TiledAlgorithm):
         return super().processAlgorithm(parameters, context, feedback)
 
     def postProcessAlgorithm(self, context, feedback):
+        super().postProcessAlgorithm(context, feedback)
         if self._tile_layer is not None:
             self._tile_layer.attach(context)
         return {}

@@ -77,7 +77,7 @@ def make():
     order = []
     for place, definition in enumerate(inputs()):
         component = QgsProcessingModelParameter(definition.name())
-        component.setPosition(QPointF(120 + 230 * place, 60))
+        component.setPosition(QPointF(120, 60 + 90 * place))
         component.setSize(QSizeF(200, 30))
         component.setDescription(definition.description())
         model.addModelParameter(definition, component)
@@ -89,18 +89,26 @@ def make():
         child.setDescription(label)
         for name, of in {**{name: name for name in names}, **links}.items():
             child.addParameterSources(name, [source(of)])
-        child.setPosition(QPointF(350, 220 + 140 * place))
+        for definition in child.algorithm().parameterDefinitions() if child.algorithm() else ():
+            # the modeler shows a step as broken if a value is left to its default
+            if definition.name() not in child.parameterSources() and definition.defaultValue() is not None:
+                value = QgsProcessingModelChildParameterSource.fromStaticValue(definition.defaultValue())
+                child.addParameterSources(definition.name(), [value])
+        child.setPosition(QPointF(450, 100 + 190 * place))
         child.setSize(QSizeF(220, 30))
         output = QgsProcessingModelOutput(result, result)
         output.setChildId(step)
         output.setChildOutputName("OUTPUT")
-        output.setPosition(QPointF(650, 260 + 140 * place))
+        output.setPosition(QPointF(750, 145 + 190 * place))
         output.setSize(QSizeF(200, 30))
         child.setModelOutputs({result: output})
         model.addChildAlgorithm(child)
+    for step in STEPS:
+        _, issues = model.validateChildAlgorithm(step)
+        print(step, issues)
     model.setHelpContent(
         {
-            "ALG_DESC": "Checks the tiles, segments the raster with them, and gives a table of the segments' statistics.",
+            "ALG_DESC": "Checks the tiles, segments the raster with them, and gives statistics of the segments.",
             "ALG_VERSION": "1",
         }
     )

@@ -258,6 +258,20 @@ def test_runs_in_a_task_and_styles_the_layer_above_the_raster(plugin, slanted, t
         project.clear()
 
 
+@pytest.mark.parametrize("set_by_user", [False, True])
+def test_a_rendering_style_of_the_users_is_respected(plugin, monkeypatch, set_by_user):
+    from processing.gui.RenderingStyles import RenderingStyles
+    from qgis.core import QgsProcessingContext, QgsProcessingFeedback
+    from tiledseg.algorithms.tile_layer import TileLayerLook
+
+    styles = {"tiledseg:preflight": {"OUTPUT": "/my.qml"}} if set_by_user else {}
+    monkeypatch.setattr(RenderingStyles, "styles", styles)
+    layer = polygon_layer([])
+    look = TileLayerLook("tiledseg:preflight", "OUTPUT", layer.crs(), "")
+    look.postProcessLayer(layer, QgsProcessingContext(), QgsProcessingFeedback())
+    assert (layer.renderer().type() == "categorizedSymbol") != set_by_user
+
+
 def test_moves_only_layers_that_are_below(plugin):
     from qgis.core import QgsLayerTree, QgsProject
     from tiledseg.algorithms.tile_layer import place_above

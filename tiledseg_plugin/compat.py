@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The one place for differences between QGIS 3.22 (Qt 5) and QGIS 4 (Qt 6)."""
 
-from qgis.core import Qgis, QgsCoordinateReferenceSystem
+from qgis.core import Qgis, QgsCoordinateReferenceSystem, QgsTask
 from qgis.PyQt.QtCore import QMetaType, QVariant
 
 if Qgis.QGIS_VERSION_INT >= 33800:
@@ -10,6 +10,11 @@ if Qgis.QGIS_VERSION_INT >= 33800:
 else:
     FIELD_INTEGER, FIELD_LARGE_INTEGER = QVariant.Int, QVariant.LongLong
     FIELD_DOUBLE, FIELD_TEXT = QVariant.Double, QVariant.String
+
+# QGIS tells of the end of every task in its message bar unless, since 3.26, it is silent.
+QUIET_TASK = QgsTask.Flag.CanCancel
+if hasattr(QgsTask.Flag, "Silent"):
+    QUIET_TASK = QgsTask.Flag.CanCancel | QgsTask.Flag.Silent
 
 
 def is_null(value):

@@ -53,6 +53,19 @@ def _switch_off(module):
     return True
 
 
+@contextmanager
+def configured(options):
+    """GDAL configuration options for the calls of this thread within the block."""
+    before = {name: gdal.GetThreadLocalConfigOption(name) for name in options}
+    for name, value in options.items():
+        gdal.SetThreadLocalConfigOption(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            gdal.SetThreadLocalConfigOption(name, value)
+
+
 def reason(messages, otherwise="GDAL gives no reason"):
     """The first failure as part of a sentence."""
     return (messages[0] if messages else otherwise).rstrip(".")

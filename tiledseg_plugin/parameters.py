@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 from .errors import SegmentationError
 
 NODATA_RULES = ("any", "all")
+ENGINES = ("builtin", "rsgislib")
 EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
 MOST_CLUSTERS = 65534
 
@@ -18,8 +19,10 @@ class SegmentParameters:
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    per_tile_statistics : of engine `rsgislib`: each tile has its own stretch and centres
     dask_scheduler : address of a running Dask scheduler, for execution `dask`
     work_dir : empty for a temporary folder
+    mean_image, polygons : paths, empty for none
     assign_crs : WKT, empty for the input's
     kernels : which set of kernels (see `kernels.choose`); for tests and benchmarks
     """
@@ -38,12 +41,16 @@ class SegmentParameters:
     tile_height: int = 2000
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
     valid_data_threshold: float = 0.3
+    engine: str = "builtin"
+    per_tile_statistics: bool = False
     execution: str = "auto"
     workers: int = 0
     dask_scheduler: str = ""
     work_dir: str = ""
     assign_crs: str = ""
     creation_options: str = ""
+    mean_image: str = ""
+    polygons: str = ""
     kernels: str = "auto"
 
     def check(self):
@@ -57,7 +64,17 @@ class SegmentParameters:
             raise SegmentationError(
                 f"DISTANCE_THRESHOLD is {self.distance_threshold}: give a number above 0, or leave it empty for no limit."
             )
+        _check_choice("ENGINE", self.engine, ENGINES)
         _check_choice("EXECUTION", self.execution, EXECUTIONS)
+        if self.engine == "rsgislib" and self.execution in ("threads", "dask"):
+            raise SegmentationError(
+                f"ENGINE=rsgislib cannot be used with EXECUTION={self.execution}, as RSGISLib is not made for threads: "
+                "choose auto, processes or serial."
+            )
+        if self.engine != "rsgislib" and self.per_tile_statistics:
+            raise SegmentationError(
+                "PER_TILE_STATISTICS is for ENGINE=rsgislib only: the built-in engine has one stretch for the whole raster."
+            )
         if self.execution == "dask" and not (self.dask_scheduler and self.work_dir):
             missing = "WORK_DIR, a folder that all its workers see" if self.dask_scheduler else "DASK_SCHEDULER"
             raise SegmentationError(f"EXECUTION=dask needs {missing}: give it, or choose another execution.")

@@ -12,6 +12,7 @@ class TiledSegmentationPlugin:
     def __init__(self, iface):
         self.iface = iface
         self.provider = None
+        self.desktop = None
 
     def initProcessing(self):
         """Add the provider, once."""
@@ -22,9 +23,16 @@ class TiledSegmentationPlugin:
 
     def initGui(self):
         self.initProcessing()
+        if self.iface is not None and self.desktop is None:
+            from .desktop.desktop import Desktop
+
+            self.desktop = Desktop(self.iface)
 
     def unload(self):
-        """Remove the provider, which the registry then deletes."""
+        """Remove the panel with all that runs, then the provider, which the registry deletes."""
+        if self.desktop is not None:
+            self.desktop.remove()
+            self.desktop = None
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None

@@ -3,6 +3,7 @@
 
 import threading
 import time
+from collections import deque
 
 from .errors import Cancelled
 
@@ -27,6 +28,12 @@ class Feedback:
 
     def debug(self, text: str) -> None:
         """Details for whoever looks for a fault."""
+
+    def tile_started(self, tile_id: int) -> None:
+        """A tile is being worked."""
+
+    def tile_finished(self, tile_id: int) -> None:
+        """A tile has been worked; its segments are settled only with the graph of all tiles."""
 
 
 POLL_SECONDS = 0.1
@@ -56,6 +63,16 @@ class Progress:
         """Raise Cancelled if the user wants the run to end."""
         if self.feedback.is_cancelled():
             raise Cancelled()
+
+    def listening_to(self, runner):
+        """`check_cancelled` that also passes on what the execution has to tell."""
+
+        def check():
+            while runner.notes:
+                self.feedback.warning(runner.notes.pop(0))
+            self.check_cancelled()
+
+        return check
 
     def start(self, stage, text):
         """Begin a stage (which ends the one before)."""
@@ -117,6 +134,44 @@ class Progress:
             self.seconds[self._stage] = time.monotonic() - self._stage_started
             self._done += self._share[self._stage]
             self._stage = None
+
+
+class TileWatch:
+    """Tells which tiles are worked and which are done.
+
+    Executions begin the parts of work in order, so those that are worked are the first ones that are not done.
+
+    Parameters
+    ----------
+    units : all parts of work in their order, each a tuple of things with a `tile_id`
+    workers : how many are worked at a time
+    """
+
+    def __init__(self, feedback, units, workers):
+        self._feedback = feedback
+        self._waiting = deque(frozenset(piece.tile_id for piece in unit) for unit in units)
+        self._workers = workers
+        self._worked = []
+        self._done = set()
+        self._begin()
+
+    def _begin(self):
+        while self._waiting and len(self._worked) < self._workers:
+            tiles = self._waiting.popleft()
+            if tiles <= self._done:
+                continue
+            self._worked.append(tiles)
+            for tile_id in sorted(tiles):
+                self._feedback.tile_started(tile_id)
+
+    def finished(self, tile_ids):
+        """All that is worked of some tiles is done."""
+        new = set(tile_ids) - self._done
+        self._done |= new
+        for tile_id in sorted(new):
+            self._feedback.tile_finished(tile_id)
+        self._worked = [tiles for tiles in self._worked if not tiles <= self._done]
+        self._begin()
 
 
 class _Aside:

@@ -2,28 +2,30 @@
 """The whole run: plan -> statistics -> tiles -> graph -> write."""
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Dict, List, Optional
 
 import numpy as np
 
-from . import execution, kernels
-from .errors import SegmentationError
+from . import execution, kernels, rsgislib_engine
 from .graph import build_graph, eliminate
-from .kmeans import cluster
 from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
-from .progress import Progress
+from .products import check_products, publishing_all, stages, write_products
+from .progress import Progress, TileWatch
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
-from .statistics import Survey, blocks, load_summary, sample_colours, save_summary, summarise, survey_block
+from .statistics import blocks, find_centres, load_summary, save_summary, survey
 from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
-from .write import RelabelJob, check_output, publishing, relabel_piece, table_of, write_segments
+from .write import RelabelJob, check_output, relabel_piece, table_of, write_segments
 
-STAGES = {"statistics": 20, "tiles": 50, "graph": 12, "write": 18}
+STAGES = {
+    "builtin": {"statistics": 20, "tiles": 50, "graph": 12, "write": 8},
+    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 6},
+}
 DECIDING = (
     "bands",
     "num_clusters",
@@ -36,6 +38,8 @@ DECIDING = (
     "tile_width",
     "tile_height",
     "tiles",
+    "engine",
+    "per_tile_statistics",
 )
 
 
@@ -77,60 +81,16 @@ def segment(parameters, feedback):
     SegmentationError : one sentence on what is wrong; nothing of OUTPUT has been touched
     Cancelled : the user cancelled; likewise
     """
-    started = time.monotonic()
-    parameters.check()
-    check_output(parameters.output, [parameters.input])
-    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
-    plan = make_plan(raster, parameters)
-    _tell_start(raster, plan, feedback)
-    progress = Progress(feedback, STAGES)
-    folder = WorkFolder(parameters.work_dir, _manifest(parameters, raster))
-    starting = None
+    run = _Run(parameters, feedback)
     finished = False
     try:
-        if folder.note:
-            feedback.info(folder.note)
-        progress.start("statistics", "Starting")
-        starting = _start_execution(parameters, raster, plan)
-        kernel, note = progress.aside(lambda check, advance: kernels.choose(parameters.kernels), share=(0.0, 0.0))
-        feedback.info(note)
-        runner = starting.ready(feedback, progress.check_cancelled)
-        summary = _survey(raster, plan, parameters, folder, runner, progress)
-        occupancy = judge_tiles(plan, summary.valid_pixels, parameters.valid_data_threshold)
-        valid_pixels = sum(summary.valid_pixels.values())
-        _tell_occupancy(occupancy, plan, feedback)
-        if not valid_pixels:
-            raise SegmentationError(
-                f"{parameters.input} has no valid pixel in the selected bands: check its no-data value, BANDS and NODATA_RULE."
-            )
-        colours = summary.colours(raster, parameters.stretch)
-        runner.prepare(parameters.kernels)
-        centres = _centres(summary, colours, parameters, kernel, raster, progress)
-
-        units = work_units(plan, occupancy)
-        worked = [piece for piece in plan.pieces if occupancy.status[piece.tile_id] != EMPTY]
-        job = TileJob(raster, plan, colours, centres, parameters.kernels, folder)
-        results = _work_tiles(job, units, runner, progress)
-
-        progress.start("graph", "Joining tiles")
-        segments, clumps = _segments(
-            raster, plan, worked, folder, kernel, colours.weights, parameters, _threads(runner), progress
-        )
-        facts = {
-            "kernels": kernel.NAME,
-            "execution": {"kind": runner.name, "workers": runner.workers},
-            "raster": asdict(raster),
-            "colours": {"stretch": parameters.stretch, **asdict(colours)},
-            "centres": centres.astype(float).tolist(),
-            "initial_clumps": clumps,
-        }
-        result = _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts)
-        result = replace(result, tiles=_tile_records(raster, plan, occupancy, segments, results))
+        run.prepare()
+        run.survey()
+        segments, results, found = run.segment()
+        result = run.write(segments, results, found)
         finished = True
     finally:
-        if starting:
-            starting.close()
-        folder.close(finished)
+        run.close(finished)
     feedback.info(
         f"{result.segment_count} segments from {result.valid_pixels} valid pixels in {result.seconds:.1f} s"
         + (f", {result.undersized_segments} smaller than MIN_PIXELS." if result.undersized_segments else ".")
@@ -138,192 +98,245 @@ def segment(parameters, feedback):
     return result
 
 
-def _manifest(parameters, raster):
-    chosen = asdict(parameters)
-    return {
-        "parameters": {"INPUT": parameters.input, **{name.upper(): chosen[name] for name in DECIDING}},
-        "input": {**identity(parameters.input), "raster": asdict(raster)},
-    }
+class _Run:
+    """One run: what its stages share, and the stages in their order."""
 
+    def __init__(self, parameters, feedback):
+        self.started = time.monotonic()
+        parameters.check()
+        self.with_rsgislib = parameters.engine == "rsgislib"
+        if self.with_rsgislib:
+            feedback.info(rsgislib_engine.require().sentence)
+        check_output(parameters.output, [parameters.input])
+        check_products(parameters)
+        self.parameters, self.feedback = parameters, feedback
+        self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+        self.plan = make_plan(self.raster, parameters)
+        self._tell_start()
+        self.progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
+        self.folder = WorkFolder(parameters.work_dir, self._manifest())
+        self._starting = None
 
-def _start_execution(parameters, raster, plan):
-    width, height = (max(side) for side in zip(*(piece.window[2:] for piece in plan.pieces)))
-    return execution.start(
-        parameters.execution,
-        parameters.workers,
-        worker_memory(width, height, len(raster.bands), raster.dtype, parameters.stretch),
-        raster,
-        most=max(len(plan.pieces), len(blocks(raster))),
-        scheduler=parameters.dask_scheduler,
-        work_dir=parameters.work_dir,
-    )
+    def _manifest(self):
+        chosen = asdict(self.parameters)
+        return {
+            "parameters": {"INPUT": self.parameters.input, **{name.upper(): chosen[name] for name in DECIDING}},
+            "input": {**identity(self.parameters.input), "raster": asdict(self.raster)},
+        }
 
-
-def _threads(runner):
-    """How many threads of this process may work where the execution's own workers do not."""
-    return available_cores() if runner.remote else runner.workers
-
-
-def _results(runner, task, common, items, progress):
-    """What the tasks give, with the notes of the execution passed on as they come."""
-
-    def check():
-        while runner.notes:
-            progress.feedback.warning(runner.notes.pop(0))
-        progress.check_cancelled()
-
-    return runner.run(task, common, items, check)
-
-
-def _tell_start(raster, plan, feedback):
-    width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
-    feedback.info(
-        f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
-        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {width} x {height} pixels."
-    )
-    for note in raster.notes:
-        feedback.info(note)
-
-
-def _tell_occupancy(occupancy, plan, feedback):
-    empty, sparse = occupancy.count(EMPTY), occupancy.count(SPARSE)
-    if empty or sparse:
-        feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
-
-
-def _survey(raster, plan, parameters, folder, runner, progress):
-    progress.advance(0, "Reading statistics")
-    summary = load_summary(folder)
-    if summary is not None:
-        progress.feedback.info("Statistics are taken from the interrupted run.")
-        return summary
-    todo = blocks(raster)
-    survey = Survey(raster, plan, parameters.sampling)
-    results = {}
-    for block, result in _results(runner, survey_block, survey, todo, progress):
-        results[block] = result
-        progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
-    summary = summarise(raster, plan, [results[block] for block in todo])
-    if not folder.is_temporary:
-        save_summary(summary, folder)
-    return summary
-
-
-def _centres(summary, colours, parameters, kernel, raster, progress):
-    progress.advance(0.8, "Finding cluster centres")
-    sample = sample_colours(summary, colours)
-    if not len(sample):
-        raise SegmentationError(
-            f"No valid pixel of {parameters.input} is in the k-means sample: lower SAMPLING (it is {parameters.sampling})."
+    def _tell_start(self):
+        raster, plan = self.raster, self.plan
+        width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
+        self.feedback.info(
+            f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
+            f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {width} x {height} pixels."
         )
-    centres, iterations = progress.aside(
-        lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
-        ),
-        "Finding cluster centres",
-        (0.8, 1.0),
-    )
-    if len(centres) < parameters.num_clusters:
-        progress.feedback.info(
-            f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample of their own."
+        for note in raster.notes:
+            self.feedback.info(note)
+
+    def prepare(self):
+        """Start workers, and load the kernels meanwhile."""
+        if self.folder.note:
+            self.feedback.info(self.folder.note)
+        self.progress.start("statistics", "Starting")
+        self._starting = self._start_execution()
+        self.kernel, note = self.progress.aside(
+            lambda check, advance: kernels.choose(self.parameters.kernels), share=(0.0, 0.0)
         )
-    progress.feedback.debug(f"k-means: {len(sample)} pixels, {iterations} iterations.")
-    return centres
+        self.feedback.info(note)
+        self.runner = self._starting.ready(self.feedback, self.progress.check_cancelled)
 
-
-def _work_tiles(job, units, runner, progress):
-    progress.start("tiles", "Segmenting tiles")
-    count = sum(len(unit) for unit in units)
-    finished = []
-    if not job.folder.is_temporary:
-        for unit in units:
-            progress.check_cancelled()
-            results = [finished_piece(job.folder, piece) for piece in unit]
-            finished += [result for result in results if result is not None]
-    if finished:
-        progress.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
-    done = {result.piece_id for result in finished}
-    todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
-    for _, results in _results(runner, work_unit, job, [unit for unit in todo if unit], progress):
-        finished += results
-        progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
-        for result in results:
-            progress.feedback.debug(
-                f"Tile {result.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
-            )
-    return finished
-
-
-def _segments(raster, plan, worked, folder, kernel, weights, parameters, workers, progress):
-    """The segments, and how many clumps they were merged from."""
-    graph = progress.aside(
-        lambda check, advance: build_graph(raster, plan, worked, folder, check), "Joining tiles", (0.0, 0.3)
-    )
-    clumps = graph.sizes.size
-    progress.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
-    segments = progress.aside(
-        lambda check, advance: eliminate(
-            graph, kernel, weights, parameters.min_pixels, parameters.distance_threshold, advance, workers
-        ),
-        "Merging small segments",
-        (0.3, 1.0),
-    )
-    return segments, clumps
-
-
-def _relabel_elsewhere(plan, segments, parameters, folder, runner, progress):
-    """Let workers on other machines do the lookups; here the pieces are only put together."""
-    pieces = [piece for piece in plan.pieces if piece.piece_id in segments.tables]
-    for piece in pieces:
-        progress.check_cancelled()
-        folder.save(table_of(piece), table=segments.tables[piece.piece_id])
-    job = RelabelJob(parameters.kernels, folder)
-    for done, _ in enumerate(_results(runner, relabel_piece, job, pieces, progress), 1):
-        progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
-
-
-def _write(parameters, raster, plan, segments, folder, kernel, runner, progress, started, occupancy, facts):
-    progress.start("write", "Writing segments")
-
-    if runner.remote:
-        _relabel_elsewhere(plan, segments, parameters, folder, runner, progress)
-
-    def advance(fraction):
-        progress.advance(0.5 + fraction / 2 if runner.remote else fraction, "Writing segments")
-
-    with publishing(parameters.output) as path:
-        write_segments(
-            path,
+    def _start_execution(self):
+        parameters, raster = self.parameters, self.raster
+        width, height = (max(side) for side in zip(*(piece.window[2:] for piece in self.plan.pieces)))
+        needed = rsgislib_engine.worker_memory if self.with_rsgislib else worker_memory
+        return execution.start(
+            parameters.execution,
+            parameters.workers,
+            needed(width, height, len(raster.bands), raster.dtype, parameters.stretch),
             raster,
-            plan,
-            segments,
-            folder,
-            kernel,
-            _threads(runner),
-            parameters.creation_options,
-            parameters.assign_crs,
-            advance,
-            relabelled=runner.remote,
+            most=max(len(self.plan.pieces), len(blocks(raster))),
+            scheduler=parameters.dask_scheduler,
+            work_dir=parameters.work_dir,
+            holds_lock=self.with_rsgislib,
         )
-        progress.advance(1)
-        progress.check_cancelled()
-        progress.finish()
-        result = SegmentResult(
+
+    @property
+    def _threads(self):
+        """How many threads of this process may work where the execution's own workers do not."""
+        return available_cores() if self.runner.remote else self.runner.workers
+
+    def _results(self, task, common, items):
+        return self.runner.run(task, common, items, self.progress.listening_to(self.runner))
+
+    def survey(self):
+        """The statistics of the raster, and from them what the tiles are worked with."""
+        parameters, plan, progress = self.parameters, self.plan, self.progress
+        self.summary = load_summary(self.folder)
+        if self.summary is not None:
+            self.feedback.info("Statistics are taken from the interrupted run.")
+        else:
+            self.summary = survey(self.raster, plan, parameters.sampling, self.runner, progress)
+            if not self.folder.is_temporary:
+                save_summary(self.summary, self.folder)
+        self.summary.require_data(self.raster)
+        self.occupancy = judge_tiles(plan, self.summary.valid_pixels, parameters.valid_data_threshold)
+        empty, sparse = self.occupancy.count(EMPTY), self.occupancy.count(SPARSE)
+        if empty or sparse:
+            self.feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
+        self.colours = self.summary.colours(self.raster, parameters.stretch)
+        self.runner.prepare(parameters.kernels)
+        self.centres = None
+        if not self.with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
+            self.centres = find_centres(self.summary, self.colours, parameters, self.kernel, progress)
+
+    def segment(self):
+        """The segments, what is known of the tiles, and what was learned for the report."""
+        units = work_units(self.plan, self.occupancy)
+        if self.with_rsgislib:
+            return rsgislib_engine.segment_in_stages(
+                self.raster,
+                self.plan,
+                units,
+                self.parameters,
+                self.folder,
+                self.colours,
+                self.centres,
+                self.progress,
+                self._results,
+            )
+        job = TileJob(self.raster, self.plan, self.colours, self.centres, self.parameters.kernels, self.folder)
+        results = self._work_tiles(job, units)
+        segments, clumps = self._merge([piece for piece in self.plan.pieces if self.occupancy.status[piece.tile_id] != EMPTY])
+        return segments, results, {"initial_clumps": clumps}
+
+    def _work_tiles(self, job, units):
+        self.progress.start("tiles", "Segmenting tiles")
+        count = sum(len(unit) for unit in units)
+        finished = []
+        if not job.folder.is_temporary:
+            for unit in units:
+                self.progress.check_cancelled()
+                results = [finished_piece(job.folder, piece) for piece in unit]
+                finished += [result for result in results if result is not None]
+        if finished:
+            self.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
+        done = {result.piece_id for result in finished}
+        todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
+        todo = [unit for unit in todo if unit]
+        watch = TileWatch(self.feedback, todo, self.runner.workers)
+        watch.finished({result.tile_id for result in finished} - {piece.tile_id for unit in todo for piece in unit})
+        for unit, results in self._results(work_unit, job, todo):
+            watch.finished(piece.tile_id for piece in unit)
+            finished += results
+            self.progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
+            for result in results:
+                self.feedback.debug(
+                    f"Tile {result.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
+                )
+        return finished
+
+    def _merge(self, worked):
+        self.progress.start("graph", "Joining tiles")
+        graph = self.progress.aside(
+            lambda check, advance: build_graph(self.raster, self.plan, worked, self.folder, check),
+            "Joining tiles",
+            (0.0, 0.3),
+        )
+        clumps = graph.sizes.size
+        self.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
+        least, limit = self.parameters.min_pixels, self.parameters.distance_threshold
+        segments = self.progress.aside(
+            lambda check, advance: eliminate(
+                graph, self.kernel, self.colours.weights, least, limit, advance, self._threads
+            ),
+            "Merging small segments",
+            (0.3, 1.0),
+        )
+        return segments, clumps
+
+    def write(self, segments, results, found):
+        """OUTPUT and all that goes with it, and the result."""
+        self.progress.start("write", "Writing segments")
+        remote = self.runner.remote
+        if remote:
+            self._relabel_elsewhere(segments)
+
+        def advance(fraction):
+            self.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
+
+        with publishing_all(self.parameters) as paths:
+            write_segments(
+                paths["output"],
+                self.raster,
+                self.plan,
+                segments,
+                self.folder,
+                self.kernel,
+                self._threads,
+                self.parameters.creation_options,
+                self.parameters.assign_crs,
+                advance,
+                relabelled=remote,
+            )
+            write_products(
+                paths,
+                self.parameters,
+                self.raster,
+                self.plan,
+                segments,
+                self.folder,
+                self.kernel,
+                self.runner,
+                self.progress,
+                self.summary,
+            )
+            self.progress.advance(1)
+            self.progress.finish()
+            result = self._result(segments, results)
+            write_report(report_path(paths["output"]), self.parameters, result, self._facts(found))
+        return result
+
+    def _relabel_elsewhere(self, segments):
+        """Let workers on other machines do the lookups; here the pieces are only put together."""
+        pieces = [piece for piece in self.plan.pieces if piece.piece_id in segments.tables]
+        for piece in pieces:
+            self.progress.check_cancelled()
+            self.folder.save(table_of(piece), table=segments.tables[piece.piece_id])
+        job = RelabelJob(self.parameters.kernels, self.folder)
+        for done, _ in enumerate(self._results(relabel_piece, job, pieces), 1):
+            self.progress.advance(
+                0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}"
+            )
+
+    def _result(self, segments, results):
+        tables = segments_by_tile(self.plan, segments.tables)
+        return SegmentResult(
             segment_count=segments.sizes.size,
             valid_pixels=int(segments.sizes.sum()),
-            tile_count=len(plan.tiles),
-            empty_tiles=occupancy.count(EMPTY),
-            sparse_tiles=occupancy.count(SPARSE),
-            undersized_segments=int(np.count_nonzero(segments.sizes < parameters.min_pixels)),
-            seconds=time.monotonic() - started,
-            report=report_path(parameters.output),
-            peak_memory=(peak_memory() or 0) + runner.peak_memory or None,
-            stages=progress.seconds,
+            tile_count=len(self.plan.tiles),
+            empty_tiles=self.occupancy.count(EMPTY),
+            sparse_tiles=self.occupancy.count(SPARSE),
+            undersized_segments=int(np.count_nonzero(segments.sizes < self.parameters.min_pixels)),
+            seconds=time.monotonic() - self.started,
+            report=report_path(self.parameters.output),
+            peak_memory=(peak_memory() or 0) + self.runner.peak_memory or None,
+            stages=self.progress.seconds,
+            tiles=tile_records(self.raster.path, self.plan, self.occupancy, tables, seconds_by_tile(results)),
         )
-        write_report(report_path(path), parameters, result, facts)
-    return result
 
+    def _facts(self, found):
+        return {
+            "kernels": self.kernel.NAME,
+            "execution": {"kind": self.runner.name, "workers": self.runner.workers},
+            "raster": asdict(self.raster),
+            "colours": {"stretch": self.parameters.stretch, **asdict(self.colours)},
+            "centres": None if self.centres is None else self.centres.astype(float).tolist(),
+            **found,
+        }
 
-def _tile_records(raster, plan, occupancy, segments, results):
-    found = segments_by_tile(plan, segments.tables)
-    return tile_records(raster.path, plan, occupancy, found, seconds_by_tile(results))
+    def close(self, finished):
+        """Stop the workers and tidy the work folder up."""
+        if self._starting:
+            self._starting.close()
+        self.folder.close(finished)

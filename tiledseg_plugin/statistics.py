@@ -12,7 +12,9 @@ from typing import Tuple
 import numpy as np
 
 from .colours import Raw, Stretched
+from .errors import SegmentationError
 from .gdal_access import open_raster
+from .kmeans import cluster
 from .plan import Plan
 from .raster import Raster, Window, read_window
 
@@ -116,16 +118,21 @@ def _moments(values, is_integer):
         deviations = values - mean
         return values.size, mean, float(np.dot(deviations, deviations)), low, high
     total = int(values.sum(dtype=np.int64))
-    # Squares of halves of 16 bits, summed over a block, are exact in float64.
     upper = np.zeros(0)
     if values.dtype.itemsize > 2:
         upper = (values >> 16).astype(np.float64)
         values = values & 0xFFFF
     lower = values.astype(np.float64)
-    squares = int(np.dot(lower, lower))
+    squares = _exact_dot(lower, lower)
     if upper.size:
-        squares += (int(np.dot(upper, upper)) << 32) + (int(np.dot(upper, lower)) << 17)
+        squares += (_exact_dot(upper, upper) << 32) + (_exact_dot(upper, lower) << 17)
     return lower.size, total, squares, low, high
+
+
+def _exact_dot(one, other):
+    """Products of integers of 16 bits, added up in parts that float64 holds exactly."""
+    parts = range(0, one.size, BLOCK_PIXELS)
+    return sum(int(np.dot(one[i : i + BLOCK_PIXELS], other[i : i + BLOCK_PIXELS])) for i in parts)
 
 
 def combine(moments, is_integer):
@@ -161,6 +168,14 @@ class Summary:
     bands: Tuple[BandStatistics, ...]
     sample: np.ndarray
     valid_pixels: dict
+
+    def require_data(self, raster):
+        """Raise SegmentationError if no pixel is valid."""
+        if not any(self.valid_pixels.values()):
+            raise SegmentationError(
+                f"{raster.path} has no valid pixel in the selected bands: check its no-data value, BANDS and "
+                "NODATA_RULE."
+            )
 
     def colours(self, raster, stretched):
         """How values become the colours that are compared."""
@@ -207,3 +222,38 @@ def sample_colours(summary, colours):
     """The sample as the kernels compare it: (n, bands) uint8 or float32."""
     planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
     return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool))[:, 0].T)
+
+
+def survey(raster, plan, sampling, runner, progress):
+    """The pass over the whole raster: a Summary. `progress` is in its stage `statistics`."""
+    todo = blocks(raster)
+    results = {}
+    job = Survey(raster, plan, sampling)
+    for block, result in runner.run(survey_block, job, todo, progress.listening_to(runner)):
+        results[block] = result
+        progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
+    return summarise(raster, plan, [results[block] for block in todo])
+
+
+def find_centres(summary, colours, parameters, kernel, progress):
+    """The k-means centres of the whole raster: (k, bands) float32. `progress` is in its stage `statistics`."""
+    sample = sample_colours(summary, colours)
+    if not len(sample):
+        raise SegmentationError(
+            f"No valid pixel of {parameters.input} is in the k-means sample: lower SAMPLING, which is "
+            f"{parameters.sampling}."
+        )
+    centres, iterations = progress.aside(
+        lambda check, advance: cluster(
+            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
+        ),
+        "Finding cluster centres",
+        (0.8, 1.0),
+    )
+    if len(centres) < parameters.num_clusters:
+        progress.feedback.info(
+            f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample "
+            "of their own."
+        )
+    progress.feedback.debug(f"k-means: {len(sample)} pixels, {iterations} iterations.")
+    return centres

@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass, field
 from typing import Dict, List, Tuple
 
-from . import kernels
+from . import kernels, rsgislib_engine
 from .errors import SegmentationError
 from .machine import available_cores, free_memory
 from .metadata import plugin_version
@@ -69,15 +69,15 @@ def _find(check_cancelled):
     advice: List[str] = []
     found = Status(cores=available_cores(), free_memory=free_memory())
     found.versions = {"plugin": plugin_version(), **versions()}
-    for name in ("pathos", "distributed", "rsgislib"):
+    for name in ("pathos", "distributed"):
         found.versions[name] = _version(name)
+    rsgislib = rsgislib_engine.describe()
+    found.versions["rsgislib"] = rsgislib.version or ("of unknown version" if rsgislib.usable else None)
     found.kernels = _kernels(advice)
-    if found.versions["rsgislib"]:
+    if rsgislib.usable:
         found.engines += ("rsgislib",)
     else:
-        advice.append(
-            "For ENGINE=rsgislib install RSGISLib 5 (conda-forge: rsgislib); the builtin engine needs nothing."
-        )
+        advice.append(rsgislib.sentence)
     found.interpreter = _interpreter(advice, check_cancelled)
     if found.interpreter:
         found.executions = ("auto", "processes", "threads", "serial")

@@ -63,7 +63,7 @@ def work_piece(job, piece, check_cancelled):
     """Clump one rectangle and write its labels and graph."""
     started = time.monotonic()
     kernel, _ = kernels.choose(job.kernels)
-    clusters, values, compared, halo = _calm_clusters(job, piece, kernel, check_cancelled)
+    clusters, values, compared, halo = calm_clusters(job, piece, kernel, check_cancelled)
     labels, count = kernel.clump(clusters)
     check_cancelled()
     sizes, sums, first, kinds = kernel.describe_clumps(labels, count, clusters, job.colours.quantities(values, compared))
@@ -89,7 +89,7 @@ def work_piece(job, piece, check_cancelled):
     return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
 
 
-def _calm_clusters(job, piece, kernel, check_cancelled):
+def calm_clusters(job, piece, kernel, check_cancelled):
     """The piece's clusters without single pixels, its values and compared colours, and the halo that was needed."""
     raster = job.raster
     dataset = open_raster(raster.path)

@@ -23,7 +23,7 @@ from .ownership import Occupied, Ownership, remove_abandoned
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
 FORMAT = 2  # of the files; those of another one are made anew
-ENDINGS = (".npz", ".raw", ".bin", ".zip", ".partial")
+ENDINGS = (".npz", ".npy", ".raw", ".bin", ".zip", ".partial")
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -162,6 +162,22 @@ class WorkFolder:
         except OSError:
             return None
         return total
+
+    def save_array(self, name, array):
+        """Write one array so that parts of it can be read (`map_array`)."""
+        self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
+
+    def map_array(self, name):
+        """An array saved with `save_array`, of which only what is used is read."""
+        path = self.path / f"{PREFIX}{name}.npy"
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except DAMAGED as error:
+            raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
+
+    def arrays(self, beginning):
+        """The names of the arrays that begin so."""
+        return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
 
     def save_bytes(self, name, content):
         """Write bytes under a name; gives the path."""

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stage 5, write: labels through lookup tables into OUTPUT, window by window.
 
-Everything is written in a folder beside OUTPUT and moved at the end: what bears OUTPUT's name is whole, or what it was.
+Band statistics, overviews and the attribute table (see `attribute_table`) are in the file before it gets its name.
 """
 
+import math
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from osgeo import gdal, osr
 from . import kernels
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
-from .ownership import OWNER, Ownership, remove_abandoned
+from .publish import staging
 from .raster import Window
 from .tiles import labels_of
 from .work_folder import WorkFolder
@@ -26,12 +24,16 @@ from .work_folder import WorkFolder
 WINDOW_PIXELS = 1 << 22
 BLOCK = 512
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".kea": "KEA"}
-STAGING = ".tiledseg-"
-SIDE_FILES = (".aux.xml", ".ovr", ".msk")
+COG = ".cog.tif"
 
 
-def driver_for(output):
-    """The GDAL driver for a path's extension.
+def is_cog(output):
+    """Whether the output is to be a cloud optimized GeoTIFF: its name ends in `.cog.tif`."""
+    return str(output).lower().endswith(COG)
+
+
+def driver_for(output, name="OUTPUT"):
+    """The GDAL driver that makes a path's file; a cloud optimized GeoTIFF is copied from a plain one.
 
     Raises
     ------
@@ -39,72 +41,44 @@ def driver_for(output):
     """
     extension = Path(output).suffix.lower()
     if extension not in DRIVERS:
-        raise SegmentationError(f"OUTPUT {output} ends in '{extension}': use one of {', '.join(DRIVERS)}.")
+        raise SegmentationError(f"{name} {output} ends in '{extension}': use one of {', '.join(DRIVERS)}.")
     driver = gdal.GetDriverByName(DRIVERS[extension])
     if driver is None:
-        raise SegmentationError(f"This GDAL has no {DRIVERS[extension]} driver for OUTPUT {output}: use .tif or .img.")
+        raise SegmentationError(f"This GDAL has no {DRIVERS[extension]} driver for {name} {output}: use .tif or .img.")
+    if is_cog(output) and gdal.GetDriverByName("COG") is None:
+        raise SegmentationError(f"This GDAL has no COG driver for {name} {output}: use another name that ends in .tif.")
     return driver
 
 
-def check_output(output, inputs):
+def check_output(output, inputs, name="OUTPUT"):
     """Refuse an output that could not be written, before anything is done.
 
     Parameters
     ----------
     inputs : paths that must not be overwritten
+    name : id of the parameter, for messages
     """
-    driver_for(output)
+    driver_for(output, name)
     folder = Path(output).absolute().parent
     if not folder.is_dir():
-        raise SegmentationError(f"The folder {folder} of OUTPUT does not exist: make it, or choose another.")
+        raise SegmentationError(f"The folder {folder} of {name} does not exist: make it, or choose another.")
     for path in inputs:
         if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-            raise SegmentationError(f"OUTPUT {output} is the input itself: choose another name.")
+            raise SegmentationError(f"{name} {output} is the input itself: choose another name.")
     if os.path.isdir(output):
-        raise SegmentationError(f"OUTPUT {output} is a folder: give a file name in it.")
-    with _staging(output):
+        raise SegmentationError(f"{name} {output} is a folder: give a file name in it.")
+    with staging(output, name):
         pass  # a folder that cannot be written to is told now
 
 
-@contextmanager
-def _staging(output):
-    """A folder beside the output, gone at the end."""
-    target = Path(output).absolute()
-    remove_abandoned(target.parent, STAGING)
-    try:
-        folder = tempfile.mkdtemp(prefix=STAGING, dir=target.parent)
-        ownership = Ownership(folder)
-    except OSError as error:
-        raise SegmentationError(
-            f"The folder {target.parent} of OUTPUT cannot be written to ({error.strerror}): choose another."
-        ) from error
-    try:
-        yield Path(folder)
-    finally:
-        ownership.release()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def publishing(output):
-    """A path to write at; what stands there in the end, side files too, becomes the output."""
-    target = Path(output).absolute()
-    with _staging(output) as folder:
-        yield str(folder / target.name)
-        try:
-            for suffix in SIDE_FILES:
-                Path(str(target) + suffix).unlink(missing_ok=True)
-            made = [file for file in folder.iterdir() if file.name != OWNER]
-            for file in sorted(made, key=lambda file: file.name == target.name):
-                os.replace(file, target.parent / file.name)
-        except OSError as error:
-            raise SegmentationError(
-                f"OUTPUT {target} cannot be replaced ({error.strerror}): close it in other programs, or choose another."
-            ) from error
-
-
 def creation_options(driver_name, given, threads):
-    """GDAL creation options: the user's, and ours for what they leave open."""
+    """GDAL creation options: the user's, and ours for what they leave open.
+
+    Parameters
+    ----------
+    driver_name : GTiff, HFA, KEA or COG
+    given : `|`-separated
+    """
     options = dict(option.split("=", 1) for option in given.split("|") if "=" in option)
     wrong = [option for option in given.split("|") if option and "=" not in option]
     if wrong:
@@ -117,6 +91,9 @@ def creation_options(driver_name, given, threads):
             defaults.update(BLOCKXSIZE=str(BLOCK), BLOCKYSIZE=str(BLOCK))
         if options.get("COMPRESS", "DEFLATE").upper() == "DEFLATE":
             defaults["ZLEVEL"] = "6"
+    elif driver_name == "COG":
+        defaults = {"COMPRESS": "DEFLATE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": str(threads)}
+        defaults.update(OVERVIEW_RESAMPLING="NEAREST", BLOCKSIZE=str(BLOCK))
     elif driver_name == "HFA":
         defaults = {"COMPRESSED": "YES"}
     return [f"{name}={value}" for name, value in {**defaults, **options}.items()]
@@ -202,11 +179,12 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
     relabelled : whether `relabel_piece` has been at all pieces
     """
     driver = driver_for(path)
-    options = creation_options(driver.ShortName, options, workers)
+    options = creation_options(driver.ShortName, "" if is_cog(path) else options, workers)
     dataset = create_like(path, raster, 1, gdal.GDT_UInt32, options, assign_crs)
     band = dataset.GetRasterBand(1)
     band.SetNoDataValue(0)
     band.SetDescription("segment")
+    _describe_ids(band, segments.sizes)
 
     def part(piece, window):
         common = piece.window.intersection(window)
@@ -237,3 +215,13 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
         del dataset
     if messages:
         raise SegmentationError(f"OUTPUT cannot be written ({reason(messages)}): make room on its disk, or choose another.")
+
+
+def _describe_ids(band, sizes):
+    """Band statistics and layer type, without which QGIS reads the whole raster to show it."""
+    ids = np.arange(1, sizes.size + 1, dtype=np.float64)
+    pixels = max(int(sizes.sum()), 1)
+    mean = float(np.dot(ids, sizes)) / pixels
+    deviation = math.sqrt(float(np.dot((ids - mean) ** 2, sizes)) / pixels)
+    band.SetMetadataItem("LAYER_TYPE", "thematic")
+    band.SetStatistics(1.0, float(max(sizes.size, 1)), mean, deviation)

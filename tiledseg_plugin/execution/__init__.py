@@ -16,6 +16,8 @@ A task is a module-level function `task(common, item, check_cancelled)`: `common
 up, nothing of it runs on: processes are killed, threads end at their next check. The execution is closed then.
 """
 
+import math
+
 from ..errors import SegmentationError
 from ..machine import available_cores
 from ..needs import choose_workers
@@ -31,7 +33,7 @@ def create(kind, workers):
 WORTH_PROCESSES = 4_000_000  # values of the raster; less is done before processes have started
 
 
-def start(kind, workers, tile_bytes, raster, most=1_000_000, scheduler="", work_dir=""):
+def start(kind, workers, tile_bytes, raster, most=1_000_000, scheduler="", work_dir="", holds_lock=False):
     """Begin to start an execution; give what `ready` is called on when it is needed.
 
     Parameters
@@ -42,6 +44,7 @@ def start(kind, workers, tile_bytes, raster, most=1_000_000, scheduler="", work_
     raster : raster.Raster, the input
     most : how many workers could be busy at the same time
     scheduler, work_dir : of Dask: its address, and a folder that all its workers see
+    holds_lock : whether tasks keep the interpreter lock for long; then threads are of no use, and a worker may be silent
     """
     if kind == "dask":
         from .dask_cluster import DaskCluster
@@ -55,20 +58,22 @@ def start(kind, workers, tile_bytes, raster, most=1_000_000, scheduler="", work_
     if kind not in ("auto", "processes"):
         raise SegmentationError(f"EXECUTION={kind} is not known.")
     values = raster.width * raster.height * len(raster.bands)
-    if kind == "auto" and (chosen.count == 1 or values < WORTH_PROCESSES):
+    if kind == "auto" and not holds_lock and (chosen.count == 1 or values < WORTH_PROCESSES):
         return Starting("threads", Threads(chosen.count), chosen)
-    from .processes import Processes
+    from .processes import SILENCE_SECONDS, Processes
 
-    return Starting(kind, Processes(chosen.count, raster), chosen)
+    processes = Processes(chosen.count, raster, math.inf if holds_lock else SILENCE_SECONDS)
+    return Starting(kind, processes, chosen, Serial if holds_lock else None)
 
 
 class Starting:
-    """An execution that may still be starting."""
+    """An execution that may still be starting. otherwise : what makes its substitute, if not threads"""
 
-    def __init__(self, kind, execution, chosen):
+    def __init__(self, kind, execution, chosen, otherwise=None):
         self.kind = kind
         self.execution = execution
         self._chosen = chosen
+        self._otherwise = otherwise
 
     def ready(self, feedback, check_cancelled):
         """The execution, ready for tasks; says which it is and why.
@@ -98,11 +103,11 @@ class Starting:
             processes.close()
             if self.kind == "processes":
                 raise SegmentationError(
-                    f"EXECUTION=processes cannot be used here: {error}. Use EXECUTION=auto or threads."
+                    f"EXECUTION=processes cannot be used here: {error}. Use EXECUTION={'serial' if self._otherwise else 'auto or threads'}."
                 ) from error
             tell = feedback.info if missing_package() else feedback.warning
-            tell(f"Threads are used instead of processes, with the same result: {error}.")
-            self.execution = Threads(processes.workers)
+            self.execution = self._otherwise() if self._otherwise else Threads(processes.workers)
+            tell(f"EXECUTION={self.execution.name} is used instead of processes, with the same result: {error}.")
         else:
             feedback.info(f"Workers run {processes.interpreter}.")
         for line in processes.tried:

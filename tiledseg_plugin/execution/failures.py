@@ -25,7 +25,7 @@ def worker_died(item, how, workers):
     return SegmentationError(
         f"{name_of(item)} could not be worked: its worker process {how}, also when it was tried again with "
         f"{_workers(workers)}. Most likely memory ran out: lower TILE_WIDTH and TILE_HEIGHT, or WORKERS; or use "
-        "EXECUTION=threads."
+        f"{getattr(item, 'way_out', 'EXECUTION=threads')}."
     )
 
 

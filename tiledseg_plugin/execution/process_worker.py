@@ -31,7 +31,7 @@ class Worker:
     WorkerDied : by all calls
     """
 
-    def __init__(self, candidate, environment):
+    def __init__(self, candidate, environment, silence=SILENCE_SECONDS):
         from multiprocess.connection import Pipe
         from pathos.pools import ProcessPool
 
@@ -43,6 +43,7 @@ class Worker:
         self._name = f"tiledseg-{os.getpid()}-{next(_numbers)}"
         self._states = ProcessPool.__state__
         self.peak_memory = 0
+        self._silence = silence
         self.stage = None
         self._closing = False
         self._tidying: Any = None
@@ -87,9 +88,9 @@ class Worker:
             # Counted in small steps: a computer that slept has not waited.
             silent = 0.0 if self._has_beaten() else silent + min(now - before, 1.0)
             before = now
-            if silent > SILENCE_SECONDS:
+            if silent > self._silence:
                 self.kill()
-                raise WorkerDied(f"gave no sign of life for {SILENCE_SECONDS:.0f} s")
+                raise WorkerDied(f"gave no sign of life for {self._silence:.0f} s")
             if limit is not None and now - begun > limit:
                 self.kill()
                 raise WorkerDied(f"did not answer within {limit:.0f} s")

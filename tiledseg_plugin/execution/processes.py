@@ -19,7 +19,7 @@ from ..errors import Cancelled, SegmentationError
 from . import worker as inside
 from .failures import fault, name_of, out_of_memory, worker_died
 from .interpreter import candidates, facts, is_the_same_build, reason_to_refuse, reason_to_skip, worker_environment
-from .process_worker import CLOSE_SECONDS, POLL_SECONDS, Worker, WorkerDied
+from .process_worker import CLOSE_SECONDS, POLL_SECONDS, SILENCE_SECONDS, Worker, WorkerDied
 
 START_SECONDS = 30.0
 
@@ -100,17 +100,19 @@ class Processes:
     ----------
     workers : int, how many processes
     raster : raster.Raster or None, what the workers must be able to open
+    silence : seconds after which a worker that gives no sign of life is given up
     """
 
     name = "processes"
     remote = False
 
-    def __init__(self, workers, raster=None):
+    def __init__(self, workers, raster=None, silence=SILENCE_SECONDS):
         self.workers = workers
         self.interpreter = None
         self.tried = []
         self.notes = []
         self._raster = raster
+        self._silence = silence
         self._closed = False
         self._lock = threading.Lock()
         self._all = []
@@ -218,7 +220,7 @@ class Processes:
         """A new worker and its answer to the handshake."""
         if self._closed:
             raise Cancelled()
-        worker = Worker(candidate, worker_environment(candidate, self.workers))
+        worker = Worker(candidate, worker_environment(candidate, self.workers), self._silence)
         with self._lock:
             self._all.append(worker)
         try:

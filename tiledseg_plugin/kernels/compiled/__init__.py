@@ -4,10 +4,14 @@
 import numpy as np
 
 from ..plain.elimination import band_means
+from .attributes import region_moments
 from .centres import find_doubtful, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
+from .outlines import finish_rings, trace_outlines
 from .pixels import relabel
+from .quantiles import region_histograms
+from .simplification import simplify_rings
 from .singles import eliminate_singles
 
 NAME = "compiled"
@@ -21,9 +25,14 @@ __all__ = [
     "eliminate_singles",
     "find_doubtful",
     "find_edges",
+    "finish_rings",
     "nearest_centre",
     "nearest_two",
+    "region_histograms",
+    "region_moments",
     "relabel",
+    "simplify_rings",
+    "trace_outlines",
 ]
 
 

@@ -11,9 +11,13 @@ labels   (rows, cols) uint32, 1 + index of a clump within the window, 0 where th
 The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6), 658.
 """
 
+from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
+from .outlines import finish_rings, trace_outlines
 from .pixels import eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
+from .quantiles import region_histograms
+from .simplification import simplify_rings
 
 NAME = "plain"
 
@@ -26,9 +30,14 @@ __all__ = [
     "eliminate_singles",
     "find_doubtful",
     "find_edges",
+    "finish_rings",
     "nearest_centre",
     "nearest_two",
+    "region_histograms",
+    "region_moments",
     "relabel",
+    "simplify_rings",
+    "trace_outlines",
     "warm_up",
 ]
 

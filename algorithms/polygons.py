@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`tiledseg:polygons`: one polygon a segment. The ids in here are published and never change."""
+
+from qgis.core import QgsProcessing, QgsProcessingParameterBoolean, QgsProcessingParameterVectorDestination
+
+from .looks import show_outlines
+from .segments import SegmentsAlgorithm
+from .text import tr
+
+
+class SegmentPolygons(SegmentsAlgorithm):
+    """Parameters in, one call of the engine, a vector layer out."""
+
+    SIMPLIFY = "SIMPLIFY"
+    STYLE = staticmethod(show_outlines)
+
+    def name(self):
+        return "polygons"
+
+    def displayName(self):
+        return tr("Segments to polygons")
+
+    def shortDescription(self):
+        return tr("One polygon a segment, with its statistics.")
+
+    def tags(self):
+        return tr("segments,polygons,polygonize,vectorize,outlines,statistics,simplify,coverage,GEOBIA,OBIA").split(",")
+
+    def description(self):
+        return (
+            tr(
+                "Makes one polygon of every segment, along its pixels' sides and with its holes; a segment in several "
+                "parts becomes one multipolygon. Fields: segment, its number; pixels; and, if a raster of values is "
+                "given, mean, min, max and std of each band, such as mean_1."
+            ),
+        )
+
+    def initAlgorithm(self, configuration=None):
+        self._add_inputs(values_optional=True)
+        self.add(
+            QgsProcessingParameterBoolean(self.SIMPLIFY, tr("Simplify"), defaultValue=False),
+            tr(
+                "Straighten the stairs of the pixels, by at most half a pixel; edges that two segments share stay "
+                "shared, without gaps or overlaps."
+            ),
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.OUTPUT, tr("Polygons"), type=QgsProcessing.SourceType.TypeVectorPolygon
+            ),
+            tr("Polygon layer: .gpkg (GeoPackage), .fgb, .shp, .geojson, .gml or .sqlite."),
+        )
+        self._add_count()
+
+    def work(self, values, feedback):
+        from ..tiledseg_plugin.segment_polygons import segment_polygons
+
+        result = segment_polygons(values, feedback)
+        return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
+
+    def _run(self, parameters, context, output):
+        from ..tiledseg_plugin.polygons import check_vector
+        from ..tiledseg_plugin.raster import describe
+        from ..tiledseg_plugin.segment_polygons import PolygonsParameters
+
+        segments = self._raster(parameters, self.SEGMENTS, context)
+        values = self._raster(parameters, self.VALUES, context)
+        describe(segments, (1,))
+        if output:
+            check_vector(output, self.OUTPUT)
+        simplify = self.parameterAsBool(parameters, self.SIMPLIFY, context)
+        return PolygonsParameters(segments, output, values, self._bands(parameters, context, values), simplify)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`tiledseg:statistics`: a table of any raster's values in segments. The ids in here are published and never change."""
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterVectorDestination,
+)
+
+from ..tiledseg_plugin.compat import is_null
+from ..tiledseg_plugin.errors import SegmentationError
+from .segments import SegmentsAlgorithm
+from .text import tr
+
+STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
+DEFAULT = ("mean", "std", "min", "max")
+
+
+class SegmentStatistics(SegmentsAlgorithm):
+    """Parameters in, one call of the engine, a table out."""
+
+    STATISTICS = "STATISTICS"
+    UPDATE_RAT = "UPDATE_RAT"
+    SETTLED = (*SegmentsAlgorithm.SETTLED, STATISTICS)
+
+    def name(self):
+        return "statistics"
+
+    def displayName(self):
+        return tr("Segment statistics")
+
+    def shortDescription(self):
+        return tr("Statistics of any raster's values in every segment, as a table and as raster attributes.")
+
+    def tags(self):
+        return tr("segments,zonal,statistics,mean,median,percentile,majority,attribute table,RAT,GEOBIA,OBIA").split(
+            ","
+        )
+
+    def description(self):
+        return (
+            tr(
+                "Makes a table with one row a segment: the column segment holds its number, and of each band and "
+                "statistic there is a column such as mean_1 or median_3. Medians, percentiles and majorities are exact."
+            ),
+            tr(
+                "std is the population standard deviation; p05 and p95 are the 5th and 95th percentile, between the "
+                "nearest ranks; of values that are equally frequent the smallest is the majority. A segment without "
+                "a value has nulls."
+            ),
+        )
+
+    def initAlgorithm(self, configuration=None):
+        self._add_inputs()
+        self.add(
+            QgsProcessingParameterEnum(
+                self.STATISTICS,
+                tr("Statistics"),
+                options=list(STATISTICS),
+                allowMultiple=True,
+                defaultValue=list(DEFAULT),
+                usesStaticStrings=True,
+            ),
+            tr("Which statistics; in units of the values, but for count, which is in pixels."),
+        )
+        self.add(
+            QgsProcessingParameterBoolean(
+                self.UPDATE_RAT, tr("Also write into the attribute table"), defaultValue=False
+            ),
+            tr(
+                "Write the columns into the attribute table of the segments, too, in the file itself; a column that is "
+                "there with other values stays, and the new one is called by the raster's name as well."
+            ),
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.OUTPUT, tr("Statistics"), type=QgsProcessing.SourceType.TypeVector
+            ),
+            tr("Table: .gpkg (GeoPackage), .csv, or .parquet where GDAL has it."),
+        )
+        self._add_count()
+
+    def work(self, values, feedback):
+        from ..tiledseg_plugin.segment_statistics import segment_statistics
+
+        result = segment_statistics(values, feedback)
+        return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
+
+    def _run(self, parameters, context, output):
+        from ..tiledseg_plugin.raster import describe
+        from ..tiledseg_plugin.segment_statistics import StatisticsParameters
+
+        segments = self._raster(parameters, self.SEGMENTS, context)
+        values = self._raster(parameters, self.VALUES, context)
+        describe(segments, (1,))
+        run = StatisticsParameters(
+            segments=segments,
+            values=values,
+            output=output or "statistics.gpkg",
+            bands=self._bands(parameters, context, values),
+            statistics=self._statistics(parameters, context),
+            update_rat=self.parameterAsBool(parameters, self.UPDATE_RAT, context),
+        )
+        run.check(bool(output))
+        return run
+
+    def _statistics(self, parameters, context):
+        given = self._raw(parameters, self.STATISTICS, context)
+        if is_null(given):
+            return DEFAULT
+        parts = given.replace(",", ";").split(";") if isinstance(given, str) else list(given)
+        names = tuple(STATISTICS[part] if isinstance(part, int) and part < 10 else str(part).strip() for part in parts)
+        for name in names:
+            if name not in STATISTICS:
+                raise SegmentationError(
+                    tr("{}: '{}' is not known: give one or more of {}.").format(
+                        self.STATISTICS, name, ", ".join(STATISTICS)
+                    )
+                )
+        return names

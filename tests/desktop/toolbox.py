@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The toolbox's dialog with its button; the plain dialogs of batches and models; the panel's run as a command."""
+
+import driver
+import processing
+from driver import ARGUMENTS, FOLDER, found
+from processing.gui.AlgorithmDialog import AlgorithmDialog
+from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+from processing.modeler.ModelerParametersDialog import ModelerParametersDialog
+from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProject
+from qgis.PyQt.QtWidgets import QApplication, QDialogButtonBox, QPushButton
+from qgis.utils import iface
+
+
+def main():
+    raster = driver.open_raster(ARGUMENTS["raster"])
+    dialog(raster)
+    others()
+    commands(raster)
+
+
+def dialog(raster):
+    one = processing.createAlgorithmDialog("tiledseg:segment", {"INPUT": raster.id(), **ARGUMENTS["parameters"]})
+    one.show()
+    driver.pause(0.5)
+    buttons = [button.text() for button in one.buttonBox().buttons()]
+    found["dialog"] = {"is standard": isinstance(one, AlgorithmDialog), "buttons": buttons}
+    driver.click(one.check_button)
+    driver.wait(lambda: one.tile_layer is not None, 60, "the check")
+    found["dialog"]["order after check"] = driver.order()
+    found["dialog"]["summary"] = one.messageBar().currentItem().text()
+    driver.picture("10 dialog", one)
+    ended = []
+    one.algorithmFinished.connect(lambda succeeded, results: ended.append((succeeded, results)))
+    output = str(FOLDER / "of the dialog.tif")
+    one.setParameters({"OUTPUT": output})
+    driver.click(one.buttonBox().button(QDialogButtonBox.StandardButton.Ok))
+    driver.wait(lambda: ended, 120, "the run")
+    found["dialog"]["results"] = ended[0][1]
+    found["dialog"]["loaded"] = [one.source() for one in QgsProject.instance().mapLayers().values()]
+    one.close()
+    QgsProject.instance().removeMapLayer(one.tile_layer.id())
+
+
+def others():
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById("tiledseg:segment")
+    batch = BatchAlgorithmDialog(algorithm, iface.mainWindow())
+    model = ModelerParametersDialog(algorithm, QgsProcessingModelAlgorithm())
+    for name, one in (("batch", batch), ("modeler", model)):
+        one.show()
+        driver.pause(0.3)
+        found[name] = [button.text() for button in one.findChildren(QPushButton)]
+        one.close()
+
+
+def commands(raster):
+    panel, session = driver.open_panel()
+    panel.fields.set_value("INPUT", raster.id())
+    for name, value in ARGUMENTS["parameters"].items():
+        panel.fields.set_value(name, value)
+    panel.fields.set_value("OUTPUT", str(FOLDER / "of a command.tif"))
+    panel.copy_command.trigger()
+    found["command"] = QApplication.clipboard().text()
+    panel.copy_python.trigger()
+    found["python"] = QApplication.clipboard().text()
+    found["tooltips"] = {
+        name: [panel.fields.widget(name).toolTip(), definition.help()]
+        for name, definition in panel.fields.definitions.items()
+    }
+    session.panel.fields.remember()
+
+
+driver.drive(main)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A person opens a raster, checks the tiles, tunes the segments by eye, runs, and sees the tiles fill in."""
+
+import driver
+from driver import ARGUMENTS, FOLDER, found
+from qgis.core import QgsProject
+from qgis.utils import iface
+
+
+def main():
+    raster = driver.open_raster(ARGUMENTS["raster"])
+    panel, session = driver.open_panel()
+    found["load"] = ARGUMENTS["load"]
+    found["panel"] = [panel.width(), panel.height(), panel.isVisible()]
+    driver.picture("1 panel")
+    beat = driver.Heartbeat()
+    with beat.listening():  # numba's machine code is loaded, or made, once a clone
+        driver.wait(lambda: not session.preview.is_busy, 200, "the kernels")
+    found["loading blocks"] = beat.longest
+    fields = panel.fields
+    fields.set_value("TILE_WIDTH", ARGUMENTS["tile"])
+    fields.set_value("TILE_HEIGHT", ARGUMENTS["tile"])
+
+    driver.click(panel.check_button)
+    driver.wait(lambda: session.tile_layer is not None, 60, "the check")
+    found["summary"] = panel.summary.text()
+    found["order after check"] = driver.order()
+    found["statuses"] = sorted(f["status"] for f in session.tile_layer.getFeatures())
+    driver.picture("2 tiles checked")
+
+    fields.set_value("TILE_WIDTH", ARGUMENTS["tile"] // 2)
+    found["outdated"] = [session.tile_layer.name(), panel.summary.text()]
+    fields.set_value("TILE_WIDTH", ARGUMENTS["tile"])
+    found["current again"] = session.tile_layer.name()
+
+    preview(panel, session)
+    run(panel, session, raster)
+
+
+def preview(panel, session):
+    beat = driver.Heartbeat()
+    live = session.preview
+    with beat.listening():
+        driver.click(panel.preview_button)
+        found["first preview"] = driver.wait(lambda: live.preview is not None or not live.is_on, 300, "the preview")
+    found["first preview blocks"] = beat.longest
+    found["first preview blocked in"] = beat.blocked_in
+    found["preview status"] = panel.status.text()
+    found["order with preview"] = driver.order()
+    driver.picture("3 preview")
+    canvas = iface.mapCanvas()
+    canvas.zoomByFactor(0.4)
+    driver.wait(lambda: not live.is_busy, 30)
+    driver.drawn()
+    driver.picture("4 preview zoomed in")
+    canvas.zoomByFactor(2.5)
+    driver.wait(lambda: not live.is_busy, 30)
+    driver.drawn()
+
+    beat = driver.Heartbeat()
+    seconds = {}
+    with beat.listening():
+        for name, value in (("MIN_PIXELS", 40), ("DISTANCE_THRESHOLD", 30.0), ("MIN_PIXELS", 100)):
+            before = live.preview
+            panel.fields.set_value(name, value)
+            seconds[f"{name}={value}"] = driver.wait(lambda before=before: live.preview is not before, 30, name)
+        panel.fields.set_value("DISTANCE_THRESHOLD", 100.0)
+        driver.wait(lambda: not live.is_busy, 30)
+        before = live.preview
+        extent = canvas.extent()
+        extent.setXMinimum(extent.xMinimum() + extent.width() / 20)
+        canvas.setExtent(extent)
+        canvas.refresh()
+        seconds["move"] = driver.wait(lambda: live.preview is not before, 30, "the moved view")
+        driver.drawn()
+    found["previews"] = seconds
+    found["previews block"] = beat.longest
+    found["previews blocked in"] = beat.blocked_in
+    found["pixels in view"] = live.preview.window.pixels
+    driver.click(panel.preview_button)
+    driver.pause(0.3)
+    found["order after preview"] = driver.order()
+
+
+def run(panel, session, raster):
+    output = FOLDER / "segments.tif"
+    panel.fields.set_value("OUTPUT", str(output))
+    states, ended = [], []
+
+    def look():
+        layer = session.tile_layer
+        states.append(sorted(f["progress"] for f in layer.getFeatures()))
+        if "picture" not in found and 3 < states[-1].count("done") < len(states[-1]) - 3:
+            found["picture"] = True
+            iface.mapCanvas().waitWhileRendering()
+            driver.pause(0.4)
+            grab = iface.mainWindow().grab()
+            folder = ARGUMENTS.get("screenshots")
+            if folder:
+                grab.save(f"{folder}/5 running.png")
+
+    session.ran.connect(ended.append)
+    beat = driver.Heartbeat()
+    with beat.listening():
+        driver.click(panel.run_button)
+        driver.wait(lambda: session.running is not None, 30)
+        while not ended:
+            driver.pause(0.1)
+            if session.tile_layer.fields().lookupField("progress") >= 0:
+                look()
+    found["run blocks"] = beat.longest
+    found["run blocked in"] = beat.blocked_in
+    found["ran"] = ended
+    found["states"] = [{s: one.count(s) for s in set(one)} for one in states]
+    found["order after run"] = driver.order()
+    found["groups"] = [group.name() for group in QgsProject.instance().layerTreeRoot().findGroups()]
+    found["run status"] = panel.status.text()
+    found["results"] = session.last.results
+    found["message"] = iface.messageBar().currentItem().text() if iface.messageBar().currentItem() else ""
+    layer = next(one for one in QgsProject.instance().mapLayers().values() if one.source() == str(output))
+    found["renderer"] = layer.renderer().type()
+    driver.picture("6 result")
+    iface.mapCanvas().zoomByFactor(0.3)
+    driver.picture("7 result zoomed in")
+
+
+driver.drive(main)

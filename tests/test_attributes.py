@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The attribute table of OUTPUT, against scipy.ndimage, in every format."""
+
+import os
+
+import numpy as np
+import pytest
+from osgeo import gdal
+from rasters import Log, leftovers, read, run, write_raster
+from scipy import ndimage
+from tiledseg.tiledseg_plugin import attribute_table, kernels
+from tiledseg.tiledseg_plugin.attributes import Moments, in_order
+from tiledseg.tiledseg_plugin.errors import SegmentationError
+from tiledseg.tiledseg_plugin.kernels import plain
+from tiledseg.tiledseg_plugin.publish import publishing
+from tiledseg.tiledseg_plugin.segment_ids import compact
+
+RASTERS = {
+    "sentinel": ("sen2_20210527_aber_10band.tif", {"bands": (8, 9, 3)}),
+    "ndvi": ("sen2_20210527_aber_ndvi_irregular.tif", {}),
+    "landsat float": ("landsat7_nc_5band_float32.tif", {}),
+    "landsat": ("landsat7_bahamas_rgb_uint8.tif", {}),
+    "naip": ("naip_maryland_4band_uint8.tif", {}),
+}
+FORMATS = [".tif", ".cog.tif", ".img", ".kea"]
+
+
+def table_of(path):
+    """The attribute table as {column: values}, with the usage of each."""
+    dataset = gdal.Open(str(path))
+    band = dataset.GetRasterBand(1)
+    table = band.GetDefaultRAT()
+    names = [table.GetNameOfCol(index) for index in range(table.GetColumnCount())]
+    columns = {name: np.asarray(table.ReadAsArray(index)) for index, name in enumerate(names)}
+    usages = {name: table.GetUsageOfCol(index) for index, name in enumerate(names)}
+    return columns, usages
+
+
+def need_driver(extension):
+    if extension == ".kea" and gdal.GetDriverByName("KEA") is None:
+        pytest.skip("this GDAL has no KEA driver")
+
+
+def two_band_scene(dtype, shape=(150, 170), seed=3):
+    rng = np.random.default_rng(seed)
+    patches = np.kron(rng.integers(0, 9, (2, 15, 17)), np.ones((1, 10, 10), int))
+    values = patches * 13 + rng.integers(0, 5, patches.shape)
+    return values[:, : shape[0], : shape[1]].astype(dtype)
+
+
+def check_against_scipy(columns, ids, values, numbers):
+    every = np.arange(1, ids.max() + 1)
+    assert np.array_equal(columns["Histogram"][1:], np.bincount(ids.ravel())[1:])
+    for number, band in zip(numbers, values.astype(np.float64)):
+        np.testing.assert_allclose(columns[f"mean_{number}"][1:], ndimage.mean(band, ids, every), rtol=1e-9)
+        np.testing.assert_array_equal(columns[f"min_{number}"][1:], ndimage.minimum(band, ids, every))
+        np.testing.assert_array_equal(columns[f"max_{number}"][1:], ndimage.maximum(band, ids, every))
+        deviation = ndimage.standard_deviation(band, ids, every)
+        np.testing.assert_allclose(columns[f"std_{number}"][1:], deviation, rtol=1e-7, atol=1e-9)
+    assert all(values[0] == 0 for values in columns.values())
+
+
+@pytest.mark.parametrize("name", RASTERS)
+def test_attributes_agree_with_scipy_on_real_rasters(shared, tmp_path, name):
+    file, parameters = RASTERS[name]
+    ids, _ = run(shared / "data" / file, tmp_path / "o.img", tile_width=333, tile_height=270, **parameters)
+    values = np.atleast_3d(read(shared / "data" / file).T).T
+    numbers = parameters.get("bands") or range(1, len(values) + 1)
+    columns, _ = table_of(tmp_path / "o.img")
+    check_against_scipy(columns, ids.astype(np.int64), values[np.array(numbers) - 1], numbers)
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_every_format_holds_the_table_overviews_and_band_statistics(tmp_path, extension):
+    need_driver(extension)
+    values = np.concatenate([two_band_scene(np.uint8), two_band_scene(np.uint8, seed=4)])
+    values = np.pad(values, ((0, 0), (0, 600), (0, 600)), mode="reflect")
+    path = write_raster(tmp_path / "in.tif", values)
+    output = tmp_path / f"o{extension}"
+    ids, result = run(path, output, min_pixels=30)
+    columns, usages = table_of(output)
+    check_against_scipy(columns, ids.astype(np.int64), values, (1, 2, 3, 4))
+    assert usages["Histogram"] == gdal.GFU_PixelCount
+    assert [usages[name] for name in ("Red", "Green", "Blue")] == [gdal.GFU_Red, gdal.GFU_Green, gdal.GFU_Blue]
+    assert columns["Red"].min() >= 0 and columns["Red"].max() <= 255 and columns["Red"].max() > 200
+    dataset = gdal.Open(str(output))
+    band = dataset.GetRasterBand(1)
+    assert band.GetOverviewCount() >= 1
+    assert band.GetMetadataItem("LAYER_TYPE") == "thematic"
+    least, most, mean, deviation = band.GetStatistics(False, False)
+    valid = ids[ids != 0]
+    assert (least, most) == (1, result.segment_count)
+    assert (mean, deviation) == (pytest.approx(valid.mean()), pytest.approx(valid.std()))
+    assert band.GetNoDataValue() == 0
+
+
+def test_a_cog_is_one(tmp_path):
+    values = np.pad(two_band_scene(np.uint8), ((0, 0), (0, 700), (0, 700)), mode="reflect")
+    ids, _ = run(write_raster(tmp_path / "in.tif", values), tmp_path / "o.cog.tif", min_pixels=30)
+    dataset = gdal.Open(str(tmp_path / "o.cog.tif"))
+    assert dataset.GetMetadataItem("LAYOUT", "IMAGE_STRUCTURE") == "COG"
+    assert np.array_equal(ids, run(tmp_path / "in.tif", tmp_path / "p.tif", min_pixels=30)[0])
+    assert not leftovers(
+        tmp_path,
+        {"in.tif", "o.cog.tif", "o.cog.tif.aux.xml", "o.cog_report.json", "p.tif", "p.tif.aux.xml", "p_report.json"},
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.int32, np.float32, np.float64])
+def test_the_table_does_not_depend_on_tiles_workers_execution_or_kernels(tmp_path, dtype):
+    values = two_band_scene(dtype)
+    if dtype == np.float32:
+        values += np.random.default_rng(1).normal(0, 0.01, values.shape).astype(dtype)
+    path = write_raster(tmp_path / "in.tif", values)
+    tables = []
+    for parameters in (
+        {"tile_width": 1000, "tile_height": 1000, "execution": "serial"},
+        {"tile_width": 37, "tile_height": 41, "execution": "threads", "workers": 3},
+        {"tile_width": 64, "tile_height": 16, "execution": "serial", "kernels": "plain"},
+    ):
+        run(path, tmp_path / "o.img", min_pixels=20, **parameters)
+        tables.append(table_of(tmp_path / "o.img")[0])
+    for table in tables[1:]:
+        assert table.keys() == tables[0].keys()
+        assert all(np.array_equal(table[name], tables[0][name]) for name in table)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64])
+def test_both_kernels_give_the_same_moments(dtype):
+    compiled, note = kernels.choose("auto")
+    if compiled is plain:
+        pytest.skip(note)
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 50, 20000).astype(np.uint32)
+    labels[labels == 7] = 8
+    limits = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
+    values = (
+        rng.integers(limits.min, limits.max, 20000, dtype, True) if limits else rng.normal(0, 1, 20000).astype(dtype)
+    )
+    for one, other in zip(plain.region_moments(labels, 50, values), compiled.region_moments(labels, 50, values)):
+        assert one.dtype == other.dtype and np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.uint32])
+def test_deviations_of_large_integers_are_exact(dtype):
+    top = np.iinfo(dtype).max
+    values = top - np.random.default_rng(6).integers(0, 3, 1000).astype(dtype)
+    moments = Moments(1, False)
+    for part in np.split(values, 10):
+        moments.add(np.zeros(1, int), *plain.region_moments(np.ones(part.size, np.uint32), 1, part))
+    exact = np.std((int(top) - values.astype(object)).astype(float))
+    assert moments.deviation[0] == pytest.approx(exact, rel=1e-13)
+    assert moments.sum[0] == float(sum(values.tolist()))
+
+
+def test_a_large_spread_of_32_bit_values_is_exact():
+    values = np.array([0, 2**32 - 1] * 500, np.uint32)
+    moments = Moments(1, False)
+    moments.add(np.zeros(1, int), *plain.region_moments(np.ones(values.size, np.uint32), 1, values))
+    assert moments.deviation[0] == (2**32 - 1) / 2
+
+
+def test_a_table_too_large_for_xml_becomes_a_geopackage(tmp_path, monkeypatch):
+    monkeypatch.setattr(attribute_table, "MOST_XML_VALUES", 10)
+    path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
+    log = Log()
+    _, result = run(path, tmp_path / "o.tif", log, min_pixels=30)
+    assert any("o_attributes.gpkg" in line for line in log.lines)
+    dataset = gdal.OpenEx(str(tmp_path / "o_attributes.gpkg"))
+    layer = dataset.GetLayer(0)
+    assert layer.GetFeatureCount() == result.segment_count
+    feature = layer.GetNextFeature()
+    assert feature["segment"] == 1 and feature["Histogram"] > 0 and feature["mean_2"] is not None
+    monkeypatch.undo()
+    run(path, tmp_path / "o.tif", log, min_pixels=30)
+    assert not (tmp_path / "o_attributes.gpkg").exists() and (tmp_path / "o.tif.aux.xml").exists()
+
+
+def test_compact_numbers_ids_wherever_they_lie():
+    for ids in ([0, 5, 5, 9, 1], [4000000000, 0, 3, 4000000000], [0, 0], [7, 7]):
+        present, labels = compact(np.array(ids, np.uint32))
+        assert np.array_equal(np.append(np.uint32(0), present)[labels], ids)
+        assert list(present) == sorted(set(ids) - {0})
+
+
+def test_results_come_in_the_order_of_the_items():
+    finished = [(2, "c"), (0, "a"), (3, "d"), (1, "b")]
+    assert list(in_order(iter(finished), range(4))) == [(0, "a"), (1, "b"), (2, "c"), (3, "d")]
+
+
+@pytest.mark.parametrize("blocked", ["o.tif.aux.xml", "o.tif.ovr"])
+def test_a_side_file_that_cannot_be_replaced_leaves_output_as_it_was(tmp_path, blocked):
+    path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
+    (tmp_path / "o.tif").write_bytes(b"before")
+    (tmp_path / "o.tif.msk").write_bytes(b"mask before")
+    (tmp_path / blocked).mkdir()
+    with pytest.raises(SegmentationError, match="cannot be replaced"):
+        run(path, tmp_path / "o.tif", min_pixels=30)
+    assert (tmp_path / "o.tif").read_bytes() == b"before"
+    assert (tmp_path / "o.tif.msk").read_bytes() == b"mask before"
+    assert not leftovers(tmp_path, {"in.tif", "o.tif", "o.tif.msk", blocked})
+
+
+def test_an_error_while_files_are_moved_brings_the_old_ones_back(tmp_path, monkeypatch):
+    for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr"):
+        (tmp_path / name).write_text("old " + name)
+    replace = os.replace
+
+    def failing(source, target):
+        if str(target).endswith("o.tif") and ".replaced" not in str(source):
+            raise PermissionError(13, "in use", str(target))
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(SegmentationError, match="in use"), publishing(tmp_path / "o.tif") as path:
+        for name in (path, path + ".aux.xml"):
+            with open(name, "w") as file:
+                file.write("new")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        name: "old " + name for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr")
+    }

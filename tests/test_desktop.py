@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The real panel in QGIS Desktop, on a screen in memory: what a person clicks, what is then on the map and on disk.
+
+The scripts that do it are in tests/desktop; they run in QGIS and write down what they find.
+"""
+
+import json
+import shlex
+
+import desktop
+import numpy as np
+import pytest
+from conftest import ROOT
+from rasters import write_raster
+
+gdal = pytest.importorskip("osgeo.gdal")
+
+pytestmark = [pytest.mark.desktop, pytest.mark.slow]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+BUSY = 1.5  # programs that want a core, to each core
+GUI_SECONDS = 0.1  # the longest that the GUI may be blocked by a preview
+PREVIEW_SECONDS = 2.0  # for about a million pixels, after the first time
+
+
+def in_desktop(script, folder, **arguments):
+    """What a script found, after QGIS has ended as it should."""
+    if desktop.missing():
+        pytest.skip(f"{desktop.missing()} is not installed")
+    session = desktop.drive(script, folder, screenshots=SCREENSHOTS, **arguments)
+    assert session.returncode is not None, f"QGIS hangs: {json.dumps(session.found)[-2000:]}"
+    assert "error" not in session.found, session.found["error"]
+    assert session.returncode == 0, session.stderr[-4000:]
+    assert "Traceback" not in session.stderr, session.stderr[-4000:]
+    return session.found
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """A million pixels of patches with noise, and a corner without data."""
+    rng = np.random.default_rng(3)
+    values = np.kron(rng.integers(40, 220, (3, 70, 70)), np.ones((1, 15, 15), int)) + rng.integers(
+        0, 30, (3, 1050, 1050)
+    )
+    values[:, 650:, 650:] = 0
+    values = values[:, :1024, :1024]
+    return write_raster(tmp_path_factory.mktemp("image") / "image.tif", values.astype(np.uint8), nodata=0)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Enough pixels that a run takes some seconds."""
+    rng = np.random.default_rng(3)
+    values = np.kron(rng.integers(20, 220, (3, 400, 400), np.uint8), np.ones((1, 10, 10), np.uint8))
+    values += rng.integers(0, 30, values.shape, np.uint8)
+    return write_raster(tmp_path_factory.mktemp("large") / "large.tif", values)
+
+
+@pytest.fixture(scope="module")
+def workflow(image, tmp_path_factory):
+    return in_desktop("workflow", tmp_path_factory.mktemp("workflow"), raster=image, tile=128)
+
+
+def test_panel_fits_a_small_screen(workflow):
+    width, height, is_visible = workflow["panel"]
+    assert is_visible and width < 450 and height < 720
+
+
+def test_check_puts_the_tiles_above_the_raster_and_sums_up(workflow):
+    assert workflow["order after check"] == ["S1Tiles", "image"]
+    assert workflow["summary"].startswith("64 tiles: 4 empty, 5 sparse;")
+    assert "memory" in workflow["summary"] and "disk" in workflow["summary"]
+    assert [workflow["statuses"].count(status) for status in ("empty", "sparse", "ok")] == [4, 5, 55]
+
+
+def test_changed_tile_parameters_mark_the_tiles_as_outdated(workflow):
+    name, summary = workflow["outdated"]
+    assert name == "S1Tiles (outdated)" and "check them again" in summary
+    assert workflow["current again"] == "S1Tiles"
+
+
+def test_preview_lies_between_raster_and_tiles_and_goes_again(workflow):
+    assert workflow["order with preview"] == ["S1Tiles", "Preview of segments", "image"]
+    assert "1024 × 1024 pixels" in workflow["preview status"]
+    assert workflow["order after preview"] == ["S1Tiles", "image"]
+
+
+@pytest.fixture
+def quiet_machine(workflow):
+    if workflow["load"] > BUSY:
+        pytest.skip(
+            f"the machine is busy ({workflow['load']:.1f} programs a core before QGIS started): times say nothing"
+        )
+
+
+def test_preview_follows_within_two_seconds(workflow, quiet_machine):
+    assert workflow["pixels in view"] > 900_000
+    assert max(workflow["previews"].values()) < PREVIEW_SECONDS, workflow["previews"]
+
+
+def test_preview_does_not_block_the_gui(workflow, quiet_machine):
+    for name in ("first preview", "previews"):
+        longest = workflow[f"{name} blocks" if name == "first preview" else "previews block"]
+        assert longest < GUI_SECONDS, (longest, workflow[f"{name} blocked in"])
+
+
+def test_tiles_fill_in_while_the_run_works(workflow):
+    assert workflow["ran"] == [True]
+    done = [state.get("done", 0) for state in workflow["states"]]
+    assert done == sorted(done) and done[-1] == 60
+    assert any(state.get("working") and state.get("waiting") for state in workflow["states"])
+    assert all(state["left out"] == 4 for state in workflow["states"])
+
+
+def test_result_is_added_in_a_group_with_its_tiles(workflow):
+    assert workflow["order after run"] in (["S1Tiles", "Segments", "image"], ["S1Tiles", "segments", "image"])
+    assert workflow["groups"] == ["Segmentation of image"]
+    count = workflow["results"]["SEGMENT_COUNT"]
+    assert workflow["run status"].startswith(f"{count} segments in ")
+    assert workflow["message"] == workflow["run status"]
+
+
+def test_result_is_that_of_the_command_line(workflow, image, qgis_process, tmp_path):
+    output = tmp_path / "segments.tif"
+    command = ("TILE_WIDTH=500", "MIN_PIXELS=100", f"INPUT={image}", f"OUTPUT={output}")
+    finished = qgis_process("--json", "run", "tiledseg:segment", "--", *command)
+    assert finished.returncode == 0, finished.stderr
+    here, there = (gdal.Open(path).ReadAsArray() for path in (str(output), workflow["results"]["OUTPUT"]))
+    np.testing.assert_array_equal(here, there)
+
+
+@pytest.fixture(scope="module")
+def endings(large, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("endings")
+    empty = write_raster(folder / "empty.tif", np.zeros((1, 60, 80), np.uint8))
+    found = in_desktop("endings", folder, raster=large, empty=empty, seconds=400)
+    return found, folder
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["cancel_in_panel", "cancel_in_task_manager", "remove_raster", "clear_project", "unload", "close_window"],
+)
+def test_a_run_that_is_stopped_ends_at_once_and_leaves_nothing(endings, how):
+    ending = endings[0][how]
+    assert ending["cancelled"]
+    assert ending["seconds"] < 2
+    assert ending["left"] == {"files": [], "work folders": [], "processes": []}
+
+
+def test_cancelled_run_leaves_no_tile_as_being_worked(endings):
+    assert endings[0]["cancel_in_panel"]["status"] == "Cancelled."
+    assert set(endings[0]["cancel_in_panel"]["states"]) <= {"done", "waiting"}
+
+
+def test_run_goes_on_when_the_tile_layer_is_removed(endings):
+    assert endings[0]["remove_tile_layer"]["goes on"]
+
+
+def test_quitting_during_a_run_leaves_nothing(endings):
+    found, folder = endings
+    assert found["quit"] == "began"
+    assert not list((folder / "quit").iterdir())
+    assert not list((folder / "temporary").glob("tiledseg-*"))
+
+
+def test_failure_is_one_sentence_with_a_way_to_the_log(endings):
+    failure = endings[0]["fail"]
+    assert failure["message"].count(": ") == 1 and "no valid pixel" in failure["message"]
+    assert failure["message"] in failure["log"]
+    assert not failure["output"]
+
+
+def test_ten_times_loaded_and_unloaded_leaves_nothing(data, tmp_path):
+    found = in_desktop("reloading", tmp_path, raster=data / "synthetic_full.tif", seconds=400)
+    first, last = found["counts"][0], found["counts"][-1]
+    assert last.pop("widgets") <= first.pop("widgets")
+    assert last == first
+    remains = found["remains"]
+    assert not any(remains.values()), remains
+
+
+@pytest.fixture(scope="module")
+def toolbox(data, tmp_path_factory):
+    values = {"NUM_CLUSTERS": 12, "SAMPLING": 3, "TILE_WIDTH": 64, "TILE_HEIGHT": 64, "MIN_PIXELS": 20}
+    values["DISTANCE_THRESHOLD"] = None
+    raster = data / "synthetic_full.tif"
+    return in_desktop("toolbox", tmp_path_factory.mktemp("toolbox"), raster=raster, parameters=values)
+
+
+def test_dialog_of_the_toolbox_checks_tiles(toolbox):
+    dialog = toolbox["dialog"]
+    assert dialog["is standard"]
+    assert "Check &tiles" in dialog["buttons"] and "Run" in dialog["buttons"]
+    assert dialog["order after check"] == ["S1Tiles", "synthetic_full"]
+    assert dialog["summary"].startswith("12 tiles: 0 empty, 0 sparse;")
+    assert dialog["results"]["OUTPUT"] in dialog["loaded"]
+
+
+@pytest.mark.parametrize("where", ["batch", "modeler"])
+def test_batch_and_modeler_have_the_plain_dialog(toolbox, where):
+    assert toolbox[where] and "Check &tiles" not in toolbox[where]
+
+
+def test_tooltips_are_the_help_of_the_parameters(toolbox):
+    for name, (tooltip, text) in toolbox["tooltips"].items():
+        assert text in tooltip, name
+
+
+def test_copied_commands_give_the_same_segments(toolbox, plugin, qgis_process):
+    import processing
+
+    words = shlex.split(toolbox["command"])
+    assert words[:3] == ["qgis_process", "run", "tiledseg:segment"]
+    finished = qgis_process(*words[1:])
+    assert finished.returncode == 0, finished.stderr
+    expected = gdal.Open(toolbox["dialog"]["results"]["OUTPUT"]).ReadAsArray()
+    output = next(word.partition("=")[2] for word in words if word.startswith("OUTPUT="))
+    np.testing.assert_array_equal(gdal.Open(output).ReadAsArray(), expected)
+    again = eval(toolbox["python"], {"processing": processing})
+    np.testing.assert_array_equal(gdal.Open(again["OUTPUT"]).ReadAsArray(), expected)

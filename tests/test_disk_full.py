@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A disk that fills up while a product is written: one sentence, and what was there before is still there."""
+
+import signal
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from rasters import leftovers, run, write_raster
+from test_attributes import table_of, two_band_scene
+from tiledseg.tiledseg_plugin import attribute_table, products, segment_polygons, segment_statistics, update_table
+from tiledseg.tiledseg_plugin.errors import SegmentationError
+from tiledseg.tiledseg_plugin.progress import Feedback
+from tiledseg.tiledseg_plugin.segment_polygons import PolygonsParameters
+from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters
+
+resource = pytest.importorskip("resource", reason="file sizes cannot be limited here")
+LIMIT = 6000  # bytes of any file
+
+
+@contextmanager
+def small_files():
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def limit(monkeypatch, module, name):
+    """Let a function of a module find a full disk."""
+    function = getattr(module, name)
+
+    def limited(*arguments, **named):
+        with small_files():
+            return function(*arguments, **named)
+
+    monkeypatch.setattr(module, name, limited)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    rng = np.random.default_rng(1)
+    values = np.kron(rng.integers(0, 250, (3, 40, 40)), np.ones((1, 12, 12), int)).astype(np.uint8)
+    return write_raster(tmp_path / "in.tif", values, options=["COMPRESS=DEFLATE"])
+
+
+@pytest.mark.parametrize("extension", [".tif", ".img"])
+@pytest.mark.parametrize("function", ["write_attribute_table", "build_overviews", "write_mean_image", "write_polygons"])
+def test_a_run_leaves_all_outputs_as_they_were(tmp_path, scene, monkeypatch, function, extension):
+    outputs = {name: tmp_path / name for name in (f"o{extension}", "m.tif", "p.gpkg", f"o{extension}.aux.xml")}
+    for name, path in outputs.items():
+        path.write_text("before " + name)
+    limit(monkeypatch, products, function)
+    with pytest.raises(SegmentationError) as raised:
+        run(
+            scene,
+            tmp_path / f"o{extension}",
+            min_pixels=5,
+            mean_image=str(tmp_path / "m.tif"),
+            polygons=str(tmp_path / "p.gpkg"),
+            execution="serial",
+        )
+    assert "\n" not in str(raised.value) and "written" in str(raised.value)
+    assert all(path.read_text() == "before " + name for name, path in outputs.items())
+    assert not leftovers(tmp_path, {"in.tif", *outputs})
+
+
+def test_a_table_beside_the_raster(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr(attribute_table, "MOST_XML_VALUES", 10)
+    limit(monkeypatch, attribute_table, "write_table")
+    with pytest.raises(SegmentationError, match="cannot be"):
+        run(scene, tmp_path / "o.tif", min_pixels=5, execution="serial")
+    assert not leftovers(tmp_path, {"in.tif"})
+
+
+def test_polygons_and_tables_of_existing_segments(tmp_path, scene, monkeypatch):
+    run(scene, tmp_path / "s.tif", min_pixels=5)
+    for module, function, work in (
+        (
+            segment_polygons,
+            "write_polygons",
+            lambda path: segment_polygons.segment_polygons(
+                PolygonsParameters(str(tmp_path / "s.tif"), path, execution="serial"), Feedback()
+            ),
+        ),
+        (
+            segment_statistics,
+            "write_table",
+            lambda path: segment_statistics.segment_statistics(
+                StatisticsParameters(str(tmp_path / "s.tif"), scene, path, execution="serial"), Feedback()
+            ),
+        ),
+    ):
+        (tmp_path / "t.gpkg").write_text("before")
+        with monkeypatch.context() as patch:
+            limit(patch, module, function)
+            with pytest.raises(SegmentationError):
+                work(str(tmp_path / "t.gpkg"))
+        assert (tmp_path / "t.gpkg").read_text() == "before"
+
+
+@pytest.mark.parametrize("extension", [".tif", ".img"])
+def test_the_attribute_table_that_is_to_be_updated(tmp_path, monkeypatch, extension):
+    values = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
+    segments = tmp_path / f"s{extension}"
+    run(values, segments, min_pixels=5)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    columns, _ = table_of(segments)
+    limit(monkeypatch, update_table, "set_attribute_table")
+    with pytest.raises(SegmentationError):
+        segment_statistics.segment_statistics(
+            StatisticsParameters(str(segments), values, statistics=("median",), update_rat=True), Feedback()
+        )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert table_of(segments)[0].keys() == columns.keys()

@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""ENGINE=rsgislib without RSGISLib: the three stages over our own kernels, and what is said where it is missing."""
+
+import ctypes
+import os
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from own_kernels import OwnKernels
+from rasters import Log, leftovers, read, run, write_raster
+from scipy import ndimage
+from tiledseg.tiledseg_plugin import rsgislib_engine
+from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.plan import plan_grid, plan_rectangles
+from tiledseg.tiledseg_plugin.raster import Window
+from tiledseg.tiledseg_plugin.rsgislib_engine import availability, shepherd
+from tiledseg.tiledseg_plugin.rsgislib_engine import run as stages
+from tiledseg.tiledseg_plugin.rsgislib_engine.availability import Availability
+from tiledseg.tiledseg_plugin.rsgislib_engine.capture import captured_output
+from tiledseg.tiledseg_plugin.rsgislib_engine.patches import (
+    Patch,
+    Regions,
+    offset_patches,
+    region_patches,
+    tile_patches,
+)
+
+SMALL = {"engine": "rsgislib", "execution": "serial", "min_pixels": 12, "num_clusters": 12, "sampling": 5}
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "calls.txt"
+
+
+@pytest.fixture
+def own_kernels(monkeypatch, log):
+    """Our own kernels in the place of RSGISLib; each call is a line of `log`."""
+    monkeypatch.setattr(rsgislib_engine, "require", lambda: Availability("5", False, ""))
+    monkeypatch.setattr(
+        stages,
+        "segmenter_for",
+        lambda parameters: OwnKernels(parameters.min_pixels, parameters.distance_threshold, str(log)),
+    )
+
+
+@pytest.fixture(scope="module")
+def textured(tmp_path_factory):
+    """A raster of 3 bands with texture at several scales, an empty corner, and a sliver of data in an empty tile."""
+    rng = np.random.default_rng(11)
+    values = sum(
+        np.kron(rng.integers(0, 60, (3, -(-140 // step), -(-170 // step))), np.ones((1, step, step), int))[
+            :, :140, :170
+        ]
+        for step in (3, 9, 25)
+    )
+    values = (values + rng.integers(1, 12, (3, 140, 170))).astype(np.uint8)
+    values[:, :60, :58] = 0
+    values[:, 80:, 120:] = 0
+    values[:, 85:90, 125:130] = 99
+    return write_raster(tmp_path_factory.mktemp("stages") / "textured.tif", values, nodata=0)
+
+
+def calls(log, stage):
+    return [line for line in log.read_text().split() if line.startswith(f"stage{stage}")]
+
+
+def is_cut(ids, line, axis):
+    """(share of different neighbours across a line, share across all other lines)."""
+    ids = np.moveaxis(ids, axis, 0)
+    different = ((ids[1:] != ids[:-1]) & (ids[1:] != 0) & (ids[:-1] != 0)).mean(axis=1)
+    return different[line - 1], np.delete(different, line - 1).mean()
+
+
+def assert_partition(ids, valid):
+    """Ids without gaps in raster order of first pixels, each a connected region, all valid pixels and no others."""
+    assert np.array_equal(ids != 0, valid)
+    present, first = np.unique(ids[valid], return_index=True)
+    assert np.array_equal(present, np.arange(1, present.size + 1))
+    assert (np.diff(first) > 0).all()
+    for segment, box in enumerate(ndimage.find_objects(ids), 1):
+        assert ndimage.label(ids[box] == segment)[1] == 1
+
+
+def test_all_valid_pixels_are_in_one_connected_segment(own_kernels, textured, tmp_path):
+    ids, result = run(textured, tmp_path / "out.tif", tile_width=50, tile_height=40, **SMALL)
+    values = read(textured)
+    assert_partition(ids, (values != 0).all(axis=0))
+    assert result.valid_pixels == (ids != 0).sum()
+    assert result.segment_count == ids.max() > 50
+    assert result.undersized_segments == (np.bincount(ids[ids != 0])[1:] < 12).sum()
+
+
+def test_no_tile_border_is_a_line_of_segment_borders(own_kernels, textured, tmp_path):
+    ids, _ = run(textured, tmp_path / "out.tif", tile_width=85, tile_height=200, **SMALL)
+    across, elsewhere = is_cut(ids, 85, axis=1)
+    assert across < 2 * elsewhere < 0.7
+
+
+def test_segments_away_from_borders_are_those_of_the_tile(own_kernels, textured, tmp_path):
+    tiled, _ = run(textured, tmp_path / "a.tif", tile_width=85, tile_height=200, **SMALL)
+    builtin, _ = run(textured, tmp_path / "b.tif", **{**SMALL, "engine": "builtin"})
+    assert np.array_equal(np.diff(tiled[:, :20]) != 0, np.diff(builtin[:, :20]) != 0)
+
+
+@pytest.mark.parametrize("execution", ["serial", "processes"])
+def test_result_does_not_depend_on_the_execution(own_kernels, textured, tmp_path, execution):
+    if execution == "processes":
+        pytest.importorskip("pathos")
+    expected, _ = run(textured, tmp_path / "a.tif", tile_width=50, tile_height=40, **SMALL)
+    parameters = {**SMALL, "execution": execution, "workers": 2}
+    ids, _ = run(textured, tmp_path / "b.tif", tile_width=50, tile_height=40, **parameters)
+    assert np.array_equal(ids, expected)
+
+
+def test_a_worker_that_dies_is_replaced(own_kernels, textured, tmp_path, log, monkeypatch):
+    pytest.importorskip("pathos")
+    if sys.platform == "win32":
+        pytest.skip("a process cannot kill itself with a signal on Windows")
+    expected, _ = run(textured, tmp_path / "a.tif", tile_width=50, tile_height=40, **SMALL)
+    log.unlink()
+    monkeypatch.setattr(stages, "segmenter_for", lambda parameters: OwnKernels(12, 100.0, str(log), "stage2-0000003"))
+    feedback = Log()
+    parameters = {**SMALL, "execution": "processes", "workers": 2}
+    ids, _ = run(textured, tmp_path / "b.tif", feedback, tile_width=50, tile_height=40, **parameters)
+    assert np.array_equal(ids, expected)
+    assert calls(log, 2).count("stage2-0000003") == 2
+    assert any("Part 3 of stage 2" in line for line in feedback.lines)
+
+
+def test_untiled_is_left_to_rsgislib_alone(own_kernels, textured, tmp_path, log):
+    ids, _ = run(textured, tmp_path / "out.tif", **SMALL)
+    assert np.array_equal(ids, (read(textured)[0] != 0).astype(np.uint32))
+    assert log.read_text().split() == ["stage1-0000001"]
+
+
+def test_empty_tiles_are_left_out_and_sparse_ones_merged(own_kernels, textured, tmp_path, log):
+    _, result = run(textured, tmp_path / "out.tif", tile_width=57, tile_height=60, **SMALL)
+    assert (result.tile_count, result.empty_tiles) == (9, 1)
+    assert result.sparse_tiles >= 1
+    assert len(calls(log, 1)) == 9 - 1 - result.sparse_tiles
+
+
+def test_an_interrupted_run_goes_on_where_it_was(own_kernels, textured, tmp_path, log):
+    expected, _ = run(textured, tmp_path / "a.tif", tile_width=50, tile_height=40, **SMALL)
+    whole = len(log.read_text().split())
+    work, parameters = tmp_path / "work", {**SMALL, "tile_width": 50, "tile_height": 40}
+    for cancel_at in (30, 68, 79):
+        with pytest.raises(Cancelled):
+            run(textured, tmp_path / "b.tif", Log(cancel_at), work_dir=str(work), **parameters)
+        assert not (tmp_path / "b.tif").exists()
+    assert not [name for name in os.listdir(work) if "rsgislib" in name]
+    ids, _ = run(textured, tmp_path / "b.tif", work_dir=str(work), **parameters)
+    assert np.array_equal(ids, expected)
+    assert not work.exists() or not os.listdir(work)
+    # at most what was under way at each interruption is done twice
+    assert len(log.read_text().split()) <= 2 * whole + 3
+
+
+def test_a_damaged_file_is_made_anew_with_all_that_follows_from_it(own_kernels, textured, tmp_path):
+    expected, _ = run(textured, tmp_path / "a.tif", tile_width=50, tile_height=40, **SMALL)
+    work, parameters = tmp_path / "work", {**SMALL, "tile_width": 50, "tile_height": 40}
+    with pytest.raises(Cancelled):
+        run(textured, tmp_path / "b.tif", Log(80), work_dir=str(work), **parameters)
+    victim = sorted(work.glob("*stage1-*.raw"))[2]
+    victim.write_bytes(b"\0" * victim.stat().st_size)
+    ids, _ = run(textured, tmp_path / "b.tif", work_dir=str(work), **parameters)
+    assert np.array_equal(ids, expected)
+
+
+def test_side_files_stay_in_the_work_folder_and_go(own_kernels, textured, tmp_path):
+    work = tmp_path / "work"
+    (tmp_path / "out").mkdir()
+    before = leftovers(os.path.dirname(textured), ())
+    run(textured, tmp_path / "out" / "out.tif", tile_width=50, work_dir=str(work), **SMALL)
+    assert leftovers(tmp_path / "out", {"out.tif", "out.tif.aux.xml", "out_report.json"}) == []
+    assert leftovers(os.path.dirname(textured), ()) == before
+    assert not work.exists() or not os.listdir(work)
+
+
+def test_what_rsgislib_says_goes_to_the_debug_log(own_kernels, textured, tmp_path, capfd):
+    said = []
+    feedback = Log()
+    feedback.debug = said.append
+    run(textured, tmp_path / "out.tif", feedback, tile_width=50, **SMALL)
+    assert "said something" in said
+    assert not any("said something" in line for line in feedback.lines)
+    assert capfd.readouterr().out == ""
+
+
+def test_each_tile_can_have_its_own_statistics(own_kernels, textured, tmp_path):
+    parameters = {**SMALL, "tile_width": 85, "tile_height": 70}
+    alike, _ = run(textured, tmp_path / "a.tif", **parameters)
+    own, _ = run(textured, tmp_path / "b.tif", per_tile_statistics=True, **parameters)
+    assert_partition(own, alike != 0)
+    assert not np.array_equal(own, alike)
+
+
+def test_a_tile_with_few_colours_gets_fewer_clusters(own_kernels, tmp_path):
+    rng = np.random.default_rng(3)
+    values = rng.integers(1, 250, (2, 40, 80)).astype(np.uint8)
+    values[:, :, 40:] = 7
+    path, feedback = write_raster(tmp_path / "in.tif", values, nodata=0), Log()
+    ids, _ = run(path, tmp_path / "out.tif", feedback, tile_width=40, per_tile_statistics=True, **SMALL)
+    assert_partition(ids, np.ones((40, 80), bool))
+    assert any("1 clusters instead of 12" in line for line in feedback.lines)
+
+
+def test_values_without_a_stretch_may_be_zero(own_kernels, tmp_path):
+    rng = np.random.default_rng(5)
+    values = rng.integers(-1, 2, (1, 60, 60)).astype(np.float32)
+    values[0, :5] = -999
+    path = write_raster(tmp_path / "in.tif", values, nodata=-999)
+    ids, _ = run(path, tmp_path / "out.tif", tile_width=25, tile_height=25, stretch=False, **SMALL)
+    assert_partition(ids, values[0] != -999)
+
+
+def test_tiles_of_the_users_own(own_kernels, textured, tmp_path):
+    tiles = ((0, 0, 90, 90), (70, 30, 100, 60), (20, 95, 60, 45))
+    ids, _ = run(textured, tmp_path / "out.tif", tiles=tiles, **SMALL)
+    covered = np.zeros(ids.shape, bool)
+    for left, top, width, height in tiles:
+        covered[top : top + height, left : left + width] = True
+    assert_partition(ids, (read(textured) != 0).all(axis=0) & covered)
+
+
+def test_without_rsgislib_one_sentence_says_how_to_get_it(textured, tmp_path, monkeypatch):
+    monkeypatch.setattr(availability.util, "find_spec", lambda name: None)
+    with pytest.raises(SegmentationError, match="rsgislib is not installed.*conda-forge.*ENGINE=builtin") as caught:
+        run(textured, tmp_path / "out.tif", engine="rsgislib")
+    assert len(str(caught.value).splitlines()) == 1
+    assert os.listdir(tmp_path) == []
+    assert "conda-forge" in rsgislib_engine.describe().sentence
+
+
+def test_an_rsgislib_that_does_not_load_is_told_with_its_reason(monkeypatch):
+    def broken(name):
+        raise ImportError("libhdf5.so.999: cannot open shared object file")
+
+    monkeypatch.setattr(availability.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(availability, "import_module", broken)
+    assert "libhdf5.so.999" in rsgislib_engine.describe().sentence
+
+
+@pytest.mark.parametrize("execution", ["threads", "dask"])
+def test_threads_are_refused(execution):
+    parameters = SegmentParameters(
+        "in.tif", "out.tif", engine="rsgislib", execution=execution, work_dir="w", dask_scheduler="s"
+    )
+    with pytest.raises(SegmentationError, match="not made for threads"):
+        parameters.check()
+
+
+def test_statistics_of_tiles_are_not_for_the_built_in_engine():
+    with pytest.raises(SegmentationError, match="PER_TILE_STATISTICS"):
+        SegmentParameters("in.tif", "out.tif", per_tile_statistics=True).check()
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(16, 120), st.integers(16, 120))
+@settings(deadline=None)
+def test_offset_tiles_cover_the_raster_once_and_share_no_border_with_tiles(width, height, tile_width, tile_height):
+    plan = plan_grid(width, height, tile_width, tile_height)
+    tiles = tile_patches([tile.pieces for tile in plan.tiles])
+    offset = offset_patches(plan, tiles)
+    assert bool(offset) == (len(tiles) > 1)
+    count = np.zeros((height, width), int)
+    for patch in offset:
+        count[patch.window.within(Window(0, 0, width, height))] += 1
+        for edge, size in ((patch.window.col, tile_width), (patch.window.row, tile_height)):
+            assert edge == 0 or edge % size == size // 2
+    assert not offset or (count == 1).all()
+
+
+def test_offset_tiles_are_not_offset_along_a_single_row_of_tiles():
+    plan = plan_grid(100, 30, 40, 50)
+    windows = [patch.window for patch in offset_patches(plan, tile_patches([tile.pieces for tile in plan.tiles]))]
+    assert windows == [Window(0, 0, 20, 30), Window(20, 0, 40, 30), Window(60, 0, 40, 30)]
+
+
+def test_a_sparse_tile_is_in_one_patch_with_its_neighbour():
+    plan = plan_rectangles(100, 100, [(0, 0, 50, 50), (50, 0, 50, 40)])
+    patch = tile_patches([tuple(plan.pieces)])[0]
+    assert (patch.window, len(patch.parts)) == (Window(0, 0, 100, 50), 2)
+    assert offset_patches(plan, [patch]) == []
+
+
+def regions_of(number, window, left, right, boxes):
+    sides = {"left": np.array(left), "right": np.array(right)}
+    sides.update(top=np.zeros(window.width, int), bottom=np.zeros(window.width, int))
+    return Regions(number, window, np.array(boxes).reshape(-1, 4), sides)
+
+
+def test_regions_that_meet_at_a_border_are_done_together_and_others_by_tile():
+    one = regions_of(1, Window(0, 0, 4, 3), [0, 0, 0], [1, 0, 2], [(1, 0, 4, 1), (2, 2, 4, 3)])
+    two = regions_of(2, Window(4, 0, 4, 3), [1, 0, 0], [0, 0, 0], [(4, 0, 6, 1)])
+    tiles = [Patch(1, 1, Window(0, 0, 3, 3)), Patch(1, 2, Window(3, 0, 3, 3))]
+    rest = region_patches([one, two], tiles, most_pixels=9)
+    assert [patch.parts for patch in rest] == [((1, 2),), ((1, 1), (2, 1))]
+    assert [patch.window for patch in rest] == [Window(2, 2, 2, 1), Window(1, 0, 5, 1)]
+    assert [patch.nearest for patch in rest] == [1, 2]
+    assert region_patches([], tiles, 9) == []
+
+
+def test_all_that_a_library_prints_is_captured(tmp_path, capfd):
+    library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
+    with captured_output(tmp_path / "printed.txt") as printed:
+        print("from Python")
+        library.puts(b"from a library")
+        os.write(2, b"from a system call\n")
+    print("afterwards")
+    assert set(printed.text.split("\n")) == {"from Python", "from a library", "from a system call", ""}
+    assert capfd.readouterr() == ("afterwards\n", "")
+    assert os.listdir(tmp_path) == []
+
+
+def test_output_comes_back_after_an_error(tmp_path, capfd):
+    with pytest.raises(ValueError), captured_output(tmp_path / "printed.txt"):
+        raise ValueError
+    os.write(1, b"heard")
+    assert capfd.readouterr().out == "heard"
+
+
+def test_centres_are_written_as_rsgislib_reads_them(tmp_path):
+    centres = np.array([[1.5, 20], [3.25, 40], [1234567, 0.000123]], np.float32)
+    shepherd.write_centres(tmp_path / "centres.gmtxt", centres)
+    assert (tmp_path / "centres.gmtxt").read_text().split() == ["m=3", "n=2", "1.5,3.25,1.23457e+06", "20,40,0.000123"]
+
+
+def test_no_valid_pixel_is_zero_for_rsgislib():
+    compared = np.array([[[0, 3], [0, 0]], [[0, 0], [5, 0]]], np.uint8)
+    valid = np.array([[True, True], [True, False]])
+    changed = shepherd._without_zeros(compared, valid)
+    assert changed.any(axis=0).tolist() == valid.tolist()
+    assert np.allclose(changed, compared)
+    everywhere = np.array([[True, True], [True, False]]) & compared.any(axis=0)
+    assert shepherd._without_zeros(compared, everywhere) is compared
+
+
+def test_status_line_of_a_usable_rsgislib(monkeypatch):
+    module = SimpleNamespace(**dict.fromkeys(availability.FUNCTIONS, None))
+    monkeypatch.setattr(availability.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(availability, "import_module", lambda name: module)
+    monkeypatch.setattr(availability, "_version", lambda: "5.2.3")
+    monkeypatch.setattr(availability, "has_kea", lambda: False)
+    assert rsgislib_engine.describe().sentence == (
+        "RSGISLib 5.2.3 is usable; its intermediate files are GeoTIFF, as GDAL has no KEA driver, files."
+    )
+
+
+@pytest.mark.qgis
+def test_the_dialog_says_at_once_that_rsgislib_is_missing(algorithm, textured, tmp_path, monkeypatch):
+    from qgis.core import QgsProcessingContext
+
+    monkeypatch.setattr(availability.util, "find_spec", lambda name: None)
+    parameters = {"INPUT": textured, "ENGINE": "rsgislib", "OUTPUT": str(tmp_path / "out.tif")}
+    accepted, reason = algorithm.checkParameterValues(parameters, QgsProcessingContext())
+    assert not accepted
+    assert "conda-forge" in reason
+
+
+@pytest.mark.qgis
+def test_the_algorithm_hands_the_engine_on(own_kernels, plugin, textured, tmp_path):
+    import processing
+
+    result = processing.run(
+        "tiledseg:segment",
+        {
+            "INPUT": textured,
+            "ENGINE": "rsgislib",
+            "PER_TILE_STATISTICS": True,
+            "EXECUTION": "serial",
+            "TILE_WIDTH": 80,
+            "TILE_HEIGHT": 80,
+            "MIN_PIXELS": 12,
+            "SAMPLING": 5,
+            "OUTPUT": str(tmp_path / "out.tif"),
+        },
+    )
+    assert result["TILE_COUNT"] == 6
+    assert result["SEGMENT_COUNT"] == read(tmp_path / "out.tif").max() > 50
+
+
+def test_status_reports_rsgislib(monkeypatch):
+    from tiledseg.tiledseg_plugin import status
+
+    for found in (
+        Availability("5.2.3", True, ""),
+        Availability("", False, "the Python package rsgislib is not installed"),
+    ):
+        monkeypatch.setattr(rsgislib_engine, "describe", lambda found=found: found)
+        seen = status.find_status(Log())
+        assert ("rsgislib" in seen.engines) == found.usable
+        assert seen.versions["rsgislib"] == (found.version or None)
+        assert any("conda-forge into one environment" in line for line in seen.advice) != found.usable

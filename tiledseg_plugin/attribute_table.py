@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The raster attribute table: the columns of a segment's attributes, and how each format holds them.
+
+Row n belongs to segment n; row 0, no data, is 0 everywhere. KEA and HFA hold tables of any length. GeoTIFF keeps its
+table as XML in a side file that is read whole whenever the raster is opened: 0.7 s for a million values, and as many
+GB of memory. So beyond MOST_XML_VALUES the table becomes a GeoPackage beside the raster.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal
+
+from .errors import SegmentationError
+from .gdal_access import collected_errors, reason
+from .publish import attributes_path
+from .tables import Column, write_table
+
+MOST_XML_VALUES = 1_600_000  # rows times columns: 100,000 segments of 3 bands, 50 MB, opened in 1.2 s
+MOST_ROWS = 2**31 - 2  # GDAL numbers them with int
+BAND_STATISTICS = ("mean", "min", "max", "std")
+
+
+def attribute_columns(attributes, numbers, ranges):
+    """The columns of a run's segments: Histogram, Red, Green, Blue, and mean_1, min_1, max_1, std_1 of band 1 ...
+
+    Parameters
+    ----------
+    attributes : attributes.Attributes
+    numbers : of the bands
+    ranges : per band, the values that become 0 and 255; colours are given where there are three bands
+    """
+    columns = [Column("Histogram", attributes.sizes.astype(np.float64), "PixelCount")]
+    means = [moments.mean for moments in attributes.bands]
+    if len(numbers) >= 3:
+        for name, mean, (low, high) in zip(("Red", "Green", "Blue"), means, ranges):
+            columns.append(Column(name, _colour(mean, low, high), name))
+    return columns + statistic_columns(attributes, numbers)
+
+
+def statistic_columns(attributes, numbers):
+    """mean_1, min_1, max_1, std_1 of band 1, and so on: values as in the raster, population standard deviation."""
+    columns = []
+    for number, moments in zip(numbers, attributes.bands):
+        values = (moments.mean, moments.minimum, moments.maximum, moments.deviation)
+        columns += [Column(f"{name}_{number}", array) for name, array in zip(BAND_STATISTICS, values)]
+    return columns
+
+
+def _colour(mean, low, high):
+    share = (np.nan_to_num(mean) - low) / (high - low) if high > low else np.full(mean.shape, 0.5)
+    return np.floor(np.clip(share, 0, 1) * 255 + 0.5).astype(np.int32)
+
+
+def write_attribute_table(path, columns, feedback, check_cancelled):
+    """Give a raster of ours, still in its staging folder, its attribute table.
+
+    Parameters
+    ----------
+    columns : Columns, the row of segment 1 first
+    """
+    rows = columns[0].values.size
+    if keeps_table_as_xml(path) and (rows + 1) * len(columns) > MOST_XML_VALUES:
+        table = attributes_path(path)
+        feedback.info(
+            f"The attribute table of {rows} segments is too large for the side file of a GeoTIFF, which would make it "
+            f"slow to open: it is written as {Path(table).name} beside OUTPUT (.kea and .img hold tables of any size)."
+        )
+        ids = Column("segment", np.arange(1, rows + 1))
+        write_table(table, [ids, *columns], check_cancelled)
+        return
+    set_attribute_table(path, [_with_row_0(column) for column in columns])
+
+
+def _with_row_0(column):
+    return Column(column.name, np.append(column.values.dtype.type(0), column.values), column.usage)
+
+
+def keeps_table_as_xml(path):
+    """Whether the format of an output has no attribute table of its own."""
+    return Path(path).suffix.lower() in (".tif", ".tiff")
+
+
+def set_attribute_table(path, columns):
+    """Write columns into the attribute table of a raster, in place of those of the same names.
+
+    Parameters
+    ----------
+    columns : Columns with a row for each value, 0 included
+    """
+    rows = columns[0].values.size
+    if rows > MOST_ROWS:
+        raise SegmentationError(f"An attribute table of {rows} rows is longer than GDAL can write: use OUTPUT.")
+    as_xml = keeps_table_as_xml(path)
+    with collected_errors() as messages:
+        dataset = gdal.Open(path, gdal.GA_ReadOnly if as_xml else gdal.GA_Update)
+        band = None if dataset is None else dataset.GetRasterBand(1)
+        table = None if band is None else band.GetDefaultRAT()
+        held = table is not None and not as_xml
+        if table is None:
+            table = gdal.RasterAttributeTable()
+        elif as_xml:
+            table = table.Clone()
+        if band is not None:
+            _fill(table, columns, rows)
+            if not held:
+                band.SetDefaultRAT(table)
+        del table, band, dataset
+    messages = [message for message in messages if not _is_harmless(message)]
+    side_file = path + ".aux.xml"
+    if messages or (as_xml and not _ends_whole(side_file)):
+        raise SegmentationError(
+            f"The attribute table of {Path(path).name} cannot be written ({reason(messages, 'the disk may be full')}): "
+            "make room, and check that the file may be changed."
+        )
+
+
+def _is_harmless(message):
+    # HFA takes the colour columns for a colour table, which it limits to 65,536 entries
+    return message.startswith("Invalid number of colors")
+
+
+def _ends_whole(path):
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(file.tell() - 40, 0))
+            return b"</PAMDataset>" in file.read()
+    except OSError:
+        return False
+
+
+def _fill(table, columns, rows):
+    if table.GetRowCount() < rows:
+        table.SetRowCount(rows)
+    if hasattr(table, "SetTableType"):
+        table.SetTableType(gdal.GRTT_THEMATIC)
+    names = [table.GetNameOfCol(index) for index in range(table.GetColumnCount())]
+    for column in columns:
+        if column.name not in names:
+            kind = gdal.GFT_Real if column.is_real else gdal.GFT_Integer
+            table.CreateColumn(column.name, kind, getattr(gdal, f"GFU_{column.usage}"))
+            names.append(column.name)
+        values = np.nan_to_num(column.values) if column.is_real else column.values.astype(np.int32)
+        index = names.index(column.name)
+        if table.GetTypeOfCol(index) == gdal.GFT_Integer:
+            values = values.astype(np.int32)
+        table.WriteArray(np.ascontiguousarray(values), index)

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Attributes of segments: statistics of a raster's values in each of them, in one parallel pass over windows.
+
+The windows are those of `statistics.blocks`, whatever the user's tiles are. Integers are added up exactly. Floats are
+added up in double precision in an order that is always the same (by pixel within a window, then by window), as
+deviations from the window's mean; so nothing in the result depends on tiles, workers or execution.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Tuple, Union
+
+import numpy as np
+
+from . import kernels
+from .gdal_access import open_raster
+from .raster import Band, Raster, read_window
+from .segment_ids import RasterIds, TileIds, compact
+from .statistics import blocks
+
+LOW_BITS = np.uint64(0xFFFFFFFF)
+LIMB = np.uint64(32)
+
+
+@dataclass(frozen=True)
+class AttributeJob:
+    """What all windows of a pass share.
+
+    bands : one raster of one band each
+    """
+
+    ids: Union[TileIds, RasterIds]
+    bands: Tuple[Raster, ...]
+    kernels: str
+
+
+def run_bands(raster):
+    """The bands of a run's input as its segments hold them: all finite values of all their pixels."""
+    return tuple(
+        replace(raster, bands=(Band(number),), nodata_rule="any", zero_is_nodata=False) for number in raster.numbers
+    )
+
+
+def single_bands(raster):
+    """The bands of any raster, each with its own no data; 0 is a value unless the raster declares otherwise."""
+    return tuple(replace(raster, bands=(band,), nodata_rule="any", zero_is_nodata=False) for band in raster.bands)
+
+
+def summarise_window(job, window, check_cancelled):
+    """The moments of each band in each segment of a window: the task of this stage.
+
+    Returns
+    -------
+    present : (count,) uint32 ids
+    sizes : (count,) int64 pixels
+    moments : per band what `kernels.region_moments` gives
+    """
+    kernel, _ = kernels.choose(job.kernels)
+    present, labels = compact(job.ids.reader()(window))
+    check_cancelled()
+    sizes = np.bincount(labels, minlength=present.size + 1)[1:].astype(np.int64)
+    moments = []
+    if present.size:
+        for band in job.bands:
+            values, counted = band_values(open_raster(band.path), band, window, labels)
+            moments.append(kernel.region_moments(counted, present.size, values))
+            check_cancelled()
+    return present, sizes, moments
+
+
+def band_values(dataset, band, window, labels):
+    """A band's values in a window, flat, and the labels with 0 where the band has no data."""
+    values, valid = read_window(dataset, band, window)
+    values, valid = values[0].reshape(-1).astype(added_type(band.dtype), copy=False), valid.reshape(-1)
+    return values, labels if valid.all() else labels * valid
+
+
+def in_order(results, items):
+    """The results of an execution's `run`, in the order of the items rather than that in which they finish."""
+    early, items = {}, iter(items)
+    wanted = next(items, None)
+    for item, result in results:
+        early[item] = result
+        while wanted is not None and wanted in early:
+            yield wanted, early.pop(wanted)
+            wanted = next(items, None)
+
+
+class Moments:
+    """Count, sum, sum of squares and range of one band in each segment.
+
+    Parameters
+    ----------
+    segments : how many
+    is_float : of the values
+    """
+
+    def __init__(self, segments, is_float):
+        self.is_float = is_float
+        self.counts = np.zeros(segments, np.int64)
+        self.totals = np.zeros(segments, np.float64 if is_float else np.int64)  # means of floats
+        self.squares = np.zeros((1, segments)) if is_float else np.zeros((2, segments), np.uint64)
+        limits = (np.inf, -np.inf) if is_float else (np.iinfo(np.int64).max, np.iinfo(np.int64).min)
+        self.low, self.high = (np.full(segments, limit, self.totals.dtype) for limit in limits)
+
+    def add(self, places, counts, totals, squares, low, high):
+        """Add what a window holds; `places` is the index of each of its segments."""
+        some = counts > 0
+        if not some.all():
+            places, counts, totals, low, high = (array[some] for array in (places, counts, totals, low, high))
+            squares = squares[:, some]
+        self.low[places] = np.minimum(self.low[places], low)
+        self.high[places] = np.maximum(self.high[places], high)
+        if self.is_float:
+            before = self.counts[places]
+            both = before + counts
+            difference = totals - self.totals[places]
+            self.totals[places] += difference * (counts / both)
+            self.squares[0, places] += squares[0] + difference * difference * (before * (counts / both))
+        else:
+            self.totals[places] += totals
+            lower = self.squares[0, places] + squares[0]
+            self.squares[1, places] += squares[1] + (lower >> LIMB)
+            self.squares[0, places] = lower & LOW_BITS
+        self.counts[places] += counts
+
+    def _filled(self, array):
+        return np.where(self.counts > 0, array, np.nan)
+
+    @property
+    def mean(self):
+        """(segments,) float64, NaN where a segment has no value; so are all of these."""
+        if self.is_float:
+            return self._filled(self.totals)
+        return self._filled(self.totals / np.maximum(self.counts, 1))
+
+    @property
+    def sum(self):
+        return self._filled(self.totals * self.counts if self.is_float else self.totals)
+
+    @property
+    def minimum(self):
+        return self._filled(self.low)
+
+    @property
+    def maximum(self):
+        return self._filled(self.high)
+
+    @property
+    def deviation(self):
+        """Population standard deviation."""
+        counts = np.maximum(self.counts, 1)
+        if self.is_float:
+            return self._filled(np.sqrt(self.squares[0] / counts))
+        # Deviations from the whole part of the mean are small enough to stay exact.
+        whole = self.totals // counts
+        rest = self.totals - whole * counts
+        some = self.counts > 0
+        span = float(max(np.max(self.high, where=some, initial=0) - np.min(self.low, where=some, initial=0), 1))
+        if span * span * float(counts.max(initial=1)) < 2.0**63:
+            # modulo 2^64, which the result is below
+            squares = (self.squares[1] << LIMB) + self.squares[0]
+            whole, total, modular = whole.astype(np.uint64), self.totals.astype(np.uint64), counts.astype(np.uint64)
+            about_whole = (squares - np.uint64(2) * whole * total + whole * whole * modular).astype(np.float64)
+        else:
+            exact = ((self.squares[1].astype(object) << 32) + self.squares[0]) - 2 * whole.astype(object) * self.totals
+            about_whole = (exact + whole.astype(object) ** 2 * counts).astype(np.float64)
+        variance = (about_whole - rest * (rest / counts)) / counts
+        return self._filled(np.sqrt(np.maximum(variance, 0)))
+
+
+@dataclass
+class Attributes:
+    """Statistics of every segment.
+
+    ids : (segments,) uint32, ascending
+    sizes : (segments,) int64 pixels
+    bands : Moments of each band
+    """
+
+    ids: np.ndarray
+    sizes: np.ndarray
+    bands: Tuple[Moments, ...]
+
+
+def describe_segments(job, ids, runner, advance, check_cancelled):
+    """Statistics of all bands of the job in every segment.
+
+    Parameters
+    ----------
+    ids : (segments,) uint32, ascending, all that there are; None if they are not known
+    runner : see `execution`
+    advance : called with the fraction that is done
+
+    Returns
+    -------
+    Attributes
+    """
+    grid = job.bands[0] if job.bands else job.ids.raster
+    windows = blocks(grid)
+    _compile(job)
+    results = in_order(runner.run(summarise_window, job, windows, check_cancelled), windows)
+    results = _advancing(results, len(windows), advance)
+    if ids is None:
+        results = list(results)
+        ids = np.unique(np.concatenate([present for present, _, _ in results]))
+    bands = tuple(Moments(ids.size, is_added_as_float(band.dtype)) for band in job.bands)
+    sizes = np.zeros(ids.size, np.int64)
+    for present, pixels, moments in results:
+        places = places_of(present, ids)
+        sizes[places] += pixels
+        for band, part in zip(bands, moments):
+            band.add(places, *part)
+    return Attributes(ids, sizes, bands)
+
+
+def _compile(job):
+    """Compile the kernel here, once, rather than in every worker."""
+    kernel, _ = kernels.choose(job.kernels)
+    for dtype in {np.dtype(band.dtype) for band in job.bands}:
+        kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, added_type(dtype)))
+
+
+def _advancing(results, total, advance):
+    for done, (_, result) in enumerate(results, 1):
+        yield result
+        advance(done / total)
+
+
+def added_type(dtype):
+    """The dtype in which a band's values go to the kernels: 64-bit integers become float64."""
+    dtype = np.dtype(dtype)
+    if dtype.kind in "iu":
+        return dtype.newbyteorder("=") if dtype.itemsize <= 4 else np.dtype(np.float64)
+    return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
+
+
+def is_added_as_float(dtype):
+    """Whether sums of a band's values are floats rather than exact integers."""
+    return added_type(dtype).kind == "f"
+
+
+def places_of(present, ids):
+    """The indices of some ids among all of them, ascending."""
+    if ids.size and int(ids[-1]) == ids.size:
+        return present.astype(np.int64) - 1
+    return np.searchsorted(ids, present)

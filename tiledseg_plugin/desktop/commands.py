@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run as text: what to type to have it again, without the panel."""
+
+import shlex
+
+from qgis.core import QgsMapLayer, QgsProcessingFeatureSourceDefinition, QgsProcessingUtils, QgsProperty
+
+from ..compat import is_null
+
+
+def as_qgis_process(algorithm, parameters, context):
+    """The command line; QGIS can make it itself only since 3.24."""
+    words = ["qgis_process", "run", algorithm.id(), "--"]
+    for definition in algorithm.parameterDefinitions():
+        value = plain(parameters.get(definition.name()), context)
+        if is_null(value):
+            if definition.defaultValue() is not None and not definition.isDestination():
+                words.append(f"{definition.name()}=")
+            continue
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            words.append(f"{definition.name()}={_text(one)}")
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def as_python(algorithm, parameters, context):
+    """A call of `processing.run`."""
+    chosen = {name: value for name, value in parameters.items() if not is_null(plain(value, context))}
+    empty = [name for name in parameters if name not in chosen and _has_default(algorithm, name)]
+    chosen.update(dict.fromkeys(empty))
+    return algorithm.asPythonCommand(chosen, context)
+
+
+def _has_default(algorithm, name):
+    definition = algorithm.parameterDefinition(name)
+    return definition is not None and definition.defaultValue() is not None
+
+
+def plain(value, context):
+    """A parameter's value as text, number or list; a layer as what it is opened from."""
+    if isinstance(value, QgsProcessingFeatureSourceDefinition):
+        value = value.source
+    if isinstance(value, QgsProperty):
+        value = value.staticValue()
+    if isinstance(value, str) and value:
+        layer = context.project().mapLayer(value)
+        value = layer if layer is not None else value
+    if isinstance(value, QgsMapLayer):
+        return QgsProcessingUtils.normalizeLayerSource(value.source())
+    return value.authid() if hasattr(value, "authid") else value
+
+
+def _text(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The preview on the map: follows the view and the fields while it is switched on, without the GUI ever waiting."""
+
+import gc
+from typing import Any
+
+from qgis.core import (
+    QgsApplication,
+    QgsCoordinateTransform,
+    QgsCsException,
+    QgsFeature,
+    QgsGeometry,
+    QgsLineSymbol,
+    QgsProcessingContext,
+    QgsProject,
+    QgsSimpleLineSymbolLayer,
+    QgsSingleSymbolRenderer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QObject, Qt, QTimer, pyqtSignal
+from qgis.PyQt.QtGui import QColor
+
+from ...algorithms.text import tr
+from ..errors import Cancelled, SegmentationError
+from . import layers
+from .tasks import EngineTask
+
+SEGMENT = "tiledseg:segment"
+DELAY_MILLISECONDS = 250  # after the last change of the view or a field
+DENSE = 0.9  # pixels of the raster to a pixel of the screen, from which on lines are drawn thin
+SHOWN = (
+    "INPUT",
+    "BANDS",
+    "NUM_CLUSTERS",
+    "MIN_PIXELS",
+    "DISTANCE_THRESHOLD",
+    "STRETCH",
+    "SAMPLING",
+    "KMEANS_MAX_ITERATIONS",
+    "NODATA_RULE",
+    "TILES",
+)
+
+
+class LivePreview(QObject):
+    """Keeps a temporary layer of outlines up to date.
+
+    Parameters
+    ----------
+    canvas : QgsMapCanvas
+    values : () -> {id: value} of the form
+    """
+
+    told = pyqtSignal(str)  # what is being done, or what came out
+    updated = pyqtSignal()
+    failed = pyqtSignal(str)
+    busy = pyqtSignal(bool)
+
+    def __init__(self, canvas, values, parent=None):
+        super().__init__(parent)
+        self.layer: Any = None
+        self.preview: Any = None  # what is shown; see preview.Preview
+        self._canvas, self._values = canvas, values
+        self._is_dense = None  # of the layer's look
+        self._previewer: Any = None
+        self._loading: Any = None
+        self._task: Any = None
+        self._is_on = self._is_pending = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MILLISECONDS)
+        self._timer.timeout.connect(self._update)
+
+    def load(self):
+        """Import the engine and its kernels in the background, as that takes a while."""
+        if self._loading is None and self._previewer is None:
+            self._loading = EngineTask(tr("Preparing the segmentation"), _load)
+            self._loading.ended.connect(self._loaded)
+            QgsApplication.taskManager().addTask(self._loading)
+
+    def _loaded(self):
+        task, self._loading = self._loading, None
+        self._previewer = task.result
+        if task.error:
+            self.failed.emit(task.error)
+        else:
+            self._update()
+
+    @property
+    def is_on(self):
+        return self._is_on
+
+    @property
+    def is_busy(self):
+        return self._task is not None or self._loading is not None or self._timer.isActive()
+
+    def switch_on(self):
+        if not self._is_on:
+            self._is_on = True
+            self._canvas.extentsChanged.connect(self.request)
+            self._update()
+
+    def switch_off(self):
+        """Stop, and take the outlines away."""
+        if not self._is_on:
+            return
+        self._is_on = self._is_pending = False
+        self._canvas.extentsChanged.disconnect(self.request)
+        self._timer.stop()
+        if self._task is not None:
+            self._task.superseded = True
+            self._task.cancel()
+        if layers.is_there(self.layer):
+            QgsProject.instance().removeMapLayer(self.layer.id())
+        self.layer = self.preview = None
+
+    def field_changed(self, name):
+        """A field of the form has another value."""
+        if self._is_on and name in SHOWN:
+            self.request()
+
+    def request(self):
+        """Something has changed; wait whether more follows."""
+        self._timer.start()
+
+    def _update(self):
+        if not self._is_on:
+            return
+        if self._previewer is None:
+            self.load()
+            return
+        values = self._values()
+        raster = layers.raster_of(values.get("INPUT"))
+        try:
+            parameters = self._parameters(values)
+            extent = self._extent_in(raster)
+        except (SegmentationError, QgsCsException) as error:
+            self.failed.emit(str(error))
+            return
+        if self._task is not None:
+            # What is found out about the whole raster is good for every view of it.
+            if self._task.stage != "basis" or self._task.deciding != _deciding(parameters):
+                self._task.superseded = True
+            self._is_pending = True
+            return
+        self._start(parameters, extent, raster)
+
+    def _parameters(self, values):
+        algorithm = QgsApplication.processingRegistry().createAlgorithmById(SEGMENT)
+        context = QgsProcessingContext()
+        context.setProject(QgsProject.instance())
+        return algorithm.run_parameters(values, context)
+
+    def _extent_in(self, raster):
+        """The view as (left, bottom, right, top) in the raster's coordinates."""
+        settings = self._canvas.mapSettings()
+        extent = settings.visibleExtent()
+        if raster is not None and raster.crs().isValid() and settings.destinationCrs().isValid():
+            transform = QgsCoordinateTransform(settings.destinationCrs(), raster.crs(), QgsProject.instance())
+            extent = transform.transformBoundingBox(extent)
+        return extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()
+
+    def _start(self, parameters, extent, raster):
+        def work(feedback):
+            from .. import preview as engine
+
+            if not self._previewer.is_ready(parameters):
+                feedback.set_progress_text(tr("Preview: reading the whole raster once"))
+                self._previewer.prepare(parameters, feedback)
+            task.stage = "view"
+            if self._is_pending:
+                raise Cancelled()
+            window, is_cut = engine.window_in_view(parameters.input, extent)
+            if window is None:
+                return None, False, []
+            shown = self._previewer.show(parameters, window, feedback)
+            return shown, is_cut, [_feature(wkb) for wkb in shown.lines]
+
+        task = EngineTask(tr("Preview of segments"), work)
+        task.stage, task.deciding = "basis", _deciding(parameters)
+        task.text_changed.connect(self.told)
+        task.ended.connect(lambda: self._ended(task, raster))
+        self._task, self._is_pending = task, False
+        self.busy.emit(True)
+        QgsApplication.taskManager().addTask(task)
+
+    def _ended(self, task, raster):
+        self._task = None
+        self.busy.emit(False)
+        if not self._is_on:
+            return
+        if self._is_pending:
+            self._update()
+        elif task.error:
+            self.failed.emit(task.error)
+        elif task.result is not None:
+            preview, is_cut, features = task.result
+            self._show(preview, is_cut, features, raster)
+
+    def _show(self, preview, is_cut, features, raster):
+        self.preview = preview
+        self._fill_layer(features, raster)
+        if preview is None:
+            self.told.emit(tr("Preview: the raster is not in view."))
+        else:
+            window = preview.window
+            text = tr("Preview: {} segments in {} × {} pixels").format(preview.segments, window.width, window.height)
+            if is_cut:
+                text += tr(", the centre of the view, which is too large to be shown whole: zoom in.")
+            self.told.emit(text)
+        self.updated.emit()
+
+    def _fill_layer(self, features, raster):
+        if not layers.is_there(self.layer):
+            self.layer, self._is_dense = _outline_layer(raster), None
+            QgsProject.instance().addMapLayer(self.layer, False)
+            layers.insert_above(self.layer, raster)
+        elif raster is not None and self.layer.crs() != raster.crs():
+            self.layer.setCrs(raster.crs())
+        provider = self.layer.dataProvider()
+        provider.truncate()
+        provider.addFeatures(features)
+        self.layer.updateExtents()
+        is_dense = self.preview is not None and self.preview.window.width > DENSE * self._canvas.width()
+        if is_dense != self._is_dense:
+            self._is_dense = is_dense
+            self.layer.setRenderer(_outline_renderer(is_dense))
+            self.layer.emitStyleChanged()
+        self.layer.triggerRepaint()
+
+
+def _load(feedback):
+    """A Previewer; everything that it needs has been imported and, the first time ever, compiled."""
+    from .. import kernels, preview
+
+    kernels.choose()
+    # So much was imported that Python will soon look through all objects for garbage, which holds up the GUI for a
+    # quarter of a second: better now, while the panel opens, than in the midst of a preview.
+    gc.collect()
+    return preview.Previewer()
+
+
+def _deciding(parameters):
+    from ..preview import basis_key
+
+    return basis_key(parameters)
+
+
+def _feature(wkb):
+    geometry = QgsGeometry()
+    geometry.fromWkb(wkb)
+    feature = QgsFeature()
+    feature.setGeometry(geometry)
+    return feature
+
+
+def _outline_layer(raster):
+    layer = QgsVectorLayer("MultiLineString?index=yes", tr("Preview of segments"), "memory")
+    if raster is not None:
+        layer.setCrs(raster.crs())
+    layer.setCustomProperty("skipMemoryLayersCheck", 1)  # QGIS shall not ask whether to save it
+    return layer
+
+
+def _outline_renderer(is_dense):
+    """Yellow on a dark edge, which is seen on any image; where pixels are smaller than the screen's, thin and plain."""
+    edge, line = (QColor(0, 0, 0, 110), 0.55), (QColor(255, 230, 0), 0.26)
+    symbol = QgsLineSymbol()
+    symbol.deleteSymbolLayer(0)
+    for colour, width in [(QColor(255, 230, 0, 190), 0.1)] if is_dense else [edge, line]:
+        stroke = QgsSimpleLineSymbolLayer(colour, width)
+        stroke.setPenCapStyle(Qt.PenCapStyle.FlatCap if is_dense else Qt.PenCapStyle.SquareCap)
+        symbol.appendSymbolLayer(stroke)
+    return QgsSingleSymbolRenderer(symbol)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Attribute kernels: what the values of a window say about each region in it."""
+
+import numpy as np
+
+from .cache import kernel
+
+
+@kernel
+def _integers(labels, values, counts, totals, low_squares, high_squares, low, high):
+    for pixel in range(labels.size):
+        if labels[pixel] == 0:
+            continue
+        region = labels[pixel] - 1
+        value = values[pixel]
+        counts[region] += 1
+        totals[region] += np.int64(value)
+        product = np.uint64(abs(np.int64(value)))
+        product *= product
+        low_squares[region] += product & np.uint64(0xFFFFFFFF)
+        high_squares[region] += product >> np.uint64(32)
+        if value < low[region]:
+            low[region] = value
+        if value > high[region]:
+            high[region] = value
+
+
+@kernel
+def _floats(labels, values, counts, means, squares, low, high):
+    for pixel in range(labels.size):
+        if labels[pixel] == 0:
+            continue
+        region = labels[pixel] - 1
+        value = values[pixel]
+        counts[region] += 1
+        means[region] += np.float64(value)
+        if value < low[region]:
+            low[region] = value
+        if value > high[region]:
+            high[region] = value
+    for region in range(counts.size):
+        if counts[region]:
+            means[region] /= counts[region]
+    for pixel in range(labels.size):
+        if labels[pixel] == 0:
+            continue
+        region = labels[pixel] - 1
+        deviation = np.float64(values[pixel]) - means[region]
+        squares[region] += deviation * deviation
+
+
+def region_moments(labels, count, values):
+    counts = np.zeros(count, np.int64)
+    is_float = values.dtype.kind == "f"
+    limits = np.finfo(values.dtype) if is_float else np.iinfo(values.dtype)
+    low, high = np.full(count, limits.max, values.dtype), np.full(count, limits.min, values.dtype)
+    if is_float:
+        means, squares = np.zeros(count), np.zeros((1, count))
+        _floats(labels, values, counts, means, squares[0], low, high)
+        return counts, means, squares, low, high
+    totals, squares = np.zeros(count, np.int64), np.zeros((2, count), np.uint64)
+    _integers(labels, values, counts, totals, squares[0], squares[1], low, high)
+    return counts, totals, squares, low, high

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Simplification kernel: rings with fewer corners, arcs that two segments share simplified alike."""
+
+from ..plain import simplification
+from .cache import kernel
+
+_simplify_ring = kernel(simplification.simplify_ring)
+
+
+def simplify_rings(offsets, corners, flags):
+    return simplification.simplify_with(_simplify_ring, offsets, corners, flags)

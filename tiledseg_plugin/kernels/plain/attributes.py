@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Attribute kernels: what the values of a window say about each region in it."""
+
+import numpy as np
+
+
+def region_moments(labels, count, values):
+    """Number, sum, sum of squares and range of each region's values, of one band and one window.
+
+    Parameters
+    ----------
+    labels : (pixels,) uint32, 1..count, 0 where a pixel does not count
+    values : (pixels,) integers of at most 32 bits, or floats; finite where labels are not 0
+
+    Returns
+    -------
+    counts : (count,) int64
+    totals : (count,) int64 sums of integers; float64 means of floats
+    squares : (2, count) uint64, low 32 bits' and high 32 bits' sums of the integers' squares; (1, count) float64,
+        the sum of squared deviations from the mean, of floats
+    low, high : (count,) of the values' dtype; its largest and its smallest value where a region has none
+    """
+    everything = np.bincount(labels, minlength=count + 1)
+    counts = everything[1:].astype(np.int64)
+    if values.dtype.kind == "f":
+        limits = np.finfo(values.dtype)
+        wide = np.where(labels != 0, values, 0).astype(np.float64)
+        totals = _sums(labels, count, wide)
+        totals = np.divide(totals, counts, out=totals, where=counts > 0)
+        deviations = wide - np.append(0.0, totals)[labels]
+        squares = _sums(labels, count, deviations * deviations)[None]
+    else:
+        limits = np.iinfo(values.dtype)
+        wide = values.astype(np.int64)
+        totals = _exact_sums(labels, count, wide)
+        product = np.abs(wide).astype(np.uint64) ** np.uint64(2)
+        limbs = (product & np.uint64(0xFFFFFFFF), product >> np.uint64(32))
+        squares = np.stack([_exact_sums(labels, count, limb) for limb in limbs]).astype(np.uint64)
+    low, high = np.full(count, limits.max, values.dtype), np.full(count, limits.min, values.dtype)
+    present = np.flatnonzero(counts)
+    if present.size:
+        order = np.argsort(labels, kind="stable")[everything[0] :]
+        starts = (np.cumsum(counts) - counts)[present]
+        low[present] = np.minimum.reduceat(values[order], starts)
+        high[present] = np.maximum.reduceat(values[order], starts)
+    return counts, totals, squares, low, high
+
+
+def _sums(labels, count, weights):
+    """Added up in the order of the pixels, in float64."""
+    return np.bincount(labels, weights, minlength=count + 1)[1:]
+
+
+def _exact_sums(labels, count, weights):
+    """(count,) int64 sums of integers below 2^32: float64 is exact for parts of 2^20 pixels."""
+    parts = range(0, labels.size, 1 << 20)
+    sums = (_sums(labels[at : at + (1 << 20)], count, weights[at : at + (1 << 20)]) for at in parts)
+    return sum((part.astype(np.int64) for part in sums), np.zeros(count, np.int64))

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The mean image: every pixel shows the mean of its segment, in the values' own units."""
+
+import math
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal
+
+from .errors import SegmentationError
+from .gdal_access import collected_errors, reason
+from .overviews import build_overviews, make_cog
+from .write import create_like, creation_options, driver_for, is_cog, output_windows
+
+
+def mean_image_type(dtypes):
+    """float32, or float64 where that would lose digits of the values."""
+    wide = any(np.dtype(dtype).itemsize >= 4 and np.dtype(dtype) != np.float32 for dtype in dtypes)
+    return np.dtype(np.float64 if wide else np.float32)
+
+
+def write_mean_image(path, grid, source, attributes, dtype, workers, options, assign_crs, advance, name="MEAN_IMAGE"):
+    """Write the means of all bands of the attributes, NaN where there is none.
+
+    Parameters
+    ----------
+    grid : Raster, whose size and georeferencing the image gets
+    source : TileIds or RasterIds
+    attributes : attributes.Attributes
+    dtype : see `mean_image_type`
+    workers, options, assign_crs, advance : see `write.write_segments`
+    name : id of the parameter, for messages
+    """
+    options_used = creation_options(driver_for(path).ShortName, "" if is_cog(path) else options, workers)
+    means = [moments.mean for moments in attributes.bands]
+    kind = gdal.GDT_Float64 if dtype == np.float64 else gdal.GDT_Float32
+    dataset = create_like(path, grid, len(means), kind, options_used, assign_crs)
+    for index, mean in enumerate(means):
+        _describe_band(dataset.GetRasterBand(index + 1), mean, attributes)
+    tables = [np.append(np.nan, mean).astype(dtype) for mean in means]
+    with collected_errors() as messages:
+        windows = output_windows(grid.width, grid.height)
+        pixels = _means_of(windows, source, attributes.ids, tables, workers)
+        for done, (window, bands) in enumerate(pixels):
+            advance(0.8 * done / len(windows))
+            for index, values in enumerate(bands):
+                dataset.GetRasterBand(index + 1).WriteArray(values, window.col, window.row)
+            if messages:
+                break
+        dataset.FlushCache()
+        del dataset
+    if messages:
+        raise SegmentationError(
+            f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room on its disk."
+        )
+    build_overviews(path, "AVERAGE", workers, lambda fraction: advance(0.8 + 0.2 * fraction))
+    if is_cog(path):
+        make_cog(path, "OVERVIEW_RESAMPLING=AVERAGE|" + options, workers, lambda fraction: None)
+
+
+def _describe_band(band, mean, attributes):
+    """No data, and the statistics over pixels that a layer's stretch is taken from."""
+    band.SetNoDataValue(math.nan)
+    some = np.isfinite(mean)
+    if not some.any():
+        return
+    mean, pixels = mean[some], attributes.sizes[some]
+    average = float(np.dot(mean, pixels)) / float(pixels.sum())
+    deviation = math.sqrt(float(np.dot((mean - average) ** 2, pixels)) / float(pixels.sum()))
+    band.SetStatistics(float(mean.min()), float(mean.max()), average, deviation)
+
+
+def _means_of(windows, source, ids, tables, workers):
+    """(window, values of each band), in the order of the windows; a few windows are worked ahead."""
+    readers = threading.local()
+    dense = bool(ids.size) and int(ids[-1]) == ids.size
+
+    def work(window):
+        if not hasattr(readers, "read"):
+            readers.read = source.reader()
+        places = readers.read(window)
+        if not dense:
+            present = places != 0
+            places = np.where(present, np.searchsorted(ids, places) + 1, 0)
+        return window, [table[places] for table in tables]
+
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque = deque()
+        for window in windows:
+            ahead.append(pool.submit(work, window))
+            if len(ahead) > workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run of its own over existing segments: values put on their grid, an execution, a work folder, and their end."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from . import execution, kernels
+from .alignment import bands_on_grid
+from .attributes import AttributeJob, describe_segments
+from .errors import SegmentationError
+from .needs import worker_memory
+from .progress import Progress
+from .raster import Raster, describe
+from .segment_ids import RasterIds
+from .statistics import BLOCK_PIXELS
+from .work_folder import WorkFolder
+
+
+@dataclass
+class OwnRun:
+    """What the products of existing segments share.
+
+    segments : Raster
+    job : AttributeJob, of the bands of VALUES; of none if there is none
+    """
+
+    segments: Raster
+    job: AttributeJob
+    runner: Any  # an execution
+    progress: Progress
+    folder: WorkFolder
+
+    def advance_as(self, text):
+        """A function fraction -> None that tells so."""
+        return lambda fraction: self.progress.advance(fraction, text)
+
+    def check(self):
+        """Raise Cancelled if the user wants the run to end; pass on what the execution has to say."""
+        self.progress.listening_to(self.runner)()
+
+    def measure(self):
+        """The attributes of all segments.
+
+        Raises
+        ------
+        SegmentationError : there is no segment, or no segment has a value
+        """
+        self.progress.start("values", "Reading values")
+        attributes = describe_segments(self.job, None, self.runner, self.advance_as("Reading values"), self.check)
+        if not attributes.ids.size:
+            raise SegmentationError(f"SEGMENTS {self.segments.path} holds no segment: all of its pixels are no data.")
+        if self.job.bands and not any(moments.counts.any() for moments in attributes.bands):
+            raise SegmentationError("VALUES has no valid pixel in any segment: check that it overlaps SEGMENTS.")
+        return attributes
+
+
+@contextmanager
+def own_run(parameters, feedback, stages):
+    """An OwnRun; its execution and work folder are gone at the end.
+
+    Parameters
+    ----------
+    parameters : with `segments`, `values`, `bands`, `execution`, `workers`, `kernels`
+    stages : {stage: weight}, see `progress`
+    """
+    segments = describe(parameters.segments, (1,))
+    progress = Progress(feedback, stages)
+    folder = WorkFolder("", {})
+    starting = None
+    try:
+        bands = bands_on_grid(parameters.values, parameters.bands, segments, folder) if parameters.values else ()
+        size = int(BLOCK_PIXELS**0.5)
+        needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
+        starting = execution.start(parameters.execution, parameters.workers, needed, bands[0] if bands else segments)
+        kernel, note = kernels.choose(parameters.kernels)
+        feedback.info(note)
+        runner = starting.ready(feedback, progress.check_cancelled)
+        job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
+        yield OwnRun(segments, job, runner, progress, folder)
+        progress.finish()
+    finally:
+        if starting is not None:
+            starting.close()
+        folder.close(True)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The preview: a part of the raster segmented as the whole run would do it, quickly and again and again.
+
+What a run finds out about the whole raster first (stretch and centres, the `Basis`) is found out once and kept; so are
+the clumps of a part, since the sizes and distances at which they merge are what a person tries out.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Optional, Tuple, Union
+
+import numpy as np
+from osgeo import gdal
+
+from . import kernels
+from .border_lines import outlines
+from .colours import Raw, Stretched
+from .execution.threads import Threads
+from .gdal_access import open_raster
+from .georeference import geotransform
+from .graph import RegionGraph, eliminate
+from .machine import available_cores
+from .plan import Piece, Plan, make_plan, plan_grid
+from .progress import Progress
+from .raster import Raster, Window, describe, identity
+from .statistics import find_centres, survey
+from .tiles import TileJob, calm_clusters
+
+MOST_PIXELS = 4_000_000
+MARGIN = 64  # pixels round the part that are segmented, too, so that segments at its edge are as in the run
+
+# The parameters that the basis depends on. Tiles matter only where they are polygons, as what is outside is left out.
+DECIDING = (
+    "input",
+    "bands",
+    "num_clusters",
+    "stretch",
+    "sampling",
+    "kmeans_max_iterations",
+    "nodata_rule",
+    "tiles",
+    "kernels",
+)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a run knows before its tiles.
+
+    key : of what it was made, see `basis_key`
+    """
+
+    key: tuple
+    raster: Raster
+    plan: Plan
+    colours: Union[Stretched, Raw]
+    centres: np.ndarray
+    kernels: str
+
+
+@dataclass(frozen=True)
+class Clumps:
+    """The clumps of a window with its margin.
+
+    window : what is looked at; worked : with the margin
+    labels : (rows, cols) uint32 of `worked`
+    """
+
+    basis: Basis
+    window: Window
+    worked: Window
+    labels: np.ndarray
+    graph: RegionGraph
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The segments of a window.
+
+    ids : (rows, cols) uint32, 0 where there is no data
+    lines : WKB multi-line strings in the raster's coordinates, the borders between segments
+    segments : how many have pixels in the window
+    """
+
+    window: Window
+    ids: np.ndarray
+    lines: Tuple[bytes, ...]
+    segments: int
+
+
+def basis_key(parameters):
+    """What tells whether a basis is still good; changes with the file, too."""
+    return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
+
+
+def find_basis(parameters, feedback):
+    """Statistics and centres of the whole raster, exactly as a run finds them.
+
+    Parameters
+    ----------
+    parameters : SegmentParameters
+    feedback : progress.Feedback
+
+    Raises
+    ------
+    SegmentationError, Cancelled : as a run does
+    """
+    parameters.check()
+    key = basis_key(parameters)
+    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    kernel, _ = kernels.choose(parameters.kernels)
+    whole = (raster.width, raster.height)
+    plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
+    progress = Progress(feedback, {"statistics": 1})
+    runner = Threads(parameters.workers or available_cores())
+    progress.start("statistics", "Reading statistics")
+    try:
+        summary = survey(raster, plan, parameters.sampling, runner, progress)
+        summary.require_data(raster)
+        colours = summary.colours(raster, parameters.stretch)
+        centres = find_centres(summary, colours, parameters, kernel, progress)
+    finally:
+        runner.close()
+    return Basis(key, raster, plan, colours, centres, kernel.NAME)
+
+
+def window_in_view(path, extent, most_pixels=MOST_PIXELS):
+    """The pixels of a raster that lie in an extent.
+
+    Parameters
+    ----------
+    extent : (left, bottom, right, top) in the raster's coordinates
+
+    Returns
+    -------
+    window : Window, None if the extent lies off the raster
+    is_cut : whether it is only the centre of the view, which holds more than `most_pixels`
+    """
+    dataset = open_raster(path)
+    left, bottom, right, top = extent
+    inverse = gdal.InvGeoTransform(geotransform(dataset))
+    corners = [gdal.ApplyGeoTransform(inverse, x, y) for x in (left, right) for y in (bottom, top)]
+    (first_col, last_col), (first_row, last_row) = ((min(axis), max(axis)) for axis in zip(*corners))
+    col, row = int(np.floor(first_col)), int(np.floor(first_row))
+    view = Window(col, row, int(np.ceil(last_col)) - col, int(np.ceil(last_row)) - row)
+    window = view.intersection(Window(0, 0, dataset.RasterXSize, dataset.RasterYSize))
+    if window is None or window.pixels <= most_pixels:
+        return window, False
+    return _centre(window, most_pixels), True
+
+
+def _centre(window, most_pixels):
+    """The middle of a window, of about its shape and at most so many pixels."""
+    share = (most_pixels / window.pixels) ** 0.5
+    width = min(window.width, max(1, int(window.width * share), most_pixels // window.height))
+    height = min(window.height, most_pixels // width)
+    return Window(window.col + (window.width - width) // 2, window.row + (window.height - height) // 2, width, height)
+
+
+def clump_window(basis, window, check_cancelled):
+    """The clumps of a window and its margin, before any is merged."""
+    worked = window.grown(MARGIN, basis.raster.width, basis.raster.height)
+    job = TileJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels, None)  # type: ignore[arg-type]
+    kernel, _ = kernels.choose(basis.kernels)
+    clusters, values, compared, _ = calm_clusters(job, Piece(1, 1, worked), kernel, check_cancelled)
+    labels, count = kernel.clump(clusters)
+    check_cancelled()
+    quantities = basis.colours.quantities(values, compared)
+    sizes, sums, _, _ = kernel.describe_clumps(labels, count, clusters, quantities)
+    edges = kernel.find_edges(labels, count) - np.uint32(1)
+    number = np.arange(count, dtype=np.uint32)
+    return Clumps(basis, window, worked, labels, RegionGraph(number, {1: 0, None: count}, sizes, sums, edges))
+
+
+def merge_clumps(clumps, min_pixels, distance_threshold, check_cancelled):
+    """(rows, cols) uint32, the segments of the window; the numbers have nothing to do with those of a run."""
+    kernel, _ = kernels.choose(clumps.basis.kernels)
+    if not clumps.graph.sizes.size:
+        return np.zeros((clumps.window.height, clumps.window.width), np.uint32)
+    graph = clumps.graph
+    segments = eliminate(
+        replace(graph, sizes=graph.sizes.copy(), sums=graph.sums.copy(), edges=graph.edges.copy()),  # it works in place
+        kernel,
+        clumps.basis.colours.weights,
+        min_pixels,
+        distance_threshold,
+        lambda fraction: check_cancelled(),
+    )
+    labels = np.ascontiguousarray(clumps.labels[clumps.window.within(clumps.worked)])
+    return kernel.relabel(labels, segments.tables[1])
+
+
+class Previewer:
+    """Previews of one raster after the other; keeps the last basis and the last clumps. One thread at a time."""
+
+    def __init__(self):
+        self.basis: Optional[Basis] = None
+        self._clumps: Optional[Clumps] = None
+
+    def is_ready(self, parameters):
+        """Whether the next preview with these parameters will not have to read the whole raster first."""
+        return self.basis is not None and self.basis.key == basis_key(parameters)
+
+    def prepare(self, parameters, feedback):
+        """Find out about the whole raster, unless that is known."""
+        if not self.is_ready(parameters):
+            self.basis = self._clumps = None
+            self.basis = find_basis(parameters, feedback)
+
+    def show(self, parameters, window, feedback):
+        """The Preview of a window, after `prepare`.
+
+        Parameters
+        ----------
+        parameters : SegmentParameters
+        window : Window over the raster
+        feedback : progress.Feedback
+        """
+        check_cancelled = Progress(feedback, {"preview": 1}).check_cancelled
+        if self._clumps is None or self._clumps.window != window or self._clumps.basis is not self.basis:
+            self._clumps = clump_window(self.basis, window, check_cancelled)
+        ids = merge_clumps(self._clumps, parameters.min_pixels, parameters.distance_threshold, check_cancelled)
+        lines = outlines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
+        found = np.unique(ids)
+        return Preview(window, ids, lines, int(np.count_nonzero(found)))

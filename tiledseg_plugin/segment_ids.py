@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where products read segment ids from: the tiles of a run with their lookup tables, or any raster of ids."""
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+from . import kernels
+from .errors import SegmentationError
+from .gdal_access import collected_errors, open_raster, reason
+from .plan import Plan
+from .raster import Raster
+from .tiles import labels_of
+from .work_folder import WorkFolder
+from .write import table_of
+
+
+@dataclass(frozen=True)
+class TileIds:
+    """The segments of a run that is being written. Plain values: it travels to workers.
+
+    worked : ids of the pieces that hold valid pixels
+    kernels : name of the set
+    """
+
+    plan: Plan
+    folder: WorkFolder
+    worked: Tuple[int, ...]
+    kernels: str
+
+    @classmethod
+    def of(cls, plan, folder, tables, kernel_name):
+        """Put the lookup tables of `graph.Segments` into the work folder."""
+        for piece in plan.pieces:
+            if piece.piece_id in tables:
+                folder.save(table_of(piece), table=tables[piece.piece_id])
+        return cls(plan, folder, tuple(tables), kernel_name)
+
+    def reader(self):
+        """A function window -> (rows, cols) uint32; for one thread."""
+        kernel, _ = kernels.choose(self.kernels)
+        worked, tables = set(self.worked), {}
+
+        def read(window):
+            ids = np.zeros((window.height, window.width), np.uint32)
+            for piece in self.plan.pieces_in(window):
+                if piece.piece_id not in worked:
+                    continue
+                if piece.piece_id not in tables:
+                    tables[piece.piece_id] = self._table(piece)
+                common = piece.window.intersection(window)
+                top, left = common.row - piece.window.row, common.col - piece.window.col
+                rows = self.folder.load_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
+                rows = rows[:, left : left + common.width]
+                ids[common.within(window)] = kernel.relabel(rows, tables[piece.piece_id])
+            return ids
+
+        return read
+
+    def _table(self, piece):
+        loaded = self.folder.load(table_of(piece))
+        if loaded is None:
+            raise SegmentationError(
+                f"The files of tile {piece.tile_id} in {self.folder.path} are damaged: start the run again."
+            )
+        return loaded["table"]
+
+
+@dataclass(frozen=True)
+class RasterIds:
+    """The segments in the first band of a raster; what that declares as no data is 0."""
+
+    raster: Raster
+
+    def reader(self):
+        """A function window -> (rows, cols) uint32; for one thread."""
+        raster, dataset = self.raster, open_raster(self.raster.path)
+        nodata = raster.bands[0].nodata
+
+        def read(window):
+            with collected_errors() as messages:
+                ids = dataset.GetRasterBand(1).ReadAsArray(*window)
+            if ids is None or messages:
+                raise SegmentationError(f"SEGMENTS {raster.path} cannot be read ({reason(messages)}): is it damaged?")
+            if ids.dtype.kind == "f":
+                ids = np.nan_to_num(ids)
+            if nodata:
+                ids[ids == nodata] = 0
+            if ids.dtype != np.uint32:
+                wrong = (ids < 0) | (ids > 2**32 - 1) | (ids != np.floor(ids)) if ids.dtype.kind == "f" else ids < 0
+                if ids.dtype.itemsize > 4 and ids.dtype.kind in "iu":
+                    wrong = wrong | (ids > 2**32 - 1)
+                if wrong.any():
+                    raise SegmentationError(
+                        f"SEGMENTS {raster.path} holds {ids[wrong][0]}, which is no segment id: ids are whole numbers "
+                        "from 1 to 4294967295, 0 is no data."
+                    )
+                ids = ids.astype(np.uint32)
+            return ids
+
+        return read
+
+
+def compact(ids):
+    """Number the ids that are present in a window from 1.
+
+    Parameters
+    ----------
+    ids : array of uint32, 0 for no data
+
+    Returns
+    -------
+    present : (count,) uint32, ascending
+    labels : (ids.size,) uint32, 1 + index in `present`, 0 where there is no data
+    """
+    flat = ids.reshape(-1)
+    inside = flat[flat != 0] if not flat.all() else flat
+    if not inside.size:
+        return np.empty(0, np.uint32), np.zeros(flat.size, np.uint32)
+    least, most = int(inside.min()), int(inside.max())
+    if most - least > 8 * flat.size:
+        present, labels = np.unique(flat, return_inverse=True)
+        if present[0] == 0:
+            return present[1:], labels.astype(np.uint32)
+        return present, labels.astype(np.uint32) + np.uint32(1)
+    seen = np.zeros(most - least + 2, np.uint32)  # one place before the least is for 0
+    place = flat - np.uint32(least - 1)
+    if inside.size < flat.size:
+        place[flat == 0] = 0
+    seen[place] = 1
+    seen[0] = 0
+    present = (np.flatnonzero(seen) + (least - 1)).astype(np.uint32)
+    numbers = np.cumsum(seen, dtype=np.uint32)
+    numbers[0] = 0
+    return present, numbers[place]

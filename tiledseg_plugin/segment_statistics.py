@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Statistics of any raster's values in any segments: the table behind `tiledseg:statistics`."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import List, Tuple
+
+import numpy as np
+
+from .errors import SegmentationError
+from .own_run import own_run
+from .parameters import EXECUTIONS
+from .publish import publishing, staging
+from .quantiles import ORDER_STATISTICS, QuantileJob, rank_segments
+from .tables import Column, table_driver, write_table
+from .update_table import check_table_can_be_updated, update_attribute_table
+
+STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
+STAGES = {"values": 40, "ranks": 40, "table": 10}
+
+
+@dataclass(frozen=True)
+class StatisticsParameters:
+    """The parameters of `tiledseg:statistics`; the names are those of the interface, in lower case.
+
+    output : path of the table; empty for none, with `update_rat`
+    """
+
+    segments: str
+    values: str
+    output: str = ""
+    bands: Tuple[int, ...] = ()
+    statistics: Tuple[str, ...] = ("mean", "std", "min", "max")
+    update_rat: bool = False
+    execution: str = "auto"
+    workers: int = 0
+    kernels: str = "auto"
+
+    def check(self, output_is_known=True):
+        """Raise SegmentationError for what no raster could make right."""
+        unknown = [name for name in self.statistics if name not in STATISTICS]
+        if unknown or not self.statistics:
+            raise SegmentationError(
+                f"STATISTICS has '{', '.join(unknown)}': give one or more of {', '.join(STATISTICS)}."
+            )
+        if self.execution not in EXECUTIONS:
+            raise SegmentationError(f"EXECUTION is '{self.execution}': give one of {', '.join(EXECUTIONS)}.")
+        if not self.output and not self.update_rat:
+            raise SegmentationError(
+                "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
+            )
+        if self.output and output_is_known:
+            table_driver(self.output)
+            with staging(self.output):
+                pass  # a folder that cannot be written to is told now
+
+
+@dataclass(frozen=True)
+class StatisticsResult:
+    """What a run gives besides the table.
+
+    stages : {stage: seconds}
+    """
+
+    segment_count: int
+    seconds: float
+    stages: dict = field(default_factory=dict)
+
+
+def segment_statistics(parameters, feedback):
+    """Write a table with one row a segment.
+
+    Parameters
+    ----------
+    parameters : StatisticsParameters
+    feedback : progress.Feedback
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong; nothing that was there has been changed
+    Cancelled : the user cancelled; likewise
+    """
+    started = time.monotonic()
+    parameters.check()
+    if parameters.update_rat:
+        check_table_can_be_updated(parameters.segments)
+    with own_run(parameters, feedback, STAGES) as run:
+        attributes = run.measure()
+        wanted = tuple(name for name in ORDER_STATISTICS if name in parameters.statistics)
+        ranked: List[dict] = [{} for _ in run.job.bands]
+        if wanted:
+            run.progress.start("ranks", "Ranking values")
+            ranks = QuantileJob(run.job, wanted, run.folder)
+            ranked = rank_segments(ranks, attributes, run.runner, run.advance_as("Ranking values"), run.check)
+        run.progress.start("table", "Writing the table")
+        numbers = parameters.bands or range(1, len(run.job.bands) + 1)
+        columns = _columns(attributes, ranked, numbers, parameters.statistics)
+        if parameters.output:
+            with publishing(parameters.output, replaced=_table_side_files) as path:
+                write_table(path, [Column("segment", attributes.ids), *columns], run.check)
+        if parameters.update_rat:
+            update_attribute_table(parameters.segments, attributes, columns, Path(parameters.values).stem, feedback)
+    seconds = time.monotonic() - started
+    feedback.info(f"Statistics of {attributes.ids.size} segments in {seconds:.1f} s.")
+    return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
+
+
+def _table_side_files(target):
+    return [target.with_suffix(".csvt")] if target.suffix.lower() == ".csv" else []
+
+
+def _columns(attributes, ranked, numbers, statistics):
+    """Columns mean_1, std_1, ... of the first band, and so on; in the order in which STATISTICS names them."""
+    columns = []
+    for number, moments, ranks in zip(numbers, attributes.bands, ranked):
+        found = {
+            "mean": lambda moments=moments: moments.mean,
+            "std": lambda moments=moments: moments.deviation,
+            "min": lambda moments=moments: moments.minimum,
+            "max": lambda moments=moments: moments.maximum,
+            "sum": lambda moments=moments: moments.sum,
+            "count": lambda moments=moments: moments.counts,
+        }
+        for name in STATISTICS:
+            if name in statistics:
+                values = ranks[name] if name in ranks else found[name]()
+                columns.append(Column(f"{name}_{number}", np.asarray(values)))
+    return columns

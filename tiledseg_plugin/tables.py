@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tables of plain columns, as files that QGIS and others read: GeoPackage, CSV, Parquet."""
+
+import csv
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from osgeo import ogr
+
+from .errors import SegmentationError
+from .gdal_access import collected_errors, reason
+
+DRIVERS = {".gpkg": "GPKG", ".csv": "CSV", ".parquet": "Parquet"}
+ROWS = 1 << 16  # written at a time
+
+
+@dataclass(frozen=True)
+class Column:
+    """A named column.
+
+    values : (rows,) integers or floats; NaN is written as null
+    usage : what the column means in a raster attribute table, the name of a GDAL `GFU_` constant without that
+    """
+
+    name: str
+    values: np.ndarray
+    usage: str = "Generic"
+
+    @property
+    def is_real(self):
+        return self.values.dtype.kind == "f"
+
+
+def table_driver(path, name="OUTPUT"):
+    """The OGR driver for a table's extension.
+
+    Raises
+    ------
+    SegmentationError : the extension is none of ours, or this GDAL has no driver for it
+    """
+    extension = Path(path).suffix.lower()
+    if extension not in DRIVERS:
+        raise SegmentationError(f"{name} {path} ends in '{extension}': use one of {', '.join(DRIVERS)}.")
+    driver = ogr.GetDriverByName(DRIVERS[extension])
+    if driver is None:
+        raise SegmentationError(f"This GDAL has no {DRIVERS[extension]} driver for {name} {path}: use .gpkg or .csv.")
+    return driver
+
+
+def write_table(path, columns, check_cancelled):
+    """Write a table; it is given its final name by the caller (see `publish`).
+
+    Parameters
+    ----------
+    columns : Columns of equal length
+    """
+    driver = table_driver(path)
+    write = {"GPKG": _write_geopackage, "CSV": _write_csv}.get(driver.GetName(), _write_with_ogr)
+    try:
+        write(path, columns, driver, check_cancelled)
+    except (sqlite3.Error, OSError) as error:
+        raise SegmentationError(
+            f"The table {Path(path).name} cannot be written ({error}): make room, or choose another folder."
+        ) from error
+
+
+def parts(columns, check_cancelled):
+    """Rows as tuples of Python values, a list of many at a time."""
+    for first in range(0, columns[0].values.size, ROWS):
+        check_cancelled()
+        yield list(zip(*(_plain(column.values[first : first + ROWS]) for column in columns)))
+
+
+def _plain(values):
+    if values.dtype.kind != "f":
+        return values.tolist()
+    listed = values.tolist()
+    if np.isnan(values).any():
+        return [None if value != value else value for value in listed]
+    return listed
+
+
+def create_fields(layer, columns):
+    """Add the columns to an OGR layer."""
+    for column in columns:
+        layer.CreateField(ogr.FieldDefn(column.name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
+
+
+def _create(path, columns, driver):
+    with collected_errors() as messages:
+        dataset = driver.CreateDataSource(str(path))
+        layer = None if dataset is None else dataset.CreateLayer(Path(path).stem, geom_type=ogr.wkbNone)
+        if layer is not None:
+            create_fields(layer, columns)
+    if layer is None or messages:
+        raise SegmentationError(f"The table {Path(path).name} cannot be created ({reason(messages)}): make room.")
+    return dataset, layer
+
+
+def _write_geopackage(path, columns, driver, check_cancelled):
+    """OGR makes the tables; SQLite itself fills them, several times as fast."""
+    dataset, layer = _create(path, columns, driver)
+    name = layer.GetName()
+    del layer
+    del dataset
+    names = ", ".join(_quoted(column.name) for column in columns)
+    places = ", ".join("?" * len(columns))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for rows in parts(columns, check_cancelled):
+            connection.executemany(
+                f"INSERT INTO {_quoted(name)} ({names}) VALUES ({places})",  # noqa: S608 # nosec B608: quoted identifiers
+                rows,
+            )
+
+
+def _quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _write_csv(path, columns, driver, check_cancelled):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([column.name for column in columns])
+        for rows in parts(columns, check_cancelled):
+            writer.writerows(rows)
+    types = ",".join("Real" if column.is_real else "Integer64" for column in columns)
+    Path(path).with_suffix(".csvt").write_text(types + "\n", encoding="utf-8")
+
+
+def _write_with_ogr(path, columns, driver, check_cancelled):
+    dataset, layer = _create(path, columns, driver)
+    with collected_errors() as messages:
+        for rows in parts(columns, check_cancelled):
+            for row in rows:
+                feature = ogr.Feature(layer.GetLayerDefn())
+                for index, value in enumerate(row):
+                    if value is not None:
+                        feature.SetField(index, value)
+                layer.CreateFeature(feature)
+            if messages:
+                break
+        del layer
+        del dataset
+    if messages:
+        raise SegmentationError(f"The table {Path(path).name} cannot be written ({reason(messages)}): make room.")
