@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The models that come with the plugin, as algorithms of its provider; the files open in the graphical modeler."""
 
+from typing import Dict
+
 from qgis.core import QgsProcessingModelAlgorithm
 from qgis.PyQt.QtGui import QIcon
 
@@ -31,7 +33,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
     def explain(self):
         """Give the parameters the help of those they stand for, as model files hold none."""
-        helps = {}
+        helps: Dict[str, str] = {}
         for child_id, child in self.childAlgorithms().items():
             for definition in child.algorithm().parameterDefinitions():
                 helps.setdefault(definition.name(), definition.help())

@@ -2,7 +2,7 @@
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
 from dataclasses import replace
-from typing import Tuple
+from typing import Any, Dict, Tuple
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -328,7 +328,7 @@ class SegmentRaster(TilingAlgorithm):
 
         run, scheme = values
         result = segment(self._with_tiles(run, scheme), feedback)
-        tiles = {}
+        tiles: Dict[str, Any] = {}
         if self._tile_layer is not None:
             tiles[self.S1TILES] = self._tile_layer.write(result.tiles, AFTER_A_RUN)
         return {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tile layer, S1Tiles, in QGIS: its fields, how it is written, and how it looks when it is loaded."""
 
+from typing import Any, List
+
 from qgis.core import (
     QgsFeature,
     QgsFeatureSink,
@@ -48,7 +50,7 @@ class TileLayerOutput:
         self._name = name
         self._crs = crs
         self._look = TileLayerLook(algorithm.id(), name, crs, raster_id)
-        self._run = None
+        self._run: Any = None
         self._layer_id = None
 
     def bind(self, parameters, context):
@@ -118,7 +120,7 @@ class TileLayerLook(QgsProcessingLayerPostProcessorInterface):
     QGIS holds no reference to it from Python, so it keeps itself until it was called (QGIS issue 47533).
     """
 
-    _waiting = []
+    _waiting: List[Any] = []
 
     def __init__(self, algorithm_id, output_name, crs, raster_id):
         super().__init__()

@@ -2,6 +2,7 @@
 """The raster and its tiles: what `tiledseg:segment` and `tiledseg:preflight` ask for alike. The ids never change."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -43,7 +44,7 @@ class TilingAlgorithm(TiledAlgorithm):
     VALID_DATA_THRESHOLD = "VALID_DATA_THRESHOLD"
     WORKERS = "WORKERS"
 
-    _tile_layer = None
+    _tile_layer: Any = None
 
     def _add_raster(self, label):
         self.add(

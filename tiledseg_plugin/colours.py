@@ -5,7 +5,7 @@ Sums must be exact, so that no order of adding can show: integers as they are, f
 """
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Raw:
     exponent : None for integers; for floats, all absolute values are below 2^exponent
     """
 
-    exponent: int = None
+    exponent: Optional[int] = None
 
     def compared(self, values, valid):
         """(bands, rows, cols) uint8 or float32, 0 where not valid."""

@@ -106,6 +106,7 @@ class _Sums:
         whole = all((plane == np.rint(plane)).all() for plane in planes)
         self.exact = whole and np.abs(self.planes).max() * counts.sum() < 2**53
         self.labels = None
+        self.sizes, self.sums = np.empty(0), np.empty((0, 0))
 
     def _add_up(self, labels, k, some=slice(None)):
         counts, labels = self.counts[some], labels[some]

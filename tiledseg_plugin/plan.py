@@ -4,7 +4,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def make_plan(raster, parameters):
 
 def plan_grid(width, height, tile_width, tile_height):
     """A regular grid from the raster's first pixel; the last tiles of a row or column are what is left."""
-    tiles = []
+    tiles: List[Tile] = []
     for row, top in enumerate(range(0, height, tile_height)):
         for col, left in enumerate(range(0, width, tile_width)):
             window = Window(left, top, min(tile_width, width - left), min(tile_height, height - top))
@@ -130,8 +130,8 @@ def plan_rectangles(width, height, rectangles):
     SegmentationError : no tile is left, or there are many of a few pixels each
     """
     whole = Window(0, 0, width, height)
-    cut = (whole.intersection(Window(*rectangle)) for rectangle in rectangles)
-    cut = list(dict.fromkeys(window for window in cut if window is not None))
+    inside = (whole.intersection(Window(*rectangle)) for rectangle in rectangles)
+    cut = list(dict.fromkeys(window for window in inside if window is not None))
     if not cut:
         raise SegmentationError("TILES has no polygon over the raster: check the layer and its coordinate system.")
     bounds = _bounds(cut)
@@ -224,12 +224,12 @@ def judge_tiles(plan, valid_pixels, threshold):
     for tile in plan.tiles:
         valid = valid_pixels[tile.tile_id]
         status[tile.tile_id] = EMPTY if valid == 0 else SPARSE if valid / tile.pixels < threshold else OK
-    shared = {}
+    shared: Dict[tuple, int] = {}
     for one, other, length in neighbouring(plan.pieces):
         for tile, near in ((one.tile_id, other.tile_id), (other.tile_id, one.tile_id)):
             if tile != near and status[tile] == SPARSE and status[near] != EMPTY:
                 shared[tile, near] = shared.get((tile, near), 0) + length
-    best = {}
+    best: Dict[int, tuple] = {}
     for (tile, near), length in shared.items():
         rank = (length, valid_pixels[near], -near)
         best[tile] = max(best.get(tile, rank), rank)
@@ -269,7 +269,7 @@ def neighbouring(pieces):
         (lambda w: w.right, lambda w: w.col, lambda w: (w.row, w.bottom)),
         (lambda w: w.bottom, lambda w: w.row, lambda w: (w.col, w.right)),
     ):
-        starting = {}
+        starting: Dict[int, list] = {}
         for piece in pieces:
             starting.setdefault(start_of(piece.window), []).append(piece)
         for those in starting.values():

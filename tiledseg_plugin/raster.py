@@ -6,7 +6,7 @@ This is the one place that reads windows and that knows the rules of no data (sh
 
 import os
 from dataclasses import dataclass
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from osgeo import gdal, gdal_array
@@ -134,7 +134,7 @@ def describe(path, bands=(), nodata_rule="any"):
     if any(kind is None or np.dtype(kind).kind == "c" for kind in kinds):
         raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
     dtype = np.result_type(*kinds)
-    notes = []
+    notes: List[str] = []
     described = tuple(_describe_band(dataset, band, numbers, notes) for band in used)
     declared = any(band.nodata is not None or band.masked or _declares(raw) for band, raw in zip(described, used))
     if not declared:
@@ -201,7 +201,7 @@ def read_window(dataset, raster, window, covered=None):
     valid : (rows, cols) bool
     """
     values = _read(dataset, raster, window, mask=False)
-    invalid = None
+    invalid: Any = None
     for index, band in enumerate(raster.bands):
         bad = _invalid_in_band(values[index], band)
         if band.masked:
@@ -234,8 +234,9 @@ def read_validity(dataset, raster, window):
         or np.dtype(raster.dtype).kind == "f"
         or any(band.nodata is not None for band in raster.bands)
     )
-    values = _read(dataset, raster, window, mask=False) if decided_by_values else None
-    any_bad, all_bad = None, None
+    values: Any = _read(dataset, raster, window, mask=False) if decided_by_values else None
+    any_bad: Any = None
+    all_bad: Any = None
     for index, band in enumerate(raster.bands):
         bad = np.zeros((), bool) if values is None else _invalid_in_band(values[index], band)
         if band.masked:

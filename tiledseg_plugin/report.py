@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+from typing import Dict, Optional
 
 
 def report_path(output):
@@ -16,7 +17,7 @@ def report_path(output):
 
 def versions():
     """Versions of what the result could depend on; None for what is not installed."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    found: Dict[str, Optional[str]] = {"python": platform.python_version(), "platform": platform.platform()}
     for name in ("numpy", "scipy", "numba"):
         try:
             found[name] = import_module(name).__version__

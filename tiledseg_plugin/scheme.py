@@ -2,6 +2,7 @@
 """Tiles of the user's own: polygons in any coordinate system as rectangles of a raster's pixels."""
 
 import math
+from typing import Any
 
 from osgeo import gdal, ogr, osr
 
@@ -103,7 +104,8 @@ class _Reprojection:
         self._backward = osr.CoordinateTransformation(raster_crs, polygon_crs)
         around = Window(-1, -1, raster.width + 2, raster.height + 2)
         self._outline = ogr.CreateGeometryFromWkb(outline([around], transform))
-        self._near = self._far = None
+        self._near: Any = None
+        self._far: Any = None
 
     def __call__(self, polygon, number):
         """The polygon in the raster's coordinates; None if it is off the raster."""

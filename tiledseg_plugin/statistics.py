@@ -7,7 +7,7 @@ The pass goes over blocks of its own, not over the user's tiles, so that nothing
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Tuple
+from typing import Dict, Tuple
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def survey_block(survey, block, check_cancelled):
     rows, cols = _sampled(raster.width, block, survey.sampling)
     chosen = valid[rows, cols]
     rows, cols = rows[chosen], cols[chosen]
-    tiles = {}
+    tiles: Dict[int, int] = {}
     for piece in survey.plan.pieces_in(block):
         common = piece.window.intersection(block)
         count = int(np.count_nonzero(valid[common.within(block)]))

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import platform
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from . import kernels, rsgislib_engine
 from .errors import SegmentationError
@@ -32,7 +32,7 @@ class Status:
     engines: Tuple[str, ...] = ("builtin",)
     executions: Tuple[str, ...] = ("auto", "threads", "serial")
     drivers: Tuple[str, ...] = ()
-    versions: Dict[str, str] = field(default_factory=dict)
+    versions: Dict[str, Optional[str]] = field(default_factory=dict)
     interpreter: str = ""
     cores: int = 1
     free_memory: int = 0

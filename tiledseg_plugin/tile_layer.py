@@ -2,7 +2,7 @@
 """The tile layer, S1Tiles: what is known about each tile of a plan, with its outline over the raster."""
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Dict, Optional
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def segments_by_tile(plan, tables):
     ----------
     tables : {piece_id: (clumps + 1,) uint32}, ids of segments, as `graph.Segments` has them
     """
-    found = {}
+    found: Dict[int, int] = {}
     for tile in plan.tiles:
         ids = [tables[piece.piece_id][1:] for piece in tile.pieces if piece.piece_id in tables]
         found[tile.tile_id] = len(np.unique(np.concatenate(ids))) if ids else 0
@@ -82,7 +82,7 @@ def segments_by_tile(plan, tables):
 
 def seconds_by_tile(results):
     """{tile_id: seconds}, from the results of the tiles' pieces."""
-    found = {}
+    found: Dict[int, float] = {}
     for result in results:
         found[result.tile_id] = found.get(result.tile_id, 0.0) + result.seconds
     return found
