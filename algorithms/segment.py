@@ -204,8 +204,9 @@ class SegmentRaster(TilingAlgorithm):
             self.ENGINE,
             tr("Engine"),
             tr(
-                "'builtin': exact, no tile border shows. 'rsgislib': RSGISLib 5, which must be installed, segments each tile "
-                "and does its borders anew in two more stages (Clewley et al. 2014); the result depends on the tiles."
+                "'builtin': exact, no tile border shows. 'rsgislib': RSGISLib 5, which must be installed, segments "
+                "each tile and does its borders anew in two more stages (Clewley et al. 2014); the result depends on "
+                "the tiles."
             ),
             ENGINES,
         )
@@ -216,8 +217,8 @@ class SegmentRaster(TilingAlgorithm):
                 defaultValue=DEFAULTS["per_tile_statistics"],
             ),
             tr(
-                "Of the engine 'rsgislib' only: stretch and cluster centres are found for each tile by itself instead of "
-                "once for the whole raster. True or false."
+                "Of the engine 'rsgislib' only: stretch and cluster centres are found for each tile by itself instead "
+                "of once for the whole raster. True or false."
             ),
             advanced=True,
         )

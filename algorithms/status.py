@@ -43,9 +43,9 @@ class ShowStatus(TiledAlgorithm):
     def description(self):
         return (
             tr(
-                "Tells what of the plugin is usable on this installation, by trying it: which kernels and engines, ways "
-                "to run tiles and output drivers; which Python worker processes run; versions, cores and memory; and "
-                "what to install for what is missing."
+                "Tells what of the plugin is usable on this installation, by trying it: which kernels and engines, "
+                "ways to run tiles and output drivers; which Python worker processes run; versions, cores and memory; "
+                "and what to install for what is missing."
             ),
             tr("The plugin needs nothing but QGIS; what is missing costs speed or a format, never the result."),
         )

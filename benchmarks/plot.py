@@ -4,6 +4,7 @@
 usage: plot.py bench.json bench.png
 """
 
+import itertools
 import json
 import sys
 
@@ -23,7 +24,7 @@ COLOURS = {  # Okabe and Ito's palette, which colour-blind readers can tell apar
     "grass": "#8c6d31",
     "gdal": "#777777",
 }
-STAGES = {"start": "#bbbbbb", "statistics": "#56b4e9", "tiles": "#d55e00", "graph": "#009e73", "write": "#e69f00"}
+STAGES = ("#bbbbbb", "#56b4e9", "#d55e00", "#009e73", "#e69f00", "#0072b2", "#cc79a7", "#f0e442", "#8c6d31")
 
 
 def main():
@@ -103,12 +104,14 @@ def draw_stages(axes, results):
     ]
     entries.sort(key=lambda pair: pair[0])
     lowest = [0.0] * len(entries)
-    for stage, colour in STAGES.items():
+    stages = list(dict.fromkeys(stage for _, entry in entries for stage in entry["stages"]))
+    for stage, colour in zip(["start", *stages], itertools.cycle(STAGES)):
         heights = [
             (entry["start_seconds"] if stage == "start" else entry["stages"].get(stage, 0)) / size
             for size, entry in entries
         ]
-        axes.bar(range(len(entries)), heights, bottom=lowest, color=colour, width=0.6, label=stage)
+        label = stage.replace("_", " ")
+        axes.bar(range(len(entries)), heights, bottom=lowest, color=colour, width=0.6, label=label)
         lowest = [low + height for low, height in zip(lowest, heights)]
     for place, (_, entry) in enumerate(entries):
         axes.text(place, lowest[place], f"{entry['seconds']:.1f} s", ha="center", va="bottom", size=9)

@@ -72,7 +72,7 @@ def stages_table(results):
         stages = [f"{entry['stages'].get(name, 0):.2f}" for name in names]
         start = f"{entry['start_seconds']:.2f}" if entry["start_seconds"] else ""
         rows.append([f"{entry['scene']}, {labels[entry['contender']]}", start, *stages, f"{entry['seconds']:.2f}"])
-    return table(["", "start", *names, "whole run"], rows)
+    return table(["", "start", *(name.replace("_", " ") for name in names), "whole run"], rows)
 
 
 def targets_table(results):

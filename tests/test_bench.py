@@ -42,7 +42,7 @@ def test_a_tiny_benchmark_tells_time_memory_stages_and_targets(folder):
     entries = {entry["contender"]: entry for entry in results["summary"]}
     assert set(entries) == {"qgis", "engine-warm", "gdal"}
     assert not any(entry["failure"] for entry in entries.values())
-    assert list(entries["qgis"]["stages"]) == ["statistics", "tiles", "graph", "write"]
+    assert {"statistics", "tiles", "graph", "write"} <= set(entries["qgis"]["stages"])
     assert entries["qgis"]["peak_memory"] > 50e6
     assert entries["qgis"]["start_seconds"] > 0
     assert entries["gdal"]["ratio"] < 1

@@ -18,7 +18,9 @@ QUICK = {"sampling": 3, "min_pixels": 5, "num_clusters": 8}
 def scene(bands=3, rows=40, cols=50, dtype=np.uint16, seed=0):
     rng = np.random.default_rng(seed)
     coarse = rng.integers(1, 120, (bands, -(-rows // 8), -(-cols // 8)))
-    return (np.kron(coarse, np.ones((8, 8), int))[:, :rows, :cols] + rng.integers(0, 5, (bands, rows, cols))).astype(dtype)
+    return (np.kron(coarse, np.ones((8, 8), int))[:, :rows, :cols] + rng.integers(0, 5, (bands, rows, cols))).astype(
+        dtype
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64])

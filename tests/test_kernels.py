@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tiledseg.tiledseg_plugin import kmeans
 from tiledseg.tiledseg_plugin.kernels import choose, plain
 
@@ -80,9 +79,7 @@ def test_every_stage_is_that_of_rsgislib(kernels, reference):
     sample = sample[(sample != 0).any(axis=1)]
     clusters, calm, initial = reference["clusters"], reference["no_singles"], reference["initial_clumps"]
 
-    centres, _ = kmeans.cluster(
-        sample, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels
-    )
+    centres, _ = kmeans.cluster(sample, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels)
     np.testing.assert_array_equal(centres, reference["centres"])
     np.testing.assert_array_equal(kernels.nearest_centre(values, clusters != 0, centres), clusters)
     found, uncertain = kernels.eliminate_singles(clusters.astype(np.uint16), values, CLOSED)
@@ -91,9 +88,7 @@ def test_every_stage_is_that_of_rsgislib(kernels, reference):
     labels, count = kernels.clump(calm.astype(np.uint16))
     np.testing.assert_array_equal(labels, initial)
     assert count == initial.max()
-    final = eliminate(
-        kernels, labels, count, found, values, parameters["min_pixels"], parameters["distance_threshold"]
-    )
+    final = eliminate(kernels, labels, count, found, values, parameters["min_pixels"], parameters["distance_threshold"])
     np.testing.assert_array_equal(final, reference["clumps"])
 
 
@@ -351,9 +346,7 @@ def test_a_clump_without_partner_tries_again_when_its_neighbour_has_grown(kernel
     sizes, sums = np.array([1, 4, 2, 3]), np.array([[20], [0], [60], [90]])
     edges = np.array([[0, 1], [1, 2], [1, 3]], np.uint32)
     elimination = kernels.Elimination(sizes, sums, np.ones(1), edges, 4, 31.0)
-    expected = plain.Elimination(
-        np.array([1, 4, 2, 3]), np.array([[20], [0], [60], [90]]), np.ones(1), edges, 4, 31.0
-    )
+    expected = plain.Elimination(np.array([1, 4, 2, 3]), np.array([[20], [0], [60], [90]]), np.ones(1), edges, 4, 31.0)
     for area in range(1, 5):
         elimination.step(area)
         expected.step(area)
@@ -371,7 +364,7 @@ def simple_lloyd(sample, num_clusters, max_iterations):
     centres = kmeans.starting_centres(planes, min(num_clusters, len(colours)))
     everywhere = np.ones(len(colours), bool)
     labels = plain.nearest_centre(planes, everywhere, centres)
-    for iteration in range(1, max_iterations + 1):
+    for iteration in range(1, max_iterations + 1):  # noqa: B007
         size = np.bincount(labels, counts, len(centres) + 1)[1:]
         sums = np.stack([np.bincount(labels, counts * plane.astype(float), len(centres) + 1)[1:] for plane in planes])
         centres = (sums[:, size > 0].astype(np.float32) / size[size > 0].astype(np.float32)).T.copy()

@@ -216,7 +216,10 @@ def test_interface_of_segment_is_the_published_one(algorithm):
 
 
 def test_enums_are_static_strings(algorithm):
-    for name, options in (("NODATA_RULE", ["any", "all"]), ("EXECUTION", ["auto", "processes", "threads", "serial", "dask"])):
+    for name, options in (
+        ("NODATA_RULE", ["any", "all"]),
+        ("EXECUTION", ["auto", "processes", "threads", "serial", "dask"]),
+    ):
         definition = algorithm.parameterDefinition(name)
         assert definition.usesStaticStrings()
         assert definition.options() == options

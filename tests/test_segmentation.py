@@ -3,6 +3,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,7 +187,7 @@ def test_tiled_run_equals_the_kernels_on_the_whole_array(seed, colours, min_pixe
         tile_width=17,
         tile_height=23,
     )
-    centres = np.array(json.loads(open(result.report, encoding="utf-8").read())["centres"], np.float32)
+    centres = np.array(json.loads(Path(result.report).read_text("utf-8"))["centres"], np.float32)
     expected = segment_untiled(values, (values != 0).all(axis=0), centres, min_pixels, threshold)
     assert np.array_equal(ids, expected)
 

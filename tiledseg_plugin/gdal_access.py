@@ -81,7 +81,9 @@ def open_raster(path):
     with collected_errors() as messages:
         dataset = gdal.Open(path, gdal.GA_ReadOnly)
     if dataset is None:
-        raise SegmentationError(f"The raster {path} cannot be opened ({reason(messages)}): check the path and the format.")
+        raise SegmentationError(
+            f"The raster {path} cannot be opened ({reason(messages)}): check the path and the format."
+        )
     if not dataset.RasterCount:
         raise SegmentationError(f"{path} holds no raster band itself: choose one of its subdatasets.")
     return dataset

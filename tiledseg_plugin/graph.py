@@ -59,7 +59,9 @@ def build_graph(raster, plan, worked, folder, check_cancelled):
         check_cancelled()
         graph = folder.load(name_of(piece))
         if graph is None:
-            raise SegmentationError(f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again.")
+            raise SegmentationError(
+                f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again."
+            )
         offsets[piece.piece_id] = total
         borders[piece.piece_id] = {side: graph[side] for side in BORDERS}
         rows, cols = np.divmod(graph["first"], piece.window.width)

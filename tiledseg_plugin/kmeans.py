@@ -81,9 +81,7 @@ class _Members:
             self.to_nearest, self.to_others = self._bounds(nearest, second)
         else:
             moved = np.sqrt(np.square(centres.astype(np.float64) - self.centres).sum(axis=1)) * (1 + MARGIN)
-            doubtful = self.kernel.find_doubtful(
-                self.labels, moved, self.to_nearest, self.to_others, MARGIN, LEAST
-            )
+            doubtful = self.kernel.find_doubtful(self.labels, moved, self.to_nearest, self.to_others, MARGIN, LEAST)
             labels, nearest, second = self.kernel.nearest_two(np.take(self.planes, doubtful, axis=1), centres)
             self.labels = self.labels.copy()
             self.labels[doubtful] = labels

@@ -76,4 +76,6 @@ def choose_workers(asked, most, tile_bytes, cores=None, free=None):
         )
     if asked:
         return Workers(count, "as asked for", warning)
-    return Workers(count, "; ".join(part for part in (f"{cores} cores", f"{most} parts of work", memory) if part), warning)
+    return Workers(
+        count, "; ".join(part for part in (f"{cores} cores", f"{most} parts of work", memory) if part), warning
+    )

@@ -62,7 +62,8 @@ class SegmentParameters:
         _check_tiling(self)
         if self.distance_threshold is not None and not self.distance_threshold > 0:
             raise SegmentationError(
-                f"DISTANCE_THRESHOLD is {self.distance_threshold}: give a number above 0, or leave it empty for no limit."
+                f"DISTANCE_THRESHOLD is {self.distance_threshold}: give a number above 0, or leave it empty for "
+                "no limit."
             )
         _check_choice("ENGINE", self.engine, ENGINES)
         _check_choice("EXECUTION", self.execution, EXECUTIONS)
@@ -73,7 +74,8 @@ class SegmentParameters:
             )
         if self.engine != "rsgislib" and self.per_tile_statistics:
             raise SegmentationError(
-                "PER_TILE_STATISTICS is for ENGINE=rsgislib only: the built-in engine has one stretch for the whole raster."
+                "PER_TILE_STATISTICS is for ENGINE=rsgislib only: the built-in engine has one stretch for the whole "
+                "raster."
             )
         if self.execution == "dask" and not (self.dask_scheduler and self.work_dir):
             missing = "WORK_DIR, a folder that all its workers see" if self.dask_scheduler else "DASK_SCHEDULER"

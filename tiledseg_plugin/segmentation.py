@@ -207,7 +207,9 @@ class _Run:
             )
         job = TileJob(self.raster, self.plan, self.colours, self.centres, self.parameters.kernels, self.folder)
         results = self._work_tiles(job, units)
-        segments, clumps = self._merge([piece for piece in self.plan.pieces if self.occupancy.status[piece.tile_id] != EMPTY])
+        segments, clumps = self._merge(
+            [piece for piece in self.plan.pieces if self.occupancy.status[piece.tile_id] != EMPTY]
+        )
         return segments, results, {"initial_clumps": clumps}
 
     def _work_tiles(self, job, units):
@@ -305,9 +307,7 @@ class _Run:
             self.folder.save(table_of(piece), table=segments.tables[piece.piece_id])
         job = RelabelJob(self.parameters.kernels, self.folder)
         for done, _ in enumerate(self._results(relabel_piece, job, pieces), 1):
-            self.progress.advance(
-                0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}"
-            )
+            self.progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
 
     def _result(self, segments, results):
         tables = segments_by_tile(self.plan, segments.tables)

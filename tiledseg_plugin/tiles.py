@@ -66,7 +66,9 @@ def work_piece(job, piece, check_cancelled):
     clusters, values, compared, halo = calm_clusters(job, piece, kernel, check_cancelled)
     labels, count = kernel.clump(clusters)
     check_cancelled()
-    sizes, sums, first, kinds = kernel.describe_clumps(labels, count, clusters, job.colours.quantities(values, compared))
+    sizes, sums, first, kinds = kernel.describe_clumps(
+        labels, count, clusters, job.colours.quantities(values, compared)
+    )
     del values, compared
     edges = kernel.find_edges(labels, count)
     check_cancelled()

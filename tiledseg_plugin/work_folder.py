@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 import zipfile
 import zlib
 from pathlib import Path
@@ -112,7 +113,7 @@ class WorkFolder:
 
     def _replace(self, name, write):
         target = self.path / name
-        partial = target.with_name(f"{name}.{os.getpid()}.partial")
+        partial = target.with_name(f"{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
         try:
             with open(partial, "wb") as file:
                 write(file)

@@ -166,7 +166,9 @@ def ids_of(piece):
     return f"ids-{piece.piece_id:07d}"
 
 
-def write_segments(path, raster, plan, segments, folder, kernel, workers, options, assign_crs, advance, relabelled=False):
+def write_segments(
+    path, raster, plan, segments, folder, kernel, workers, options, assign_crs, advance, relabelled=False
+):
     """Write the segment ids.
 
     Parameters
@@ -214,7 +216,9 @@ def write_segments(path, raster, plan, segments, folder, kernel, workers, option
         dataset.FlushCache()
         del dataset
     if messages:
-        raise SegmentationError(f"OUTPUT cannot be written ({reason(messages)}): make room on its disk, or choose another.")
+        raise SegmentationError(
+            f"OUTPUT cannot be written ({reason(messages)}): make room on its disk, or choose another."
+        )
 
 
 def _describe_ids(band, sizes):

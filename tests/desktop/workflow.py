@@ -116,6 +116,7 @@ def run(panel, session, raster):
     found["groups"] = [group.name() for group in QgsProject.instance().layerTreeRoot().findGroups()]
     found["run status"] = panel.status.text()
     found["results"] = session.last.results
+    driver.pause(0.2)
     found["message"] = iface.messageBar().currentItem().text() if iface.messageBar().currentItem() else ""
     layer = next(one for one in QgsProject.instance().mapLayers().values() if one.source() == str(output))
     found["renderer"] = layer.renderer().type()

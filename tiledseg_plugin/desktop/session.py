@@ -167,7 +167,7 @@ class Session(QObject):
             results = self.last.results
             text = tr("{} segments in {:.1f} s.").format(int(results["SEGMENT_COUNT"]), results["SECONDS"])
             self.panel.show_idle(text)
-            self._iface.messageBar().pushMessage(tr(TITLE), text, Qgis.MessageLevel.Success, 8)
+            self._push(self._iface.messageBar().createMessage(tr(TITLE), text), Qgis.MessageLevel.Success, 8)
             group.setExpanded(False)  # it is shown folded, as it was empty at first, but does not know
             group.setExpanded(True)
         self.ran.emit(succeeded)
@@ -209,8 +209,11 @@ class Session(QObject):
             button = QPushButton(tr("Show log"))
             button.clicked.connect(self.show_log)
             item.layout().addWidget(button)
-        # a moment later, so that it lies above what QGIS itself says about the task
-        QTimer.singleShot(0, lambda: bar.pushWidget(item, Qgis.MessageLevel.Critical))
+        self._push(item, Qgis.MessageLevel.Critical)
+
+    def _push(self, item, level, seconds=0):
+        """A moment later, so that the message lies above what QGIS itself says about the task."""
+        QTimer.singleShot(0, lambda: self._iface.messageBar().pushWidget(item, level, seconds))
 
     def show_log(self):
         """What the last check or run wrote, in a window of its own."""

@@ -44,7 +44,7 @@ def start(kind, workers, tile_bytes, raster, most=1_000_000, scheduler="", work_
     raster : raster.Raster, the input
     most : how many workers could be busy at the same time
     scheduler, work_dir : of Dask: its address, and a folder that all its workers see
-    holds_lock : whether tasks keep the interpreter lock for long; then threads are of no use, and a worker may be silent
+    holds_lock : whether tasks keep the interpreter lock for long; threads are of no use then, and workers may be silent
     """
     if kind == "dask":
         from .dask_cluster import DaskCluster
@@ -102,8 +102,9 @@ class Starting:
         except Unavailable as error:
             processes.close()
             if self.kind == "processes":
+                instead = "serial" if self._otherwise else "auto or threads"
                 raise SegmentationError(
-                    f"EXECUTION=processes cannot be used here: {error}. Use EXECUTION={'serial' if self._otherwise else 'auto or threads'}."
+                    f"EXECUTION=processes cannot be used here: {error}. Use EXECUTION={instead}."
                 ) from error
             tell = feedback.info if missing_package() else feedback.warning
             self.execution = self._otherwise() if self._otherwise else Threads(processes.workers)

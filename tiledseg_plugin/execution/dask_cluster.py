@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 import uuid
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any, Dict
 
@@ -26,7 +27,8 @@ ANSWER_SECONDS = 60.0
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 2.0  # between looks at who is there
 ALONE_SECONDS = 60.0  # without any worker
-DEATHS = 2  # of workers over one task, after which it is given up
+RESULT_SECONDS = 20.0
+LOSSES = 2  # of one task, after which the run is given up
 
 
 class DaskCluster:
@@ -100,14 +102,15 @@ class DaskCluster:
         path = self._save(stage, serialize_bytes((task, common, items)))
         call = task_caller()
         ended: queue.SimpleQueue = queue.SimpleQueue()
-        waiting, looked, alone = list(range(len(items)))[::-1], 0.0, None
+        waiting = deque(range(len(items)))
+        losses: Counter = Counter()
+        looked, alone = 0.0, None
         try:
             while waiting or self._futures:
                 while waiting and len(self._futures) < 2 * self.workers:
-                    index = waiting.pop()
-                    future = self._client.submit(
-                        call, self._code, path, index, key=f"tiledseg-{stage[6:-4]}-{index}", pure=False, retries=1
-                    )
+                    index = waiting.popleft()
+                    name = f"tiledseg-{stage[6:-4]}-{index}-{losses[index]}"
+                    future = self._client.submit(call, self._code, path, index, key=name, pure=False, retries=1)
                     self._futures[future.key] = (future, index)
                     future.add_done_callback(ended.put)
                 try:
@@ -117,7 +120,14 @@ class DaskCluster:
                 check_cancelled()
                 if future is not None:
                     _, index = self._futures.pop(future.key)
-                    yield items[index], self._result(future, items[index])
+                    told = self._told(future, check_cancelled)
+                    if told is not None:
+                        yield items[index], self._result(told, items[index])
+                    elif losses[index] < LOSSES:
+                        losses[index] += 1
+                        waiting.appendleft(index)
+                    else:
+                        raise self._lost(items[index], future.status)
                 elif time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
                     alone = self._look(alone, check_cancelled)
@@ -149,20 +159,34 @@ class DaskCluster:
             )
         return alone
 
-    def _result(self, future, item):
+    def _told(self, future, check_cancelled):
+        """What a task told, or the error that ended it; None if it was lost on the way, with its worker perhaps."""
+        try:
+            if future.status == "error":
+                return _within(RESULT_SECONDS, future.exception, check_cancelled)
+            if future.status == "finished":
+                return _within(RESULT_SECONDS, future.result, check_cancelled)
+        except Cancelled:
+            raise
+        except Exception as error:
+            self.notes.append(f"A result was lost ({type(error).__name__}: {error}); it is asked for again.")
+            self._ask(self._client.nthreads, check_cancelled)
+        return None
+
+    def _lost(self, item, how):
+        return SegmentationError(
+            f"{failures.name_of(item)} was lost by the Dask scheduler {self._scheduler} ({how}): run again "
+            "with the same WORK_DIR; what is finished is not done again."
+        )
+
+    def _result(self, told, item):
         from distributed.protocol import deserialize_bytes
 
-        error = future.exception(timeout=ANSWER_SECONDS) if future.status == "error" else None
-        if isinstance(error, self._distributed.KilledWorker):
+        if isinstance(told, self._distributed.KilledWorker):
             raise failures.worker_died(item, "died on each machine that tried it", self.workers)
-        if error is not None:
-            raise failures.fault(item, f"{type(error).__name__}: {error}")
-        if future.status != "finished":
-            raise SegmentationError(
-                f"{failures.name_of(item)} was lost by the Dask scheduler {self._scheduler} ({future.status}): run "
-                "again with the same WORK_DIR; what is finished is not done again."
-            )
-        how, what = future.result(timeout=ANSWER_SECONDS)
+        if isinstance(told, BaseException):
+            raise failures.fault(item, f"{type(told).__name__}: {told}")
+        how, what = told
         if how == inside.REFUSED:
             raise SegmentationError(what)
         if how == inside.OUT_OF_MEMORY:

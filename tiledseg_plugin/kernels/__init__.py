@@ -7,7 +7,7 @@ They give identical arrays. `choose` picks one, once a run; nothing else knows w
 import importlib
 import os
 import warnings
-from functools import lru_cache
+from functools import cache
 
 from ..errors import SegmentationError
 
@@ -15,7 +15,7 @@ CHOICES = ("auto", "compiled", "plain")
 VARIABLE = "TILEDSEG_KERNELS"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load_compiled():
     """The compiled kernels, or the reason why there are none."""
     try:

@@ -244,9 +244,7 @@ class Elimination:
             self._contract()
         count = self.retries
         for size in self.area + 1 + np.flatnonzero(self.first_of_size[self.area + 1 : area + 1] != NOBODY):
-            count = _call_up(
-                size, self.waiting, count, self.sizes, self.roots, self.first_of_size, self.next_of_size
-            )
+            count = _call_up(size, self.waiting, count, self.sizes, self.roots, self.first_of_size, self.next_of_size)
         self.area = area
         waiting, choice, tail = self.waiting[:count], np.empty(count, np.uint32), np.empty(count, np.uint32)
         before = np.uint8(self.steps % 255)

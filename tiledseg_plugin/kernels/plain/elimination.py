@@ -18,8 +18,8 @@ def band_means(sizes, sums, weights):
 class Elimination:
     """Merge small clumps into their spectrally nearest larger neighbours, area by area.
 
-    Call `step(area)` for area = 1, 2, ..., min_pixels, or only for those that `next_area` names, then read `into`: (n,) uint32, the index of the clump that each
-    has become a part of.
+    Call `step(area)` for area = 1, 2, ..., min_pixels, or only for those that `next_area` names, then read
+    `into`: (n,) uint32, the index of the clump that each has become a part of.
 
     Parameters
     ----------
