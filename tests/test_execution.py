@@ -20,7 +20,7 @@ from leftovers import own_workers, temporary_folders, wait_until_gone, worker_pr
 from rasters import Log, read, run, write_raster
 from tiledseg.tiledseg_plugin import execution
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.execution import process_worker, processes
+from tiledseg.tiledseg_plugin.execution import processes
 from tiledseg.tiledseg_plugin.execution.failures import Fault
 from tiledseg.tiledseg_plugin.needs import choose_workers
 from tiledseg.tiledseg_plugin.raster import describe
@@ -156,7 +156,7 @@ def test_workers_killed_while_idle_are_replaced(started):
 
 
 def test_a_worker_that_shows_no_sign_of_life_is_given_up(started, monkeypatch):
-    monkeypatch.setattr(process_worker, "SILENCE_SECONDS", 3.0)
+    monkeypatch.setattr(processes, "SILENCE_SECONDS", 3.0)
     runner = started()
     with pytest.raises(SegmentationError, match="Tile 4 .* gave no sign of life for 3 s"):
         results(runner, tasks.stop_answering, 4)
@@ -239,7 +239,7 @@ def test_without_pathos_auto_uses_threads_and_does_not_warn(noise, monkeypatch, 
     log = Log()
     log.warning = lambda text: pytest.fail(text)
     run(noise, tmp_path / "out.tif", execution="auto", workers=2, feedback=log)
-    assert any("pathos" in line and "Threads are used" in line for line in log.lines)
+    assert any("pathos" in line and "EXECUTION=threads is used" in line for line in log.lines)
     with pytest.raises(SegmentationError, match="EXECUTION=processes cannot be used here.*pathos"):
         run(noise, tmp_path / "out.tif", execution="processes", workers=2)
 
