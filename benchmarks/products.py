@@ -54,8 +54,8 @@ def zonal_statistics(scene, polygons, folder):
         output = folder / f"zonal{band}.gpkg"
         output.unlink(missing_ok=True)
         parameters = [f"INPUT={polygons}", f"INPUT_RASTER={scene}", f"RASTER_BAND={band}", f"COLUMN_PREFIX=b{band}_"]
-        chosen = [f"STATISTICS={statistic}" for statistic in (2, 4, 5, 6, 3)]
-        command = [program, "run", "native:zonalstatisticsfb", "--", *parameters, *chosen, f"OUTPUT={output}"]
+        parameters += ["STATISTICS=2,4,5,6,3", f"OUTPUT={output}"]
+        command = [program, "run", "native:zonalstatisticsfb", "--", *parameters]
         seconds, _ = timed(
             lambda command=command: subprocess.run(command, env=environment, check=True, capture_output=True)
         )
