@@ -20,7 +20,7 @@ from pathlib import Path
 from contenders import Contender, probe
 
 HERE = Path(__file__).resolve().parent
-COMPRESSION = ("TILED=YES", "BLOCKXSIZE=512", "BLOCKYSIZE=512", "COMPRESS=DEFLATE", "ZLEVEL=6", "BIGTIFF=IF_SAFER")
+COMPRESSION = ("TILED=YES", "BLOCKXSIZE=512", "BLOCKYSIZE=512", "COMPRESS=DEFLATE", "ZLEVEL=1", "BIGTIFF=IF_SAFER")
 NAMES = ("pyshepseg", "pyshepseg-threads", "rsgislib", "otb", "grass", "gdal", "gdal-one")
 SLOW = ("otb", "grass")  # not in the race for speed: they answer another question with another algorithm
 

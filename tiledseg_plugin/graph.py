@@ -78,7 +78,8 @@ def build_graph(raster, plan, worked, folder, check_cancelled):
     same = kinds[touching[:, 0]] == kinds[touching[:, 1]]
     number, order = _number(first, touching[same])
     check_cancelled()
-    joined = np.setdiff1d(touching[same], order)
+    joined = np.unique(touching[same])
+    joined = joined[order[number[joined]] != joined]
     np.add.at(sizes, order[number[joined]], sizes[joined])
     np.add.at(sums, order[number[joined]], sums[joined])
     edges = np.concatenate([number[edges], number[touching[~same]]])

@@ -90,7 +90,7 @@ def creation_options(driver_name, given, threads):
         if options.get("TILED", "YES").upper() == "YES":
             defaults.update(BLOCKXSIZE=str(BLOCK), BLOCKYSIZE=str(BLOCK))
         if options.get("COMPRESS", "DEFLATE").upper() == "DEFLATE":
-            defaults["ZLEVEL"] = "6"
+            defaults["ZLEVEL"] = "1"
     elif driver_name == "COG":
         defaults = {"COMPRESS": "DEFLATE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": str(threads)}
         defaults.update(OVERVIEW_RESAMPLING="NEAREST", BLOCKSIZE=str(BLOCK))
