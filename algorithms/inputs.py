@@ -1,9 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From what QGIS hands over to what the engine takes: the source of a layer, the numbers of its bands."""
 
+from qgis.core import QgsProcessingUtils, QgsRasterLayer
+
 from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from .text import tr
+
+
+def raster_layer(algorithm, parameters, name, context):
+    """The layer of a raster parameter; None where it is a path that no layer has yet but GDAL opens.
+
+    Making a layer of such a path has QGIS 3.22 look at the pixels for a style that nobody sees, and leave what it found
+    in a side file beside the user's raster.
+    """
+    given = parameters.get(name)
+    if isinstance(given, str):
+        layer = QgsProcessingUtils.mapLayerFromString(given, context, False)
+        if isinstance(layer, QgsRasterLayer):
+            return layer
+        if layer is None and _gdal_opens(given):
+            return None
+    return algorithm.parameterAsRasterLayer(parameters, name, context)
 
 
 def gdal_source(layer, given, name):
@@ -11,7 +29,7 @@ def gdal_source(layer, given, name):
 
     Parameters
     ----------
-    layer : QgsRasterLayer, or None where QGIS finds none: 3.22 does so for /vsi paths and subdatasets
+    layer : as `raster_layer` gives it
     given : the raw value of the parameter
     name : id of the parameter
     """

@@ -14,7 +14,7 @@ from qgis.core import (
 from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from .base import TiledAlgorithm
-from .inputs import band_numbers, gdal_source
+from .inputs import band_numbers, gdal_source, raster_layer
 from .looks import Look
 from .text import tr
 
@@ -84,7 +84,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
 
     def _raster(self, parameters, name, context):
         """What GDAL opens for a raster parameter; empty where an optional one is not given."""
-        layer = self.parameterAsRasterLayer(parameters, name, context)
+        layer = raster_layer(self, parameters, name, context)
         definition = self.parameterDefinition(name)
         if is_null(parameters.get(name)) and definition.flags() & definition.Flag.FlagOptional:
             return ""

@@ -23,7 +23,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
-from .inputs import gdal_source
+from .inputs import gdal_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import TileLayerOutput
 
@@ -139,12 +139,12 @@ class TilingAlgorithm(TiledAlgorithm):
 
     def _source(self, parameters, context):
         """What GDAL opens for INPUT."""
-        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        layer = raster_layer(self, parameters, self.INPUT, context)
         return gdal_source(layer, parameters.get(self.INPUT), self.INPUT)
 
     def _raster_crs(self, parameters, context):
         """The coordinate reference system in which QGIS shows INPUT; the user may have set it."""
-        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        layer = raster_layer(self, parameters, self.INPUT, context)
         if layer is not None:
             return layer.crs()
         from ..tiledseg_plugin.gdal_access import open_raster
@@ -158,7 +158,7 @@ class TilingAlgorithm(TiledAlgorithm):
         )
 
     def _tile_output(self, name, parameters, context, crs):
-        layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
+        layer = raster_layer(self, parameters, self.INPUT, context)
         return TileLayerOutput(self, name, crs, "" if layer is None else layer.id())
 
     def processAlgorithm(self, parameters, context, feedback):
