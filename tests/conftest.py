@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -13,6 +14,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import headless  # noqa: E402
 
 sys.path.insert(0, str(headless.plugin_path()))
+
+settings.register_profile("any machine", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

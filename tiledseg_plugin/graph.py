@@ -13,6 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from .errors import SegmentationError
+from .machine import release_free_memory
 from .plan import neighbouring
 from .tiles import name_of
 
@@ -54,7 +55,8 @@ def build_graph(raster, plan, worked, folder, check_cancelled):
     ----------
     worked : the pieces of the tiles that hold valid pixels
     """
-    offsets, borders, parts, total = {}, {}, [], 0
+    offsets, borders, total = {}, {}, 0
+    parts = {name: [] for name in ("first", "kinds", "sizes", "sums", "edges")}
     for piece in worked:
         check_cancelled()
         graph = folder.load(name_of(piece))
@@ -65,25 +67,46 @@ def build_graph(raster, plan, worked, folder, check_cancelled):
         offsets[piece.piece_id] = total
         borders[piece.piece_id] = {side: graph[side] for side in BORDERS}
         rows, cols = np.divmod(graph["first"], piece.window.width)
-        first = (piece.window.row + rows) * raster.width + piece.window.col + cols
-        edges = graph["edges"] + np.uint32(total) - np.uint32(1)
-        parts.append((first, graph["kinds"], graph["sizes"], graph["sums"], edges))
-        total += len(first)
+        graph["first"] = (piece.window.row + rows) * raster.width + piece.window.col + cols
+        graph["edges"] += np.uint32(total)
+        graph["edges"] -= np.uint32(1)
+        total += len(rows)
+        for name, arrays in parts.items():
+            arrays.append(graph[name])
     offsets[None] = total
-    first, kinds, sizes, sums, edges = (np.concatenate(arrays) for arrays in zip(*parts))
-    del parts
+    # One after the other, so that no more than one of them is there twice.
+    first, kinds = np.concatenate(parts.pop("first")), np.concatenate(parts.pop("kinds"))
     check_cancelled()
 
     touching = _across_borders(plan, offsets, borders)
     same = kinds[touching[:, 0]] == kinds[touching[:, 1]]
     number, order = _number(first, touching[same])
+    del first, kinds
+    check_cancelled()
+    edges = _numbered_edges(parts.pop("edges"), touching[~same], number)
     check_cancelled()
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
-    np.add.at(sizes, order[number[joined]], sizes[joined])
-    np.add.at(sums, order[number[joined]], sums[joined])
-    edges = np.concatenate([number[edges], number[touching[~same]]])
-    return RegionGraph(number, offsets, sizes[order], sums[order], edges)
+    whole = []
+    for name in ("sizes", "sums"):
+        array = np.concatenate(parts.pop(name))
+        np.add.at(array, order[number[joined]], array[joined])
+        whole.append(array[order])
+        del array
+    release_free_memory()
+    return RegionGraph(number, offsets, *whole, edges)
+
+
+def _numbered_edges(parts, across, number):
+    """The edges of all pieces, which are dropped on the way, and those across their borders: (m, 2) uint32 nodes."""
+    edges = np.empty((sum(map(len, parts)) + len(across), 2), np.uint32)
+    parts.append(across)
+    end = len(edges)
+    while parts:
+        part = parts.pop()
+        edges[end - len(part) : end] = number[part]
+        end -= len(part)
+    return edges
 
 
 def _across_borders(plan, offsets, borders):
@@ -143,7 +166,7 @@ def eliminate(graph, kernel, weights, min_pixels, threshold, advance, workers=1)
     """
     limit = np.inf if threshold is None else threshold
     total = int(graph.sizes.sum())
-    sizes = graph.sizes.copy()  # the elimination works in place
+    sizes = graph.sizes.astype(np.uint32)  # the elimination works in place
     smallest = min(min_pixels, total + 1)  # a limit beyond the raster says no more than this
     elimination = kernel.Elimination(graph.sizes, graph.sums, np.array(weights), graph.edges, smallest, limit)
     graph.edges = None
@@ -154,6 +177,7 @@ def eliminate(graph, kernel, weights, min_pixels, threshold, advance, workers=1)
             merged = elimination.step(area, pool.map if workers > 1 else map)
             area = area + 1 if merged else elimination.next_area(area)
     into = elimination.into
+    del elimination
 
     count = into.size
     first_member = np.full(count, count, np.int64)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What this machine offers: cores and free memory, as far as the system tells."""
 
+import ctypes
 import math
 import os
 import sys
@@ -60,3 +61,11 @@ def _free_on_windows():
     if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined]
         return None
     return status.free
+
+
+def release_free_memory():
+    """Give freed memory back to the system where the C library keeps it (glibc does, of arrays below 32 MB)."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return
