@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 4, the graph: the clumps of all tiles as those of one raster, merged down to segments.
+"""Stage 4, the graph: what the tiles could not decide alone, decided for the whole raster.
 
-Clumps are joined across tile borders, numbered in raster order of their first pixels, and eliminated step by step on
-the region adjacency graph of the whole raster. What comes out is one lookup table a piece.
+Clumps are joined across tile borders; they and the regions whose fate depends on them are numbered in raster order of
+their first pixels and eliminated step by step. What comes out is one lookup table a piece.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Dict, List
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from .elimination import eliminate
 from .errors import SegmentationError
 from .machine import release_free_memory
 from .plan import neighbouring
@@ -21,19 +22,35 @@ BORDERS = ("top", "bottom", "left", "right")
 
 
 @dataclass
-class RegionGraph:
-    """Clumps of the whole raster, in raster order of their first pixels, and which of them touch.
+class PieceRegions:
+    """The regions of a piece: `region_of` gives that of each clump; `undecided` (n,) bool tells which are nodes."""
 
-    number : (clumps of all pieces, one piece behind the other) uint32, the node of each
-    offsets : {piece_id: index of its first clump in `number`}, and one more under None: how many there are
-    sizes, sums, edges : see `kernels.plain.Elimination`
+    region_of: np.ndarray
+    undecided: np.ndarray
+
+
+@dataclass
+class RegionGraph:
+    """The regions that tiles could not decide about, in raster order of their first pixels, and which of them touch.
+
+    pieces : {piece_id: PieceRegions}, in the order in which their regions follow each other below
+    number : (undecided regions of all pieces) uint32, the node of each
+    sizes, sums, since, edges : of the nodes, see `kernels.plain.Elimination`
+    earliest : (nodes,) int64, the first pixel of all that is in them, counted in the raster
+    decided_sizes, decided_earliest : (decided regions of all pieces,) int64, likewise
+    clumps : how many there were before any was merged
     """
 
+    pieces: Dict[int, PieceRegions]
     number: np.ndarray
-    offsets: dict
     sizes: np.ndarray
     sums: np.ndarray
+    since: np.ndarray
     edges: np.ndarray
+    earliest: np.ndarray
+    decided_sizes: np.ndarray
+    decided_earliest: np.ndarray
+    clumps: int
 
 
 @dataclass
@@ -49,14 +66,17 @@ class Segments:
 
 
 def build_graph(raster, plan, worked, folder, check_cancelled):
-    """Join the graphs of all pieces that were worked.
+    """Join what all pieces that were worked have left.
 
     Parameters
     ----------
     worked : the pieces of the tiles that hold valid pixels
     """
-    offsets, borders, total = {}, {}, 0
-    parts = {name: [] for name in ("first", "kinds", "sizes", "sums", "edges")}
+    pieces, offsets, borders, total, clumps = {}, {}, {}, 0, 0
+    parts: Dict[str, List[np.ndarray]] = {
+        name: [] for name in ("first", "kinds", "sizes", "sums", "since", "earliest", "edges")
+    }
+    decided: Dict[str, List[np.ndarray]] = {"sizes": [], "earliest": []}
     for piece in worked:
         check_cancelled()
         graph = folder.load(name_of(piece))
@@ -64,37 +84,49 @@ def build_graph(raster, plan, worked, folder, check_cancelled):
             raise SegmentationError(
                 f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again."
             )
+        undecided = graph["undecided"]
+        pieces[piece.piece_id] = PieceRegions(graph["region_of"], undecided)
         offsets[piece.piece_id] = total
         borders[piece.piece_id] = {side: graph[side] for side in BORDERS}
-        rows, cols = np.divmod(graph["first"], piece.window.width)
-        graph["first"] = (piece.window.row + rows) * raster.width + piece.window.col + cols
+        for name in ("first", "earliest"):
+            rows, cols = np.divmod(graph[name], piece.window.width)
+            graph[name] = (piece.window.row + rows) * raster.width + piece.window.col + cols
+        for name, arrays in decided.items():
+            arrays.append(graph[name][~undecided])
+            graph[name] = graph[name][undecided]
         graph["edges"] += np.uint32(total)
-        graph["edges"] -= np.uint32(1)
-        total += len(rows)
+        total += len(graph["first"])
+        clumps += graph["region_of"].size
         for name, arrays in parts.items():
             arrays.append(graph[name])
-    offsets[None] = total
-    # One after the other, so that no more than one of them is there twice.
-    first, kinds = np.concatenate(parts.pop("first")), np.concatenate(parts.pop("kinds"))
     check_cancelled()
-
+    first, kinds, sizes, sums, since, earliest = (
+        np.concatenate(parts[name]) for name in ("first", "kinds", "sizes", "sums", "since", "earliest")
+    )
     touching = _across_borders(plan, offsets, borders)
     same = kinds[touching[:, 0]] == kinds[touching[:, 1]]
     number, order = _number(first, touching[same])
-    del first, kinds
     check_cancelled()
-    edges = _numbered_edges(parts.pop("edges"), touching[~same], number)
+    edges = _numbered_edges(parts["edges"], touching[~same], number)
     check_cancelled()
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
-    whole = []
-    for name in ("sizes", "sums"):
-        array = np.concatenate(parts.pop(name))
-        np.add.at(array, order[number[joined]], array[joined])
-        whole.append(array[order])
-        del array
+    leaders = order[number[joined]]
+    np.add.at(sizes, leaders, sizes[joined])
+    np.add.at(sums, leaders, sums[joined])
     release_free_memory()
-    return RegionGraph(number, offsets, *whole, edges)
+    return RegionGraph(
+        pieces,
+        number,
+        sizes[order],
+        sums[order],
+        since[order],
+        edges,
+        earliest[order],
+        np.concatenate(decided["sizes"]),
+        np.concatenate(decided["earliest"]),
+        clumps - joined.size,
+    )
 
 
 def _numbered_edges(parts, across, number):
@@ -154,42 +186,53 @@ def _number(first, same):
     return number[leader], order
 
 
-def eliminate(graph, kernel, weights, min_pixels, threshold, advance, workers=1):
-    """Merge small clumps and number what is left without gaps.
+def merge_regions(graph, kernel, weights, min_pixels, threshold, advance, workers=1):
+    """Merge small regions and number what is left without gaps: Segments.
 
     Parameters
     ----------
-    weights : of the limbs of the sums, see `colours`
-    threshold : greatest distance of mean colours, None for no limit
-    advance : called with the fraction that is done
-    workers : threads that share the decisions of a step
+    graph : RegionGraph, of no use afterwards
+    weights, min_pixels, threshold, advance, workers : see `elimination.eliminate`
     """
-    limit = np.inf if threshold is None else threshold
-    total = int(graph.sizes.sum())
-    sizes = graph.sizes.astype(np.uint32)  # the elimination works in place
-    smallest = min(min_pixels, total + 1)  # a limit beyond the raster says no more than this
-    elimination = kernel.Elimination(graph.sizes, graph.sums, np.array(weights), graph.edges, smallest, limit)
-    graph.edges = None
-    with ThreadPoolExecutor(workers) as pool:
-        area = elimination.next_area(0)
-        while area is not None and area <= min_pixels:
-            advance(min(area / smallest, 1.0))
-            merged = elimination.step(area, pool.map if workers > 1 else map)
-            area = area + 1 if merged else elimination.next_area(area)
+    sizes = graph.sizes.copy()  # the elimination works in place
+    elimination = eliminate(
+        kernel,
+        graph.sizes,
+        graph.sums,
+        graph.edges,
+        weights,
+        min_pixels,
+        threshold,
+        advance,
+        workers,
+        since=graph.since,
+    )
     into = elimination.into
     del elimination
+    earliest = np.empty(into.size, np.int64)
+    latest_first = np.argsort(graph.earliest, kind="stable")[::-1]
+    earliest[into[latest_first]] = graph.earliest[latest_first]  # of those written to one place the last one stays
+    survivors = np.flatnonzero(into == np.arange(into.size, dtype=into.dtype))
+    whole = np.bincount(into, weights=sizes if into.size else None, minlength=into.size)[survivors]
+    segment_sizes = np.concatenate([whole.astype(np.int64), graph.decided_sizes])
+    order = np.argsort(np.concatenate([earliest[survivors], graph.decided_earliest]), kind="stable")
+    ids = np.empty(order.size, np.uint32)
+    ids[order] = np.arange(1, order.size + 1, dtype=np.uint32)
+    of_node = np.empty(into.size, np.uint32)
+    of_node[survivors] = ids[: survivors.size]
+    tables = _tables(graph.pieces, of_node[into][graph.number], ids[survivors.size :])
+    return Segments(tables, segment_sizes[order])
 
-    count = into.size
-    first_member = np.full(count, count, np.int64)
-    first_member[into[::-1]] = np.arange(count - 1, -1, -1)
-    survivors = np.flatnonzero(first_member < count)
-    survivors = survivors[np.argsort(first_member[survivors], kind="stable")]
-    ids = np.zeros(count, np.uint32)
-    ids[survivors] = np.arange(1, survivors.size + 1, dtype=np.uint32)
-    ids = ids[into][graph.number]
-    starts = list(graph.offsets.items())
-    tables = {
-        piece_id: np.concatenate([np.zeros(1, np.uint32), ids[start:end]])
-        for (piece_id, start), (_, end) in zip(starts, starts[1:])
-    }
-    return Segments(tables, np.bincount(into, weights=None if count == 0 else sizes)[survivors].astype(np.int64))
+
+def _tables(pieces, of_undecided, of_decided):
+    """{piece_id: lookup table}, from the ids of the undecided and decided regions of all pieces."""
+    tables = {}
+    left = done = 0
+    for piece_id, regions in pieces.items():
+        ids = np.empty(regions.undecided.size, np.uint32)
+        count = int(np.count_nonzero(regions.undecided))
+        ids[regions.undecided] = of_undecided[left : left + count]
+        ids[~regions.undecided] = of_decided[done : done + ids.size - count]
+        left, done = left + count, done + ids.size - count
+        tables[piece_id] = np.append(np.uint32(0), ids[regions.region_of])
+    return tables

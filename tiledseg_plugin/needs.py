@@ -12,7 +12,9 @@ from .machine import available_cores, free_memory
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
 CLUMPS_A_PIXEL = 0.12
-CLUMP_BYTES = 140  # in the graph, with its edges
+REGIONS_A_PIXEL = 0.06  # of those that tiles of 500 pixels leave undecided; larger tiles leave half as many
+REGION_BYTES = 140  # in the graph, with its edges
+CLUMP_BYTES = 8  # in the graph, as an entry of lookup tables
 SHARE_OF_FREE_MEMORY = 0.8
 MEGABYTE = 1_000_000
 
@@ -34,13 +36,13 @@ def worker_memory(width, height, bands, dtype, stretch=True):
 
 
 def graph_memory(valid_pixels):
-    """Bytes that joining and merging all clumps needs, in one process."""
-    return int(valid_pixels * CLUMPS_A_PIXEL * CLUMP_BYTES)
+    """Bytes that joining the tiles and merging what they have left needs, in one process."""
+    return int(valid_pixels * (REGIONS_A_PIXEL * REGION_BYTES + CLUMPS_A_PIXEL * CLUMP_BYTES))
 
 
 def disk(pixels, valid_pixels, bands):
     """Bytes of intermediate files: labels of 4 bytes a pixel, and the tiles' graphs."""
-    return int(4 * pixels + valid_pixels * CLUMPS_A_PIXEL * (40 + 8 * bands))
+    return int(4 * pixels + valid_pixels * (4 * CLUMPS_A_PIXEL + REGIONS_A_PIXEL * (60 + 8 * bands)))
 
 
 @dataclass(frozen=True)

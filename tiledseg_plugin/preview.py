@@ -5,7 +5,7 @@ What a run finds out about the whole raster first (stretch and centres, the `Bas
 the clumps of a part, since the sizes and distances at which they merge are what a person tries out.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Optional, Tuple, Union
 
 import numpy as np
@@ -14,16 +14,16 @@ from osgeo import gdal
 from . import kernels
 from .border_lines import outlines
 from .colours import Raw, Stretched
+from .elimination import eliminate, in_order_of_appearance
 from .execution.threads import Threads
 from .gdal_access import open_raster
 from .georeference import geotransform
-from .graph import RegionGraph, eliminate
 from .machine import available_cores
 from .plan import Piece, Plan, make_plan, plan_grid
 from .progress import Progress
 from .raster import Raster, Window, describe, identity
 from .statistics import find_centres, survey
-from .tiles import TileJob, calm_clusters
+from .tiles import PixelJob, calm_clusters
 
 MOST_PIXELS = 4_000_000
 MARGIN = 64  # pixels round the part that are segmented, too, so that segments at its edge are as in the run
@@ -63,13 +63,16 @@ class Clumps:
 
     window : what is looked at; worked : with the margin
     labels : (rows, cols) uint32 of `worked`
+    sizes, sums, edges : their graph, see `kernels.plain.Elimination`
     """
 
     basis: Basis
     window: Window
     worked: Window
     labels: np.ndarray
-    graph: RegionGraph
+    sizes: np.ndarray
+    sums: np.ndarray
+    edges: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def _centre(window, most_pixels):
 def clump_window(basis, window, check_cancelled):
     """The clumps of a window and its margin, before any is merged."""
     worked = window.grown(MARGIN, basis.raster.width, basis.raster.height)
-    job = TileJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels, None)  # type: ignore[arg-type]
+    job = PixelJob(basis.raster, basis.plan, basis.colours, basis.centres)
     kernel, _ = kernels.choose(basis.kernels)
     clusters, values, compared, _ = calm_clusters(job, Piece(1, 1, worked), kernel, check_cancelled)
     labels, count = kernel.clump(clusters)
@@ -167,26 +170,25 @@ def clump_window(basis, window, check_cancelled):
     quantities = basis.colours.quantities(values, compared)
     sizes, sums, _, _ = kernel.describe_clumps(labels, count, clusters, quantities)
     edges = kernel.find_edges(labels, count) - np.uint32(1)
-    number = np.arange(count, dtype=np.uint32)
-    return Clumps(basis, window, worked, labels, RegionGraph(number, {1: 0, None: count}, sizes, sums, edges))
+    return Clumps(basis, window, worked, labels, sizes, sums, edges)
 
 
 def merge_clumps(clumps, min_pixels, distance_threshold, check_cancelled):
     """(rows, cols) uint32, the segments of the window; the numbers have nothing to do with those of a run."""
     kernel, _ = kernels.choose(clumps.basis.kernels)
-    if not clumps.graph.sizes.size:
-        return np.zeros((clumps.window.height, clumps.window.width), np.uint32)
-    graph = clumps.graph
-    segments = eliminate(
-        replace(graph, sizes=graph.sizes.copy(), sums=graph.sums.copy(), edges=graph.edges.copy()),  # it works in place
+    elimination = eliminate(
         kernel,
+        clumps.sizes,
+        clumps.sums.copy(),  # it works in place
+        clumps.edges,
         clumps.basis.colours.weights,
         min_pixels,
         distance_threshold,
         lambda fraction: check_cancelled(),
+        available_cores(),
     )
     labels = np.ascontiguousarray(clumps.labels[clumps.window.within(clumps.worked)])
-    return kernel.relabel(labels, segments.tables[1])
+    return kernel.relabel(labels, np.append(np.uint32(0), in_order_of_appearance(elimination.into) + np.uint32(1)))
 
 
 class Previewer:

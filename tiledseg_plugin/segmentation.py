@@ -8,7 +8,7 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from . import execution, kernels, rsgislib_engine
-from .graph import build_graph, eliminate
+from .graph import build_graph, merge_regions
 from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
@@ -205,7 +205,16 @@ class _Run:
                 self.progress,
                 self._results,
             )
-        job = TileJob(self.raster, self.plan, self.colours, self.centres, self.parameters.kernels, self.folder)
+        job = TileJob(
+            self.raster,
+            self.plan,
+            self.colours,
+            self.centres,
+            self.parameters.kernels,
+            self.folder,
+            self.parameters.min_pixels,
+            self.parameters.distance_threshold,
+        )
         results = self._work_tiles(job, units)
         segments, clumps = self._merge(
             [piece for piece in self.plan.pieces if self.occupancy.status[piece.tile_id] != EMPTY]
@@ -245,11 +254,13 @@ class _Run:
             "Joining tiles",
             (0.0, 0.3),
         )
-        clumps = graph.sizes.size
-        self.feedback.info(f"{clumps} clumps, {len(graph.edges)} borders between them.")
+        clumps = graph.clumps
+        self.feedback.info(
+            f"{clumps} clumps; the tiles leave {graph.sizes.size} regions to be merged across their borders."
+        )
         least, limit = self.parameters.min_pixels, self.parameters.distance_threshold
         segments = self.progress.aside(
-            lambda check, advance: eliminate(
+            lambda check, advance: merge_regions(
                 graph, self.kernel, self.colours.weights, least, limit, advance, self._threads
             ),
             "Merging small segments",

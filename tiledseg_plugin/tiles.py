@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 3, tiles: from the pixels of a tile's pieces to their clumps and graphs, exactly as in the whole raster."""
+"""Stage 3, tiles: from the pixels of a tile's pieces to their clumps, exactly as in the whole raster.
+
+Small clumps that nothing outside the piece can have any influence on are merged already; what is left is the graph of
+the regions that have to be decided about where all their neighbours are known (see `graph`).
+"""
 
 import time
 from dataclasses import dataclass
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
 
 from . import kernels
 from .colours import Raw, Stretched
+from .elimination import eliminate
 from .gdal_access import open_raster
+from .kernels.plain.elimination import DECIDED
 from .plan import Plan
 from .raster import Raster, read_window
 from .work_folder import WorkFolder
@@ -18,18 +24,27 @@ HALO = 8  # pixels; a tile into which single pixels reach from further away is w
 
 
 @dataclass(frozen=True)
-class TileJob:
-    """What all tiles of a run share.
-
-    kernels : name of the set, as `kernels.choose` takes it
-    """
+class PixelJob:
+    """What is needed to put pixels into clusters."""
 
     raster: Raster
     plan: Plan
     colours: Union[Stretched, Raw]
     centres: np.ndarray
+
+
+@dataclass(frozen=True)
+class TileJob(PixelJob):
+    """What all tiles of a run share.
+
+    kernels : name of the set, as `kernels.choose` takes it
+    min_pixels, distance_threshold : see `elimination.eliminate`
+    """
+
     kernels: str
     folder: WorkFolder
+    min_pixels: int
+    distance_threshold: Optional[float]
 
 
 @dataclass(frozen=True)
@@ -60,7 +75,7 @@ def work_unit(job, pieces, check_cancelled):
 
 
 def work_piece(job, piece, check_cancelled):
-    """Clump one rectangle and write its labels and graph."""
+    """Clump one rectangle, merge what can be, and write its labels and graph."""
     started = time.monotonic()
     kernel, _ = kernels.choose(job.kernels)
     clusters, values, compared, halo = calm_clusters(job, piece, kernel, check_cancelled)
@@ -69,26 +84,74 @@ def work_piece(job, piece, check_cancelled):
     sizes, sums, first, kinds = kernel.describe_clumps(
         labels, count, clusters, job.colours.quantities(values, compared)
     )
-    del values, compared
-    edges = kernel.find_edges(labels, count)
+    del clusters, values, compared
+    edges = kernel.find_edges(labels, count) - np.uint32(1)
     check_cancelled()
     valid = int(sizes.sum())
+    graph = _merge_within(job, piece, kernel, labels, (sizes, sums, edges), first, kinds, check_cancelled)
     seconds = time.monotonic() - started
     job.folder.save(
         name_of(piece),
-        sizes=sizes,
-        sums=sums,
-        first=first,
-        kinds=kinds,
-        edges=edges,
-        top=labels[0],
-        bottom=labels[-1],
-        left=labels[:, 0],
-        right=labels[:, -1],
+        **graph,
         labels_checksum=np.int64(job.folder.save_rows(labels_of(piece), labels)),
         told=np.array([count, valid, halo, seconds]),
     )
     return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
+
+
+def _merge_within(job, piece, kernel, labels, graph, first, kinds, check_cancelled):
+    """Merge the clumps whose fate the piece alone decides; what is left of the graph, as arrays to be saved.
+
+    region_of : (clumps,) uint32, the region of each clump
+    sizes, earliest : (regions,) int64, pixels, and the first of them, counted in the piece
+    undecided : (regions,) bool
+    first, kinds, sums, since : (undecided regions, ...); first pixel of the clump that each began as
+    edges : (m, 2) uint32, indices of undecided regions
+    top, bottom, left, right : (pixels,) uint32, 1 + index of the undecided region at each pixel of the piece's borders
+    """
+    sides = {"top": labels[0], "bottom": labels[-1], "left": labels[:, 0], "right": labels[:, -1]}
+    shared = np.zeros(first.size + 1, bool)
+    for labels_there, is_open in zip(sides.values(), open_sides(piece.window, job.raster)):
+        if is_open:
+            shared[labels_there] = True
+    sizes, sums, edges = graph
+    elimination = eliminate(
+        kernel,
+        sizes,
+        sums,
+        edges,
+        job.colours.weights,
+        job.min_pixels,
+        job.distance_threshold,
+        lambda fraction: check_cancelled(),
+        shared=shared[1:],
+    )
+    left, region_of = elimination.regions(), np.empty(first.size, np.uint32)
+    region_of[left.roots] = np.arange(left.roots.size, dtype=np.uint32)
+    region_of = region_of[elimination.into]
+    earliest = np.empty(left.roots.size, np.int64)
+    earliest[region_of[::-1]] = first[::-1]  # of those written to one place the last one stays
+    undecided = left.since != DECIDED
+    number = np.cumsum(undecided, dtype=np.uint32)
+    at_border = np.append(np.uint32(0), np.where(undecided, number, 0)[region_of].astype(np.uint32))
+    roots = left.roots[undecided]
+    return {
+        "region_of": region_of,
+        "sizes": left.sizes,
+        "earliest": earliest,
+        "undecided": undecided,
+        "first": first[roots],
+        "kinds": kinds[roots],
+        "sums": left.sums[undecided],
+        "since": left.since[undecided],
+        "edges": number[left.edges] - np.uint32(1),
+        **{side: at_border[labels_there] for side, labels_there in sides.items()},
+    }
+
+
+def open_sides(window, raster):
+    """Whether the raster goes on beyond the top, bottom, left and right of a window."""
+    return window.row > 0, window.bottom < raster.height, window.col > 0, window.right < raster.width
 
 
 def calm_clusters(job, piece, kernel, check_cancelled):
@@ -103,8 +166,7 @@ def calm_clusters(job, piece, kernel, check_cancelled):
         compared = job.colours.compared(values, valid)
         clusters = kernel.nearest_centre(compared, valid, job.centres)
         check_cancelled()
-        open_sides = (window.row > 0, window.bottom < raster.height, window.col > 0, window.right < raster.width)
-        clusters, uncertain = kernel.eliminate_singles(clusters, compared, open_sides)
+        clusters, uncertain = kernel.eliminate_singles(clusters, compared, open_sides(window, raster))
         check_cancelled()
         inside = piece.window.within(window)
         if not uncertain[inside].any():

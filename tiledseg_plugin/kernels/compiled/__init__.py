@@ -49,6 +49,9 @@ def warm_up():
         labels, count = clump(calm)
         quantities = values if dtype == np.uint8 else values.astype(np.int64)
         sizes, sums, _, _ = describe_clumps(labels, count, calm, quantities)
-    elimination = Elimination(sizes, sums, np.ones(1), find_edges(labels, count) - 1, 3, np.inf)
+    elimination = Elimination(
+        sizes, sums, np.ones(1), find_edges(labels, count) - 1, 3, np.inf, shared=np.arange(count) == 0
+    )
     elimination.step(2)
+    elimination.regions()
     relabel(labels, np.append(np.uint32(0), elimination.into).astype(np.uint32))

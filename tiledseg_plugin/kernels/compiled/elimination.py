@@ -1,10 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
+from typing import Any
+
 import numpy as np
 
+from ..plain.elimination import DECIDED, Regions
 from .cache import kernel
-from .graph import NOBODY, contract_clumps, contract_lists, count_neighbours, find_root, list_neighbours, number_roots
+from .graph import (
+    NOBODY,
+    contract_clumps,
+    contract_lists,
+    count_neighbours,
+    find_root,
+    list_neighbours,
+    number_roots,
+)
+from .undecided import ITSELF, drop_undecided, leave_waiting, list_undecided_edges
 
 PIECE = 1 << 15  # clumps a call, where several threads decide
 WORTH_CONTRACTING = 0.5  # the share of clumps left at which the graph is built anew without the others
@@ -23,37 +35,37 @@ def _describe(clump, sizes, sums, weights, bounded, means):
 
 
 @kernel
-def _prepare(sizes, sums, weights, bounded, means, first_of_size, next_of_size):
-    """Compute all means, and chain the clumps of each size below the least wanted, ascending."""
+def _prepare(sizes, sums, weights, since, bounded, means, first_called, next_called):
+    """Compute all means, and queue the clumps smaller than the least wanted, ascending."""
     for clump in range(sizes.size - 1, -1, -1):
         _describe(clump, sizes, sums, weights, bounded, means)
-        _queue(clump, sizes, first_of_size, next_of_size)
+        _queue(clump, max(sizes[clump], np.int64(since[clump])), sizes, first_called, next_called)
 
 
 @kernel
-def _queue(clump, sizes, first_of_size, next_of_size):
-    size = sizes[clump]
-    if size < first_of_size.size:
-        next_of_size[clump] = first_of_size[size]
-        first_of_size[size] = clump
+def _queue(clump, area, sizes, first_called, next_called):
+    """Chain a clump with those that are called up in the step `area`; those as large as wanted never are."""
+    if sizes[clump] < first_called.size - 1:
+        next_called[clump] = first_called[area]
+        first_called[area] = clump
 
 
 @kernel
-def _call_up(area, waiting, count, sizes, into, first_of_size, next_of_size):
+def _call_up(area, waiting, count, sizes, into, first_called, next_called):
     """Append to the `count` clumps in `waiting` those that have just become small enough; gives the new count.
 
     A clump that has grown while queued goes on to the queue of its size.
     """
-    clump = first_of_size[area]
-    first_of_size[area] = NOBODY
+    clump = first_called[area]
+    first_called[area] = NOBODY
     while clump != NOBODY:
-        following = next_of_size[clump]
+        following = next_called[clump]
         if into[clump] == clump:
-            if sizes[clump] == area:
+            if sizes[clump] <= area:
                 waiting[count] = clump
                 count += 1
             else:
-                _queue(clump, sizes, first_of_size, next_of_size)
+                _queue(clump, sizes[clump], sizes, first_called, next_called)
         clump = following
     return count
 
@@ -157,8 +169,8 @@ def _merge(
     next_member,
     changed,
     stamp,
-    first_of_size,
-    next_of_size,
+    first_called,
+    next_called,
 ):
     """Carry the noted merges out; gives how many clumps go on waiting, which stand first in `waiting`."""
     planes = sums.shape[1]
@@ -170,7 +182,7 @@ def _merge(
             continue
         clump = waiting[i]
         root = find_root(into, clump)
-        if sizes[root] < first_of_size.size:  # others never look for a partner
+        if sizes[root] < first_called.size - 1:  # others never look for a partner
             next_member[tail[i]] = next_member[root]
             next_member[root] = clump
         sizes[root] += sizes[clump]
@@ -193,16 +205,17 @@ def _merge(
                 waiting[kept] = clump
                 kept += 1
             else:
-                _queue(clump, sizes, first_of_size, next_of_size)
+                _queue(clump, sizes[clump], sizes, first_called, next_called)
     return kept
 
 
 @kernel
-def _queue_again(area, sizes, first_of_size, next_of_size):
-    first_of_size[:] = NOBODY
+def _queue_again(area, sizes, since, first_called, next_called):
+    first_called[:] = NOBODY
     for clump in range(sizes.size - 1, -1, -1):
-        if sizes[clump] > area:
-            _queue(clump, sizes, first_of_size, next_of_size)
+        called = max(sizes[clump], np.int64(since[clump]))
+        if called > area:
+            _queue(clump, called, sizes, first_called, next_called)
 
 
 @kernel
@@ -216,7 +229,7 @@ def _settle(whole, into, survivors):
 class Elimination:
     __doc__ = "See `plain.Elimination`."
 
-    def __init__(self, sizes, sums, weights, edges, min_pixels, threshold):
+    def __init__(self, sizes, sums, weights, edges, min_pixels, threshold, since=None, shared=None):
         count = sizes.size
         self.sizes, self.sums, self.weights = sizes.copy(), sums, np.asarray(weights, np.float64)
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
@@ -224,9 +237,20 @@ class Elimination:
         state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
         self.roots, self.bounded, self.means = state[:, 0], state[:, 1], state.view(np.float32)[:, 2:]
         self.roots[:] = np.arange(count, dtype=np.uint32)
-        self.first_of_size = np.full(max(min_pixels, 1), NOBODY, np.uint32)
-        self.next_of_size = np.empty(count, np.uint32)
-        _prepare(self.sizes, sums, self.weights, self.bounded, self.means, self.first_of_size, self.next_of_size)
+        self.since = np.zeros(count, np.uint32) if since is None else since.copy()
+        self.undecided = np.empty(0, np.uint8) if shared is None else np.where(shared, ITSELF, 0).astype(np.uint8)
+        self.first_called = np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32)
+        self.next_called = np.empty(count, np.uint32)
+        _prepare(
+            self.sizes,
+            sums,
+            self.weights,
+            self.since,
+            self.bounded,
+            self.means,
+            self.first_called,
+            self.next_called,
+        )
         self.start = np.zeros(count + 1, np.int64)
         self.neighbours = np.empty(count_neighbours(edges, sizes, min_pixels, self.start), np.uint32)
         list_neighbours(edges, sizes, min_pixels, self.start, self.neighbours)
@@ -236,16 +260,21 @@ class Elimination:
         self.waiting, self.retries = np.empty(count, np.uint32), 0
         self.area = self.steps = 0
         self.live = count
-        self.whole = self.survivors = None
+        self.whole: Any = None
+        self.survivors: Any = None
 
     def step(self, area, run=map):
         """See `plain.Elimination.step`."""
         if self.live < WORTH_CONTRACTING * self.sizes.size:
             self._contract()
         count = self.retries
-        for size in self.area + 1 + np.flatnonzero(self.first_of_size[self.area + 1 : area + 1] != NOBODY):
-            count = _call_up(size, self.waiting, count, self.sizes, self.roots, self.first_of_size, self.next_of_size)
+        for called in self.area + 1 + np.flatnonzero(self.first_called[self.area + 1 : area + 1] != NOBODY):
+            count = _call_up(called, self.waiting, count, self.sizes, self.roots, self.first_called, self.next_called)
         self.area = area
+        graph = self.roots, self.start, self.degree, self.neighbours, self.next_member
+        if self.undecided.size:
+            unknown = area, self.undecided, self.since, *graph
+            count, self.retries = leave_waiting(self.waiting[:count], self.retries, *unknown)
         waiting, choice, tail = self.waiting[:count], np.empty(count, np.uint32), np.empty(count, np.uint32)
         before = np.uint8(self.steps % 255)
         self.steps += 1
@@ -261,17 +290,16 @@ class Elimination:
                 self.threshold,
                 self.bounded,
                 self.means,
-                self.roots,
-                self.start,
-                self.degree,
-                self.neighbours,
-                self.next_member,
+                *graph,
                 self.changed,
                 before,
             )
 
         for _ in run(decide, range(0, count, PIECE)):
             pass
+        if self.undecided.size:
+            count, self.retries = drop_undecided(waiting, choice, tail, self.retries, *unknown)
+            waiting, choice, tail = waiting[:count], choice[:count], tail[:count]
         self.retries = _merge(
             waiting,
             choice,
@@ -286,8 +314,8 @@ class Elimination:
             self.next_member,
             self.changed,
             stamp,
-            self.first_of_size,
-            self.next_of_size,
+            self.first_called,
+            self.next_called,
         )
         merged = int(np.count_nonzero(choice != NOBODY))
         self.live -= merged
@@ -295,7 +323,7 @@ class Elimination:
 
     def next_area(self, area):
         """See `plain.Elimination.next_area`."""
-        queued = np.flatnonzero(self.first_of_size[area + 1 :] != NOBODY)
+        queued = np.flatnonzero(self.first_called[area + 1 :] != NOBODY)
         return area + 1 + int(queued[0]) if queued.size else None
 
     def _contract(self):
@@ -332,13 +360,26 @@ class Elimination:
             self.bounded,
             self.means,
             self.changed,
+            self.since,
+            self.undecided,
         )
+        self.since, self.undecided = self.since[:count], self.undecided[:count]
         self.sizes, self.sums, self.bounded = self.sizes[:count], self.sums[:count], self.bounded[:count]
         self.means, self.roots, self.changed = self.means[:count], self.roots[:count], self.changed[:count]
         self.roots[:] = np.arange(count, dtype=np.uint32)
         self.next_member = np.full(count, NOBODY, np.uint32)
-        self.next_of_size = self.next_of_size[:count]
-        _queue_again(self.area, self.sizes, self.first_of_size, self.next_of_size)
+        self.next_called = self.next_called[:count]
+        _queue_again(self.area, self.sizes, self.since, self.first_called, self.next_called)
+
+    def regions(self):
+        """See `plain.Elimination.regions`."""
+        self._contract()
+        count = self.sizes.size
+        since, edges = np.full(count, DECIDED, np.uint32), np.empty((self.neighbours.size, 2), np.uint32)
+        if self.undecided.size:
+            since[self.undecided != 0] = self.since[self.undecided != 0]
+            edges = edges[: list_undecided_edges(self.start, self.neighbours, self.undecided, self.degree, edges)]
+        return Regions(self.survivors[:count].copy(), self.sizes, self.sums, since, edges.copy())
 
     @property
     def into(self):

@@ -78,7 +78,7 @@ def contract_lists(into, numbers, sizes, min_pixels, start, degree, neighbours, 
 
 
 @kernel
-def contract_clumps(into, whole, numbers, survivors, sizes, sums, bounded, means, changed):
+def contract_clumps(into, whole, numbers, survivors, sizes, sums, bounded, means, changed, since, undecided):
     """Move the clumps that are left to the front of all arrays, where only they will be looked for."""
     for clump in range(whole.size):
         whole[clump] = numbers[find_root(into, whole[clump])]
@@ -90,6 +90,9 @@ def contract_clumps(into, whole, numbers, survivors, sizes, sums, bounded, means
         sizes[number] = sizes[clump]
         bounded[number] = bounded[clump]
         changed[number] = changed[clump]
+        since[number] = since[clump]
+        if undecided.size:
+            undecided[number] = undecided[clump]
         for plane in range(sums.shape[1]):
             sums[number, plane] = sums[clump, plane]
         for band in range(means.shape[1]):

@@ -1,7 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
+
+DECIDED = 0xFFFFFFFF  # in `Regions.since`
+
+
+class Regions(NamedTuple):
+    """What the steps of an elimination have left.
+
+    roots : (r,) uint32, ascending, the clump whose place and identity each region has
+    sizes : (r,) int64; sums : (r, planes) int64
+    since : (r,) uint32, the step from which on each must be decided where all its neighbours are known; up to that
+        step it is what it would be in the whole raster, and from it on nothing has been merged with it. DECIDED for
+        those that nothing outside can change.
+    edges : (m, 2) uint32, indices of neighbouring regions, each pair once, where both must be decided elsewhere and one
+        is smaller than the least wanted
+    """
+
+    roots: np.ndarray
+    sizes: np.ndarray
+    sums: np.ndarray
+    since: np.ndarray
+    edges: np.ndarray
 
 
 def band_means(sizes, sums, weights):
@@ -11,7 +34,7 @@ def band_means(sizes, sums, weights):
     times their `weights` (limbs,) float64.
     """
     limbs = np.asarray(weights, np.float64)
-    total = (sums.reshape(len(sizes), limbs.size, -1) * limbs[None, :, None]).sum(axis=1)
+    total = (sums.reshape(len(sizes), limbs.size, sums.shape[1] // limbs.size) * limbs[None, :, None]).sum(axis=1)
     return total.astype(np.float32) / sizes.astype(np.float32)[:, None]
 
 
@@ -29,15 +52,20 @@ class Elimination:
     edges : (m, 2) uint32, indices of neighbouring clumps, each pair once
     min_pixels : int
     threshold : float, greatest distance of mean colours at which clumps merge; inf for none
+    since : (n,) uint32, the step from which on each clump takes part; None where all do from the first on
+    shared : (n,) bool, clumps that touch or reach what is not in this graph; None where the graph is the whole one.
+        Then only what they cannot have any influence on is merged; `regions` tells what is left.
     """
 
-    def __init__(self, sizes, sums, weights, edges, min_pixels, threshold):
+    def __init__(self, sizes, sums, weights, edges, min_pixels, threshold, since=None, shared=None):
         self.sizes, self.sums, self.weights = sizes.copy(), sums, weights
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         self.means = band_means(self.sizes, self.sums, weights)
         self.into = np.arange(sizes.size, dtype=np.uint32)
         self.source = np.concatenate([edges[:, 0], edges[:, 1]])
         self.neighbour = np.concatenate([edges[:, 1], edges[:, 0]])
+        self.since = np.zeros(sizes.size, np.uint32) if since is None else since.copy()
+        self.undecided: Any = None if shared is None else shared.copy()
         self._keep(self.sizes[self.source] < min_pixels)
 
     def _keep(self, wanted):
@@ -49,8 +77,12 @@ class Elimination:
         `run` is called as `map` is; one that uses threads, such as that of a ThreadPoolExecutor, shares the decisions
         out where the kernels know how (the compiled ones do). Gives how many clumps were merged.
         """
-        small = self.sizes[self.source] <= area
-        source, neighbour = self.source[small], self.neighbour[small]
+        acting = np.maximum(self.sizes, self.since)[self.source] <= area
+        if self.undecided is not None:
+            acting = self.sizes[self.source] <= area
+            self._leave_undecided(self.source[acting], self.neighbour[acting], area)
+            acting &= ~self.undecided[self.source]
+        source, neighbour = self.source[acting], self.neighbour[acting]
         larger = self.sizes[neighbour] > self.sizes[source]
         source, neighbour = source[larger], neighbour[larger]
         distance = np.zeros(source.size, np.float32)
@@ -69,13 +101,40 @@ class Elimination:
         return best.size
 
     def next_area(self, area):
-        """The next step that can change anything after one that did not: the least larger size, None if there is none.
+        """The next step that can change anything after one that did not; None if there is none.
 
         It may name a step too early, never one too late.
         """
-        sizes = self.sizes[self.source]
-        sizes = sizes[sizes > area]
-        return int(sizes.min()) if sizes.size else None
+        called = np.maximum(self.sizes, self.since)[self.source]
+        called = called[called > area]
+        return int(called.min()) if called.size else None
+
+    def _leave_undecided(self, source, neighbour, area):
+        """Leave clumps that should decide now, but have an undecided neighbour, to the whole raster.
+
+        So are all clumps that they might join; and again those that have one of these as a neighbour.
+        """
+        while True:
+            doubtful = np.zeros(self.sizes.size, bool)
+            doubtful[source[self.undecided[source] | self.undecided[neighbour]]] = True
+            left = doubtful.copy()
+            left[neighbour[doubtful[source]]] = True
+            left &= ~self.undecided
+            if not left.any():
+                return
+            self.undecided |= left
+            self.since[left] = area
+
+    def regions(self):
+        """What is left after the last step: Regions."""
+        roots = np.flatnonzero(self.into == np.arange(self.into.size, dtype=np.uint32)).astype(np.uint32)
+        since, edges = np.full(roots.size, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
+        if self.undecided is not None:
+            undecided = self.undecided[roots]
+            since[undecided] = self.since[roots][undecided]
+            pairs = np.sort(np.stack([self.source, self.neighbour], axis=1)[self.undecided[self.source]], axis=1)
+            edges = np.searchsorted(roots, np.unique(pairs, axis=0)).astype(np.uint32)
+        return Regions(roots, self.sizes[roots], self.sums[roots], since, edges)
 
     def _merge(self, merged, target):
         follow = np.arange(self.sizes.size, dtype=np.uint32)
