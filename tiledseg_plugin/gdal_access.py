@@ -5,12 +5,14 @@
 handler that is pushed for a block and popped after it (handlers are kept per thread).
 """
 
+import threading
 from contextlib import contextmanager
 
 from osgeo import gdal, ogr, osr
 
 from .errors import SegmentationError
 
+CACHE_BYTES = 128_000_000  # every block is read or written once, so more would not help
 
 class _Messages(list):
     def __call__(self, level, number, text):
@@ -64,6 +66,34 @@ def configured(options):
     finally:
         for name, value in before.items():
             gdal.SetThreadLocalConfigOption(name, value)
+
+
+class _ModestCache:
+    """GDAL's cache of blocks, which is one for all of the process and may take 5 % of the memory, kept small for a while.
+
+    Runs may overlap; when the last one ends, the limit is what it was.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = 0
+
+    def __enter__(self):
+        with self._lock:
+            if not self._users:
+                self._before = gdal.GetCacheMax()
+                gdal.SetCacheMax(min(self._before, CACHE_BYTES))
+            self._users += 1
+
+    def __exit__(self, *raised):
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                gdal.SetCacheMax(self._before)
+
+
+modest_cache = _ModestCache()
 
 
 def reason(messages, otherwise="GDAL gives no reason"):

@@ -8,6 +8,7 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from . import execution, kernels, rsgislib_engine
+from .gdal_access import modest_cache
 from .graph import build_graph, merge_regions
 from .machine import available_cores
 from .needs import worker_memory
@@ -84,10 +85,11 @@ def segment(parameters, feedback):
     run = _Run(parameters, feedback)
     finished = False
     try:
-        run.prepare()
-        run.survey()
-        segments, results, found = run.segment()
-        result = run.write(segments, results, found)
+        with modest_cache:
+            run.prepare()
+            run.survey()
+            segments, results, found = run.segment()
+            result = run.write(segments, results, found)
         finished = True
     finally:
         run.close(finished)
