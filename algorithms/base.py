@@ -2,12 +2,19 @@
 """What all algorithms of the plugin share."""
 
 import importlib.util
+from typing import Tuple
 
-from qgis.core import QgsApplication, QgsProcessingAlgorithm, QgsProcessingParameterDefinition
+from qgis.core import (
+    QgsApplication,
+    QgsProcessingAlgorithm,
+    QgsProcessingOutputLayerDefinition,
+    QgsProcessingParameterDefinition,
+    QgsProperty,
+)
 from qgis.PyQt.QtGui import QIcon
 
 from ..tiledseg_plugin.compat import is_null
-from ..tiledseg_plugin.errors import Cancelled
+from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
 from .text import facts, parameter_help, tr
@@ -20,9 +27,12 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
 
     - `description()`: what it does, as a tuple of literal paragraphs for `tr`;
     - `add(definition, help)` in `initAlgorithm`;
+    - `check(parameters, context)`: on the main thread, before a run, raise SegmentationError for what is wrong;
     - `collect(parameters, context)`: on the main thread, read layers and settings into plain values;
     - `work(values, feedback)`: on any thread, hand them to the engine and return the outputs.
     """
+
+    SETTLED: Tuple[str, ...] = ()  # parameters of which `check` knows better than QGIS what they may be
 
     _values = None
     _layers_to_load = None
@@ -63,11 +73,23 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         items = [f"<li><b>{definition.description()}</b>: {definition.help()}</li>" for definition in shown]
         return "".join(paragraphs) + "<ul>" + "".join(items) + "</ul>"
 
-    def reason_for_refusal(self, parameters, context, settled=()):
+    def check(self, parameters, context):
+        """Nothing is wrong that QGIS does not see."""
+
+    def checkParameterValues(self, parameters, context):
+        accepted, _ = super().checkParameterValues(parameters, context)
+        try:
+            self.check(parameters, context)
+        except SegmentationError as error:
+            return False, str(error)
+        rest = "" if accepted else self._reason_for_refusal(parameters, context)
+        return not rest, rest
+
+    def _reason_for_refusal(self, parameters, context):
         """Which value QGIS does not accept, besides those that are settled; empty if it accepts them all."""
         for definition in self.parameterDefinitions():
             value = parameters.get(definition.name(), definition.defaultValue())
-            if definition.name() in settled or definition.checkValueIsAcceptable(value, context):
+            if definition.name() in self.SETTLED or definition.checkValueIsAcceptable(value, context):
                 continue
             if is_null(value):
                 return tr("{} ({}) is missing: give a value.").format(definition.name(), definition.description())
@@ -75,6 +97,20 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
                 definition.name(), value, facts(definition)
             )
         return ""
+
+    def raw(self, parameters, name, context):
+        """What was given for a parameter, as it is; of a property, its value."""
+        value = parameters.get(name)
+        if isinstance(value, QgsProperty):
+            return value.value(context.expressionContext())[0]
+        return value
+
+    def path_asked_for(self, parameters, name, context):
+        """An output as a path before a run, or empty if there will be none or a temporary one."""
+        value = self.raw(parameters, name, context)
+        if isinstance(value, QgsProcessingOutputLayerDefinition):
+            value = value.sink.value(context.expressionContext())[0]
+        return "" if is_null(value) or value == "TEMPORARY_OUTPUT" else str(value)
 
     def prepareAlgorithm(self, parameters, context, feedback):
         with errors_as_processing_exceptions(feedback):

@@ -48,13 +48,10 @@ class SegmentMeanImage(SegmentsAlgorithm):
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.raster import describe
         from ..tiledseg_plugin.segment_polygons import MeanImageParameters
         from ..tiledseg_plugin.write import check_output
 
-        segments = self._raster(parameters, self.SEGMENTS, context)
-        values = self._raster(parameters, self.VALUES, context)
-        describe(segments, (1,))
+        rasters = self._rasters(parameters, context)
         if output:
-            check_output(output, [segments, values])
-        return MeanImageParameters(segments, values, output, self._bands(parameters, context, values))
+            check_output(output, [rasters["segments"], rasters["values"]])
+        return MeanImageParameters(**rasters, output=output)

@@ -60,13 +60,10 @@ class SegmentPolygons(SegmentsAlgorithm):
 
     def _run(self, parameters, context, output):
         from ..tiledseg_plugin.polygons import check_vector
-        from ..tiledseg_plugin.raster import describe
         from ..tiledseg_plugin.segment_polygons import PolygonsParameters
 
-        segments = self._raster(parameters, self.SEGMENTS, context)
-        values = self._raster(parameters, self.VALUES, context)
-        describe(segments, (1,))
+        rasters = self._rasters(parameters, context)
         if output:
             check_vector(output, self.OUTPUT)
         simplify = self.parameterAsBool(parameters, self.SIMPLIFY, context)
-        return PolygonsParameters(segments, output, values, self._bands(parameters, context, values), simplify)
+        return PolygonsParameters(**rasters, output=output, simplify=simplify)

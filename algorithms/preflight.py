@@ -7,9 +7,7 @@ from qgis.core import (
     QgsProcessingParameterFeatureSink,
 )
 
-from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import PreflightParameters
-from .inputs import band_numbers
 from .text import tr
 from .tile_layer import BEFORE_A_RUN
 from .tiling import TilingAlgorithm
@@ -21,9 +19,6 @@ class CheckTiles(TilingAlgorithm):
     """Parameters in, one call of the engine, the tile layer and numbers out."""
 
     OUTPUT = "OUTPUT"
-    TILE_COUNT = "TILE_COUNT"
-    EMPTY_TILES = "EMPTY_TILES"
-    SPARSE_TILES = "SPARSE_TILES"
     VALID_FRACTION = "VALID_FRACTION"
     ESTIMATED_MEMORY_MB = "ESTIMATED_MEMORY_MB"
     ESTIMATED_DISK_MB = "ESTIMATED_DISK_MB"
@@ -33,12 +28,6 @@ class CheckTiles(TilingAlgorithm):
 
     def displayName(self):
         return tr("Check tiles before a run")
-
-    def group(self):
-        return tr("Segmentation")
-
-    def groupId(self):
-        return "segmentation"
 
     def shortDescription(self):
         return tr("Shows which tiles of a raster are empty or sparse, and what segmenting it will need, in seconds.")
@@ -79,26 +68,15 @@ class CheckTiles(TilingAlgorithm):
             tr("Polygon layer of the tiles, in any vector format that QGIS writes, with the raster's coordinates."),
         )
         for name, label in (
-            (self.TILE_COUNT, tr("Number of tiles")),
-            (self.EMPTY_TILES, tr("Number of tiles without valid pixels")),
-            (self.SPARSE_TILES, tr("Number of tiles under the valid data threshold")),
+            *self._tile_counts(),
             (self.VALID_FRACTION, tr("Fraction of valid pixels in the tiles")),
             (self.ESTIMATED_MEMORY_MB, tr("Estimated memory of a run [MB]")),
             (self.ESTIMATED_DISK_MB, tr("Estimated disk space of a run [MB]")),
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def checkParameterValues(self, parameters, context):
-        accepted, _ = super().checkParameterValues(parameters, context)
-        try:
-            self._run_parameters(parameters, context)
-        except SegmentationError as error:
-            return False, str(error)
-        if accepted:
-            return True, ""
-        # QGIS may know less about INPUT than GDAL, which has opened it by now
-        rest = self.reason_for_refusal(parameters, context, settled=(self.INPUT,))
-        return not rest, rest
+    def check(self, parameters, context):
+        self._run_parameters(parameters, context)
 
     def collect(self, parameters, context):
         run = self._run_parameters(parameters, context)
@@ -124,15 +102,7 @@ class CheckTiles(TilingAlgorithm):
         """The engine's parameters, all checked, but for the polygons of TILES, which take a while to read."""
         from ..tiledseg_plugin.raster import describe
 
-        run = PreflightParameters(
-            input=self._source(parameters, context),
-            bands=band_numbers(self._raw(parameters, self.BANDS, context), self.BANDS),
-            nodata_rule=self.parameterAsEnumString(parameters, self.NODATA_RULE, context),
-            tile_width=self.parameterAsInt(parameters, self.TILE_WIDTH, context),
-            tile_height=self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
-            valid_data_threshold=self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
-            workers=self.parameterAsInt(parameters, self.WORKERS, context),
-        )
+        run = PreflightParameters(**self._tiling_parameters(parameters, context))
         run.check()
         describe(run.input, run.bands, run.nodata_rule)
         self._tile_source(parameters, context)

@@ -8,7 +8,6 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsProcessing,
     QgsProcessingOutputFile,
-    QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputNumber,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterCrs,
@@ -22,7 +21,7 @@ from qgis.core import (
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, SegmentParameters
-from .inputs import band_numbers, files_of
+from .inputs import files_of
 from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
 from .tile_layer import AFTER_A_RUN
@@ -51,9 +50,6 @@ class SegmentRaster(TilingAlgorithm):
     S1TILES = "S1TILES"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     VALID_PIXELS = "VALID_PIXELS"
-    TILE_COUNT = "TILE_COUNT"
-    EMPTY_TILES = "EMPTY_TILES"
-    SPARSE_TILES = "SPARSE_TILES"
     UNDERSIZED_SEGMENTS = "UNDERSIZED_SEGMENTS"
     SECONDS = "SECONDS"
     REPORT = "REPORT"
@@ -65,12 +61,6 @@ class SegmentRaster(TilingAlgorithm):
 
     def displayName(self):
         return tr("Segment raster")
-
-    def group(self):
-        return tr("Segmentation")
-
-    def groupId(self):
-        return "segmentation"
 
     def shortDescription(self):
         return tr(
@@ -265,9 +255,7 @@ class SegmentRaster(TilingAlgorithm):
         for name, label in (
             (self.SEGMENT_COUNT, tr("Number of segments")),
             (self.VALID_PIXELS, tr("Number of valid pixels")),
-            (self.TILE_COUNT, tr("Number of tiles")),
-            (self.EMPTY_TILES, tr("Number of tiles without valid pixels")),
-            (self.SPARSE_TILES, tr("Number of tiles under the valid data threshold")),
+            *self._tile_counts(),
             (self.UNDERSIZED_SEGMENTS, tr("Number of segments under the minimum size")),
             (self.SECONDS, tr("Duration of the run [seconds]")),
         ):
@@ -289,22 +277,13 @@ class SegmentRaster(TilingAlgorithm):
         run = self._run_parameters(parameters, context, output)
         return self._with_tiles(run, self._scheme(parameters, context))
 
-    def checkParameterValues(self, parameters, context):
-        accepted, _ = super().checkParameterValues(parameters, context)
-        try:
-            self._run_parameters(parameters, context, self._path_asked_for(parameters, context))
-        except SegmentationError as error:
-            return False, str(error)
-        if accepted:
-            return True, ""
-        # QGIS may know less about INPUT than GDAL, which has opened it by now
-        rest = self.reason_for_refusal(parameters, context, settled=(self.INPUT,))
-        return not rest, rest
+    def check(self, parameters, context):
+        self._run_parameters(parameters, context, self.path_asked_for(parameters, self.OUTPUT, context))
 
     def collect(self, parameters, context):
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
         run = self._run_parameters(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
-        if not is_null(self._raw(parameters, self.S1TILES, context)):
+        if not is_null(self.raw(parameters, self.S1TILES, context)):
             crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs) if run.assign_crs else None
             crs = crs or self._raster_crs(parameters, context)
             self._tile_layer = self._tile_output(self.S1TILES, parameters, context, crs)
@@ -355,23 +334,17 @@ class SegmentRaster(TilingAlgorithm):
     def _run_parameters(self, parameters, context, output):
         """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""
         run = SegmentParameters(
-            input=self._source(parameters, context),
+            **self._tiling_parameters(parameters, context),
             output=output,
-            bands=band_numbers(self._raw(parameters, self.BANDS, context), self.BANDS),
             num_clusters=self.parameterAsInt(parameters, self.NUM_CLUSTERS, context),
             min_pixels=self.parameterAsInt(parameters, self.MIN_PIXELS, context),
             distance_threshold=self._distance_threshold(parameters, context),
             stretch=self.parameterAsBool(parameters, self.STRETCH, context),
             sampling=self.parameterAsInt(parameters, self.SAMPLING, context),
             kmeans_max_iterations=self.parameterAsInt(parameters, self.KMEANS_MAX_ITERATIONS, context),
-            nodata_rule=self.parameterAsEnumString(parameters, self.NODATA_RULE, context),
-            tile_width=self.parameterAsInt(parameters, self.TILE_WIDTH, context),
-            tile_height=self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
-            valid_data_threshold=self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
             engine=self.parameterAsEnumString(parameters, self.ENGINE, context),
             per_tile_statistics=self.parameterAsBool(parameters, self.PER_TILE_STATISTICS, context),
             execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
-            workers=self.parameterAsInt(parameters, self.WORKERS, context),
             work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
             dask_scheduler=self.parameterAsString(parameters, self.DASK_SCHEDULER, context).strip(),
             assign_crs=self._assigned_crs(parameters, context),
@@ -400,15 +373,6 @@ class SegmentRaster(TilingAlgorithm):
                 )
             )
         return crs_to_wkt(crs)
-
-    def _path_asked_for(self, parameters, context):
-        """OUTPUT as a path before a run, or empty if there will be a temporary one."""
-        value = self._raw(parameters, self.OUTPUT, context)
-        if isinstance(value, QgsProcessingOutputLayerDefinition):
-            value = value.sink.value(context.expressionContext())[0]
-        if is_null(value) or value == "TEMPORARY_OUTPUT":
-            return ""
-        return str(value)
 
 
 def _check_files(run):

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the algorithms over existing segments share: SEGMENTS, VALUES, BANDS, and how a run is checked."""
 
-from typing import Callable, Optional, Tuple
+from typing import Callable, Optional
 
 from qgis.core import (
-    QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputNumber,
     QgsProcessingParameterBand,
     QgsProcessingParameterRasterLayer,
-    QgsProperty,
 )
 
 from ..tiledseg_plugin.compat import is_null
-from ..tiledseg_plugin.errors import SegmentationError
 from .base import TiledAlgorithm
 from .inputs import band_numbers, gdal_source, raster_layer
 from .looks import Look
@@ -28,7 +25,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
     OUTPUT = "OUTPUT"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     STYLE: Optional[Callable] = None
-    SETTLED: Tuple[str, ...] = (SEGMENTS, VALUES)  # the checks here know better what they may be
+    SETTLED = (SEGMENTS, VALUES)
 
     _look: Optional[Look] = None
 
@@ -60,16 +57,8 @@ class SegmentsAlgorithm(TiledAlgorithm):
     def _add_count(self):
         self.addOutput(QgsProcessingOutputNumber(self.SEGMENT_COUNT, tr("Number of segments")))
 
-    def checkParameterValues(self, parameters, context):
-        accepted, _ = super().checkParameterValues(parameters, context)
-        try:
-            self._run(parameters, context, self._path_asked_for(parameters, context))
-        except SegmentationError as error:
-            return False, str(error)
-        if accepted:
-            return True, ""
-        rest = self.reason_for_refusal(parameters, context, settled=self.SETTLED)
-        return not rest, rest
+    def check(self, parameters, context):
+        self._run(parameters, context, self.path_asked_for(parameters, self.OUTPUT, context))
 
     def collect(self, parameters, context):
         if self.STYLE is not None:
@@ -90,23 +79,13 @@ class SegmentsAlgorithm(TiledAlgorithm):
             return ""
         return gdal_source(layer, parameters.get(name), name)
 
-    def _bands(self, parameters, context, source):
-        bands = band_numbers(self._raw(parameters, self.BANDS, context), self.BANDS)
-        if source:
-            from ..tiledseg_plugin.raster import describe
+    def _rasters(self, parameters, context):
+        """SEGMENTS, VALUES and BANDS for the engine, checked."""
+        from ..tiledseg_plugin.raster import describe
 
-            describe(source, bands)
-        return bands
-
-    def _raw(self, parameters, name, context):
-        value = parameters.get(name)
-        if isinstance(value, QgsProperty):
-            return value.value(context.expressionContext())[0]
-        return value
-
-    def _path_asked_for(self, parameters, context):
-        """OUTPUT as a path before a run, or empty if there will be a temporary one."""
-        value = self._raw(parameters, self.OUTPUT, context)
-        if isinstance(value, QgsProcessingOutputLayerDefinition):
-            value = value.sink.value(context.expressionContext())[0]
-        return "" if is_null(value) or value == "TEMPORARY_OUTPUT" else str(value)
+        segments, values = (self._raster(parameters, name, context) for name in (self.SEGMENTS, self.VALUES))
+        bands = band_numbers(self.raw(parameters, self.BANDS, context), self.BANDS)
+        describe(segments, (1,))
+        if values:
+            describe(values, bands)
+        return {"segments": segments, "values": values, "bands": bands}

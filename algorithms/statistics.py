@@ -88,17 +88,11 @@ class SegmentStatistics(SegmentsAlgorithm):
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.raster import describe
         from ..tiledseg_plugin.segment_statistics import StatisticsParameters
 
-        segments = self._raster(parameters, self.SEGMENTS, context)
-        values = self._raster(parameters, self.VALUES, context)
-        describe(segments, (1,))
         run = StatisticsParameters(
-            segments=segments,
-            values=values,
+            **self._rasters(parameters, context),
             output=output or "statistics.gpkg",
-            bands=self._bands(parameters, context, values),
             statistics=self._statistics(parameters, context),
             update_rat=self.parameterAsBool(parameters, self.UPDATE_RAT, context),
         )
@@ -106,7 +100,7 @@ class SegmentStatistics(SegmentsAlgorithm):
         return run
 
     def _statistics(self, parameters, context):
-        given = self._raw(parameters, self.STATISTICS, context)
+        given = self.raw(parameters, self.STATISTICS, context)
         if is_null(given):
             return DEFAULT
         parts = given.replace(",", ";").split(";") if isinstance(given, str) else list(given)

@@ -15,7 +15,6 @@ from qgis.core import (
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
-    QgsProperty,
     QgsWkbTypes,
 )
 
@@ -23,7 +22,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
-from .inputs import gdal_source, raster_layer
+from .inputs import band_numbers, gdal_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import TileLayerOutput
 
@@ -43,8 +42,18 @@ class TilingAlgorithm(TiledAlgorithm):
     TILES = "TILES"
     VALID_DATA_THRESHOLD = "VALID_DATA_THRESHOLD"
     WORKERS = "WORKERS"
+    TILE_COUNT = "TILE_COUNT"
+    EMPTY_TILES = "EMPTY_TILES"
+    SPARSE_TILES = "SPARSE_TILES"
+    SETTLED = (INPUT,)
 
     _tile_layer: Any = None
+
+    def group(self):
+        return tr("Segmentation")
+
+    def groupId(self):
+        return "segmentation"
 
     def _add_raster(self, label):
         self.add(
@@ -100,6 +109,13 @@ class TilingAlgorithm(TiledAlgorithm):
             most=1,
         )
 
+    def _tile_counts(self):
+        return (
+            (self.TILE_COUNT, tr("Number of tiles")),
+            (self.EMPTY_TILES, tr("Number of tiles without valid pixels")),
+            (self.SPARSE_TILES, tr("Number of tiles under the valid data threshold")),
+        )
+
     def _add_workers(self):
         self._add_number(
             self.WORKERS,
@@ -131,16 +147,22 @@ class TilingAlgorithm(TiledAlgorithm):
         )
         self.add(definition, text, advanced=True)
 
-    def _raw(self, parameters, name, context):
-        value = parameters.get(name)
-        if isinstance(value, QgsProperty):
-            return value.value(context.expressionContext())[0]
-        return value
-
     def _source(self, parameters, context):
         """What GDAL opens for INPUT."""
         layer = raster_layer(self, parameters, self.INPUT, context)
         return gdal_source(layer, parameters.get(self.INPUT), self.INPUT)
+
+    def _tiling_parameters(self, parameters, context):
+        """What the engine's parameters of both have, but for the polygons of TILES, which take a while to read."""
+        return {
+            "input": self._source(parameters, context),
+            "bands": band_numbers(self.raw(parameters, self.BANDS, context), self.BANDS),
+            "nodata_rule": self.parameterAsEnumString(parameters, self.NODATA_RULE, context),
+            "tile_width": self.parameterAsInt(parameters, self.TILE_WIDTH, context),
+            "tile_height": self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
+            "valid_data_threshold": self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
+            "workers": self.parameterAsInt(parameters, self.WORKERS, context),
+        }
 
     def _raster_crs(self, parameters, context):
         """The coordinate reference system in which QGIS shows INPUT; the user may have set it."""
@@ -174,7 +196,7 @@ class TilingAlgorithm(TiledAlgorithm):
 
     def _tile_source(self, parameters, context):
         """TILES as a source of polygons; None where it is not given."""
-        given = self._raw(parameters, self.TILES, context)
+        given = self.raw(parameters, self.TILES, context)
         if is_null(given):
             return None
         try:

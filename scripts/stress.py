@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import headless
+from worker_processes import worker_processes
 
 sys.path.insert(0, str(headless.plugin_path()))
 
@@ -70,22 +71,6 @@ def segment(parameters):
         warning = debug = info
 
     segment(SegmentParameters(**parameters), Log())
-
-
-def processes():
-    """All worker processes of the machine: {pid: (pid of the parent, when it started)}."""
-    found = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        try:
-            command = Path(entry.path, "cmdline").read_bytes()
-            status = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if b"multiprocess.spawn" in command and status[0] != "Z":
-            found[int(entry.name)] = (int(status[1]), status[19])
-    return found
 
 
 def kill(pid):
@@ -160,7 +145,7 @@ class Stress:
                 kill(process.pid)
                 raise Failure(f"hangs after {what} was killed at {moment:.2f} s:\n{log.read_text()}") from error
         end = time.monotonic() + GONE_SECONDS
-        while left := known & {(pid, started) for pid, (_, started) in processes().items()}:
+        while left := known & {(pid, started) for pid, (_, started) in worker_processes().items()}:
             if time.monotonic() > end:
                 raise Failure(f"leaves processes {left} after {what} was killed at {moment:.2f} s")
             time.sleep(0.02)
@@ -170,7 +155,7 @@ class Stress:
         """Kill what is to be killed, when it is time; gives all workers that were seen, (pid, start)."""
         seen, end, done = set(), time.monotonic() + moment, what == "nothing"
         while process.poll() is None and time.monotonic() < end + LIMIT_SECONDS:
-            mine = {pid: started for pid, (parent, started) in processes().items() if parent == process.pid}
+            mine = {pid: started for pid, (parent, started) in worker_processes().items() if parent == process.pid}
             seen |= set(mine.items())
             if not done and time.monotonic() >= end:
                 done = what != "worker" or bool(mine)

@@ -6,26 +6,12 @@ import tempfile
 import time
 from pathlib import Path
 
-
-def worker_processes():
-    """Process ids of all worker processes on this machine, {pid: parent's pid} (Linux)."""
-    found = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        try:
-            command = Path(entry.path, "cmdline").read_bytes()
-            parent = int(Path(entry.path, "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError, ValueError):
-            continue
-        if b"multiprocess.spawn" in command:
-            found[int(entry.name)] = parent
-    return found
+from worker_processes import worker_processes
 
 
 def own_workers():
     """Worker processes that this process started."""
-    return [pid for pid, parent in worker_processes().items() if parent == os.getpid()]
+    return [pid for pid, (parent, _) in worker_processes().items() if parent == os.getpid()]
 
 
 def wait_until_gone(pids, seconds):

@@ -16,7 +16,7 @@ import pytest
 import worker_tasks as tasks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from leftovers import own_workers, temporary_folders, wait_until_gone, worker_processes
+from leftovers import own_workers, temporary_folders, wait_until_gone
 from rasters import Log, read, run, write_raster
 from tiledseg.tiledseg_plugin import execution
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
@@ -25,6 +25,7 @@ from tiledseg.tiledseg_plugin.execution.failures import Fault
 from tiledseg.tiledseg_plugin.needs import choose_workers
 from tiledseg.tiledseg_plugin.raster import describe
 from time_limit import no_test_hangs  # noqa: F401
+from worker_processes import worker_processes
 
 GIGABYTE = 1_000_000_000
 needs_pathos = pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed")
@@ -267,7 +268,7 @@ def test_workers_end_with_a_parent_that_is_killed(noise, tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=tmp_path)
     assert parent.stdout.readline() == b"ready\n"
     time.sleep(0.5)
-    workers = [pid for pid, of in worker_processes().items() if of == parent.pid]
+    workers = [pid for pid, (of, _) in worker_processes().items() if of == parent.pid]
     assert len(workers) == 2
     parent.kill()
     parent.wait()

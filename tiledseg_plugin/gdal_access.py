@@ -14,6 +14,7 @@ from .errors import SegmentationError
 
 CACHE_BYTES = 128_000_000  # every block is read or written once, so more would not help
 
+
 class _Messages(list):
     def __call__(self, level, number, text):
         if level >= gdal.CE_Failure:
@@ -69,7 +70,7 @@ def configured(options):
 
 
 class _ModestCache:
-    """GDAL's cache of blocks, which is one for all of the process and may take 5 % of the memory, kept small for a while.
+    """GDAL's cache of blocks, one for all of the process, which may take 5 % of the memory, kept small for a while.
 
     Runs may overlap; when the last one ends, the limit is what it was.
     """
