@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the algorithms over existing segments share: SEGMENTS, VALUES, BANDS, and how a run is checked."""
 
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 from qgis.core import (
     QgsProcessingOutputNumber,
@@ -25,7 +25,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
     OUTPUT = "OUTPUT"
     SEGMENT_COUNT = "SEGMENT_COUNT"
     STYLE: Optional[Callable] = None
-    SETTLED = (SEGMENTS, VALUES)
+    SETTLED: Tuple[str, ...] = (SEGMENTS, VALUES)
 
     _look: Optional[Look] = None
 

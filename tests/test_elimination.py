@@ -25,44 +25,50 @@ def all_steps(elimination, min_pixels):
     return elimination
 
 
-def by_parts(kernel, parts, sizes, sums, edges, min_pixels, threshold):
-    """Eliminate within each part of a graph, then among what is left; gives `into` and how many were decided early."""
-    across = parts[edges[:, 0]] != parts[edges[:, 1]]
-    shared = np.zeros(sizes.size, bool)
-    shared[edges[across].ravel()] = True
-    into, since = np.empty(sizes.size, np.int64), np.full(sizes.size, DECIDED, np.uint32)
-    kept_sizes, kept_sums, kept_edges = sizes.copy(), sums.copy(), [edges[across].astype(np.int64)]
-    for part in np.unique(parts):
-        members = np.flatnonzero(parts == part)
-        within = np.searchsorted(members, edges[(parts[edges] == part).all(axis=1)]).astype(np.uint32)
-        elimination = all_steps(
-            kernel.Elimination(
-                sizes[members], sums[members], np.ones(1), within, min_pixels, threshold, shared=shared[members]
-            ),
-            min_pixels,
-        )
-        left = elimination.regions()
-        roots = members[left.roots]
-        into[members] = members[elimination.into]
-        kept_sizes[roots], kept_sums[roots], since[roots] = left.sizes, left.sums, left.since
-        kept_edges.append(roots[left.edges])
-    roots = np.flatnonzero(into == np.arange(into.size))
-    nodes = roots[since[roots] != DECIDED]
-    whole = all_steps(
-        kernel.Elimination(
-            kept_sizes[nodes],
-            kept_sums[nodes],
-            np.ones(1),
-            np.searchsorted(nodes, np.concatenate(kept_edges)).astype(np.uint32).reshape(-1, 2),
-            min_pixels,
-            threshold,
-            since=since[nodes],
-        ),
-        min_pixels,
-    )
-    last = np.arange(into.size)
-    last[nodes] = nodes[whole.into]
-    return last[into], np.count_nonzero(into != np.arange(into.size))
+def by_parts(kernel, levels, sizes, sums, edges, min_pixels, threshold):
+    """Eliminate within each part of a graph, among what that leaves within each larger part, and so on.
+
+    Parameters
+    ----------
+    levels : (n,) arrays, the part of each clump; the last has one part only
+
+    Returns
+    -------
+    into : as that of an elimination
+    early : how many clumps were merged in the first level
+    """
+    into, since = np.arange(sizes.size), np.zeros(sizes.size, np.uint32)
+    sizes, sums, edges = sizes.copy(), sums.copy(), edges.astype(np.int64)
+    early = None
+    for parts in levels:
+        last = np.arange(sizes.size)
+        kept_edges = [np.empty((0, 2), np.int64)]
+        decided = since == DECIDED
+        across = parts[edges[:, 0]] != parts[edges[:, 1]]
+        shared = np.zeros(sizes.size, bool)
+        shared[edges[across].ravel()] = True
+        for part in np.unique(parts):
+            nodes = np.flatnonzero((parts == part) & ~decided & (into == np.arange(into.size)))
+            within = np.searchsorted(nodes, edges[(parts[edges] == part).all(axis=1)]).astype(np.uint32)
+            elimination = kernel.Elimination(
+                sizes[nodes],
+                sums[nodes],
+                np.ones(1),
+                within.reshape(-1, 2),
+                min_pixels,
+                threshold,
+                since=since[nodes],
+                shared=shared[nodes],
+            )
+            left = all_steps(elimination, min_pixels).regions()
+            roots = nodes[left.roots]
+            last[nodes] = nodes[elimination.into]
+            sizes[roots], sums[roots], since[roots] = left.sizes, left.sums, left.since
+            kept_edges.append(roots[left.edges])
+        edges = np.concatenate([edges[across], *kept_edges])
+        into = last[into]
+        early = np.count_nonzero(into != np.arange(into.size)) if early is None else early
+    return into, early
 
 
 @st.composite
@@ -88,10 +94,12 @@ def grids(draw):
 @examples
 @given(grids())
 def test_parts_and_then_the_rest_give_what_the_whole_gives(kernel, graph):
-    parts, sizes, sums, edges, min_pixels, threshold = graph
+    parts, *rest = graph
+    sizes, sums, edges, min_pixels, threshold = rest
     expected = all_steps(plain.Elimination(sizes, sums.copy(), np.ones(1), edges, min_pixels, threshold), min_pixels)
-    found, _ = by_parts(kernel, *graph)
-    np.testing.assert_array_equal(found, expected.into)
+    for levels in ([parts, 0 * parts], [parts, parts // 2, 0 * parts]):
+        found, _ = by_parts(kernel, levels, *rest)
+        np.testing.assert_array_equal(found, expected.into)
 
 
 @both_sets
@@ -106,7 +114,7 @@ def test_most_of_a_large_part_is_decided_alone(kernel):
     ).astype(np.uint32)
     sizes, parts = rng.integers(1, 30, number.size), (number // 100 >= 100).ravel().astype(int)
     sums = sizes[:, None] * rng.integers(0, 255, (number.size, 3))
-    found, early = by_parts(kernel, parts, sizes, sums, edges, 12, np.inf)
+    found, early = by_parts(kernel, [parts, 0 * parts], sizes, sums, edges, 12, np.inf)
     expected = all_steps(plain.Elimination(sizes, sums.copy(), np.ones(1), edges, 12, np.inf), 12)
     np.testing.assert_array_equal(found, expected.into)
     assert early > 0.5 * np.count_nonzero(found != np.arange(found.size))

@@ -1,55 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 4, the graph: what the tiles could not decide alone, decided for the whole raster.
+"""Stage 4, the graph: what the tiles could not decide alone, decided for groups of tiles and then the whole raster.
 
 Clumps are joined across tile borders; they and the regions whose fate depends on them are numbered in raster order of
 their first pixels and eliminated step by step. What comes out is one lookup table a piece.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Any, Dict, Optional
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from .elimination import eliminate
+from .elimination import Graph, Merged, merge_within
 from .errors import SegmentationError
 from .machine import release_free_memory
 from .plan import neighbouring
-from .tiles import name_of
+from .tiles import load_merged
 
-BORDERS = ("top", "bottom", "left", "right")
-
-
-@dataclass
-class PieceRegions:
-    """The regions of a piece: `region_of` gives that of each clump; `undecided` (n,) bool tells which are nodes."""
-
-    region_of: np.ndarray
-    undecided: np.ndarray
+PIECES_A_GROUP = 4  # at least; fewer leave too little to decide in a group
 
 
 @dataclass
-class RegionGraph:
-    """The regions that tiles could not decide about, in raster order of their first pixels, and which of them touch.
+class Part:
+    """A piece, or a group of parts that were joined, and what merging within it has left.
 
-    pieces : {piece_id: PieceRegions}, in the order in which their regions follow each other below
-    number : (undecided regions of all pieces) uint32, the node of each
-    sizes, sums, since, edges : of the nodes, see `kernels.plain.Elimination`
-    earliest : (nodes,) int64, the first pixel of all that is in them, counted in the raster
-    decided_sizes, decided_earliest : (decided regions of all pieces,) int64, likewise
+    members : piece_id, or for a group its parts, whose undecided regions follow each other in `merged.region_of`
     clumps : how many there were before any was merged
     """
 
-    pieces: Dict[int, PieceRegions]
-    number: np.ndarray
-    sizes: np.ndarray
-    sums: np.ndarray
-    since: np.ndarray
-    edges: np.ndarray
-    earliest: np.ndarray
-    decided_sizes: np.ndarray
-    decided_earliest: np.ndarray
+    members: Any
+    merged: Merged
     clumps: int
 
 
@@ -59,108 +41,130 @@ class Segments:
 
     tables : {piece_id: (clumps of the piece + 1,) uint32}
     sizes : (segments,) int64, pixels, in the order of the ids
+    clumps : how many there were before any was merged, where that is known
     """
 
-    tables: dict
+    tables: Dict[int, np.ndarray]
     sizes: np.ndarray
+    clumps: Optional[int] = None
 
 
-def build_graph(raster, plan, worked, folder, check_cancelled):
-    """Join what all pieces that were worked have left.
+def merge_all(worked, folder, kernel, weights, min_pixels, threshold, advance, workers=1):
+    """Merge the small regions of the whole raster and number what is left without gaps: Segments.
 
     Parameters
     ----------
     worked : the pieces of the tiles that hold valid pixels
+    folder : WorkFolder with what the pieces have left
+    weights, min_pixels, threshold : see `elimination.eliminate`
+    advance : called with the fraction that is done; may raise to end it
+    workers : threads
     """
-    pieces, offsets, borders, total, clumps = {}, {}, {}, 0, 0
-    parts: Dict[str, List[np.ndarray]] = {
-        name: [] for name in ("first", "kinds", "sizes", "sums", "since", "earliest", "edges")
+    rules = weights, min_pixels, threshold
+
+    def group(pieces):
+        parts = []
+        for piece in pieces:
+            advance(0.0)
+            parts.append(_load(folder, piece))
+        return _merge_group(pieces, parts, count == 1, kernel, rules, lambda done: advance(done / 2), workers // count)
+
+    count = max(1, min(workers, len(worked) // PIECES_A_GROUP))
+    pieces = sorted(worked, key=lambda piece: (piece.window.row, piece.window.col))
+    groups = [pieces[len(pieces) * i // count : len(pieces) * (i + 1) // count] for i in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        parts = list(pool.map(group, groups))
+    release_free_memory()
+    whole = parts[0]
+    if count > 1:
+        whole = _merge_group(pieces, parts, True, kernel, rules, lambda done: advance((1 + done) / 2), workers)
+    release_free_memory()
+    return _number_segments(whole)
+
+
+def _load(folder, piece):
+    merged = load_merged(folder, piece)
+    if merged is None:
+        raise SegmentationError(f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again.")
+    return Part(piece.piece_id, merged, merged.region_of.size)
+
+
+def _merge_group(pieces, parts, is_whole, kernel, rules, advance, workers):
+    """Join parts that are made of the pieces; merge what nothing beyond them can have any influence on."""
+    graph, number, joined = _join(pieces, [part.merged.left for part in parts])
+    if is_whole:
+        graph.borders.clear()  # beyond those that are still open there was nothing to be worked
+    for part in parts:
+        del part.merged.left  # it is in the graph now
+    weights, min_pixels, threshold = rules
+    merged = merge_within(kernel, graph, weights, min_pixels, threshold, advance, workers)
+    merged.region_of = merged.region_of[number]
+    return Part(parts, merged, sum(part.clumps for part in parts) - joined)
+
+
+def _join(pieces, graphs):
+    """Put graphs together, with clumps that go on across the borders of the pieces made one.
+
+    Returns
+    -------
+    graph : Graph, in raster order of first pixels
+    number : (n,) uint32, where each of the graphs' regions is in it, one graph behind the other
+    joined : how many clumps have become a part of another one
+    """
+    offsets = np.cumsum([0] + [graph.sizes.size for graph in graphs])
+    borders = {
+        side: np.where(border, border + np.uint32(offset), np.uint32(0))
+        for graph, offset in zip(graphs, offsets)
+        for side, border in graph.borders.items()
     }
-    decided: Dict[str, List[np.ndarray]] = {"sizes": [], "earliest": []}
-    for piece in worked:
-        check_cancelled()
-        graph = folder.load(name_of(piece))
-        if graph is None:
-            raise SegmentationError(
-                f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again."
-            )
-        undecided = graph["undecided"]
-        pieces[piece.piece_id] = PieceRegions(graph["region_of"], undecided)
-        offsets[piece.piece_id] = total
-        borders[piece.piece_id] = {side: graph[side] for side in BORDERS}
-        for name in ("first", "earliest"):
-            rows, cols = np.divmod(graph[name], piece.window.width)
-            graph[name] = (piece.window.row + rows) * raster.width + piece.window.col + cols
-        for name, arrays in decided.items():
-            arrays.append(graph[name][~undecided])
-            graph[name] = graph[name][undecided]
-        graph["edges"] += np.uint32(total)
-        total += len(graph["first"])
-        clumps += graph["region_of"].size
-        for name, arrays in parts.items():
-            arrays.append(graph[name])
-    check_cancelled()
     first, kinds, sizes, sums, since, earliest = (
-        np.concatenate(parts[name]) for name in ("first", "kinds", "sizes", "sums", "since", "earliest")
+        np.concatenate([getattr(graph, name) for graph in graphs])
+        for name in ("first", "kinds", "sizes", "sums", "since", "earliest")
     )
-    touching = _across_borders(plan, offsets, borders)
+    touching, closed = _across_borders(pieces, borders)
     same = kinds[touching[:, 0]] == kinds[touching[:, 1]]
     number, order = _number(first, touching[same])
-    check_cancelled()
-    edges = _numbered_edges(parts["edges"], touching[~same], number)
-    check_cancelled()
+    inner = [number[graph.edges + np.uint32(offset)] for graph, offset in zip(graphs, offsets)]
+    edges = np.concatenate([*inner, number[touching[~same]]])
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
     leaders = order[number[joined]]
     np.add.at(sizes, leaders, sizes[joined])
     np.add.at(sums, leaders, sums[joined])
-    release_free_memory()
-    return RegionGraph(
-        pieces,
-        number,
-        sizes[order],
-        sums[order],
-        since[order],
-        edges,
-        earliest[order],
-        np.concatenate(decided["sizes"]),
-        np.concatenate(decided["earliest"]),
-        clumps - joined.size,
+    after = np.append(np.uint32(0), number + np.uint32(1))
+    still_open = {side: after[border] for side, border in borders.items() if side not in closed}
+    graph = Graph(
+        sizes[order], sums[order], edges, first[order], earliest[order], kinds[order], still_open, since[order]
     )
+    return graph, number, joined.size
 
 
-def _numbered_edges(parts, across, number):
-    """The edges of all pieces, which are dropped on the way, and those across their borders: (m, 2) uint32 nodes."""
-    edges = np.empty((sum(map(len, parts)) + len(across), 2), np.uint32)
-    parts.append(across)
-    end = len(edges)
-    while parts:
-        part = parts.pop()
-        edges[end - len(part) : end] = number[part]
-        end -= len(part)
-    return edges
+def _across_borders(pieces, borders):
+    """Where pieces that were worked meet.
 
-
-def _across_borders(plan, offsets, borders):
-    """(m, 2) uint32, the pairs of clumps that touch across a tile border, each once."""
+    Returns
+    -------
+    (m, 2) uint32, the pairs of regions that touch across a border, each once
+    closed : the sides (piece_id, side) beyond which there is nothing else than these pieces
+    """
     pairs = [np.empty((0, 2), np.uint32)]
-    for one, other, _ in neighbouring(plan.pieces):
-        if one.piece_id not in offsets or other.piece_id not in offsets:
-            continue
+    open_pixels = {side: border.size for side, border in borders.items()}
+    for one, other, length in neighbouring(pieces):
         a, b = one.window, other.window
         if a.right == b.col:
-            low, high = max(a.row, b.row), min(a.bottom, b.bottom)
-            here = borders[one.piece_id]["right"][low - a.row : high - a.row]
-            there = borders[other.piece_id]["left"][low - b.row : high - b.row]
+            sides = (one.piece_id, "right"), (other.piece_id, "left")
+            low, starts = max(a.row, b.row), (a.row, b.row)
         else:
-            low, high = max(a.col, b.col), min(a.right, b.right)
-            here = borders[one.piece_id]["bottom"][low - a.col : high - a.col]
-            there = borders[other.piece_id]["top"][low - b.col : high - b.col]
-        both = (here != 0) & (there != 0)
-        pair = np.stack([here[both], there[both]], axis=1).astype(np.uint32)
-        pair += np.array([offsets[one.piece_id], offsets[other.piece_id]], np.uint32)
+            sides = (one.piece_id, "bottom"), (other.piece_id, "top")
+            low, starts = max(a.col, b.col), (a.col, b.col)
+        if any(side not in borders for side in sides):
+            continue  # joined before
+        pair = np.stack([borders[side][low - start :][:length] for side, start in zip(sides, starts)], axis=1)
+        pair = pair[pair.all(axis=1)].astype(np.uint32)
         pairs.append(np.unique(pair, axis=0) - np.uint32(1))
-    return np.concatenate(pairs)
+        for side in sides:
+            open_pixels[side] -= length
+    return np.concatenate(pairs), {side for side, pixels in open_pixels.items() if not pixels}
 
 
 def _number(first, same):
@@ -186,53 +190,38 @@ def _number(first, same):
     return number[leader], order
 
 
-def merge_regions(graph, kernel, weights, min_pixels, threshold, advance, workers=1):
-    """Merge small regions and number what is left without gaps: Segments.
-
-    Parameters
-    ----------
-    graph : RegionGraph, of no use afterwards
-    weights, min_pixels, threshold, advance, workers : see `elimination.eliminate`
-    """
-    sizes = graph.sizes.copy()  # the elimination works in place
-    elimination = eliminate(
-        kernel,
-        graph.sizes,
-        graph.sums,
-        graph.edges,
-        weights,
-        min_pixels,
-        threshold,
-        advance,
-        workers,
-        since=graph.since,
-    )
-    into = elimination.into
-    del elimination
-    earliest = np.empty(into.size, np.int64)
-    latest_first = np.argsort(graph.earliest, kind="stable")[::-1]
-    earliest[into[latest_first]] = graph.earliest[latest_first]  # of those written to one place the last one stays
-    survivors = np.flatnonzero(into == np.arange(into.size, dtype=into.dtype))
-    whole = np.bincount(into, weights=sizes if into.size else None, minlength=into.size)[survivors]
-    segment_sizes = np.concatenate([whole.astype(np.int64), graph.decided_sizes])
-    order = np.argsort(np.concatenate([earliest[survivors], graph.decided_earliest]), kind="stable")
+def _number_segments(whole):
+    """Number the segments by their first pixels, and find those of each piece's clumps: Segments."""
+    decided = [part.merged for part in _all_parts(whole)]
+    order = np.argsort(np.concatenate([merged.earliest for merged in decided]), kind="stable")
     ids = np.empty(order.size, np.uint32)
     ids[order] = np.arange(1, order.size + 1, dtype=np.uint32)
-    of_node = np.empty(into.size, np.uint32)
-    of_node[survivors] = ids[: survivors.size]
-    tables = _tables(graph.pieces, of_node[into][graph.number], ids[survivors.size :])
-    return Segments(tables, segment_sizes[order])
+    ends = np.cumsum([merged.earliest.size for merged in decided])
+    own_ids = {id(merged): ids[end - merged.earliest.size : end] for merged, end in zip(decided, ends)}
+    tables: Dict[int, np.ndarray] = {}
+    _look_up(whole, np.empty(0, np.uint32), own_ids, tables)
+    return Segments(tables, np.concatenate([merged.sizes for merged in decided])[order], whole.clumps)
 
 
-def _tables(pieces, of_undecided, of_decided):
-    """{piece_id: lookup table}, from the ids of the undecided and decided regions of all pieces."""
-    tables = {}
-    left = done = 0
-    for piece_id, regions in pieces.items():
-        ids = np.empty(regions.undecided.size, np.uint32)
-        count = int(np.count_nonzero(regions.undecided))
-        ids[regions.undecided] = of_undecided[left : left + count]
-        ids[~regions.undecided] = of_decided[done : done + ids.size - count]
-        left, done = left + count, done + ids.size - count
-        tables[piece_id] = np.append(np.uint32(0), ids[regions.region_of])
-    return tables
+def _all_parts(part):
+    yield part
+    if isinstance(part.members, list):
+        for member in part.members:
+            yield from _all_parts(member)
+
+
+def _look_up(part, of_undecided, own_ids, tables):
+    """Hand the segments of a part's regions down to the pieces that it is made of."""
+    merged = part.merged
+    ids = np.empty(merged.undecided.size, np.uint32)
+    ids[merged.undecided] = of_undecided
+    ids[~merged.undecided] = own_ids[id(merged)]
+    below = ids[merged.region_of]
+    if not isinstance(part.members, list):
+        tables[part.members] = np.append(np.uint32(0), below)
+        return
+    start = 0
+    for member in part.members:
+        end = start + int(np.count_nonzero(member.merged.undecided))
+        _look_up(member, below[start:end], own_ids, tables)
+        start = end

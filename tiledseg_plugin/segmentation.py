@@ -9,7 +9,7 @@ import numpy as np
 
 from . import execution, kernels, rsgislib_engine
 from .gdal_access import modest_cache
-from .graph import build_graph, merge_regions
+from .graph import merge_all
 from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
@@ -218,10 +218,8 @@ class _Run:
             self.parameters.distance_threshold,
         )
         results = self._work_tiles(job, units)
-        segments, clumps = self._merge(
-            [piece for piece in self.plan.pieces if self.occupancy.status[piece.tile_id] != EMPTY]
-        )
-        return segments, results, {"initial_clumps": clumps}
+        segments = self._merge([piece for piece in self.plan.pieces if self.occupancy.status[piece.tile_id] != EMPTY])
+        return segments, results, {"initial_clumps": segments.clumps}
 
     def _work_tiles(self, job, units):
         self.progress.start("tiles", "Segmenting tiles")
@@ -250,25 +248,23 @@ class _Run:
         return finished
 
     def _merge(self, worked):
-        self.progress.start("graph", "Joining tiles")
-        graph = self.progress.aside(
-            lambda check, advance: build_graph(self.raster, self.plan, worked, self.folder, check),
-            "Joining tiles",
-            (0.0, 0.3),
-        )
-        clumps = graph.clumps
-        self.feedback.info(
-            f"{clumps} clumps; the tiles leave {graph.sizes.size} regions to be merged across their borders."
-        )
-        least, limit = self.parameters.min_pixels, self.parameters.distance_threshold
+        self.progress.start("graph", "Merging small segments")
+        parameters, folder = self.parameters, self.folder
         segments = self.progress.aside(
-            lambda check, advance: merge_regions(
-                graph, self.kernel, self.colours.weights, least, limit, advance, self._threads
+            lambda check, advance: merge_all(
+                worked,
+                folder,
+                self.kernel,
+                self.colours.weights,
+                parameters.min_pixels,
+                parameters.distance_threshold,
+                advance,
+                self._threads,
             ),
             "Merging small segments",
-            (0.3, 1.0),
         )
-        return segments, clumps
+        self.feedback.info(f"{segments.clumps} clumps were merged to {segments.sizes.size} segments.")
+        return segments
 
     def write(self, segments, results, found):
         """OUTPUT and all that goes with it, and the result."""

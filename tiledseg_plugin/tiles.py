@@ -13,13 +13,13 @@ import numpy as np
 
 from . import kernels
 from .colours import Raw, Stretched
-from .elimination import eliminate
+from .elimination import Graph, Merged, merge_within
 from .gdal_access import open_raster
-from .kernels.plain.elimination import DECIDED
 from .plan import Plan
 from .raster import Raster, read_window
 from .work_folder import WorkFolder
 
+SIDES = ("top", "bottom", "left", "right")
 HALO = 8  # pixels; a tile into which single pixels reach from further away is worked again with twice as many
 
 
@@ -88,69 +88,53 @@ def work_piece(job, piece, check_cancelled):
     edges = kernel.find_edges(labels, count) - np.uint32(1)
     check_cancelled()
     valid = int(sizes.sum())
-    graph = _merge_within(job, piece, kernel, labels, (sizes, sums, edges), first, kinds, check_cancelled)
-    seconds = time.monotonic() - started
-    job.folder.save(
-        name_of(piece),
-        **graph,
-        labels_checksum=np.int64(job.folder.save_rows(labels_of(piece), labels)),
-        told=np.array([count, valid, halo, seconds]),
-    )
-    return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
-
-
-def _merge_within(job, piece, kernel, labels, graph, first, kinds, check_cancelled):
-    """Merge the clumps whose fate the piece alone decides; what is left of the graph, as arrays to be saved.
-
-    region_of : (clumps,) uint32, the region of each clump
-    sizes, earliest : (regions,) int64, pixels, and the first of them, counted in the piece
-    undecided : (regions,) bool
-    first, kinds, sums, since : (undecided regions, ...); first pixel of the clump that each began as
-    edges : (m, 2) uint32, indices of undecided regions
-    top, bottom, left, right : (pixels,) uint32, 1 + index of the undecided region at each pixel of the piece's borders
-    """
-    sides = {"top": labels[0], "bottom": labels[-1], "left": labels[:, 0], "right": labels[:, -1]}
-    shared = np.zeros(first.size + 1, bool)
-    for labels_there, is_open in zip(sides.values(), open_sides(piece.window, job.raster)):
-        if is_open:
-            shared[labels_there] = True
-    sizes, sums, edges = graph
-    elimination = eliminate(
+    rows, cols = np.divmod(first, piece.window.width)
+    first = (piece.window.row + rows) * job.raster.width + piece.window.col + cols
+    graph = Graph(sizes, sums, edges, first, first, kinds, _borders(job, piece, labels))
+    merged = merge_within(
         kernel,
-        sizes,
-        sums,
-        edges,
+        graph,
         job.colours.weights,
         job.min_pixels,
         job.distance_threshold,
         lambda fraction: check_cancelled(),
-        shared=shared[1:],
     )
-    left, region_of = elimination.regions(), np.empty(first.size, np.uint32)
-    region_of[left.roots] = np.arange(left.roots.size, dtype=np.uint32)
-    region_of = region_of[elimination.into]
-    earliest = np.empty(left.roots.size, np.int64)
-    earliest[region_of[::-1]] = first[::-1]  # of those written to one place the last one stays
-    undecided = left.since != DECIDED
-    number = np.cumsum(undecided, dtype=np.uint32)
-    at_border = np.append(np.uint32(0), np.where(undecided, number, 0)[region_of].astype(np.uint32))
-    roots = left.roots[undecided]
-    return {
-        "region_of": region_of,
-        "sizes": left.sizes,
-        "earliest": earliest,
-        "undecided": undecided,
-        "first": first[roots],
-        "kinds": kinds[roots],
-        "sums": left.sums[undecided],
-        "since": left.since[undecided],
-        "edges": number[left.edges] - np.uint32(1),
-        **{side: at_border[labels_there] for side, labels_there in sides.items()},
-    }
+    checksum = job.folder.save_rows(labels_of(piece), labels)
+    seconds = time.monotonic() - started
+    _save(job.folder, piece, merged, labels_checksum=np.int64(checksum), told=np.array([count, valid, halo, seconds]))
+    return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
+
+
+def _borders(job, piece, labels):
+    sides = zip(SIDES, open_sides(piece.window, job.raster), (labels[0], labels[-1], labels[:, 0], labels[:, -1]))
+    return {(piece.piece_id, side): border for side, is_open, border in sides if is_open}
+
+
+def _save(folder, piece, merged, **more):
+    left = {name: value for name, value in vars(merged.left).items() if name != "borders"}
+    borders = {side: border for (_, side), border in merged.left.borders.items()}
+    folder.save(
+        name_of(piece),
+        **{f"left_{name}": value for name, value in left.items()},
+        **{f"border_{side}": border for side, border in borders.items()},
+        **{name: value for name, value in vars(merged).items() if name != "left"},
+        **more,
+    )
+
+
+def load_merged(folder, piece):
+    """What a piece has left, as `work_piece` saved it: elimination.Merged; None if it is missing or damaged."""
+    saved = folder.load(name_of(piece))
+    if saved is None:
+        return None
+    borders = {(piece.piece_id, side): saved[f"border_{side}"] for side in SIDES if f"border_{side}" in saved}
+    left = {name[len("left_") :]: array for name, array in saved.items() if name.startswith("left_")}
+    whole = {name: saved[name] for name in ("region_of", "undecided", "sizes", "earliest")}
+    return Merged(**whole, left=Graph(**left, borders=borders))
 
 
 def open_sides(window, raster):
-    """Whether the raster goes on beyond the top, bottom, left and right of a window."""
+    """Whether the raster goes on beyond the sides of a window, in the order of SIDES."""
     return window.row > 0, window.bottom < raster.height, window.col > 0, window.right < raster.width
 
 

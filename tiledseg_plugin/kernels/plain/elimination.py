@@ -79,7 +79,6 @@ class Elimination:
         """
         acting = np.maximum(self.sizes, self.since)[self.source] <= area
         if self.undecided is not None:
-            acting = self.sizes[self.source] <= area
             self._leave_undecided(self.source[acting], self.neighbour[acting], area)
             acting &= ~self.undecided[self.source]
         source, neighbour = self.source[acting], self.neighbour[acting]
