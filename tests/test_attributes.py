@@ -2,18 +2,20 @@
 """The attribute table of OUTPUT, against scipy.ndimage, in every format."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
 from scipy import ndimage
-from tiledseg.tiledseg_plugin import attribute_table, kernels
-from tiledseg.tiledseg_plugin.attributes import Moments, in_order
+from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels
+from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, single_bands
 from tiledseg.tiledseg_plugin.errors import SegmentationError
+from tiledseg.tiledseg_plugin.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.publish import publishing
-from tiledseg.tiledseg_plugin.segment_ids import compact
+from tiledseg.tiledseg_plugin.raster import Band, Window, describe
 
 RASTERS = {
     "sentinel": ("sen2_20210527_aber_10band.tif", {"bands": (8, 9, 3)}),
@@ -176,11 +178,37 @@ def test_a_table_too_large_for_xml_becomes_a_geopackage(tmp_path, monkeypatch):
     assert not (tmp_path / "o_attributes.gpkg").exists() and (tmp_path / "o.tif.aux.xml").exists()
 
 
-def test_compact_numbers_ids_wherever_they_lie():
-    for ids in ([0, 5, 5, 9, 1], [4000000000, 0, 3, 4000000000], [0, 0], [7, 7]):
-        present, labels = compact(np.array(ids, np.uint32))
+@pytest.mark.parametrize("kind", kernels.CHOICES[1:])
+def test_compact_numbers_ids_wherever_they_lie(kind):
+    try:
+        kernel, _ = kernels.choose(kind)
+    except SegmentationError as error:
+        pytest.skip(str(error))
+    top = 2**32 - 1
+    for ids in ([0, 5, 5, 9, 1], [top, 0, 3, top], [top, 0, top], [0, 0], [7, 7], [1, 2, 2, 3], [8, 900, 8]):
+        present, labels, sizes = kernel.compact(np.array([ids], np.uint32))
+        assert (present.dtype, labels.dtype, sizes.dtype) == (np.uint32, np.uint32, np.int64)
         assert np.array_equal(np.append(np.uint32(0), present)[labels], ids)
-        assert list(present) == sorted(set(ids) - {0})
+        assert [*zip(present, sizes)] == [(one, ids.count(one)) for one in sorted(set(ids) - {0})]
+
+
+def test_bands_read_together_are_what_each_of_them_is_alone(tmp_path, monkeypatch):
+    values = np.random.default_rng(2).integers(0, 4, (3, 20, 30)).astype(np.int16)
+    other = write_raster(tmp_path / "other.tif", values[:1])
+    raster = describe(write_raster(tmp_path / "in.tif", values, options=["INTERLEAVE=PIXEL"]))
+    bands = single_bands(replace(raster, bands=(Band(1, nodata=3), Band(2), Band(3, nodata=2))))
+    bands += single_bands(describe(other))
+    window, labels = Window(3, 2, 20, 10), np.arange(200, dtype=np.uint32)
+    alone = [found for band in bands for found in band_values((band,), window, labels)]
+    opened = []
+    monkeypatch.setattr(attributes, "open_raster", lambda path: opened.append(path) or open_raster(path))
+    together = list(band_values(bands, window, labels))
+    assert opened == [raster.path, other]
+    for index, (one, both) in enumerate(zip(alone, together)):
+        part = values[index % 3, 2:12, 3:23].ravel()
+        valid = part != (bands[index].bands[0].nodata if index < 3 else None)
+        assert np.array_equal(both[0], part) and np.array_equal(both[1], labels * valid)
+        assert all(np.array_equal(a, b) for a, b in zip(one, both))
 
 
 def test_results_come_in_the_order_of_the_items():
