@@ -2,6 +2,8 @@
 """The attribute table of OUTPUT, against scipy.ndimage, in every format."""
 
 import os
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +11,9 @@ import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
 from scipy import ndimage
-from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels
+from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels, products
 from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, single_bands
-from tiledseg.tiledseg_plugin.errors import SegmentationError
+from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.publish import publishing
@@ -209,6 +211,41 @@ def test_bands_read_together_are_what_each_of_them_is_alone(tmp_path, monkeypatc
         valid = part != (bands[index].bands[0].nodata if index < 3 else None)
         assert np.array_equal(both[0], part) and np.array_equal(both[1], labels * valid)
         assert all(np.array_equal(a, b) for a, b in zip(one, both))
+
+
+@pytest.mark.parametrize("failing", ["build_overviews", "write_table_beside"])
+@pytest.mark.parametrize("error", [Cancelled(), SegmentationError("no room")])
+def test_a_table_beside_the_raster_and_overviews_end_together(tmp_path, monkeypatch, failing, error):
+    """Whichever of the two ends early, nothing of either goes on or stays."""
+    monkeypatch.setattr(attribute_table, "MOST_XML_VALUES", 10)
+    began, ended = threading.Event(), threading.Event()
+
+    def fail(*arguments):
+        assert began.wait(10)
+        raise error
+
+    def write_on(path, columns, check_cancelled):
+        began.set()
+        try:
+            while True:
+                check_cancelled()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    def build(*arguments):
+        began.set()
+        ended.set()
+
+    monkeypatch.setattr(products, "write_table_beside", write_on)
+    monkeypatch.setattr(products, "build_overviews", build)
+    monkeypatch.setattr(products, failing, fail)
+    path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
+    started = time.monotonic()
+    with pytest.raises(type(error)):
+        run(path, tmp_path / "o.tif", min_pixels=30, execution="serial")
+    assert ended.is_set() and time.monotonic() - started < 20
+    assert not leftovers(tmp_path, {"in.tif"})
 
 
 def test_results_come_in_the_order_of_the_items():
