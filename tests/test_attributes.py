@@ -2,18 +2,22 @@
 """The attribute table of OUTPUT, against scipy.ndimage, in every format."""
 
 import os
+import threading
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
 from scipy import ndimage
-from tiledseg.tiledseg_plugin import attribute_table, kernels
-from tiledseg.tiledseg_plugin.attributes import Moments, in_order
-from tiledseg.tiledseg_plugin.errors import SegmentationError
+from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels, products
+from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, single_bands
+from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.publish import publishing
-from tiledseg.tiledseg_plugin.segment_ids import compact
+from tiledseg.tiledseg_plugin.raster import Band, Window, describe
 
 RASTERS = {
     "sentinel": ("sen2_20210527_aber_10band.tif", {"bands": (8, 9, 3)}),
@@ -176,11 +180,72 @@ def test_a_table_too_large_for_xml_becomes_a_geopackage(tmp_path, monkeypatch):
     assert not (tmp_path / "o_attributes.gpkg").exists() and (tmp_path / "o.tif.aux.xml").exists()
 
 
-def test_compact_numbers_ids_wherever_they_lie():
-    for ids in ([0, 5, 5, 9, 1], [4000000000, 0, 3, 4000000000], [0, 0], [7, 7]):
-        present, labels = compact(np.array(ids, np.uint32))
+@pytest.mark.parametrize("kind", kernels.CHOICES[1:])
+def test_compact_numbers_ids_wherever_they_lie(kind):
+    try:
+        kernel, _ = kernels.choose(kind)
+    except SegmentationError as error:
+        pytest.skip(str(error))
+    top = 2**32 - 1
+    for ids in ([0, 5, 5, 9, 1], [top, 0, 3, top], [top, 0, top], [0, 0], [7, 7], [1, 2, 2, 3], [8, 900, 8]):
+        present, labels, sizes = kernel.compact(np.array([ids], np.uint32))
+        assert (present.dtype, labels.dtype, sizes.dtype) == (np.uint32, np.uint32, np.int64)
         assert np.array_equal(np.append(np.uint32(0), present)[labels], ids)
-        assert list(present) == sorted(set(ids) - {0})
+        assert [*zip(present, sizes)] == [(one, ids.count(one)) for one in sorted(set(ids) - {0})]
+
+
+def test_bands_read_together_are_what_each_of_them_is_alone(tmp_path, monkeypatch):
+    values = np.random.default_rng(2).integers(0, 4, (3, 20, 30)).astype(np.int16)
+    other = write_raster(tmp_path / "other.tif", values[:1])
+    raster = describe(write_raster(tmp_path / "in.tif", values, options=["INTERLEAVE=PIXEL"]))
+    bands = single_bands(replace(raster, bands=(Band(1, nodata=3), Band(2), Band(3, nodata=2))))
+    bands += single_bands(describe(other))
+    window, labels = Window(3, 2, 20, 10), np.arange(200, dtype=np.uint32)
+    alone = [found for band in bands for found in band_values((band,), window, labels)]
+    opened = []
+    monkeypatch.setattr(attributes, "open_raster", lambda path: opened.append(path) or open_raster(path))
+    together = list(band_values(bands, window, labels))
+    assert opened == [raster.path, other]
+    for index, (one, both) in enumerate(zip(alone, together)):
+        part = values[index % 3, 2:12, 3:23].ravel()
+        valid = part != (bands[index].bands[0].nodata if index < 3 else None)
+        assert np.array_equal(both[0], part) and np.array_equal(both[1], labels * valid)
+        assert all(np.array_equal(a, b) for a, b in zip(one, both))
+
+
+@pytest.mark.parametrize("failing", ["build_overviews", "write_table_beside"])
+@pytest.mark.parametrize("error", [Cancelled(), SegmentationError("no room")])
+def test_a_table_beside_the_raster_and_overviews_end_together(tmp_path, monkeypatch, failing, error):
+    """Whichever of the two ends early, nothing of either goes on or stays."""
+    monkeypatch.setattr(attribute_table, "MOST_XML_VALUES", 10)
+    began, ended = threading.Event(), threading.Event()
+
+    def fail(*arguments):
+        assert began.wait(10)
+        raise error
+
+    def write_on(path, columns, check_cancelled):
+        began.set()
+        try:
+            while True:
+                check_cancelled()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    def build(*arguments):
+        began.set()
+        ended.set()
+
+    monkeypatch.setattr(products, "write_table_beside", write_on)
+    monkeypatch.setattr(products, "build_overviews", build)
+    monkeypatch.setattr(products, failing, fail)
+    path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
+    started = time.monotonic()
+    with pytest.raises(type(error)):
+        run(path, tmp_path / "o.tif", min_pixels=30, execution="serial")
+    assert ended.is_set() and time.monotonic() - started < 20
+    assert not leftovers(tmp_path, {"in.tif"})
 
 
 def test_results_come_in_the_order_of_the_items():

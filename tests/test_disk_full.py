@@ -21,13 +21,19 @@ LIMIT = 6000  # bytes of any file
 @contextmanager
 def small_files():
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture(autouse=True)
+def no_signal():
+    """A write beyond the limit fails, no more; only the main thread may say so."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGXFSZ, handler)
 
 
 def limit(monkeypatch, module, name):

@@ -53,24 +53,33 @@ def _colour(mean, low, high):
     return np.floor(np.clip(share, 0, 1) * 255 + 0.5).astype(np.int32)
 
 
-def write_attribute_table(path, columns, feedback, check_cancelled):
+def write_attribute_table(path, columns):
     """Give a raster of ours, still in its staging folder, its attribute table.
 
     Parameters
     ----------
     columns : Columns, the row of segment 1 first
     """
-    rows = columns[0].values.size
-    if keeps_table_as_xml(path) and (rows + 1) * len(columns) > MOST_XML_VALUES:
-        table = attributes_path(path)
-        feedback.info(
-            f"The attribute table of {rows} segments is too large for the side file of a GeoTIFF, which would make it "
-            f"slow to open: it is written as {Path(table).name} beside OUTPUT (.kea and .img hold tables of any size)."
-        )
-        ids = Column("segment", np.arange(1, rows + 1))
-        write_table(table, [ids, *columns], check_cancelled)
-        return
     set_attribute_table(path, [_with_row_0(column) for column in columns])
+
+
+def stands_beside(path, columns, feedback):
+    """Whether the table of a raster is too large for it and becomes a file of its own; says so."""
+    rows = columns[0].values.size
+    if not keeps_table_as_xml(path) or (rows + 1) * len(columns) <= MOST_XML_VALUES:
+        return False
+    feedback.info(
+        f"The attribute table of {rows} segments is too large for the side file of a GeoTIFF, which would make it slow "
+        f"to open: it is written as {Path(attributes_path(path)).name} beside OUTPUT (.kea and .img hold tables of any "
+        "size)."
+    )
+    return True
+
+
+def write_table_beside(path, columns, check_cancelled):
+    """Write the attribute table of a raster as a GeoPackage beside it; the raster is not touched."""
+    ids = Column("segment", np.arange(1, columns[0].values.size + 1))
+    write_table(attributes_path(path), [ids, *columns], check_cancelled)
 
 
 def _with_row_0(column):

@@ -7,14 +7,15 @@ deviations from the window's mean; so nothing in the result depends on tiles, wo
 """
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Tuple, Union
 
 import numpy as np
 
 from . import kernels
 from .gdal_access import open_raster
-from .raster import Band, Raster, read_window
-from .segment_ids import RasterIds, TileIds, compact
+from .raster import Band, Raster, read_bands
+from .segment_ids import RasterIds, TileIds
 from .statistics import blocks
 
 LOW_BITS = np.uint64(0xFFFFFFFF)
@@ -55,23 +56,31 @@ def summarise_window(job, window, check_cancelled):
     moments : per band what `kernels.region_moments` gives
     """
     kernel, _ = kernels.choose(job.kernels)
-    present, labels = compact(job.ids.reader()(window))
+    present, labels, sizes = kernel.compact(job.ids.reader()(window))
     check_cancelled()
-    sizes = np.bincount(labels, minlength=present.size + 1)[1:].astype(np.int64)
     moments = []
     if present.size:
-        for band in job.bands:
-            values, counted = band_values(open_raster(band.path), band, window, labels)
+        for values, counted in band_values(job.bands, window, labels):
             moments.append(kernel.region_moments(counted, present.size, values))
             check_cancelled()
     return present, sizes, moments
 
 
-def band_values(dataset, band, window, labels):
-    """A band's values in a window, flat, and the labels with 0 where the band has no data."""
-    values, valid = read_window(dataset, band, window)
-    values, valid = values[0].reshape(-1).astype(added_type(band.dtype), copy=False), valid.reshape(-1)
-    return values, labels if valid.all() else labels * valid
+def band_values(bands, window, labels):
+    """Of each band its values in a window, flat, and the labels with 0 where it has no data.
+
+    Bands of one raster are read together: where a file holds pixels with all their bands, it is decoded once.
+
+    Parameters
+    ----------
+    bands : as in `AttributeJob`
+    labels : (pixels,) uint32
+    """
+    for raster, group in groupby(bands, lambda band: replace(band, bands=())):
+        together = replace(raster, bands=tuple(band.bands[0] for band in group))
+        for values, valid in read_bands(open_raster(raster.path), together, window):
+            flat = values.reshape(-1).astype(added_type(raster.dtype), copy=False)
+            yield flat, labels if valid.all() else labels * valid.reshape(-1)
 
 
 def in_order(results, items):
@@ -214,8 +223,9 @@ def describe_segments(job, ids, runner, advance, check_cancelled):
 
 
 def _compile(job):
-    """Compile the kernel here, once, rather than in every worker."""
+    """Compile the kernels here, once, rather than in every worker."""
     kernel, _ = kernels.choose(job.kernels)
+    kernel.compact(np.ones(1, np.uint32))
     for dtype in {np.dtype(band.dtype) for band in job.bands}:
         kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, added_type(dtype)))
 

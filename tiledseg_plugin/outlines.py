@@ -13,7 +13,7 @@ import numpy as np
 from . import kernels
 from .attributes import places_of
 from .raster import Window
-from .segment_ids import RasterIds, TileIds, compact
+from .segment_ids import RasterIds, TileIds
 from .work_folder import WorkFolder
 
 WINDOW = 1024  # pixels
@@ -111,8 +111,7 @@ def trace_window(job, numbered, check_cancelled):
     check_cancelled()
     every = job.folder.map_array("ids")
     sizes = job.folder.map_array("sizes")
-    present, labels = compact(ids[1:-1, 1:-1])
-    here = np.bincount(labels, minlength=present.size + 1)[1:]
+    present, _, here = kernel.compact(ids[1:-1, 1:-1])
     whole = present[sizes[places_of(present, every)] == here]
     finished = np.isin(owners, whole)
     lengths = np.diff(offsets)

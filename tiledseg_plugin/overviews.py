@@ -22,7 +22,12 @@ def build_overviews(path, resampling, workers, advance):
         dataset = gdal.Open(path, gdal.GA_Update)
         levels = overview_levels(dataset.RasterXSize, dataset.RasterYSize)
         if levels:
-            given = {"COMPRESS_OVERVIEW": "DEFLATE", "GDAL_NUM_THREADS": str(workers), "HFA_USE_RRD": "NO"}
+            given = {
+                "COMPRESS_OVERVIEW": "DEFLATE",
+                "ZLEVEL_OVERVIEW": "1",  # as of the raster: 6, the default, takes twice the time for 4 % less
+                "GDAL_NUM_THREADS": str(workers),
+                "HFA_USE_RRD": "NO",
+            }
             told = _Told(advance)
             with configured(given):
                 dataset.BuildOverviews(resampling, levels, told)

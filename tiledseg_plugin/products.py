@@ -6,7 +6,13 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from .attribute_table import attribute_columns, statistic_columns, write_attribute_table
+from .attribute_table import (
+    attribute_columns,
+    stands_beside,
+    statistic_columns,
+    write_attribute_table,
+    write_table_beside,
+)
 from .attributes import AttributeJob, describe_segments, run_bands
 from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
@@ -51,6 +57,32 @@ def publishing_all(parameters):
         yield paths
 
 
+def _finish_raster(path, columns, options, workers, progress):
+    """Overviews and attribute table of OUTPUT.
+
+    A table that becomes a file of its own is written meanwhile; the stage `attribute_table` is then the rest of it.
+    Any other is written into the raster, or its side file, when nothing else is at work there.
+    """
+
+    def advance_as(text):
+        return lambda fraction: progress.advance(fraction, text)
+
+    def build():
+        progress.start("overviews", "Building overviews")
+        build_overviews(path, "NEAREST", workers, advance_as("Building overviews"))
+        if is_cog(path):
+            make_cog(path, options, workers, advance_as("Making a cloud optimized GeoTIFF"))
+        progress.start("attribute_table", "Writing the attribute table")
+
+    if stands_beside(path, columns, progress.feedback):
+        with progress.beside(lambda check, advance: write_table_beside(path, columns, check)) as wait:
+            build()
+            wait("Writing the attribute table")
+    else:
+        build()
+        write_attribute_table(path, columns)
+
+
 def write_products(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary):
     """Attribute table, overviews and the optional outputs, from the segments that OUTPUT holds already.
 
@@ -71,13 +103,8 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
     ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
     job = AttributeJob(source, run_bands(raster), kernel.NAME)
     attributes = describe_segments(job, ids, runner, advance_as("Describing segments"), check)
-    progress.start("overviews", "Building overviews")
-    build_overviews(path, "NEAREST", workers, advance_as("Building overviews"))
-    if is_cog(path):
-        make_cog(path, parameters.creation_options, workers, advance_as("Making a cloud optimized GeoTIFF"))
-    progress.start("attribute_table", "Writing the attribute table")
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
-    write_attribute_table(path, columns, progress.feedback, check)
+    _finish_raster(path, columns, parameters.creation_options, workers, progress)
     if parameters.mean_image:
         progress.start("mean_image", "Writing the mean image")
         write_mean_image(

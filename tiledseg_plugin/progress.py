@@ -4,6 +4,7 @@
 import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 
 from .errors import Cancelled
 
@@ -105,21 +106,39 @@ class Progress:
         text : see `advance`
         share : of the stage that this work is, from and to
         """
+        with self.beside(work) as wait:
+            return wait(text, share)
+
+    @contextmanager
+    def beside(self, work):
+        """Do work in a thread of its own while the block does something else; it is stopped when the block ends.
+
+        Parameters
+        ----------
+        work : see `aside`; what it says of its progress counts while it is waited for
+
+        Yields
+        ------
+        A function of `text` and `share` (see `aside`) that waits for the work and gives its result back.
+        """
         state = _Aside()
         thread = threading.Thread(target=state.run, args=(work,), name="tiledseg-aside", daemon=True)
         thread.start()
-        try:
+
+        def wait(text="", share=(0.0, 1.0)):
             while not state.ended.wait(POLL_SECONDS):
                 self.advance(share[0] + state.fraction * (share[1] - share[0]), text)
-        except BaseException:
+            if state.error is not None:
+                raise state.error
+            self.advance(share[1])
+            self.check_cancelled()
+            return state.result
+
+        try:
+            yield wait
+        finally:
             state.stopped.set()
             thread.join(PATIENCE_SECONDS)
-            raise
-        if state.error is not None:
-            raise state.error
-        self.advance(share[1])
-        self.check_cancelled()
-        return state.result
 
     def _time_left(self, now):
         elapsed = now - self._started
@@ -175,7 +194,7 @@ class TileWatch:
 
 
 class _Aside:
-    """What a thread of `Progress.aside` and its starter tell each other."""
+    """What a thread of `Progress.beside` and its starter tell each other."""
 
     def __init__(self):
         self.ended, self.stopped = threading.Event(), threading.Event()

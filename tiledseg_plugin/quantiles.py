@@ -12,8 +12,6 @@ import numpy as np
 
 from . import kernels
 from .attributes import AttributeJob, added_type, band_values, places_of
-from .gdal_access import open_raster
-from .segment_ids import compact
 from .statistics import blocks
 from .work_folder import WorkFolder
 
@@ -82,14 +80,12 @@ def rank_window(job, numbered, check_cancelled):
     """
     number, window = numbered
     kernel, _ = kernels.choose(job.attributes.kernels)
-    present, labels = compact(job.attributes.ids.reader()(window))
+    present, labels, here = kernel.compact(job.attributes.ids.reader()(window))
     check_cancelled()
     places = places_of(present, job.folder.map_array("ids"))
-    here = np.bincount(labels, minlength=present.size + 1)[1:]
     whole = job.folder.map_array("sizes")[places] == here
     results, left = [], 0
-    for index, band in enumerate(job.attributes.bands):
-        values, counted = band_values(open_raster(band.path), band, window, labels)
+    for index, (values, counted) in enumerate(band_values(job.attributes.bands, window, labels)):
         starts, distinct, frequencies = kernel.region_histograms(counted, present.size, values)
         check_cancelled()
         every = order_statistics(starts, distinct, frequencies, job.wanted)

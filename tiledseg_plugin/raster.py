@@ -5,7 +5,7 @@ This is the one place that reads windows and that knows the rules of no data (sh
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -186,6 +186,21 @@ def _nodata_value(band):
     return float(own.type(value)), False, 2 * float(np.finfo(own).eps)
 
 
+def read_bands(dataset, raster, window):
+    """The values of a window and what is valid in each band by itself, whatever it is in the others.
+
+    Returns
+    -------
+    [(values, valid)] : per band (rows, cols) of the raster's dtype, finite, and (rows, cols) bool
+    """
+    values = _read(dataset, raster, window, mask=False)
+    judged = []
+    for index, band in enumerate(raster.bands):
+        valid = _valid(dataset, replace(raster, bands=(band,)), window, values[index : index + 1])
+        judged.append((values[index], valid))
+    return judged
+
+
 def read_window(dataset, raster, window, covered=None):
     """The values of a window and what is valid in it.
 
@@ -201,6 +216,11 @@ def read_window(dataset, raster, window, covered=None):
     valid : (rows, cols) bool
     """
     values = _read(dataset, raster, window, mask=False)
+    return values, _valid(dataset, raster, window, values, covered)
+
+
+def _valid(dataset, raster, window, values, covered=None):
+    """What is valid in a window: (rows, cols) bool. Values that are not finite become 0."""
     invalid: Any = None
     for index, band in enumerate(raster.bands):
         bad = _invalid_in_band(values[index], band)
@@ -219,7 +239,7 @@ def read_window(dataset, raster, window, covered=None):
         valid &= covered
     if values.dtype.kind == "f":
         values[~np.isfinite(values)] = 0  # under the rule `all` such a pixel may be valid
-    return values, valid
+    return valid
 
 
 def read_validity(dataset, raster, window):

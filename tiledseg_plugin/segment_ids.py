@@ -34,37 +34,27 @@ class TileIds:
         """Put the lookup tables of `graph.Segments` into the work folder."""
         for piece in plan.pieces:
             if piece.piece_id in tables:
-                folder.save(table_of(piece), table=tables[piece.piece_id])
+                folder.save_array(table_of(piece), tables[piece.piece_id])
         return cls(plan, folder, tuple(tables), kernel_name)
 
     def reader(self):
         """A function window -> (rows, cols) uint32; for one thread."""
         kernel, _ = kernels.choose(self.kernels)
-        worked, tables = set(self.worked), {}
+        worked = set(self.worked)
 
         def read(window):
             ids = np.zeros((window.height, window.width), np.uint32)
             for piece in self.plan.pieces_in(window):
                 if piece.piece_id not in worked:
                     continue
-                if piece.piece_id not in tables:
-                    tables[piece.piece_id] = self._table(piece)
                 common = piece.window.intersection(window)
                 top, left = common.row - piece.window.row, common.col - piece.window.col
-                rows = self.folder.load_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
-                rows = rows[:, left : left + common.width]
-                ids[common.within(window)] = kernel.relabel(rows, tables[piece.piece_id])
+                rows = self.folder.map_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
+                table = self.folder.map_array(table_of(piece))
+                ids[common.within(window)] = kernel.relabel(rows[:, left : left + common.width], table)
             return ids
 
         return read
-
-    def _table(self, piece):
-        loaded = self.folder.load(table_of(piece))
-        if loaded is None:
-            raise SegmentationError(
-                f"The files of tile {piece.tile_id} in {self.folder.path} are damaged: start the run again."
-            )
-        return loaded["table"]
 
 
 @dataclass(frozen=True)
@@ -100,37 +90,3 @@ class RasterIds:
             return ids
 
         return read
-
-
-def compact(ids):
-    """Number the ids that are present in a window from 1.
-
-    Parameters
-    ----------
-    ids : array of uint32, 0 for no data
-
-    Returns
-    -------
-    present : (count,) uint32, ascending
-    labels : (ids.size,) uint32, 1 + index in `present`, 0 where there is no data
-    """
-    flat = ids.reshape(-1)
-    inside = flat[flat != 0] if not flat.all() else flat
-    if not inside.size:
-        return np.empty(0, np.uint32), np.zeros(flat.size, np.uint32)
-    least, most = int(inside.min()), int(inside.max())
-    if most - least > 8 * flat.size:
-        present, labels = np.unique(flat, return_inverse=True)
-        if present[0] == 0:
-            return present[1:], labels.astype(np.uint32)
-        return present, labels.astype(np.uint32) + np.uint32(1)
-    seen = np.zeros(most - least + 2, np.uint32)  # one place before the least is for 0
-    place = flat - np.uint32(least - 1)
-    if inside.size < flat.size:
-        place[flat == 0] = 0
-    seen[place] = 1
-    seen[0] = 0
-    present = (np.flatnonzero(seen) + (least - 1)).astype(np.uint32)
-    numbers = np.cumsum(seen, dtype=np.uint32)
-    numbers[0] = 0
-    return present, numbers[place]

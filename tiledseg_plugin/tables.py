@@ -3,7 +3,7 @@
 
 import csv
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
 
 DRIVERS = {".gpkg": "GPKG", ".csv": "CSV", ".parquet": "Parquet"}
-ROWS = 1 << 16  # written at a time
+VALUES = 1 << 20  # made plain at a time
+PLACES = 999  # for values in an SQL statement; newer versions of SQLite take more
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,10 @@ def write_table(path, columns, check_cancelled):
 
 def parts(columns, check_cancelled):
     """Rows as tuples of Python values, a list of many at a time."""
-    for first in range(0, columns[0].values.size, ROWS):
+    rows = max(1, VALUES // len(columns))
+    for first in range(0, columns[0].values.size, rows):
         check_cancelled()
-        yield list(zip(*(_plain(column.values[first : first + ROWS]) for column in columns)))
+        yield list(zip(*(_plain(column.values[first : first + rows]) for column in columns)))
 
 
 def _plain(values):
@@ -101,19 +103,53 @@ def _create(path, columns, driver):
 
 
 def _write_geopackage(path, columns, driver, check_cancelled):
-    """OGR makes the tables; SQLite itself fills them, several times as fast."""
+    """OGR makes the tables; SQLite itself fills them, several times as fast, and many rows with a statement."""
     dataset, layer = _create(path, columns, driver)
     name = layer.GetName()
     del layer
     del dataset
     names = ", ".join(_quoted(column.name) for column in columns)
-    places = ", ".join("?" * len(columns))
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for rows in parts(columns, check_cancelled):
-            connection.executemany(
-                f"INSERT INTO {_quoted(name)} ({names}) VALUES ({places})",  # noqa: S608 # nosec B608: quoted identifiers
-                rows,
-            )
+    row = "(" + ", ".join("?" * len(columns)) + ")"
+
+    def insert(rows):
+        return f"INSERT INTO {_quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608: quoted
+
+    total, at_a_time = columns[0].values.size, max(1, PLACES // len(columns))
+    with closing(sqlite3.connect(path)) as connection, connection, _counted_at_once(connection, name, total):
+        for values, rows in _row_after_row(columns, at_a_time, check_cancelled):
+            size = at_a_time * len(columns)
+            whole = rows // at_a_time * size
+            connection.executemany(insert(at_a_time), (values[at : at + size] for at in range(0, whole, size)))
+            if whole < len(values):
+                connection.execute(insert(rows % at_a_time), values[whole:])
+
+
+def _row_after_row(columns, at_a_time, check_cancelled):
+    """The values of many rows as one list, with the number of rows: a multiple of `at_a_time` but for the last."""
+    total = columns[0].values.size
+    step = max(1, VALUES // len(columns) // at_a_time) * at_a_time
+    for first in range(0, total, step):
+        check_cancelled()
+        rows = min(step, total - first)
+        values = [None] * (rows * len(columns))
+        for index, column in enumerate(columns):
+            values[index :: len(columns)] = _plain(column.values[first : first + rows])
+        yield values, rows
+
+
+@contextmanager
+def _counted_at_once(connection, table, rows):
+    """OGR counts rows by a trigger, each by itself; the number of those that are inserted here is set once."""
+    triggers = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name LIKE ?",
+        (table, "trigger_insert_feature_count%"),
+    ).fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {_quoted(name)}")
+    yield
+    for _, definition in triggers:
+        connection.execute(definition)
+        connection.execute("UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?", (rows, table))
 
 
 def _quoted(name):

@@ -152,6 +152,15 @@ class WorkFolder:
         except DAMAGED as error:
             raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
 
+    def map_rows(self, name, first, count, width, dtype):
+        """As `load_rows`, but only what is used of the rows is read."""
+        dtype = np.dtype(dtype)
+        path = self.path / f"{PREFIX}{name}.raw"
+        try:
+            return np.memmap(path, dtype, "r", first * width * dtype.itemsize, (count, width))
+        except DAMAGED as error:
+            raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
+
     def checksum(self, name):
         """The checksum of what `save_rows` wrote; None if it is missing."""
         total = 0

@@ -9,7 +9,7 @@ from .centres import find_doubtful, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
 from .outlines import finish_rings, trace_outlines
-from .pixels import relabel
+from .pixels import compact, relabel
 from .quantiles import region_histograms
 from .simplification import simplify_rings
 from .singles import eliminate_singles
@@ -21,6 +21,7 @@ __all__ = [
     "Elimination",
     "band_means",
     "clump",
+    "compact",
     "describe_clumps",
     "eliminate_singles",
     "find_doubtful",

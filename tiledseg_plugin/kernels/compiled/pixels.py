@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pixel kernel: lookup."""
+"""Pixel kernels: lookup, numbering."""
 
 import numpy as np
 
+from ..plain import pixels as plain
 from .cache import kernel
 
 
@@ -14,5 +15,48 @@ def _relabel(labels, table, out):
 
 def relabel(labels, table):
     out = np.empty(labels.shape, np.uint32)
-    _relabel(np.ascontiguousarray(labels).reshape(-1), table, out.reshape(-1))
+    _relabel(_read_only(labels), _read_only(table), out.reshape(-1))
     return out
+
+
+def _read_only(array):
+    """All arrays alike, mapped files too: numba compiles anew for each kind."""
+    flat = np.ascontiguousarray(array).reshape(-1).view()
+    flat.flags.writeable = False
+    return flat
+
+
+@kernel
+def _range(ids):
+    """(one before the least id, the largest): 0 is no id, and one before it is the largest number there is."""
+    before, most = np.uint32(0xFFFFFFFF), np.uint32(0)
+    for pixel in range(ids.size):
+        before = min(before, np.uint32(ids[pixel] - np.uint32(1)))
+        most = max(most, ids[pixel])
+    return before, most
+
+
+@kernel
+def _count(ids, before, counts):
+    for pixel in range(ids.size):
+        counts[ids[pixel] - before if ids[pixel] else np.uint32(0)] += np.uint32(1)
+
+
+@kernel
+def _number(ids, before, numbers, labels):
+    for pixel in range(ids.size):
+        labels[pixel] = numbers[ids[pixel] - before if ids[pixel] else np.uint32(0)]
+
+
+def compact(ids):
+    flat = ids.reshape(-1)
+    before, most = _range(flat)
+    if not most or int(most) - before > 8 * flat.size:
+        return plain.compact(flat)
+    counts = np.zeros(int(most) - before + 1, np.uint32)
+    _count(flat, np.uint32(before), counts)
+    counts[0] = 0
+    places = np.flatnonzero(counts)
+    numbers, labels = np.cumsum(counts != 0, dtype=np.uint32), np.empty(flat.size, np.uint32)
+    _number(flat, np.uint32(before), numbers, labels)
+    return (places + before).astype(np.uint32), labels, counts[places].astype(np.int64)

@@ -15,7 +15,7 @@ from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .outlines import finish_rings, trace_outlines
-from .pixels import eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
+from .pixels import compact, eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
 from .quantiles import region_histograms
 from .simplification import simplify_rings
 
@@ -26,6 +26,7 @@ __all__ = [
     "Elimination",
     "band_means",
     "clump",
+    "compact",
     "describe_clumps",
     "eliminate_singles",
     "find_doubtful",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pixel kernels: nearest centre, single pixels, lookup."""
+"""Pixel kernels: nearest centre, single pixels, lookup, numbering."""
 
 import numpy as np
 
@@ -169,3 +169,37 @@ def eliminate_singles(clusters, values, open_sides):
 def relabel(labels, table):
     """Look every label up: `table[labels]`, (rows, cols) uint32. `table` (count + 1,) uint32."""
     return table[labels]
+
+
+def compact(ids):
+    """Number the ids that are present in a window from 1.
+
+    Parameters
+    ----------
+    ids : array of uint32, 0 for no data
+
+    Returns
+    -------
+    present : (count,) uint32, ascending
+    labels : (ids.size,) uint32, 1 + index in `present`, 0 where there is no data
+    sizes : (count,) int64 pixels
+    """
+    flat = ids.reshape(-1)
+    places = flat - np.uint32(1)  # 0 is no id, and one before it is the largest number there is
+    before, most = int(places.min(initial=2**32 - 1)), int(flat.max(initial=0))
+    if most - before > 8 * flat.size:
+        present, labels = np.unique(flat, return_inverse=True)
+        if present[0] == 0:
+            present = present[1:]
+        else:
+            labels = labels + 1
+        labels = labels.reshape(-1).astype(np.uint32)
+    else:
+        np.subtract(flat, np.uint32(before), out=places)
+        places[flat == 0] = 0
+        seen = np.zeros(max(most - before, 0) + 1, np.uint32)
+        seen[places] = 1
+        seen[0] = 0
+        present = (np.flatnonzero(seen) + before).astype(np.uint32)
+        labels = np.cumsum(seen, dtype=np.uint32)[places]
+    return present, labels, np.bincount(labels, minlength=present.size + 1)[1:].astype(np.int64)
