@@ -2,6 +2,7 @@
 """The kernels: compiled against plain on any input, and both against what RSGISLib gives at every stage."""
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -148,6 +149,55 @@ def test_nearest_centre_is_the_same_for_many_pixels(bands, size, k):
     centres = (rng.random((k, bands)) * 255).astype(np.float32)
     valid = rng.random((1, size)) < 0.9
     assert_same(compiled.nearest_centre(values, valid, centres), plain.nearest_centre(values, valid, centres))
+
+
+@st.composite
+def three_bands(draw):
+    """8-bit colours and centres with ties: duplicates, whole numbers, the ends of the range, and beyond."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    values = rng.choice(
+        draw(st.sampled_from([[0, 255], range(256), [7, 8, 9], [0, 3, 4, 127, 128, 252, 255]])), (3, 700)
+    )
+    k = draw(st.integers(1, 300))
+    centres = rng.choice(
+        draw(st.sampled_from([[0, 255], range(256), [6, 7.5, 9], [-1e-30, 0, 300, -40], [3e38, 1]])), (k, 3)
+    )
+    if draw(st.booleans()):
+        centres = centres + rng.normal(0, draw(st.sampled_from([1e-6, 1, 40])), (k, 3))
+    valid = rng.random(700) < draw(st.sampled_from([0, 0.5, 1]))
+    return values.astype(np.uint8), valid, centres.astype(np.float32)
+
+
+@needs_compiled
+@examples
+@given(three_bands())
+def test_the_table_of_colours_holds_the_nearest_centres(drawn):
+    from tiledseg.tiledseg_plugin.kernels.compiled.colour_table import ColourTable
+
+    values, valid, centres = drawn
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = plain.nearest_centre(values, valid, centres)
+    table = ColourTable(centres)
+    for part in (np.s_[:300], np.s_[:], np.s_[:]):  # the second finds some colours there, the third all
+        labels = np.full(valid[part].size, 9, np.uint16)
+        table.look_up(values[:, part], valid[part], labels)
+        assert_same(labels, expected[part])
+
+
+@both_sets
+def test_windows_that_share_their_centres_are_labelled_as_if_alone(kernels, monkeypatch):
+    if kernels is compiled:
+        monkeypatch.setattr("tiledseg.tiledseg_plugin.kernels.compiled.centres.FEW", 30_000)
+    rng = np.random.default_rng(4)
+    for bands in (1, 2, 3, 4):
+        windows = [rng.integers(0, 256, (bands, 90, 110)).astype(np.uint8) for _ in range(24)]
+        centres = (rng.random((60, bands)) * 255).astype(np.float32)
+        valid = rng.random((90, 110)) < 0.9
+        shared = pickle.loads(pickle.dumps(kernels.NearestCentre(centres)))
+        with ThreadPoolExecutor(4) as pool:
+            labels = list(pool.map(lambda values: shared(values, valid), windows))  # noqa: B023
+        for ours, values in zip(labels, windows):
+            assert_same(ours, plain.nearest_centre(values, valid, centres))
 
 
 @both_sets

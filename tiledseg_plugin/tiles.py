@@ -3,6 +3,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Union
 
 import numpy as np
@@ -30,6 +31,11 @@ class TileJob:
     centres: np.ndarray
     kernels: str
     folder: WorkFolder
+
+    @cached_property
+    def nearest_centre(self):
+        """Labels windows; what it learns is shared by the tiles that this process works."""
+        return kernels.choose(self.kernels)[0].NearestCentre(self.centres)
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def calm_clusters(job, piece, kernel, check_cancelled):
         values, valid = read_window(dataset, raster, window, job.plan.covered(window))
         check_cancelled()
         compared = job.colours.compared(values, valid)
-        clusters = kernel.nearest_centre(compared, valid, job.centres)
+        clusters = job.nearest_centre(compared, valid)
         check_cancelled()
         open_sides = (window.row > 0, window.bottom < raster.height, window.col > 0, window.right < raster.width)
         clusters, uncertain = kernel.eliminate_singles(clusters, compared, open_sides)

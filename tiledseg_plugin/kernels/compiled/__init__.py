@@ -5,8 +5,9 @@ import numpy as np
 
 from ..plain.elimination import band_means
 from .attributes import region_moments
-from .centres import find_doubtful, nearest_centre, nearest_two
+from .centres import NearestCentre, find_doubtful, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
+from .colour_table import ColourTable
 from .elimination import Elimination
 from .outlines import finish_rings, trace_outlines
 from .pixels import relabel
@@ -19,6 +20,7 @@ NAME = "compiled"
 __all__ = [
     "NAME",
     "Elimination",
+    "NearestCentre",
     "band_means",
     "clump",
     "describe_clumps",
@@ -49,6 +51,9 @@ def warm_up():
         labels, count = clump(calm)
         quantities = values if dtype == np.uint8 else values.astype(np.int64)
         sizes, sums, _, _ = describe_clumps(labels, count, calm, quantities)
+    ColourTable(np.zeros((1, 3), np.float32)).look_up(
+        np.zeros((3, 1), np.uint8), np.ones(1, bool), np.empty(1, np.uint16)
+    )
     elimination = Elimination(sizes, sums, np.ones(1), find_edges(labels, count) - 1, 3, np.inf)
     elimination.step(2)
     relabel(labels, np.append(np.uint32(0), elimination.into).astype(np.uint32))

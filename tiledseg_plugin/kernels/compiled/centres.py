@@ -8,8 +8,10 @@ A chunk of pixels is compared with two centres at a time, in loops that compile 
 import numpy as np
 
 from .cache import kernel
+from .colour_table import ColourTable
 
 BLOCK = 1 << 16  # pixels a call
+FEW = 1 << 20  # pixels that are compared with all centres sooner than a table of their colours is filled
 CHUNK = 1024  # pixels at a time: their colours and distances stay in the first-level cache
 
 
@@ -159,7 +161,39 @@ def _label_all(values, valid, centres, labels):
         _label(colours, valid[block], centres, labels[block], nothing, nothing)
 
 
-def _colour_table(bands, centres):
+class NearestCentre:
+    """`nearest_centre` for many windows: what has been worked out for one of them, the others need not work out again.
+
+    Threads may share it. It travels to other processes without what it has learned.
+    """
+
+    def __init__(self, centres):
+        self.centres = np.ascontiguousarray(centres)
+        self._seen = 0
+        self._table = None
+
+    def __reduce__(self):
+        return NearestCentre, (self.centres,)
+
+    def __call__(self, values, valid):
+        bands = len(values)
+        labels = np.zeros(valid.shape, np.uint16)
+        pixels = values.reshape(bands, -1), valid.reshape(-1)
+        self._seen += valid.size
+        if values.dtype != np.uint8 or bands > 3 or self._seen <= min(256**bands, FEW):
+            _label_all(*pixels, self.centres, labels.reshape(-1))
+            return labels
+        if self._table is None:
+            self._table = ColourTable(self.centres) if bands == 3 else _all_colours(bands, self.centres)
+        if bands == 3:
+            self._table.look_up(*pixels, labels.reshape(-1))
+        else:
+            _look_up(*pixels, self._table, labels.reshape(-1))
+        return labels
+
+
+def _all_colours(bands, centres):
+    """Labels of all colours of one or two bands."""
     colours = np.indices((256,) * bands, np.uint8).reshape(bands, -1)
     table = np.empty(colours.shape[1], np.uint16)
     _label_all(colours, np.ones(table.size, bool), centres, table)
@@ -167,11 +201,4 @@ def _colour_table(bands, centres):
 
 
 def nearest_centre(values, valid, centres):
-    bands = len(values)
-    labels = np.zeros(valid.shape, np.uint16)
-    pixels = values.reshape(bands, -1), valid.reshape(-1)
-    if values.dtype == np.uint8 and bands <= 2 and valid.size > 256**bands:
-        _look_up(*pixels, _colour_table(bands, centres), labels.reshape(-1))
-    else:
-        _label_all(*pixels, centres, labels.reshape(-1))
-    return labels
+    return NearestCentre(centres)(values, valid)

@@ -15,7 +15,7 @@ from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .outlines import finish_rings, trace_outlines
-from .pixels import eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
+from .pixels import NearestCentre, eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
 from .quantiles import region_histograms
 from .simplification import simplify_rings
 
@@ -24,6 +24,7 @@ NAME = "plain"
 __all__ = [
     "NAME",
     "Elimination",
+    "NearestCentre",
     "band_means",
     "clump",
     "describe_clumps",

@@ -47,6 +47,21 @@ def nearest_centre(values, valid, centres):
     return labels.reshape(valid.shape)
 
 
+class NearestCentre:
+    """`nearest_centre` for many windows that share their centres.
+
+    Parameters
+    ----------
+    centres : as of `nearest_centre`, whose other parameters a call takes
+    """
+
+    def __init__(self, centres):
+        self.centres = centres
+
+    def __call__(self, values, valid):
+        return nearest_centre(values, valid, self.centres)
+
+
 def nearest_two(values, centres):
     """As `nearest_centre`, with the squared distances of the nearest and the second nearest centre.
 
