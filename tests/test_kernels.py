@@ -407,6 +407,16 @@ def test_a_clump_without_partner_tries_again_when_its_neighbour_has_grown(kernel
 # --- k-means -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+@pytest.mark.parametrize("most", [2, 256])
+def test_distinct_colours_are_in_order_of_appearance(bands, most):
+    sample = np.random.default_rng(bands).integers(0, most, (5000, bands)).astype(np.uint8)
+    colours, counts = kmeans.distinct_colours(sample)
+    _, first, often = np.unique(sample, axis=0, return_index=True, return_counts=True)
+    assert_same(colours, sample[np.sort(first)].astype(np.float32))
+    assert_same(counts, often[np.argsort(first)])
+
+
 def simple_lloyd(sample, num_clusters, max_iterations):
     """k-means as defined, everything compared and added up anew in every iteration."""
     colours, counts = kmeans.distinct_colours(sample)
@@ -422,6 +432,19 @@ def simple_lloyd(sample, num_clusters, max_iterations):
         if counts[labels != previous].sum() <= kmeans.CHANGED_SHARE * counts.sum():
             break
     return kmeans.round_to_six_digits(centres), iteration
+
+
+@both_sets
+def test_centres_do_not_depend_on_threads(kernels, monkeypatch):
+    rng = np.random.default_rng(8)
+    monkeypatch.setattr(kmeans, "PART", 1000)
+    for bands, scale in ((3, 1), (5, 1), (3, 0.37)):
+        sample = rng.integers(0, 256, (7000, bands)).astype(np.uint8)
+        sample = sample if scale == 1 else sample * np.float32(scale)
+        with ThreadPoolExecutor(3) as pool:
+            ours, theirs = kmeans.cluster(sample, 40, 60, kernels, run=pool.map), simple_lloyd(sample, 40, 60)
+        assert_same(ours[0], theirs[0])
+        assert ours[1] == theirs[1]
 
 
 @both_sets

@@ -117,7 +117,7 @@ def find_basis(parameters, feedback):
         summary = survey(raster, plan, parameters.sampling, runner, progress)
         summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
-        centres = find_centres(summary, colours, parameters, kernel, progress)
+        centres = find_centres(summary, colours, parameters, kernel, progress, runner.workers)
     finally:
         runner.close()
     return Basis(key, raster, plan, colours, centres, kernel.NAME)

@@ -188,7 +188,7 @@ class _Run:
         self.runner.prepare(parameters.kernels)
         self.centres = None
         if not self.with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
-            self.centres = find_centres(self.summary, self.colours, parameters, self.kernel, progress)
+            self.centres = find_centres(self.summary, self.colours, parameters, self.kernel, progress, self._threads)
 
     def segment(self):
         """The segments, what is known of the tiles, and what was learned for the report."""

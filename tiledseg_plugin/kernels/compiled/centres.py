@@ -71,7 +71,7 @@ def _keep_second(near, far, best, second):
 
 
 @kernel
-def _compare(colours, centres, near, far, index, best, second):
+def compare(colours, centres, near, far, index, best, second):
     """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32, `best` with its distance.
 
     `second`, where it is not empty, gets the distance of the second nearest.
@@ -109,7 +109,7 @@ def _label(values, valid, centres, labels, nearest, second):
             continue
         for band in range(bands):
             colours[band, : inside.size] = values[band, start : start + CHUNK]
-        _compare(colours, centres, near, far, index, best, more)
+        compare(colours, centres, near, far, index, best, more)
         for i in range(inside.size):
             labels[start + i] = index[i] + 1 if inside[i] else 0
         if second.size:
@@ -122,23 +122,6 @@ def nearest_two(values, centres):
     labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
     _label(values, np.ones(size, bool), centres, labels, nearest, second)
     return labels, nearest, second
-
-
-@kernel
-def _find_doubtful(labels, moved, most, to_nearest, to_others, margin, least, doubtful):
-    count = 0
-    for i in range(labels.size):
-        to_nearest[i] += moved[labels[i] - 1]
-        to_others[i] -= most
-        doubtful[count] = i
-        count += not to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin)
-    return count
-
-
-def find_doubtful(labels, moved, to_nearest, to_others, margin, least):
-    doubtful = np.empty(labels.size, np.int64)
-    count = _find_doubtful(labels, moved, moved.max(), to_nearest, to_others, margin, least, doubtful)
-    return doubtful[:count]
 
 
 @kernel

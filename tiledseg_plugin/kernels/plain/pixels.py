@@ -84,26 +84,6 @@ def nearest_two(values, centres):
     return labels, nearest, second
 
 
-def find_doubtful(labels, moved, to_nearest, to_others, margin, least):
-    """Loosen bounds by how far centres have moved, in place; tell which colours may have another nearest centre now.
-
-    Parameters
-    ----------
-    labels : (n,) uint16, 1 + index of the centre that was nearest
-    moved : (k,) float64, not less than the distance that each centre has moved
-    to_nearest : (n,) float64, not less than the distance to that centre
-    to_others : (n,) float64, not more than the distance to any other centre
-    margin, least : float, the share of a distance, and the distance, by which it may be wrong
-
-    Returns
-    -------
-    (m,) int64, ascending
-    """
-    to_nearest += np.append(0, moved)[labels]
-    to_others -= moved.max()
-    return np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
-
-
 def eliminate_singles(clusters, values, open_sides):
     """Give single pixels the cluster of their nearest neighbour that is not single, pass after pass.
 
