@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiledseg.tiledseg_plugin import kmeans
+from tiledseg.tiledseg_plugin.colours import Stretched, stretch
 from tiledseg.tiledseg_plugin.kernels import choose, plain
 
 DATA = Path(__file__).parent / "data"
@@ -309,6 +310,19 @@ def test_relabelling_is_the_same(size, data):
     labels = rng.integers(0, 50, (3, size)).astype(np.uint32)
     table = rng.integers(0, 2**32, 50).astype(np.uint32)
     assert_same(compiled.relabel(labels, table), plain.relabel(labels, table))
+
+
+@needs_compiled
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+def test_the_stretch_is_the_same(dtype):
+    rng = np.random.default_rng(3)
+    limits = np.iinfo(dtype)
+    values = rng.integers(limits.min, limits.max, (3, 40, 70), endpoint=True).astype(dtype)
+    valid = rng.random((40, 70)) < 0.8
+    colours = Stretched((-40.5, 5.0, 9.0), (90.25, 5.0, 110.0))
+    expected = np.stack([stretch(*band) for band in zip(values, colours.low, colours.high)]) * valid
+    for kernels in (plain, compiled):
+        assert_same(colours.compared(values, valid, kernels), expected)
 
 
 # --- elimination ---------------------------------------------------------------------------------------------------

@@ -219,10 +219,10 @@ def load_summary(folder):
     return Summary(bands, saved["sample"], dict(told["valid_pixels"]))
 
 
-def sample_colours(summary, colours):
+def sample_colours(summary, colours, kernel):
     """The sample as the kernels compare it: (n, bands) uint8 or float32."""
     planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
-    return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool))[:, 0].T)
+    return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
 
 
 def survey(raster, plan, sampling, runner, progress):
@@ -238,7 +238,7 @@ def survey(raster, plan, sampling, runner, progress):
 
 def find_centres(summary, colours, parameters, kernel, progress, threads=1):
     """The k-means centres of the whole raster: (k, bands) float32. `progress` is in its stage `statistics`."""
-    sample = sample_colours(summary, colours)
+    sample = sample_colours(summary, colours, kernel)
     if not len(sample):
         raise SegmentationError(
             f"No valid pixel of {parameters.input} is in the k-means sample: lower SAMPLING, which is "

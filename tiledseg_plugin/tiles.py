@@ -106,7 +106,7 @@ def calm_clusters(job, piece, kernel, check_cancelled):
         window = piece.window.grown(halo, raster.width, raster.height)
         values, valid = read_window(dataset, raster, window, job.plan.covered(window))
         check_cancelled()
-        compared = job.colours.compared(values, valid)
+        compared = job.colours.compared(values, valid, kernel)
         clusters = job.nearest_centre(compared, valid)
         check_cancelled()
         open_sides = (window.row > 0, window.bottom < raster.height, window.col > 0, window.right < raster.width)

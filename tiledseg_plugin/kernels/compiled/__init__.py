@@ -11,7 +11,7 @@ from .colour_table import ColourTable
 from .elimination import Elimination
 from .lloyd import reassign, sum_members
 from .outlines import finish_rings, trace_outlines
-from .pixels import relabel
+from .pixels import relabel, translate
 from .quantiles import region_histograms
 from .simplification import simplify_rings
 from .singles import eliminate_singles
@@ -37,6 +37,7 @@ __all__ = [
     "simplify_rings",
     "sum_members",
     "trace_outlines",
+    "translate",
 ]
 
 
@@ -58,6 +59,8 @@ def warm_up():
     )
     for moved in (np.empty(0), np.ones(3)):
         reassign(planes, counts, centres, moved, named, np.zeros(12), np.zeros(12), 0.0, 0.0, True)
+    for dtype in (np.uint8, np.uint16):
+        translate(np.zeros((1, 1), dtype), np.ones(1, bool), np.zeros((1, 256), np.uint8))
     sum_members(named, np.ones(12), 3)
     ColourTable(np.zeros((1, 3), np.float32)).look_up(
         np.zeros((3, 1), np.uint8), np.ones(1, bool), np.empty(1, np.uint16)

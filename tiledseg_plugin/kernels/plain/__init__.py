@@ -16,7 +16,7 @@ from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .lloyd import reassign, sum_members
 from .outlines import finish_rings, trace_outlines
-from .pixels import NearestCentre, eliminate_singles, nearest_centre, nearest_two, relabel
+from .pixels import NearestCentre, eliminate_singles, nearest_centre, nearest_two, relabel, translate
 from .quantiles import region_histograms
 from .simplification import simplify_rings
 
@@ -41,6 +41,7 @@ __all__ = [
     "simplify_rings",
     "sum_members",
     "trace_outlines",
+    "translate",
     "warm_up",
 ]
 

@@ -164,3 +164,23 @@ def eliminate_singles(clusters, values, open_sides):
 def relabel(labels, table):
     """Look every label up: `table[labels]`, (rows, cols) uint32. `table` (count + 1,) uint32."""
     return table[labels]
+
+
+def translate(values, valid, tables):
+    """Look the values of each band up in its table, 0 where not valid.
+
+    Parameters
+    ----------
+    values : (bands, ...) uint8 or uint16
+    valid : (...) bool
+    tables : (bands, 256 or 65536) uint8
+
+    Returns
+    -------
+    (bands, ...) uint8
+    """
+    translated = np.empty(values.shape, np.uint8)
+    for table, plane, out in zip(tables, values, translated):
+        np.take(table, plane, out=out, mode="clip")
+    translated *= valid
+    return translated
