@@ -105,15 +105,21 @@ class Progress:
         text : see `advance`
         share : of the stage that this work is, from and to
         """
-        state = _Aside()
-        thread = threading.Thread(target=state.run, args=(work,), name="tiledseg-aside", daemon=True)
-        thread.start()
+        return self.result_of(self.begin_aside(work), text, share)
+
+    def begin_aside(self, work):
+        """Begin what `aside` does, and do not wait for it; gives what `result_of` takes."""
+        state = _Aside(work)
+        state.thread.start()
+        return state
+
+    def result_of(self, state, text="", share=(0.0, 1.0)):
+        """Wait for work that was begun; the rest is as in `aside`."""
         try:
             while not state.ended.wait(POLL_SECONDS):
                 self.advance(share[0] + state.fraction * (share[1] - share[0]), text)
         except BaseException:
-            state.stopped.set()
-            thread.join(PATIENCE_SECONDS)
+            state.stop()
             raise
         if state.error is not None:
             raise state.error
@@ -177,11 +183,18 @@ class TileWatch:
 class _Aside:
     """What a thread of `Progress.aside` and its starter tell each other."""
 
-    def __init__(self):
+    def __init__(self, work):
         self.ended, self.stopped = threading.Event(), threading.Event()
         self.fraction, self.result, self.error = 0.0, None, None
+        self.thread = threading.Thread(target=self._run, args=(work,), name="tiledseg-aside", daemon=True)
 
-    def run(self, work):
+    def stop(self):
+        """Let the work end at its next step, which is not waited for for long."""
+        if not self.stopped.is_set():
+            self.stopped.set()
+            self.thread.join(PATIENCE_SECONDS)
+
+    def _run(self, work):
         try:
             self.result = work(self._check_stopped, self._advance)
         except BaseException as error:  # it goes on in the thread that waits
