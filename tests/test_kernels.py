@@ -2,6 +2,7 @@
 """The kernels: compiled against plain on any input, and both against what RSGISLib gives at every stage."""
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiledseg.tiledseg_plugin import kmeans
+from tiledseg.tiledseg_plugin.colours import Stretched, stretch
 from tiledseg.tiledseg_plugin.kernels import choose, plain
 
 DATA = Path(__file__).parent / "data"
@@ -150,6 +152,55 @@ def test_nearest_centre_is_the_same_for_many_pixels(bands, size, k):
     assert_same(compiled.nearest_centre(values, valid, centres), plain.nearest_centre(values, valid, centres))
 
 
+@st.composite
+def three_bands(draw):
+    """8-bit colours and centres with ties: duplicates, whole numbers, the ends of the range, and beyond."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    values = rng.choice(
+        draw(st.sampled_from([[0, 255], range(256), [7, 8, 9], [0, 3, 4, 127, 128, 252, 255]])), (3, 700)
+    )
+    k = draw(st.integers(1, 300))
+    centres = rng.choice(
+        draw(st.sampled_from([[0, 255], range(256), [6, 7.5, 9], [-1e-30, 0, 300, -40], [3e38, 1]])), (k, 3)
+    )
+    if draw(st.booleans()):
+        centres = centres + rng.normal(0, draw(st.sampled_from([1e-6, 1, 40])), (k, 3))
+    valid = rng.random(700) < draw(st.sampled_from([0, 0.5, 1]))
+    return values.astype(np.uint8), valid, centres.astype(np.float32)
+
+
+@needs_compiled
+@examples
+@given(three_bands())
+def test_the_table_of_colours_holds_the_nearest_centres(drawn):
+    from tiledseg.tiledseg_plugin.kernels.compiled.colour_table import ColourTable
+
+    values, valid, centres = drawn
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = plain.nearest_centre(values, valid, centres)
+    table = ColourTable(centres)
+    for part in (np.s_[:300], np.s_[:], np.s_[:]):  # the second finds some colours there, the third all
+        labels = np.full(valid[part].size, 9, np.uint16)
+        table.look_up(values[:, part], valid[part], labels)
+        assert_same(labels, expected[part])
+
+
+@both_sets
+def test_windows_that_share_their_centres_are_labelled_as_if_alone(kernels, monkeypatch):
+    if kernels is compiled:
+        monkeypatch.setattr("tiledseg.tiledseg_plugin.kernels.compiled.centres.FEW", 30_000)
+    rng = np.random.default_rng(4)
+    for bands in (1, 2, 3, 4):
+        windows = [rng.integers(0, 256, (bands, 90, 110)).astype(np.uint8) for _ in range(24)]
+        centres = (rng.random((60, bands)) * 255).astype(np.float32)
+        valid = rng.random((90, 110)) < 0.9
+        shared = pickle.loads(pickle.dumps(kernels.NearestCentre(centres)))
+        with ThreadPoolExecutor(4) as pool:
+            labels = list(pool.map(lambda values: shared(values, valid), windows))  # noqa: B023
+        for ours, values in zip(labels, windows):
+            assert_same(ours, plain.nearest_centre(values, valid, centres))
+
+
 @both_sets
 def test_many_centres_are_told_apart(kernels):
     centres = np.arange(65534, dtype=np.float32)[:, None]
@@ -261,6 +312,19 @@ def test_relabelling_is_the_same(size, data):
     assert_same(compiled.relabel(labels, table), plain.relabel(labels, table))
 
 
+@needs_compiled
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+def test_the_stretch_is_the_same(dtype):
+    rng = np.random.default_rng(3)
+    limits = np.iinfo(dtype)
+    values = rng.integers(limits.min, limits.max, (3, 40, 70), endpoint=True).astype(dtype)
+    valid = rng.random((40, 70)) < 0.8
+    colours = Stretched((-40.5, 5.0, 9.0), (90.25, 5.0, 110.0))
+    expected = np.stack([stretch(*band) for band in zip(values, colours.low, colours.high)]) * valid
+    for kernels in (plain, compiled):
+        assert_same(colours.compared(values, valid, kernels), expected)
+
+
 # --- elimination ---------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +421,16 @@ def test_a_clump_without_partner_tries_again_when_its_neighbour_has_grown(kernel
 # --- k-means -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+@pytest.mark.parametrize("most", [2, 256])
+def test_distinct_colours_are_in_order_of_appearance(bands, most):
+    sample = np.random.default_rng(bands).integers(0, most, (5000, bands)).astype(np.uint8)
+    colours, counts = kmeans.distinct_colours(sample)
+    _, first, often = np.unique(sample, axis=0, return_index=True, return_counts=True)
+    assert_same(colours, sample[np.sort(first)].astype(np.float32))
+    assert_same(counts, often[np.argsort(first)])
+
+
 def simple_lloyd(sample, num_clusters, max_iterations):
     """k-means as defined, everything compared and added up anew in every iteration."""
     colours, counts = kmeans.distinct_colours(sample)
@@ -372,6 +446,19 @@ def simple_lloyd(sample, num_clusters, max_iterations):
         if counts[labels != previous].sum() <= kmeans.CHANGED_SHARE * counts.sum():
             break
     return kmeans.round_to_six_digits(centres), iteration
+
+
+@both_sets
+def test_centres_do_not_depend_on_threads(kernels, monkeypatch):
+    rng = np.random.default_rng(8)
+    monkeypatch.setattr(kmeans, "PART", 1000)
+    for bands, scale in ((3, 1), (5, 1), (3, 0.37)):
+        sample = rng.integers(0, 256, (7000, bands)).astype(np.uint8)
+        sample = sample if scale == 1 else sample * np.float32(scale)
+        with ThreadPoolExecutor(3) as pool:
+            ours, theirs = kmeans.cluster(sample, 40, 60, kernels, run=pool.map), simple_lloyd(sample, 40, 60)
+        assert_same(ours[0], theirs[0])
+        assert ours[1] == theirs[1]
 
 
 @both_sets

@@ -61,7 +61,7 @@ def test_preview_of_a_window_is_what_the_kernels_give_with_the_centres_of_the_ru
     window = Window(20, 10, 40, 50)
     worked = window.grown(preview.MARGIN, basis.raster.width, basis.raster.height)
     clusters, values, compared, _ = preview.calm_clusters(
-        preview.PixelJob(basis.raster, basis.plan, basis.colours, basis.centres),
+        preview.PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, kernel.NAME),
         preview.Piece(1, 1, worked),
         kernel,
         lambda: None,

@@ -3,14 +3,17 @@
 
 import itertools
 import json
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rasters import read, run, segment_untiled, write_raster
-from tiledseg.tiledseg_plugin.errors import SegmentationError
+from rasters import Log, read, run, segment_untiled, write_raster
+from tiledseg.tiledseg_plugin import segmentation
+from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 
 SCHEMES = [(64, 64), (100, 37), (256, 256), (1000, 1000), (5000, 5000)]
 RASTERS = {
@@ -216,3 +219,43 @@ def test_input_is_left_as_it_was(data, tmp_path):
     run(data / "synthetic_full.tif", tmp_path / "a.tif")
     assert np.array_equal(read(data / "synthetic_full.tif"), before)
     assert sorted(data.iterdir()) == files
+
+
+def test_kernels_are_loaded_beside_the_survey_and_told_in_the_log(data, tmp_path, monkeypatch):
+    loading, survey = threading.Event(), segmentation.survey
+    choose = segmentation.kernels.choose
+
+    def choose_late(wanted):
+        assert loading.wait(20), "the survey waits for the kernels"
+        return choose(wanted)
+
+    def survey_first(*arguments):
+        summary = survey(*arguments)
+        loading.set()
+        return summary
+
+    monkeypatch.setattr(segmentation.kernels, "choose", choose_late)
+    monkeypatch.setattr(segmentation, "survey", survey_first)
+    log = Log()
+    run(data / "synthetic_full.tif", tmp_path / "a.tif", log, execution="threads")
+    assert [line for line in log.lines if line.startswith("Kernels: ")] == [choose("auto")[1]]
+
+
+def test_kernels_that_cannot_be_had_end_the_run(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TILEDSEG_KERNELS", "fast")
+    with pytest.raises(SegmentationError, match="TILEDSEG_KERNELS=fast is not known"):
+        run(data / "synthetic_full.tif", tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_can_be_cancelled_while_kernels_are_loaded(data, tmp_path, monkeypatch):
+    released = threading.Event()
+    log = Log()
+    log.is_cancelled = lambda: "Loading the kernels" in log.texts
+    monkeypatch.setattr(segmentation.kernels, "choose", lambda wanted: released.wait(20))
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        run(data / "synthetic_full.tif", tmp_path / "a.tif", log)
+    assert time.monotonic() - started < 10
+    released.set()
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ Sums must be exact, so that no order of adding can show: integers as they are, f
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Optional, Tuple
 
 import numpy as np
@@ -24,22 +25,28 @@ class Stretched:
     high: Tuple[float, ...]
     weights = (1.0,)
 
-    def compared(self, values, valid):
-        """(bands, rows, cols) uint8, 0 where not valid."""
+    def compared(self, values, valid, kernel):
+        """(bands, rows, cols) uint8, 0 where not valid. `kernel` is the set of kernels."""
+        if values.dtype in (np.uint8, np.int8, np.uint16, np.int16):
+            unsigned = values.view(f"u{values.dtype.itemsize}")
+            return kernel.translate(unsigned, valid, _tables(values.dtype.str, self.low, self.high))
         stretched = np.empty(values.shape, np.uint8)
         for band, (low, high) in enumerate(zip(self.low, self.high)):
-            if values.dtype in (np.uint8, np.int8, np.uint16, np.int16):
-                limits = np.iinfo(values.dtype)
-                table = np.roll(stretch(np.arange(limits.min, limits.max + 1), low, high), limits.min)
-                np.take(table, values[band].view(f"u{values.dtype.itemsize}"), out=stretched[band], mode="clip")
-            else:
-                stretched[band] = stretch(values[band], low, high)
+            stretched[band] = stretch(values[band], low, high)
         stretched *= valid
         return stretched
 
     def quantities(self, values, compared):
         """(planes, rows, cols), what is added up."""
         return compared
+
+
+@lru_cache(maxsize=2)  # small, and the same for all tiles of a run
+def _tables(dtype, low, high):
+    """What each value of a type of up to 16 bits, taken as unsigned, becomes in each band: (bands, n) uint8."""
+    limits = np.iinfo(dtype)
+    every = np.arange(limits.min, limits.max + 1)
+    return np.stack([np.roll(stretch(every, *ends), limits.min) for ends in zip(low, high)])
 
 
 def stretch(values, low, high):
@@ -59,7 +66,7 @@ class Raw:
 
     exponent: Optional[int] = None
 
-    def compared(self, values, valid):
+    def compared(self, values, valid, kernel):
         """(bands, rows, cols) uint8 or float32, 0 where not valid."""
         if values.dtype == np.uint8:
             return values * valid

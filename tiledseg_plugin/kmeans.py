@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """k-means centres from a sample of the raster, as RSGISLib computes them (no random number is involved)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 CHANGED_SHARE = 0.0025
 MARGIN = 1e-5  # of a distance, more than the rounding of float32 squares and sums of up to 100 bands
 LEAST = 1e-15  # below it, squares underflow
+PART = 1 << 16  # colours a call of a kernel
 
 
 def distinct_colours(sample):
@@ -21,6 +24,8 @@ def distinct_colours(sample):
     counts : (m,) int64
     """
     sample = np.ascontiguousarray(sample) + sample.dtype.type(0)  # -0.0 becomes 0.0
+    if sample.dtype == np.uint8 and sample.shape[1] <= 3:
+        return _distinct_of_three_bands(sample)
     if sample.dtype == np.uint8 and sample.shape[1] <= 8:
         packed = np.zeros((len(sample), 8), np.uint8)
         packed[:, : sample.shape[1]] = sample
@@ -30,6 +35,20 @@ def distinct_colours(sample):
         _, first, counts = np.unique(rows, return_index=True, return_counts=True)
     order = np.argsort(first)
     return sample[first[order]].astype(np.float32), counts[order]
+
+
+def _distinct_of_three_bands(sample):
+    """`distinct_colours` of at most three bands of uint8, by a table of where each colour appears first."""
+    place = np.zeros(len(sample), np.int64)
+    for band in sample.T:
+        place = place << 8 | band
+    where = np.arange(len(sample))
+    first_of = np.empty(1 << 24, np.int32 if len(sample) < 2**31 else np.int64)  # pages not written take no memory
+    first_of[place[::-1]] = where[::-1]  # of several values for a place, numpy keeps the last
+    first = first_of[place]
+    is_first = first == where
+    rank = np.cumsum(is_first) - 1
+    return sample[is_first].astype(np.float32), np.bincount(rank[first])
 
 
 def starting_centres(planes, num_clusters):
@@ -62,69 +81,85 @@ def round_to_six_digits(centres):
     return np.array([[float(f"{value:.6g}") for value in centre] for centre in centres], np.float32)
 
 
-class _Members:
-    """Which centre each colour belongs to, kept up to date while centres move.
+@dataclass
+class _Part:
+    """Some of the colours, and what is known of the centre that each belongs to; see the kernel `reassign`."""
 
-    Bounds of the distances to the nearest and to all other centres tell which colours cannot have changed (Hamerly
-    2010, Making k-means even faster): the others only are compared again. The margins cover the rounding of float32, so
-    members are exactly those that comparing all would give.
+    planes: np.ndarray
+    counts: np.ndarray
+    labels: np.ndarray
+    to_nearest: np.ndarray
+    to_others: np.ndarray
+
+
+class _Members:
+    """Which centre each colour belongs to, kept up to date while centres move, and what the members add up to.
+
+    The margins cover the rounding of float32, so members are exactly those that comparing all would give. Where sums
+    are exact, being of integers, only what the colours that changed their centre bring and take is counted.
+
+    Parameters
+    ----------
+    planes : (bands, m) float32, different colours
+    counts : (m,) int64, how often each occurs
+    kernel : the set of kernels
+    run : as `map`, what calls functions, perhaps in threads
     """
 
-    def __init__(self, planes, kernel):
-        self.planes, self.kernel = planes, kernel
-        self.centres = None
+    def __init__(self, planes, counts, kernel, run):
+        self.kernel, self.run = kernel, run
+        whole = all((plane == np.rint(plane)).all() for plane in planes)
+        self.exact = whole and np.abs(planes.astype(np.float64)).max() * counts.sum() < 2**53
+        self.amounts = [] if self.exact else [counts * plane.astype(np.float64) for plane in planes]
+        self.centres = np.empty((0, len(planes)))
+        self.sizes, self.sums = np.empty(0), np.empty((len(planes), 0))
+        self.parts = [
+            _Part(
+                np.ascontiguousarray(planes[:, start : start + PART]),
+                counts[start : start + PART],
+                *(np.zeros(min(PART, counts.size - start), dtype) for dtype in (np.uint16, np.float64, np.float64)),
+            )
+            for start in range(0, counts.size, PART)
+        ]
 
     def update(self, centres):
-        """Labels, 1 + index of the nearest centre: (m,) uint16, a new array."""
-        if self.centres is None or len(centres) != len(self.centres):
-            self.labels, nearest, second = self.kernel.nearest_two(self.planes, centres)
-            self.to_nearest, self.to_others = self._bounds(nearest, second)
+        """Members of the centres in their new places; gives how many, counted as often as they occur, are new."""
+        exact, moved = centres.astype(np.float64), np.empty(0)
+        if len(centres) == len(self.centres):
+            moved = np.sqrt(np.square(exact - self.centres).sum(axis=1)) * (1 + MARGIN)
+        self.centres = exact
+        changed, sizes, sums = zip(*self.run(lambda part: self._reassign(part, centres, moved), self.parts))
+        if moved.size:
+            self.sizes, self.sums = self.sizes + sum(sizes), self.sums + sum(sums)
         else:
-            moved = np.sqrt(np.square(centres.astype(np.float64) - self.centres).sum(axis=1)) * (1 + MARGIN)
-            doubtful = self.kernel.find_doubtful(self.labels, moved, self.to_nearest, self.to_others, MARGIN, LEAST)
-            labels, nearest, second = self.kernel.nearest_two(np.take(self.planes, doubtful, axis=1), centres)
-            self.labels = self.labels.copy()
-            self.labels[doubtful] = labels
-            self.to_nearest[doubtful], self.to_others[doubtful] = self._bounds(nearest, second)
-        self.centres = centres.astype(np.float64)
-        return self.labels
+            self.sizes, self.sums = sum(sizes), sum(sums)
+        return sum(changed)
 
-    @staticmethod
-    def _bounds(nearest, second):
-        far = np.minimum(np.sqrt(second.astype(np.float64)), 1e19)  # an infinite square may be that of 2e19
-        return np.sqrt(nearest.astype(np.float64)) * (1 + MARGIN), far * (1 - MARGIN)
+    def _reassign(self, part, centres, moved):
+        return self.kernel.reassign(
+            part.planes,
+            part.counts,
+            centres,
+            moved,
+            part.labels,
+            part.to_nearest,
+            part.to_others,
+            MARGIN,
+            LEAST,
+            self.exact,
+        )
 
-
-class _Sums:
-    """How many samples each centre has, and their sums: (k,) and (bands, k) float64.
-
-    Where sums are exact, being of integers, only what the colours that changed their centre bring and take is counted.
-    """
-
-    def __init__(self, planes, counts):
-        self.planes, self.counts = planes.astype(np.float64), counts
-        whole = all((plane == np.rint(plane)).all() for plane in planes)
-        self.exact = whole and np.abs(self.planes).max() * counts.sum() < 2**53
-        self.labels = None
-        self.sizes, self.sums = np.empty(0), np.empty((0, 0))
-
-    def _add_up(self, labels, k, some=slice(None)):
-        counts, labels = self.counts[some], labels[some]
-        sums = [np.bincount(labels, counts * plane[some], k + 1)[1:] for plane in self.planes]
-        return np.bincount(labels, counts, k + 1)[1:], np.stack(sums)
-
-    def update(self, labels, k):
-        if self.exact and self.labels is not None and k == len(self.sizes):
-            changed = np.flatnonzero(labels != self.labels)
-            less, more = self._add_up(self.labels, k, changed), self._add_up(labels, k, changed)
-            self.sizes, self.sums = self.sizes + more[0] - less[0], self.sums + more[1] - less[1]
-        else:
-            self.sizes, self.sums = self._add_up(labels, k)
-        self.labels = labels
-        return self.sizes, self.sums
+    def means(self):
+        """(k, bands) float32 of the centres that have members."""
+        kept, sums = self.sizes > 0, self.sums
+        if not self.exact:
+            labels = np.concatenate([part.labels for part in self.parts])
+            k = len(self.sizes)
+            sums = np.stack(list(self.run(lambda amount: self.kernel.sum_members(labels, amount, k), self.amounts)))
+        return (sums[:, kept].astype(np.float32) / self.sizes[kept].astype(np.float32)).T.copy()
 
 
-def cluster(sample, num_clusters, max_iterations, kernel, check_cancelled=lambda: None):
+def cluster(sample, num_clusters, max_iterations, kernel, check_cancelled=lambda: None, run=map):
     """Lloyd's algorithm from a fixed start, in float32.
 
     Parameters
@@ -133,6 +168,7 @@ def cluster(sample, num_clusters, max_iterations, kernel, check_cancelled=lambda
     num_clusters : int, lowered to the number of distinct colours where there are fewer
     kernel : the set of kernels
     check_cancelled : called once an iteration
+    run : as `map`, what calls functions, perhaps in threads
 
     Returns
     -------
@@ -142,16 +178,13 @@ def cluster(sample, num_clusters, max_iterations, kernel, check_cancelled=lambda
     colours, counts = distinct_colours(sample)
     planes = np.ascontiguousarray(colours.T)
     centres = starting_centres(planes, min(num_clusters, len(colours)))
-    members, totals = _Members(planes, kernel), _Sums(planes, counts)
-    labels = members.update(centres)
+    members = _Members(planes, counts, kernel, run)
+    members.update(centres)
     iteration = 0
     while iteration < max_iterations:
         check_cancelled()
         iteration += 1
-        sizes, sums = totals.update(labels, len(centres))
-        kept = sizes > 0
-        centres = (sums[:, kept].astype(np.float32) / sizes[kept].astype(np.float32)).T.copy()
-        previous, labels = labels, members.update(centres)
-        if counts[labels != previous].sum() <= CHANGED_SHARE * counts.sum():
+        centres = members.means()
+        if members.update(centres) <= CHANGED_SHARE * counts.sum():
             break
     return round_to_six_digits(centres), iteration

@@ -120,7 +120,7 @@ def find_basis(parameters, feedback):
         summary = survey(raster, plan, parameters.sampling, runner, progress)
         summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
-        centres = find_centres(summary, colours, parameters, kernel, progress)
+        centres = find_centres(summary, colours, parameters, kernel, progress, runner.workers)
     finally:
         runner.close()
     return Basis(key, raster, plan, colours, centres, kernel.NAME)
@@ -162,7 +162,7 @@ def _centre(window, most_pixels):
 def clump_window(basis, window, check_cancelled):
     """The clumps of a window and its margin, before any is merged."""
     worked = window.grown(MARGIN, basis.raster.width, basis.raster.height)
-    job = PixelJob(basis.raster, basis.plan, basis.colours, basis.centres)
+    job = PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels)
     kernel, _ = kernels.choose(basis.kernels)
     clusters, values, compared, _ = calm_clusters(job, Piece(1, 1, worked), kernel, check_cancelled)
     labels, count = kernel.clump(clusters)

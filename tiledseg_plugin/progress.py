@@ -106,39 +106,41 @@ class Progress:
         text : see `advance`
         share : of the stage that this work is, from and to
         """
-        with self.beside(work) as wait:
-            return wait(text, share)
+        return self.result_of(self.begin_aside(work), text, share)
+
+    def begin_aside(self, work):
+        """Begin what `aside` does, and do not wait for it; gives what `result_of` takes."""
+        state = _Aside(work)
+        state.thread.start()
+        return state
+
+    def result_of(self, state, text="", share=(0.0, 1.0)):
+        """Wait for work that was begun; the rest is as in `aside`."""
+        try:
+            while not state.ended.wait(POLL_SECONDS):
+                self.advance(share[0] + state.fraction * (share[1] - share[0]), text)
+        except BaseException:
+            state.stop()
+            raise
+        if state.error is not None:
+            raise state.error
+        self.advance(share[1])
+        self.check_cancelled()
+        return state.result
 
     @contextmanager
     def beside(self, work):
-        """Do work in a thread of its own while the block does something else; it is stopped when the block ends.
-
-        Parameters
-        ----------
-        work : see `aside`; what it says of its progress counts while it is waited for
+        """Do what `aside` does while the block does something else; it is stopped when the block ends.
 
         Yields
         ------
         A function of `text` and `share` (see `aside`) that waits for the work and gives its result back.
         """
-        state = _Aside()
-        thread = threading.Thread(target=state.run, args=(work,), name="tiledseg-aside", daemon=True)
-        thread.start()
-
-        def wait(text="", share=(0.0, 1.0)):
-            while not state.ended.wait(POLL_SECONDS):
-                self.advance(share[0] + state.fraction * (share[1] - share[0]), text)
-            if state.error is not None:
-                raise state.error
-            self.advance(share[1])
-            self.check_cancelled()
-            return state.result
-
+        state = self.begin_aside(work)
         try:
-            yield wait
+            yield lambda text="", share=(0.0, 1.0): self.result_of(state, text, share)
         finally:
-            state.stopped.set()
-            thread.join(PATIENCE_SECONDS)
+            state.stop()
 
     def _time_left(self, now):
         elapsed = now - self._started
@@ -196,11 +198,18 @@ class TileWatch:
 class _Aside:
     """What a thread of `Progress.beside` and its starter tell each other."""
 
-    def __init__(self):
+    def __init__(self, work):
         self.ended, self.stopped = threading.Event(), threading.Event()
         self.fraction, self.result, self.error = 0.0, None, None
+        self.thread = threading.Thread(target=self._run, args=(work,), name="tiledseg-aside", daemon=True)
 
-    def run(self, work):
+    def stop(self):
+        """Let the work end at its next step, which is not waited for for long."""
+        if not self.stopped.is_set():
+            self.stopped.set()
+            self.thread.join(PATIENCE_SECONDS)
+
+    def _run(self, work):
         try:
             self.result = work(self._check_stopped, self._advance)
         except BaseException as error:  # it goes on in the thread that waits

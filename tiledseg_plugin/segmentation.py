@@ -117,7 +117,7 @@ class _Run:
         self._tell_start()
         self.progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
-        self._starting = None
+        self._starting = self._loading = None
 
     def _manifest(self):
         chosen = asdict(self.parameters)
@@ -137,15 +137,12 @@ class _Run:
             self.feedback.info(note)
 
     def prepare(self):
-        """Start workers, and load the kernels meanwhile."""
+        """Start workers; the kernels, which the survey does not need, are loaded meanwhile and beside it."""
         if self.folder.note:
             self.feedback.info(self.folder.note)
         self.progress.start("statistics", "Starting")
         self._starting = self._start_execution()
-        self.kernel, note = self.progress.aside(
-            lambda check, advance: kernels.choose(self.parameters.kernels), share=(0.0, 0.0)
-        )
-        self.feedback.info(note)
+        self._loading = self.progress.begin_aside(lambda check, advance: kernels.choose(self.parameters.kernels))
         self.runner = self._starting.ready(self.feedback, self.progress.check_cancelled)
 
     def _start_execution(self):
@@ -188,9 +185,11 @@ class _Run:
             self.feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
         self.colours = self.summary.colours(self.raster, parameters.stretch)
         self.runner.prepare(parameters.kernels)
+        self.kernel, note = progress.result_of(self._loading, "Loading the kernels", (0.8, 0.8))
+        self.feedback.info(note)
         self.centres = None
         if not self.with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
-            self.centres = find_centres(self.summary, self.colours, parameters, self.kernel, progress)
+            self.centres = find_centres(self.summary, self.colours, parameters, self.kernel, progress, self._threads)
 
     def segment(self):
         """The segments, what is known of the tiles, and what was learned for the report."""
@@ -348,4 +347,6 @@ class _Run:
         """Stop the workers and tidy the work folder up."""
         if self._starting:
             self._starting.close()
+        if self._loading:
+            self._loading.stop()
         self.folder.close(finished)

@@ -6,6 +6,7 @@ The pass goes over blocks of its own, not over the user's tiles, so that nothing
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Dict, Tuple
 
@@ -218,10 +219,10 @@ def load_summary(folder):
     return Summary(bands, saved["sample"], dict(told["valid_pixels"]))
 
 
-def sample_colours(summary, colours):
+def sample_colours(summary, colours, kernel):
     """The sample as the kernels compare it: (n, bands) uint8 or float32."""
     planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
-    return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool))[:, 0].T)
+    return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
 
 
 def survey(raster, plan, sampling, runner, progress):
@@ -235,21 +236,20 @@ def survey(raster, plan, sampling, runner, progress):
     return summarise(raster, plan, [results[block] for block in todo])
 
 
-def find_centres(summary, colours, parameters, kernel, progress):
+def find_centres(summary, colours, parameters, kernel, progress, threads=1):
     """The k-means centres of the whole raster: (k, bands) float32. `progress` is in its stage `statistics`."""
-    sample = sample_colours(summary, colours)
+    sample = sample_colours(summary, colours, kernel)
     if not len(sample):
         raise SegmentationError(
             f"No valid pixel of {parameters.input} is in the k-means sample: lower SAMPLING, which is "
             f"{parameters.sampling}."
         )
-    centres, iterations = progress.aside(
-        lambda check, advance: cluster(
-            sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check
-        ),
-        "Finding cluster centres",
-        (0.8, 1.0),
-    )
+
+    def work(check, advance):
+        with ThreadPoolExecutor(threads) as pool:
+            return cluster(sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check, pool.map)
+
+    centres, iterations = progress.aside(work, "Finding cluster centres", (0.8, 1.0))
     if len(centres) < parameters.num_clusters:
         progress.feedback.info(
             f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample "

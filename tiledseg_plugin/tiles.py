@@ -7,6 +7,7 @@ the regions that have to be decided about where all their neighbours are known (
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional, Union
 
 import numpy as np
@@ -25,23 +26,30 @@ HALO = 8  # pixels; a tile into which single pixels reach from further away is w
 
 @dataclass(frozen=True)
 class PixelJob:
-    """What is needed to put pixels into clusters."""
+    """What is needed to put pixels into clusters.
+
+    kernels : name of the set, as `kernels.choose` takes it
+    """
 
     raster: Raster
     plan: Plan
     colours: Union[Stretched, Raw]
     centres: np.ndarray
+    kernels: str
+
+    @cached_property
+    def nearest_centre(self):
+        """Labels windows; what it learns is shared by the tiles that this process works."""
+        return kernels.choose(self.kernels)[0].NearestCentre(self.centres)
 
 
 @dataclass(frozen=True)
 class TileJob(PixelJob):
     """What all tiles of a run share.
 
-    kernels : name of the set, as `kernels.choose` takes it
     min_pixels, distance_threshold : see `elimination.eliminate`
     """
 
-    kernels: str
     folder: WorkFolder
     min_pixels: int
     distance_threshold: Optional[float]
@@ -147,8 +155,8 @@ def calm_clusters(job, piece, kernel, check_cancelled):
         window = piece.window.grown(halo, raster.width, raster.height)
         values, valid = read_window(dataset, raster, window, job.plan.covered(window))
         check_cancelled()
-        compared = job.colours.compared(values, valid)
-        clusters = kernel.nearest_centre(compared, valid, job.centres)
+        compared = job.colours.compared(values, valid, kernel)
+        clusters = job.nearest_centre(compared, valid)
         check_cancelled()
         clusters, uncertain = kernel.eliminate_singles(clusters, compared, open_sides(window, raster))
         check_cancelled()

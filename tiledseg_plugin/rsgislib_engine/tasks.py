@@ -202,7 +202,7 @@ def _segment_own(job, patch, values, valid):
             facts.update(low=np.array(colours.low), high=np.array(colours.high))
         if len(centres) < job.settings.num_clusters:
             note = f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: no more colours."
-    labels, printed = _segment(job, patch, colours.compared(values, valid), valid, centres)
+    labels, printed = _segment(job, patch, colours.compared(values, valid, kernels.choose("plain")[0]), valid, centres)
     return labels, facts, note, printed
 
 
@@ -236,7 +236,7 @@ def _own_centres(job, values, valid):
     colours = summary.colours(job.raster, settings.stretch)
     kernel, _ = kernels.choose()
     centres, _ = cluster(
-        sample_colours(summary, colours), settings.num_clusters, settings.kmeans_max_iterations, kernel
+        sample_colours(summary, colours, kernel), settings.num_clusters, settings.kmeans_max_iterations, kernel
     )
     return colours, centres
 
@@ -259,7 +259,7 @@ def _segment_masked(job, patch, window, mask):
         found = load(job.folder, near)
         centres = found["centres"]
         colours = Stretched(tuple(found["low"]), tuple(found["high"])) if job.settings.stretch else Raw()
-    return _segment(job, patch, colours.compared(values, mask), mask, centres)
+    return _segment(job, patch, colours.compared(values, mask, kernels.choose("plain")[0]), mask, centres)
 
 
 def _segment(job, patch, compared, valid, centres):

@@ -5,11 +5,13 @@ import numpy as np
 
 from ..plain.elimination import band_means
 from .attributes import region_moments
-from .centres import find_doubtful, nearest_centre, nearest_two
+from .centres import NearestCentre, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
+from .colour_table import ColourTable
 from .elimination import Elimination
+from .lloyd import reassign, sum_members
 from .outlines import finish_rings, trace_outlines
-from .pixels import compact, relabel
+from .pixels import compact, relabel, translate
 from .quantiles import region_histograms
 from .simplification import simplify_rings
 from .singles import eliminate_singles
@@ -19,21 +21,24 @@ NAME = "compiled"
 __all__ = [
     "NAME",
     "Elimination",
+    "NearestCentre",
     "band_means",
     "clump",
     "compact",
     "describe_clumps",
     "eliminate_singles",
-    "find_doubtful",
     "find_edges",
     "finish_rings",
     "nearest_centre",
     "nearest_two",
+    "reassign",
     "region_histograms",
     "region_moments",
     "relabel",
     "simplify_rings",
+    "sum_members",
     "trace_outlines",
+    "translate",
 ]
 
 
@@ -44,12 +49,23 @@ def warm_up():
         values = np.arange(12, dtype=dtype).reshape(1, 3, 4)
         centres = np.array([[1], [6], [9]], np.float32)
         nearest_centre(values, clusters != 0, centres)
-        named, nearest, second = nearest_two(values.reshape(1, 12).astype(np.float32), centres)
-        find_doubtful(named, np.ones(3), nearest.astype(np.float64), second.astype(np.float64), 0.0, 0.0)
         calm, _ = eliminate_singles(clusters, values, (True, False, False, False))
         labels, count = clump(calm)
         quantities = values if dtype == np.uint8 else values.astype(np.int64)
         sizes, sums, _, _ = describe_clumps(labels, count, calm, quantities)
+    planes, counts, named = (
+        np.arange(12, dtype=np.float32).reshape(1, 12),
+        np.ones(12, np.int64),
+        np.zeros(12, np.uint16),
+    )
+    for moved in (np.empty(0), np.ones(3)):
+        reassign(planes, counts, centres, moved, named, np.zeros(12), np.zeros(12), 0.0, 0.0, True)
+    for dtype in (np.uint8, np.uint16):
+        translate(np.zeros((1, 1), dtype), np.ones(1, bool), np.zeros((1, 256), np.uint8))
+    sum_members(named, np.ones(12), 3)
+    ColourTable(np.zeros((1, 3), np.float32)).look_up(
+        np.zeros((3, 1), np.uint8), np.ones(1, bool), np.empty(1, np.uint16)
+    )
     elimination = Elimination(
         sizes, sums, np.ones(1), find_edges(labels, count) - 1, 3, np.inf, shared=np.arange(count) == 0
     )

@@ -8,8 +8,10 @@ A chunk of pixels is compared with two centres at a time, in loops that compile 
 import numpy as np
 
 from .cache import kernel
+from .colour_table import ColourTable
 
 BLOCK = 1 << 16  # pixels a call
+FEW = 1 << 20  # pixels that are compared with all centres sooner than a table of their colours is filled
 CHUNK = 1024  # pixels at a time: their colours and distances stay in the first-level cache
 
 
@@ -69,7 +71,7 @@ def _keep_second(near, far, best, second):
 
 
 @kernel
-def _compare(colours, centres, near, far, index, best, second):
+def compare(colours, centres, near, far, index, best, second):
     """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32, `best` with its distance.
 
     `second`, where it is not empty, gets the distance of the second nearest.
@@ -107,7 +109,7 @@ def _label(values, valid, centres, labels, nearest, second):
             continue
         for band in range(bands):
             colours[band, : inside.size] = values[band, start : start + CHUNK]
-        _compare(colours, centres, near, far, index, best, more)
+        compare(colours, centres, near, far, index, best, more)
         for i in range(inside.size):
             labels[start + i] = index[i] + 1 if inside[i] else 0
         if second.size:
@@ -120,23 +122,6 @@ def nearest_two(values, centres):
     labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
     _label(values, np.ones(size, bool), centres, labels, nearest, second)
     return labels, nearest, second
-
-
-@kernel
-def _find_doubtful(labels, moved, most, to_nearest, to_others, margin, least, doubtful):
-    count = 0
-    for i in range(labels.size):
-        to_nearest[i] += moved[labels[i] - 1]
-        to_others[i] -= most
-        doubtful[count] = i
-        count += not to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin)
-    return count
-
-
-def find_doubtful(labels, moved, to_nearest, to_others, margin, least):
-    doubtful = np.empty(labels.size, np.int64)
-    count = _find_doubtful(labels, moved, moved.max(), to_nearest, to_others, margin, least, doubtful)
-    return doubtful[:count]
 
 
 @kernel
@@ -159,7 +144,39 @@ def _label_all(values, valid, centres, labels):
         _label(colours, valid[block], centres, labels[block], nothing, nothing)
 
 
-def _colour_table(bands, centres):
+class NearestCentre:
+    """`nearest_centre` for many windows: what has been worked out for one of them, the others need not work out again.
+
+    Threads may share it. It travels to other processes without what it has learned.
+    """
+
+    def __init__(self, centres):
+        self.centres = np.ascontiguousarray(centres)
+        self._seen = 0
+        self._table = None
+
+    def __reduce__(self):
+        return NearestCentre, (self.centres,)
+
+    def __call__(self, values, valid):
+        bands = len(values)
+        labels = np.zeros(valid.shape, np.uint16)
+        pixels = values.reshape(bands, -1), valid.reshape(-1)
+        self._seen += valid.size
+        if values.dtype != np.uint8 or bands > 3 or self._seen <= min(256**bands, FEW):
+            _label_all(*pixels, self.centres, labels.reshape(-1))
+            return labels
+        if self._table is None:
+            self._table = ColourTable(self.centres) if bands == 3 else _all_colours(bands, self.centres)
+        if bands == 3:
+            self._table.look_up(*pixels, labels.reshape(-1))
+        else:
+            _look_up(*pixels, self._table, labels.reshape(-1))
+        return labels
+
+
+def _all_colours(bands, centres):
+    """Labels of all colours of one or two bands."""
     colours = np.indices((256,) * bands, np.uint8).reshape(bands, -1)
     table = np.empty(colours.shape[1], np.uint16)
     _label_all(colours, np.ones(table.size, bool), centres, table)
@@ -167,11 +184,4 @@ def _colour_table(bands, centres):
 
 
 def nearest_centre(values, valid, centres):
-    bands = len(values)
-    labels = np.zeros(valid.shape, np.uint16)
-    pixels = values.reshape(bands, -1), valid.reshape(-1)
-    if values.dtype == np.uint8 and bands <= 2 and valid.size > 256**bands:
-        _look_up(*pixels, _colour_table(bands, centres), labels.reshape(-1))
-    else:
-        _label_all(*pixels, centres, labels.reshape(-1))
-    return labels
+    return NearestCentre(centres)(values, valid)

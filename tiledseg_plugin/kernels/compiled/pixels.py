@@ -60,3 +60,17 @@ def compact(ids):
     numbers, labels = np.cumsum(counts != 0, dtype=np.uint32), np.empty(flat.size, np.uint32)
     _number(flat, np.uint32(before), numbers, labels)
     return (places + before).astype(np.uint32), labels, counts[places].astype(np.int64)
+
+
+@kernel
+def _translate(values, valid, tables, translated):
+    for band in range(len(values)):
+        table, plane, out = tables[band], values[band], translated[band]
+        for pixel in range(valid.size):
+            out[pixel] = table[plane[pixel]] if valid[pixel] else 0
+
+
+def translate(values, valid, tables):
+    translated, bands = np.empty(values.shape, np.uint8), len(values)
+    _translate(values.reshape(bands, -1), valid.reshape(-1), tables, translated.reshape(bands, -1))
+    return translated

@@ -14,8 +14,9 @@ The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6),
 from .attributes import region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
+from .lloyd import reassign, sum_members
 from .outlines import finish_rings, trace_outlines
-from .pixels import compact, eliminate_singles, find_doubtful, nearest_centre, nearest_two, relabel
+from .pixels import NearestCentre, compact, eliminate_singles, nearest_centre, nearest_two, relabel, translate
 from .quantiles import region_histograms
 from .simplification import simplify_rings
 
@@ -24,21 +25,24 @@ NAME = "plain"
 __all__ = [
     "NAME",
     "Elimination",
+    "NearestCentre",
     "band_means",
     "clump",
     "compact",
     "describe_clumps",
     "eliminate_singles",
-    "find_doubtful",
     "find_edges",
     "finish_rings",
     "nearest_centre",
     "nearest_two",
+    "reassign",
     "region_histograms",
     "region_moments",
     "relabel",
     "simplify_rings",
+    "sum_members",
     "trace_outlines",
+    "translate",
     "warm_up",
 ]
 

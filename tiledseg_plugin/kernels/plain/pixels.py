@@ -47,6 +47,21 @@ def nearest_centre(values, valid, centres):
     return labels.reshape(valid.shape)
 
 
+class NearestCentre:
+    """`nearest_centre` for many windows that share their centres.
+
+    Parameters
+    ----------
+    centres : as of `nearest_centre`, whose other parameters a call takes
+    """
+
+    def __init__(self, centres):
+        self.centres = centres
+
+    def __call__(self, values, valid):
+        return nearest_centre(values, valid, self.centres)
+
+
 def nearest_two(values, centres):
     """As `nearest_centre`, with the squared distances of the nearest and the second nearest centre.
 
@@ -67,26 +82,6 @@ def nearest_two(values, centres):
         index, nearest[part] = _compare(values[:, part], centres, second[part])
         labels[part] = index + 1
     return labels, nearest, second
-
-
-def find_doubtful(labels, moved, to_nearest, to_others, margin, least):
-    """Loosen bounds by how far centres have moved, in place; tell which colours may have another nearest centre now.
-
-    Parameters
-    ----------
-    labels : (n,) uint16, 1 + index of the centre that was nearest
-    moved : (k,) float64, not less than the distance that each centre has moved
-    to_nearest : (n,) float64, not less than the distance to that centre
-    to_others : (n,) float64, not more than the distance to any other centre
-    margin, least : float, the share of a distance, and the distance, by which it may be wrong
-
-    Returns
-    -------
-    (m,) int64, ascending
-    """
-    to_nearest += np.append(0, moved)[labels]
-    to_others -= moved.max()
-    return np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
 
 
 def eliminate_singles(clusters, values, open_sides):
@@ -203,3 +198,23 @@ def compact(ids):
         present = (np.flatnonzero(seen) + before).astype(np.uint32)
         labels = np.cumsum(seen, dtype=np.uint32)[places]
     return present, labels, np.bincount(labels, minlength=present.size + 1)[1:].astype(np.int64)
+
+
+def translate(values, valid, tables):
+    """Look the values of each band up in its table, 0 where not valid.
+
+    Parameters
+    ----------
+    values : (bands, ...) uint8 or uint16
+    valid : (...) bool
+    tables : (bands, 256 or 65536) uint8
+
+    Returns
+    -------
+    (bands, ...) uint8
+    """
+    translated = np.empty(values.shape, np.uint8)
+    for table, plane, out in zip(tables, values, translated):
+        np.take(table, plane, out=out, mode="clip")
+    translated *= valid
+    return translated

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pixel kernel: the nearest centre of 8-bit colours of three bands, from tables that are filled as colours are met.
+
+The colours are cut into cells of 4 x 4 x 4. Only centres that can be nearest to a colour of the cell are compared;
+where there is but one, it stands in the table of cells, else each colour's stands in the table of colours. Threads
+share the tables without a lock: an entry is 0 until it gets its one value, so whoever finds 0 works it out, and whoever
+finds another number finds the right one.
+"""
+
+import numpy as np
+
+from .cache import kernel
+
+MARGIN = np.float32(1e-5)  # of a squared distance, more than the rounding of three float32 squares and their sum
+LEAST = np.float32(1e-30)  # of a squared distance; below it, squares underflow
+LARGEST = np.float32(1e30)  # of a squared distance; far above it, squares overflow
+CELL, BLOCK = 4, 16  # values a band; a block is 64 cells
+MIXED = np.uint16(65535)  # in the table of cells: see the table of colours
+CHUNK = 1024  # pixels at a time
+
+
+class ColourTable:
+    """What is known of the nearest centre of each colour.
+
+    Pages of the tables that are not written to take no memory.
+    """
+
+    def __init__(self, centres):
+        self.planes = np.ascontiguousarray(centres.T)
+        self.cells = np.zeros(64**3, np.uint16)
+        self.colours = np.zeros(256**3, np.uint8 if len(centres) < 256 else np.uint16)
+
+    def look_up(self, values, valid, labels):
+        """Label pixels (3, n) uint8: 1 + index of the nearest centre, 0 where not valid."""
+        wanted = np.zeros(self.cells.size, bool)
+        chunks = np.arange(-(-valid.size // CHUNK))
+        chunks = chunks[: _look_up(chunks, values, valid, self.cells, self.colours, labels, wanted)]
+        if chunks.size:
+            _fill_cells(np.flatnonzero(wanted), self.planes, self.cells, self.colours)
+            _look_up(chunks, values, valid, self.cells, self.colours, labels, wanted)
+
+
+@kernel
+def _find_possible(low, width, centres, candidates, nearest, possible):
+    """Write down, in their order, the candidates that can be nearest to a point of a cube of colours; give how many.
+
+    low : the cube's lowest value in each band; width : highest less lowest
+    """
+    limit, zero = np.float32(np.inf), np.float32(0)
+    red, green, blue = low
+    for i in range(candidates.size):
+        k = candidates[i]
+        x, y, z = centres[0, k] - red, centres[1, k] - green, centres[2, k] - blue
+        a, b, c = max(max(-x, x - width), zero), max(max(-y, y - width), zero), max(max(-z, z - width), zero)
+        nearest[i] = a * a + b * b + c * c
+        a, b, c = max(x, width - x), max(y, width - y), max(z, width - z)
+        furthest = a * a + b * b + c * c
+        limit = furthest if furthest < limit else limit
+    limit = limit + limit * MARGIN + LEAST if limit < LARGEST else np.float32(np.inf)
+    count = 0
+    for i in range(candidates.size):
+        possible[count] = candidates[i]
+        count += not nearest[i] > limit
+    return count
+
+
+@kernel
+def _compare(colours, a, b, c, distance, best, index, k):
+    first, second, third = colours[0], colours[1], colours[2]
+    for i in range(distance.size):
+        x, y, z = first[i], second[i], third[i]
+        distance[i] = (x - a) * (x - a) + (y - b) * (y - b) + (z - c) * (z - c)
+    for i in range(distance.size):
+        nearer = distance[i] < best[i]
+        best[i] = distance[i] if nearer else best[i]
+        index[i] = k if nearer else index[i]
+
+
+@kernel
+def _corner(block, cell):
+    """The lowest values of a cell of a block."""
+    return (
+        np.float32((block >> 8) * BLOCK + (cell >> 4) * CELL),
+        np.float32((block >> 4 & 15) * BLOCK + (cell >> 2 & 3) * CELL),
+        np.float32((block & 15) * BLOCK + (cell & 3) * CELL),
+    )
+
+
+@kernel
+def _fill_cells(missing, centres, cells, colours):
+    """Work out cells (m,), in ascending order so that those of a block follow each other."""
+    k = centres.shape[1]
+    everyone, nearest = np.arange(k).astype(np.uint16), np.empty(k, np.float32)
+    possible, of_block, block_count = np.empty(k + 1, np.uint16), np.empty(k + 1, np.uint16), 0
+    planes = np.empty((3, 64), np.float32)
+    best, distance, index = np.empty(64, np.float32), np.empty(64, np.float32), np.empty(64, np.int32)
+    before = -1
+    for cell in missing:
+        block = cell >> 6
+        if block != before:
+            before = block
+            low = _corner(block, 0)
+            block_count = _find_possible(low, np.float32(BLOCK - 1), centres, everyone, nearest, of_block)
+        low = _corner(block, cell & 63)
+        count = _find_possible(low, np.float32(CELL - 1), centres, of_block[:block_count], nearest, possible)
+        if count == 1:
+            cells[cell] = possible[0] + 1
+            continue
+        for i in range(64):
+            planes[0, i], planes[1, i], planes[2, i] = low[0] + (i >> 4), low[1] + (i >> 2 & 3), low[2] + (i & 3)
+        best[:] = np.inf
+        index[:] = 0
+        for i in range(count):
+            centre = possible[i]
+            _compare(planes, centres[0, centre], centres[1, centre], centres[2, centre], distance, best, index, centre)
+        for i in range(64):
+            colours[cell * 64 + i] = index[i] + 1
+        cells[cell] = MIXED
+
+
+@kernel
+def _find_cells(red, green, blue, found):
+    """The cell of each pixel: compiles to vector code."""
+    for i in range(found.size):
+        x, y, z = np.uint32(red[i]), np.uint32(green[i]), np.uint32(blue[i])
+        block = x >> 4 << 8 | y >> 4 << 4 | z >> 4
+        found[i] = block << 6 | (x >> 2 & 3) << 4 | (y >> 2 & 3) << 2 | z >> 2 & 3
+
+
+@kernel
+def _look_up_cells(cells, cell_of, valid, labels, undecided):
+    """Label pixels by their cells; list those that this does not decide, and give their number."""
+    count = np.uint32(0)
+    for i in range(valid.size):
+        label = cells[cell_of[i]]
+        labels[i] = label if valid[i] else 0
+        undecided[count] = i
+        count += np.uint32(((label == 0) | (label == MIXED)) & valid[i])
+    return count
+
+
+@kernel
+def _look_up_colours(colours, cell_of, red, green, blue, labels, undecided):
+    """Label the undecided pixels by their colours; gives how many are not in the table."""
+    lacking = 0
+    for i in undecided:
+        x, y, z = np.uint32(red[i]), np.uint32(green[i]), np.uint32(blue[i])
+        labels[i] = colours[cell_of[i] << 6 | (x & 3) << 4 | (y & 3) << 2 | z & 3]
+        lacking += labels[i] == 0
+    return lacking
+
+
+@kernel
+def _look_up(chunks, values, valid, cells, colours, labels, wanted):
+    """Label the pixels of some chunks.
+
+    Of chunks that have a colour which is not in the tables, the numbers come to stand first in `chunks`, and their
+    number is given; the cells of such colours are flagged in `wanted`.
+    """
+    cell_of, undecided, lacking = np.empty(CHUNK, np.uint32), np.empty(CHUNK + 1, np.uint32), 0
+    for chunk in chunks:
+        part = slice(chunk * CHUNK, (chunk + 1) * CHUNK)
+        red, green, blue, inside, found = values[0, part], values[1, part], values[2, part], valid[part], labels[part]
+        _find_cells(red, green, blue, cell_of[: inside.size])
+        count = _look_up_cells(cells, cell_of, inside, found, undecided)
+        if _look_up_colours(colours, cell_of, red, green, blue, found, undecided[:count]):
+            for i in undecided[:count]:
+                wanted[cell_of[i]] |= found[i] == 0
+            chunks[lacking] = chunk
+            lacking += 1
+    return lacking

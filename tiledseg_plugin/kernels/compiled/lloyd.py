@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""k-means kernels: which centre each colour belongs to after the centres have moved, and what its members add up to."""
+
+import numpy as np
+
+from .cache import kernel
+from .centres import CHUNK, compare
+
+
+@kernel
+def _find_doubtful(labels, moved, to_nearest, to_others, margin, least, doubtful):
+    """Loosen the bounds by how far centres have moved; list the colours that may have another nearest centre now."""
+    most, count = moved.max(), np.uint32(0)
+    for i in range(labels.size):
+        to_nearest[i] += moved[labels[i] - 1]
+        to_others[i] -= most
+        doubtful[count] = i
+        count += np.uint32(not to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin))
+    return count
+
+
+@kernel
+def _keep_doubtful(planes, centres, labels, to_nearest, to_others, margin, least, doubtful):
+    """Measure the distance to the nearest centre so far, and list the colours for which that does not settle it."""
+    bands, count = len(planes), np.uint32(0)
+    for i in doubtful:
+        own = labels[i] - 1
+        distance = np.float32(0)
+        for band in range(bands):
+            difference = planes[band, i] - centres[own, band]
+            distance += difference * difference
+        to_nearest[i] = np.sqrt(np.float64(distance)) * (1 + margin)
+        doubtful[count] = i
+        count += np.uint32(not to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin))
+    return count
+
+
+@kernel
+def _reassign(planes, counts, centres, again, everything, labels, to_nearest, to_others, margin, sizes, sums):
+    """Compare the colours numbered `again` with all centres; see `reassign`."""
+    bands, changed = len(planes), 0
+    colours = np.zeros((bands, CHUNK), np.float32)
+    near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
+    index, second = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.float32)
+    for start in range(0, again.size, CHUNK):
+        some = again[start : start + CHUNK]
+        for band in range(bands):
+            for j in range(some.size):
+                colours[band, j] = planes[band, some[j]]
+        compare(colours, centres, near, far, index, best, second)
+        for j in range(some.size):
+            i, new = some[j], index[j]
+            to_nearest[i] = np.sqrt(np.float64(best[j])) * (1 + margin)
+            # an infinite square may be that of 2e19
+            to_others[i] = min(np.sqrt(np.float64(second[j])), 1e19) * (1 - margin)
+            old, count = np.int32(labels[i]) - 1, counts[i]
+            if new != old:
+                changed += count
+                labels[i] = new + 1
+            elif not everything:
+                continue
+            sizes[new] += count
+            for band in range(len(sums)):
+                sums[band, new] += count * np.int64(colours[band, j])
+            if not everything:
+                sizes[old] -= count
+                for band in range(len(sums)):
+                    sums[band, old] -= count * np.int64(colours[band, j])
+    return changed
+
+
+def reassign(planes, counts, centres, moved, labels, to_nearest, to_others, margin, least, whole):
+    everything = not moved.size
+    again = np.arange(labels.size, dtype=np.uint32) if everything else np.empty(labels.size + 1, np.uint32)
+    if not everything:
+        again = again[: _find_doubtful(labels, moved, to_nearest, to_others, margin, least, again)]
+        again = again[: _keep_doubtful(planes, centres, labels, to_nearest, to_others, margin, least, again)]
+    sizes, sums = np.zeros(len(centres), np.int64), np.zeros((len(planes) if whole else 0, len(centres)), np.int64)
+    changed = _reassign(planes, counts, centres, again, everything, labels, to_nearest, to_others, margin, sizes, sums)
+    return changed, sizes, sums
+
+
+@kernel
+def _sum_members(labels, amounts, sums):
+    for i in range(labels.size):
+        sums[labels[i] - 1] += amounts[i]
+
+
+def sum_members(labels, amounts, k):
+    sums = np.zeros(k)
+    _sum_members(labels, amounts, sums)
+    return sums

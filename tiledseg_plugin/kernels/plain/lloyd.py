@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""k-means kernels: which centre each colour belongs to after the centres have moved, and what its members add up to."""
+
+import numpy as np
+
+from .pixels import nearest_two
+
+
+def reassign(planes, counts, centres, moved, labels, to_nearest, to_others, margin, least, whole):
+    """Find the nearest centre of every colour again, changing labels and bounds in place.
+
+    The bounds, of the distances to the nearest and to all other centres, tell which colours cannot have changed
+    (Hamerly 2010, Making k-means even faster): the others only are compared with all centres.
+
+    Parameters
+    ----------
+    planes : (bands, n) float32
+    counts : (n,) int64, how often each colour occurs
+    centres : (k, bands) float32, k < 65535
+    moved : (k,) float64, not less than the distance that each centre has moved; empty if nothing is known of labels
+        and bounds, so that all colours have to be compared
+    labels : (n,) uint16, 1 + index of the nearest centre; of several nearest ones, of the first
+    to_nearest : (n,) float64, not less than the distance to that centre
+    to_others : (n,) float64, not more than the distance to any other centre
+    margin, least : float, the share of a distance, and the distance, by which it may be wrong
+    whole : bool, whether colours are whole numbers, and so are to be added up
+
+    Returns
+    -------
+    changed : int, how many, counted as often as they occur, have another label now
+    sizes : (k,) int64, how many the centres have got more than before; if `moved` is empty, how many they have
+    sums : (bands, k) int64, likewise of the colours; (0, k) if they are not whole
+    """
+    k, everything = len(centres), not moved.size
+    if everything:
+        again = np.arange(labels.size)
+    else:
+        to_nearest += np.append(0, moved)[labels]
+        to_others -= moved.max()
+        again = np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
+    found, nearest, second = nearest_two(np.take(planes, again, axis=1), centres)
+    to_nearest[again] = np.sqrt(nearest.astype(np.float64)) * (1 + margin)
+    far = np.minimum(np.sqrt(second.astype(np.float64)), 1e19)  # an infinite square may be that of 2e19
+    to_others[again] = far * (1 - margin)
+
+    before, labels[again] = labels[again], found
+    is_new = found != before
+    changed = int(counts[again][is_new].sum())
+    counted = np.ones(again.size, bool) if everything else is_new
+    some, found, before = again[counted], found[counted], before[counted]
+    sizes, sums = np.zeros(k + 1, np.int64), np.zeros((len(planes) if whole else 0, k + 1), np.int64)
+    amounts = [counts[some]] + [counts[some] * plane[some].astype(np.int64) for plane in planes[: len(sums)]]
+    for total, amount in zip([sizes, *sums], amounts):
+        np.add.at(total, found, amount)
+        if not everything:
+            np.subtract.at(total, before, amount)
+    return changed, sizes[1:], sums[:, 1:]
+
+
+def sum_members(labels, amounts, k):
+    """Amounts (n,) float64 added up, one after the other, for each of the labels 1..k: (k,) float64."""
+    return np.bincount(labels, amounts, k + 1)[1:]
