@@ -2,6 +2,7 @@
 """k-means centres from a sample of the raster, as RSGISLib computes them (no random number is involved)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,6 +113,8 @@ class _Members:
         self.exact = whole and np.abs(planes.astype(np.float64)).max() * counts.sum() < 2**53
         self.amounts = [] if self.exact else [counts * plane.astype(np.float64) for plane in planes]
         self.centres = np.empty((0, len(planes)))
+        self.sizes: Any = None
+        self.sums: Any = None
         self.parts = [
             _Part(
                 np.ascontiguousarray(planes[:, start : start + PART]),
