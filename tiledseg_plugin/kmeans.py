@@ -2,7 +2,6 @@
 """k-means centres from a sample of the raster, as RSGISLib computes them (no random number is involved)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
