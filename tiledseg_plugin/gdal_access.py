@@ -25,27 +25,12 @@ class _Messages(list):
 def collected_errors():
     """A list that GDAL's failures within the block are added to, instead of stderr; nor are there exceptions."""
     messages = _Messages()
-    with _without_exceptions():
+    with _without_exceptions:
         gdal.PushErrorHandler(messages)
         try:
             yield messages
         finally:
             gdal.PopErrorHandler()
-
-
-@contextmanager
-def _without_exceptions():
-    # Each of the modules may be set to raise, and GDAL before 3.7 lets that be undone only in the reverse order.
-    raising = [module for module in (gdal, ogr, osr) if module.GetUseExceptions()]
-    switched_off = []
-    while raising and (module := next(filter(_switch_off, raising), None)) is not None:
-        raising.remove(module)
-        switched_off.append(module)
-    try:
-        yield
-    finally:
-        for module in reversed(switched_off):
-            module.UseExceptions()
 
 
 def _switch_off(module):
@@ -54,6 +39,62 @@ def _switch_off(module):
     except RuntimeError:
         return False
     return True
+
+
+class _Shared:
+    """A setting of the whole process that is changed while any thread is within the block, and then put back."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+
+    def _change(self):
+        raise NotImplementedError
+
+    def _put_back(self):
+        raise NotImplementedError
+
+    def __enter__(self):
+        with self._lock:
+            if not self._users:
+                self._change()
+            self._users += 1
+
+    def __exit__(self, *raised):
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._put_back()
+
+
+class _WithoutExceptions(_Shared):
+    """GDAL's modules do not raise. Threads that switched each for itself would leave GDAL with a broken handler."""
+
+    def _change(self):
+        # Each of the modules may be set to raise, and GDAL before 3.7 lets that be undone only in the reverse order.
+        raising = [module for module in (gdal, ogr, osr) if module.GetUseExceptions()]
+        self._switched_off = []
+        while raising and (module := next(filter(_switch_off, raising), None)) is not None:
+            raising.remove(module)
+            self._switched_off.append(module)
+
+    def _put_back(self):
+        for module in reversed(self._switched_off):
+            module.UseExceptions()
+
+
+class _ModestCache(_Shared):
+    """GDAL's cache of blocks, one for all of the process, which may take 5 % of the memory, is kept small."""
+
+    def _change(self):
+        self._before = gdal.GetCacheMax()
+        gdal.SetCacheMax(min(self._before, CACHE_BYTES))
+
+    def _put_back(self):
+        gdal.SetCacheMax(self._before)
+
+
+_without_exceptions, modest_cache = _WithoutExceptions(), _ModestCache()
 
 
 @contextmanager
@@ -67,34 +108,6 @@ def configured(options):
     finally:
         for name, value in before.items():
             gdal.SetThreadLocalConfigOption(name, value)
-
-
-class _ModestCache:
-    """GDAL's cache of blocks, one for all of the process, which may take 5 % of the memory, kept small for a while.
-
-    Runs may overlap; when the last one ends, the limit is what it was.
-    """
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._users = 0
-        self._before = 0
-
-    def __enter__(self):
-        with self._lock:
-            if not self._users:
-                self._before = gdal.GetCacheMax()
-                gdal.SetCacheMax(min(self._before, CACHE_BYTES))
-            self._users += 1
-
-    def __exit__(self, *raised):
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                gdal.SetCacheMax(self._before)
-
-
-modest_cache = _ModestCache()
 
 
 def reason(messages, otherwise="GDAL gives no reason"):
