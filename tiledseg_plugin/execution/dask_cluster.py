@@ -71,13 +71,8 @@ class DaskCluster:
         ------
         SegmentationError : the scheduler does not answer, or a worker cannot take part
         """
-        distributed = self._distributed
-
-        def connect():
-            return distributed.Client(self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False, name="tiledseg")
-
         try:
-            self._client = _within(2 * CONNECT_SECONDS, connect, check_cancelled)
+            self._client = _within(2 * CONNECT_SECONDS, self._connect, check_cancelled)
         except Cancelled:
             raise
         except Exception as error:  # an address can be wrong in many ways
@@ -90,6 +85,21 @@ class DaskCluster:
         self._code = (self._save(f"code-{self._token}.zip", code), digest_of(code), __name__.split(".")[0])
         self._check_workers(check_cancelled)
         self.workers = max(1, sum(self._ask(self._client.nthreads, check_cancelled).values()))
+
+    def _connect(self):
+        made = []
+
+        class Client(self._distributed.Client):  # type: ignore[name-defined, misc]
+            def __init__(self, *arguments, **options):
+                made.append(self)
+                super().__init__(*arguments, **options)
+
+        try:
+            return Client(self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False, name="tiledseg")
+        except BaseException:
+            for client in made:
+                _leave(client)
+            raise
 
     def prepare(self, kernels):
         """Each worker loads them with its first tile."""
@@ -141,7 +151,7 @@ class DaskCluster:
             self._discard(name)
         client, self._client = self._client, None
         if client is not None:
-            thread = threading.Thread(target=_quietly, args=(client.close, 1.0), daemon=True)
+            thread = threading.Thread(target=_leave, args=(client,), daemon=True)
             thread.start()
             thread.join(1.0)
 
@@ -278,6 +288,16 @@ def _quietly(function, *arguments):
         function(*arguments)
     except Exception:
         return  # nobody is there any more to be told
+
+
+def _leave(client):
+    """Close a client for good.
+
+    One that is left open closes itself when it is collected, in whatever thread that happens, which may then wait for
+    itself for ever.
+    """
+    _quietly(client.close, 1.0)
+    client.status = "closed"
 
 
 def _within(seconds, function, check_cancelled):
