@@ -8,37 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kernel_sets import assert_same, both_sets, compiled, examples, needs_compiled
 from tiledseg.tiledseg_plugin import kmeans
 from tiledseg.tiledseg_plugin.colours import Stretched, stretch
-from tiledseg.tiledseg_plugin.kernels import choose, plain
+from tiledseg.tiledseg_plugin.kernels import plain
 
 DATA = Path(__file__).parent / "data"
 OURS = ("synthetic_full", "synthetic_holes", "synthetic_oneband")
 SHARED = ("sen2_aber_b8_b9_b3", "naip_maryland", "landsat7_bahamas")
 CLOSED = (False,) * 4
-
-
-def _load_compiled():
-    try:
-        return choose("compiled")[0], ""
-    except Exception as error:
-        return None, str(error)
-
-
-compiled, why_not = _load_compiled()
-needs_compiled = pytest.mark.skipif(compiled is None, reason=f"no compiled kernels: {why_not}")
-both_sets = pytest.mark.parametrize(
-    "kernels", [plain, pytest.param(compiled, marks=needs_compiled)], ids=["plain", "compiled"]
-)
-examples = settings(max_examples=150, deadline=None)
-
-
-def assert_same(ours, theirs):
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
-    assert ours.dtype == theirs.dtype
-    np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.fixture(params=OURS + SHARED)
@@ -323,96 +303,3 @@ def test_the_stretch_is_the_same(dtype):
     expected = np.stack([stretch(*band) for band in zip(values, colours.low, colours.high)]) * valid
     for kernels in (plain, compiled):
         assert_same(colours.compared(values, valid, kernels), expected)
-
-
-# --- elimination ---------------------------------------------------------------------------------------------------
-
-
-def all_steps(kernels, sizes, sums, weights, edges, min_pixels, threshold, run=map):
-    elimination = kernels.Elimination(sizes.copy(), sums.copy(), weights, edges, min_pixels, threshold)
-    states = []
-    for area in range(1, min_pixels + 1):
-        elimination.step(area, run)
-        states.append(elimination.into.copy())
-    return states
-
-
-@st.composite
-def graphs(draw):
-    count = draw(st.integers(1, 300))
-    bands, limbs = draw(st.integers(1, 4)), draw(st.integers(1, 2))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    reach = draw(st.sampled_from([1, 2, 8, 300]))
-    one = rng.integers(0, count, draw(st.integers(0, 4)) * count)
-    other = one + rng.integers(1, reach + 1, one.size)
-    edges = np.unique(np.stack([one, other], axis=1)[other < count], axis=0).astype(np.uint32)
-    sizes = rng.integers(1, draw(st.sampled_from([2, 4, 60])), count)
-    sums = rng.integers(0, draw(st.sampled_from([2, 40, 1 << 40])), (count, limbs * bands))
-    weights = np.array([1.0, 2.0**-20])[:limbs]
-    threshold = draw(st.sampled_from([np.inf, 1e9, 30.0, 2.0, 0.0]))
-    return sizes, sums, weights, edges.reshape(-1, 2), draw(st.integers(1, 40)), threshold
-
-
-@needs_compiled
-@examples
-@given(graphs())
-def test_elimination_is_the_same_after_every_step(graph):
-    for ours, theirs in zip(all_steps(compiled, *graph), all_steps(plain, *graph)):
-        assert_same(ours, theirs)
-
-
-@needs_compiled
-def test_elimination_does_not_depend_on_threads():
-    rng = np.random.default_rng(5)
-    count = 200_000
-    one = np.repeat(np.arange(count - 400), 2)
-    other = one + np.tile([1, 400], count - 400)
-    edges = np.stack([one, other], axis=1).astype(np.uint32)
-    sizes, sums = rng.integers(1, 6, count), rng.integers(0, 1000, (count, 3))
-    with ThreadPoolExecutor(2) as pool:
-        for threshold in (np.inf, 40.0):
-            graph = sizes, sums, np.ones(1), edges, 12, threshold
-            for ours, theirs in zip(all_steps(compiled, *graph, run=pool.map), all_steps(plain, *graph)):
-                assert_same(ours, theirs)
-
-
-@both_sets
-def test_a_chain_of_merges_in_one_step_ends_in_its_last_clump(kernels):
-    sizes, sums = np.array([3, 1, 2, 9]), np.array([[300], [10], [24], [180]])
-    edges = np.array([[1, 2], [2, 3], [0, 3]], np.uint32)
-    elimination = kernels.Elimination(sizes, sums, np.ones(1), edges, 4, np.inf)
-    elimination.step(2)  # 1 -> 2 and 2 -> 3, decided together
-    assert elimination.into.tolist() == [0, 3, 3, 3]
-    elimination.step(3)
-    assert elimination.into.tolist() == [3, 3, 3, 3]
-
-
-@both_sets
-def test_lowest_of_equally_near_clumps_wins(kernels):
-    sizes, sums = np.array([5, 1, 5]), np.array([[50], [12], [70]])
-    elimination = kernels.Elimination(sizes, sums, np.ones(1), np.array([[0, 1], [1, 2]], np.uint32), 3, np.inf)
-    elimination.step(1)
-    assert elimination.into.tolist() == [0, 0, 2]
-
-
-@both_sets
-def test_a_distance_of_the_threshold_is_too_far(kernels):
-    for threshold, expected in ((2.0, [0, 1]), (2.1, [0, 0])):
-        sizes, sums = np.array([5, 1]), np.array([[50], [12]])
-        elimination = kernels.Elimination(sizes, sums, np.ones(1), np.array([[0, 1]], np.uint32), 3, threshold)
-        elimination.step(1)
-        assert elimination.into.tolist() == expected
-
-
-@both_sets
-def test_a_clump_without_partner_tries_again_when_its_neighbour_has_grown(kernels):
-    # 0 is too far from 1 until 1 has taken 2 and 3 in, step by step
-    sizes, sums = np.array([1, 4, 2, 3]), np.array([[20], [0], [60], [90]])
-    edges = np.array([[0, 1], [1, 2], [1, 3]], np.uint32)
-    elimination = kernels.Elimination(sizes, sums, np.ones(1), edges, 4, 31.0)
-    expected = plain.Elimination(np.array([1, 4, 2, 3]), np.array([[20], [0], [60], [90]]), np.ones(1), edges, 4, 31.0)
-    for area in range(1, 5):
-        elimination.step(area)
-        expected.step(area)
-        assert elimination.into.tolist() == expected.into.tolist()
-    assert elimination.into.tolist() == [1, 1, 1, 1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_kernels import assert_same, both_sets
+from kernel_sets import assert_same, both_sets
 from tiledseg.tiledseg_plugin import kmeans
 from tiledseg.tiledseg_plugin.kernels import plain
 

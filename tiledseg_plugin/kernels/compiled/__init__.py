@@ -43,32 +43,27 @@ __all__ = [
 
 
 def warm_up():
-    """Compile every kernel, or load it from the cache, for both dtypes of values, before threads need it."""
+    """Compile the kernels of a run on stretched values, or load them from the cache, before threads need them.
+
+    Those of raw values and of the products are compiled where they are first called.
+    """
     clusters = np.array([[1, 1, 2, 0], [1, 3, 2, 2], [3, 3, 1, 2]], np.uint16)
-    for dtype in (np.uint8, np.float32):
-        values = np.arange(12, dtype=dtype).reshape(1, 3, 4)
-        centres = np.array([[1], [6], [9]], np.float32)
-        nearest_centre(values, clusters != 0, centres)
-        calm, _ = eliminate_singles(clusters, values, (True, False, False, False))
-        labels, count = clump(calm)
-        quantities = values if dtype == np.uint8 else values.astype(np.int64)
-        sizes, sums, _, _ = describe_clumps(labels, count, calm, quantities)
-    planes, counts, named = (
-        np.arange(12, dtype=np.float32).reshape(1, 12),
-        np.ones(12, np.int64),
-        np.zeros(12, np.uint16),
-    )
+    values, valid = np.arange(12, dtype=np.uint8).reshape(1, 3, 4), clusters != 0
+    centres = np.array([[1], [6], [9]], np.float32)
+    for dtype in (np.uint8, np.uint16):
+        translate(values.astype(dtype), valid, np.zeros((1, 256), np.uint8))
+    planes, counts, named = values.reshape(1, 12).astype(np.float32), np.ones(12, np.int64), np.zeros(12, np.uint16)
     for moved in (np.empty(0), np.ones(3)):
         reassign(planes, counts, centres, moved, named, np.zeros(12), np.zeros(12), 0.0, 0.0, True)
-    for dtype in (np.uint8, np.uint16):
-        translate(np.zeros((1, 1), dtype), np.ones(1, bool), np.zeros((1, 256), np.uint8))
-    sum_members(named, np.ones(12), 3)
+    nearest_centre(values, valid, centres)
     ColourTable(np.zeros((1, 3), np.float32)).look_up(
         np.zeros((3, 1), np.uint8), np.ones(1, bool), np.empty(1, np.uint16)
     )
-    elimination = Elimination(
-        sizes, sums, np.ones(1), find_edges(labels, count) - 1, 3, np.inf, shared=np.arange(count) == 0
-    )
+    calm, _ = eliminate_singles(clusters, values, (True, False, False, False))
+    labels, count = clump(calm)
+    sizes, sums, _, _ = describe_clumps(labels, count, calm, values)
+    edges, shared = find_edges(labels, count) - np.uint32(1), np.arange(count) == 0
+    elimination = Elimination(sizes, sums, np.ones(1), edges, 3, np.inf, shared=shared)
     elimination.step(2)
     elimination.regions()
     relabel(labels, np.append(np.uint32(0), elimination.into).astype(np.uint32))
