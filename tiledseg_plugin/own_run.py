@@ -31,10 +31,6 @@ class OwnRun:
     progress: Progress
     folder: WorkFolder
 
-    def advance_as(self, text):
-        """A function fraction -> None that tells so."""
-        return lambda fraction: self.progress.advance(fraction, text)
-
     def check(self):
         """Raise Cancelled if the user wants the run to end; pass on what the execution has to say."""
         self.progress.listening_to(self.runner)()
@@ -47,7 +43,9 @@ class OwnRun:
         SegmentationError : there is no segment, or no segment has a value
         """
         self.progress.start("values", "Reading values")
-        attributes = describe_segments(self.job, None, self.runner, self.advance_as("Reading values"), self.check)
+        attributes = describe_segments(
+            self.job, None, self.runner, self.progress.advance_as("Reading values"), self.check
+        )
         if not attributes.ids.size:
             raise SegmentationError(f"SEGMENTS {self.segments.path} holds no segment: all of its pixels are no data.")
         if self.job.bands and not any(moments.counts.any() for moments in attributes.bands):

@@ -64,14 +64,11 @@ def _finish_raster(path, columns, options, workers, progress):
     Any other is written into the raster, or its side file, when nothing else is at work there.
     """
 
-    def advance_as(text):
-        return lambda fraction: progress.advance(fraction, text)
-
     def build():
         progress.start("overviews", "Building overviews")
-        build_overviews(path, "NEAREST", workers, advance_as("Building overviews"))
+        build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
         if is_cog(path):
-            make_cog(path, options, workers, advance_as("Making a cloud optimized GeoTIFF"))
+            make_cog(path, options, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
         progress.start("attribute_table", "Writing the attribute table")
 
     if stands_beside(path, columns, progress.feedback):
@@ -95,14 +92,11 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
     path, workers = paths["output"], runner.workers
     check = progress.listening_to(runner)
 
-    def advance_as(text):
-        return lambda fraction: progress.advance(fraction, text)
-
     progress.start("attributes", "Describing segments")
     source = TileIds.of(plan, folder, segments.tables, kernel.NAME)
     ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
     job = AttributeJob(source, run_bands(raster), kernel.NAME)
-    attributes = describe_segments(job, ids, runner, advance_as("Describing segments"), check)
+    attributes = describe_segments(job, ids, runner, progress.advance_as("Describing segments"), check)
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
     _finish_raster(path, columns, parameters.creation_options, workers, progress)
     if parameters.mean_image:
@@ -116,7 +110,7 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
             workers,
             parameters.creation_options,
             parameters.assign_crs,
-            advance_as("Writing the mean image"),
+            progress.advance_as("Writing the mean image"),
         )
     if parameters.polygons:
         progress.start("polygons", "Tracing polygons")

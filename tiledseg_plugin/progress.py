@@ -95,6 +95,10 @@ class Progress:
             self._last_text = now
             self.feedback.set_progress_text(text + self._time_left(now))
 
+    def advance_as(self, text):
+        """A function fraction -> None that tells the current stage's progress with this text."""
+        return lambda fraction: self.advance(fraction, text)
+
     def aside(self, work, text="", share=(0.0, 1.0)):
         """Do work whose single steps may take long in a thread of its own, and hear of cancelling meanwhile.
 

@@ -65,7 +65,7 @@ def segment_polygons(parameters, feedback):
         attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
         run.progress.start("outlines", "Tracing outlines")
         job = OutlineJob(run.job.ids, segments.width, segments.height, parameters.simplify, kernel, run.folder)
-        rings = trace_segments(job, attributes, run.runner, run.advance_as("Tracing outlines"), run.check)
+        rings = trace_segments(job, attributes, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
         run.progress.start("write", "Writing polygons")
         numbers = parameters.bands or range(1, len(run.job.bands) + 1)
         with publishing(parameters.output, replaced=vector_side_files) as path:
@@ -77,7 +77,7 @@ def segment_polygons(parameters, feedback):
                 statistic_columns(attributes, numbers),
                 kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None,
                 "",
-                run.advance_as("Writing polygons"),
+                run.progress.advance_as("Writing polygons"),
                 run.check,
                 "OUTPUT",
             )
@@ -107,7 +107,7 @@ def segment_mean_image(parameters, feedback):
                 run.runner.workers,
                 parameters.creation_options,
                 "",
-                run.advance_as("Writing the mean image"),
+                run.progress.advance_as("Writing the mean image"),
                 "OUTPUT",
             )
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)

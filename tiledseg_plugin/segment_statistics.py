@@ -92,7 +92,7 @@ def segment_statistics(parameters, feedback):
         if wanted:
             run.progress.start("ranks", "Ranking values")
             ranks = QuantileJob(run.job, wanted, run.folder)
-            ranked = rank_segments(ranks, attributes, run.runner, run.advance_as("Ranking values"), run.check)
+            ranked = rank_segments(ranks, attributes, run.runner, run.progress.advance_as("Ranking values"), run.check)
         run.progress.start("table", "Writing the table")
         numbers = parameters.bands or range(1, len(run.job.bands) + 1)
         columns = _columns(attributes, ranked, numbers, parameters.statistics)
