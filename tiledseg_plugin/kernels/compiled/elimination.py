@@ -8,24 +8,27 @@ import numpy as np
 from ..plain.elimination import DECIDED, Regions
 from .cache import kernel
 from .graph import (
+    BEGIN,
+    LENGTH,
+    NEXT,
     NOBODY,
     contract_clumps,
     contract_lists,
     count_neighbours,
     find_root,
     list_neighbours,
+    list_of,
     number_roots,
 )
-from .undecided import ITSELF, drop_undecided, leave_waiting, list_undecided_edges
+from .undecided import DOUBTFUL, leave_doubtful, list_undecided_edges
 
 PIECE = 1 << 15  # clumps a call, where several threads decide
-WORTH_CONTRACTING = 0.5  # the share of clumps left at which the graph is built anew without the others
+WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
 
 
 @kernel
-def _describe(clump, sizes, sums, weights, bounded, means):
-    """Set the mean of a clump, as `plain.band_means` does, and its size, as far as it fits into 32 bits."""
-    bounded[clump] = min(sizes[clump], np.int64(0xFFFFFFFF))
+def _describe(clump, sizes, sums, weights, means):
+    """Set the mean of a clump, as `plain.band_means` does."""
     bands = means.shape[1]
     for band in range(bands):
         total = 0.0
@@ -35,11 +38,11 @@ def _describe(clump, sizes, sums, weights, bounded, means):
 
 
 @kernel
-def _prepare(sizes, sums, weights, since, bounded, means, first_called, next_called):
+def _prepare(sizes, sums, weights, since, means, first_called, next_called):
     """Compute all means, and queue the clumps smaller than the least wanted, ascending."""
     for clump in range(sizes.size - 1, -1, -1):
-        _describe(clump, sizes, sums, weights, bounded, means)
-        _queue(clump, max(sizes[clump], np.int64(since[clump])), sizes, first_called, next_called)
+        _describe(clump, sizes, sums, weights, means)
+        _queue(clump, max(sizes[clump], since[clump]), sizes, first_called, next_called)
 
 
 @kernel
@@ -71,16 +74,16 @@ def _call_up(area, waiting, count, sizes, into, first_called, next_called):
 
 
 @kernel
-def _is_unchanged(clump, stamp, changed, start, degree, neighbours, next_member):
+def _is_unchanged(clump, stamp, changed, members, neighbours):
     """Whether neither the clump nor its neighbours changed in the last step."""
     if changed[clump] == stamp:
         return False
     member = clump
     while member != NOBODY:
-        for j in range(start[member], start[member] + degree[member]):
-            if changed[neighbours[j]] == stamp:
+        for near in list_of(member, members, neighbours):
+            if changed[near] == stamp:
                 return False
-        member = next_member[member]
+        member = members[member, NEXT]
     return True
 
 
@@ -91,66 +94,66 @@ def _decide(
     choice,
     tail,
     threshold,
-    bounded,
+    sizes,
     means,
+    undecided,
     into,
-    start,
-    degree,
+    members,
     neighbours,
-    next_member,
     changed,
     stamp,
 ):
     """Note the partner of every waiting clump in `choice`, and the last of its members in `tail`.
 
-    The lists of the clump's members lose the clump itself and most repetitions. Nothing else changes, and no clump
-    reads what another one writes, so that threads can share the work. The first `retries` clumps found no partner in
-    the last step.
+    DOUBTFUL is noted for those that are undecided, or have an undecided neighbour. The lists of the clump's members
+    lose the clump itself and most repetitions. Nothing else changes, and no clump reads what another one writes, so
+    that threads can share the work. The first `retries` clumps found no partner in the last step.
     """
     bands = means.shape[1]
-    seen = np.empty(16, np.uint32)
     for i in range(waiting.size):
         clump = waiting[i]
         choice[i] = NOBODY
-        if i < retries and _is_unchanged(clump, stamp, changed, start, degree, neighbours, next_member):
+        if undecided.size and undecided[clump]:
+            choice[i] = DOUBTFUL
+            continue
+        if i < retries and _is_unchanged(clump, stamp, changed, members, neighbours):
             continue
         nearest = np.float32(np.inf)
         chosen = NOBODY
-        known = 0
+        before = clump
         last = clump
         member = clump
+        doubtful = False
         while member != NOBODY:
-            end = start[member]
-            for j in range(start[member], start[member] + degree[member]):
-                near = find_root(into, neighbours[j])
-                repeated = near == clump
-                for k in range(known):
-                    repeated |= seen[k] == near
-                if repeated:
+            own = list_of(member, members, neighbours)
+            kept = 0
+            for j in range(own.size):
+                near = find_root(into, own[j])
+                if near == clump or near == before:
                     continue
-                if known < seen.size:
-                    seen[known] = near
-                    known += 1
-                neighbours[end] = near
-                end += 1
-                if bounded[near] <= bounded[clump]:
-                    continue
+                before = near
+                own[kept] = near
+                kept += 1
+                if undecided.size:
+                    doubtful |= undecided[near]
                 distance = np.float32(0)
                 for band in range(bands):
                     difference = means[clump, band] - means[near, band]
                     distance += difference * difference
                 distance = np.float32(np.sqrt(distance))
-                if distance < threshold and (distance < nearest or (distance == nearest and near < chosen)):
-                    nearest = distance
-                    chosen = near
-            degree[member] = end - start[member]
-            following = next_member[member]
-            if degree[member]:
+                # selections rather than branches, as nobody can foresee which neighbour is nearest
+                nearer = (distance < nearest) | ((distance == nearest) & (near < chosen))
+                nearer &= (sizes[near] > sizes[clump]) & (distance < threshold)
+                nearest = distance if nearer else nearest
+                chosen = near if nearer else chosen
+            members[member, LENGTH] = kept
+            following = members[member, NEXT]
+            if kept:
                 last = member
             else:
-                next_member[last] = following
+                members[last, NEXT] = following
             member = following
-        choice[i] = chosen
+        choice[i] = DOUBTFUL if doubtful else chosen
         tail[i] = last
 
 
@@ -161,18 +164,24 @@ def _merge(
     tail,
     area,
     sizes,
+    listed,
     sums,
     weights,
-    bounded,
     means,
     into,
-    next_member,
+    members,
     changed,
     stamp,
     first_called,
     next_called,
 ):
-    """Carry the noted merges out; gives how many clumps go on waiting, which stand first in `waiting`."""
+    """Carry the noted merges out.
+
+    Returns
+    -------
+    kept : how many clumps go on waiting, which stand first in `waiting`
+    merged : how many have been merged
+    """
     planes = sums.shape[1]
     for i in range(waiting.size):
         if choice[i] != NOBODY:
@@ -182,38 +191,37 @@ def _merge(
             continue
         clump = waiting[i]
         root = find_root(into, clump)
-        if sizes[root] < first_called.size - 1:  # others never look for a partner
-            next_member[tail[i]] = next_member[root]
-            next_member[root] = clump
+        if sizes[root] < listed:
+            members[tail[i], NEXT] = members[root, NEXT]
+            members[root, NEXT] = clump
+        choice[i] = root
         sizes[root] += sizes[clump]
         for plane in range(planes):
             sums[root, plane] += sums[clump, plane]
-        changed[clump] = stamp
-    for i in range(waiting.size):
-        if choice[i] == NOBODY:
-            continue
-        root = find_root(into, waiting[i])
-        into[waiting[i]] = root
-        if changed[root] != stamp:
-            changed[root] = stamp
-            _describe(root, sizes, sums, weights, bounded, means)
     kept = 0
+    merged = 0
     for i in range(waiting.size):
-        clump = waiting[i]
-        if choice[i] == NOBODY:
-            if sizes[clump] <= area:
-                waiting[kept] = clump
-                kept += 1
-            else:
-                _queue(clump, sizes[clump], sizes, first_called, next_called)
-    return kept
+        clump, root = waiting[i], choice[i]
+        if root != NOBODY:
+            merged += 1
+            into[clump] = root
+            changed[clump] = stamp
+            if changed[root] != stamp:
+                changed[root] = stamp
+                _describe(root, sizes, sums, weights, means)
+        elif sizes[clump] <= area:
+            waiting[kept] = clump
+            kept += 1
+        else:
+            _queue(clump, sizes[clump], sizes, first_called, next_called)
+    return kept, merged
 
 
 @kernel
 def _queue_again(area, sizes, since, first_called, next_called):
     first_called[:] = NOBODY
     for clump in range(sizes.size - 1, -1, -1):
-        called = max(sizes[clump], np.int64(since[clump]))
+        called = max(sizes[clump], since[clump])
         if called > area:
             _queue(clump, called, sizes, first_called, next_called)
 
@@ -226,19 +234,29 @@ def _settle(whole, into, survivors):
     return settled
 
 
+def _links(start):
+    """The `members` (see `graph`) of clumps that are chained to no other; `start` has one entry more than them."""
+    members = np.empty((start.size - 1, 3), np.uint32 if start[-1] < 2**32 else np.uint64)
+    members[:, BEGIN], members[:, LENGTH], members[:, NEXT] = start[:-1], np.diff(start), NOBODY
+    return members
+
+
 class Elimination:
     __doc__ = "See `plain.Elimination`."
 
     def __init__(self, sizes, sums, weights, edges, min_pixels, threshold, since=None, shared=None):
         count = sizes.size
-        self.sizes, self.sums, self.weights = sizes.copy(), sums, np.asarray(weights, np.float64)
+        self.sums, self.weights = sums, np.asarray(weights, np.float64)
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
+        is_part = shared is not None and shared.any()
+        self.undecided = shared.copy() if is_part else np.empty(0, bool)
+        # a large clump that is found to be undecided tells its neighbours so
+        self.listed = np.iinfo(np.int64).max if is_part else min_pixels
         # root, size and mean of a clump are needed together: side by side they cost one miss of the cache, not three
-        state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
-        self.roots, self.bounded, self.means = state[:, 0], state[:, 1], state.view(np.float32)[:, 2:]
-        self.roots[:] = np.arange(count, dtype=np.uint32)
+        self.state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
+        self._view_state()
+        self.sizes[:] = sizes  # no raster has more pixels than 32 bits can count
         self.since = np.zeros(count, np.uint32) if since is None else since.copy()
-        self.undecided = np.empty(0, np.uint8) if shared is None else np.where(shared, ITSELF, 0).astype(np.uint8)
         self.first_called = np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32)
         self.next_called = np.empty(count, np.uint32)
         _prepare(
@@ -246,22 +264,26 @@ class Elimination:
             sums,
             self.weights,
             self.since,
-            self.bounded,
             self.means,
             self.first_called,
             self.next_called,
         )
-        self.start = np.zeros(count + 1, np.int64)
-        self.neighbours = np.empty(count_neighbours(edges, sizes, min_pixels, self.start), np.uint32)
-        list_neighbours(edges, sizes, min_pixels, self.start, self.neighbours)
-        self.degree = np.diff(self.start).astype(np.uint32)
-        self.next_member = np.full(count, NOBODY, np.uint32)
+        start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
+        self.neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
+        list_neighbours(edges, sizes, *limits, start, self.neighbours)
+        self.members = _links(start)
         self.changed = np.zeros(count, np.uint8)
         self.waiting, self.retries = np.empty(count, np.uint32), 0
+        self.choice, self.tail = np.empty(count, np.uint32), np.empty(count, np.uint32)
+        self.room = np.empty((2, count if is_part else 0), np.uint32)
         self.area = self.steps = 0
         self.live = count
         self.whole: Any = None
         self.survivors: Any = None
+
+    def _view_state(self):
+        self.roots, self.sizes, self.means = self.state[:, 0], self.state[:, 1], self.state.view(np.float32)[:, 2:]
+        self.roots[:] = np.arange(self.roots.size, dtype=np.uint32)
 
     def step(self, area, run=map):
         """See `plain.Elimination.step`."""
@@ -271,11 +293,8 @@ class Elimination:
         for called in self.area + 1 + np.flatnonzero(self.first_called[self.area + 1 : area + 1] != NOBODY):
             count = _call_up(called, self.waiting, count, self.sizes, self.roots, self.first_called, self.next_called)
         self.area = area
-        graph = self.roots, self.start, self.degree, self.neighbours, self.next_member
-        if self.undecided.size:
-            unknown = area, self.undecided, self.since, *graph
-            count, self.retries = leave_waiting(self.waiting[:count], self.retries, *unknown)
-        waiting, choice, tail = self.waiting[:count], np.empty(count, np.uint32), np.empty(count, np.uint32)
+        graph = self.roots, self.members, self.neighbours
+        waiting, choice, tail = self.waiting[:count], self.choice[:count], self.tail[:count]
         before = np.uint8(self.steps % 255)
         self.steps += 1
         # a stamp that comes back after 255 steps makes a clump look changed that is not: work, but no other result
@@ -288,8 +307,9 @@ class Elimination:
                 choice[begin : begin + PIECE],
                 tail[begin : begin + PIECE],
                 self.threshold,
-                self.bounded,
+                self.sizes,
                 self.means,
+                self.undecided,
                 *graph,
                 self.changed,
                 before,
@@ -298,26 +318,26 @@ class Elimination:
         for _ in run(decide, range(0, count, PIECE)):
             pass
         if self.undecided.size:
-            count, self.retries = drop_undecided(waiting, choice, tail, self.retries, *unknown)
+            parts = waiting, choice, tail, self.retries, *self.room
+            count, self.retries = leave_doubtful(*parts, area, self.undecided, self.since, *graph)
             waiting, choice, tail = waiting[:count], choice[:count], tail[:count]
-        self.retries = _merge(
+        self.retries, merged = _merge(
             waiting,
             choice,
             tail,
             area,
             self.sizes,
+            self.listed,
             self.sums,
             self.weights,
-            self.bounded,
             self.means,
             self.roots,
-            self.next_member,
+            self.members,
             self.changed,
             stamp,
             self.first_called,
             self.next_called,
         )
-        merged = int(np.count_nonzero(choice != NOBODY))
         self.live -= merged
         return merged
 
@@ -334,40 +354,34 @@ class Elimination:
         numbers = np.empty(self.sizes.size, np.uint32)
         count = number_roots(self.roots, numbers)
         start = np.empty(count + 1, np.int64)
-        neighbours = np.empty(int(self.degree.sum()), np.uint32)
+        neighbours = np.empty(int(self.members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
         end = contract_lists(
             self.roots,
             numbers,
             self.sizes,
             self.min_pixels,
-            self.start,
-            self.degree,
+            self.listed,
+            self.members,
             self.neighbours,
-            self.next_member,
             start,
             neighbours,
         )
-        self.start, self.neighbours = start, neighbours[:end].copy()
-        self.degree = np.diff(start).astype(np.uint32)
+        self.members, self.neighbours = _links(start), neighbours[:end].copy()
         self.waiting[: self.retries] = numbers[self.waiting[: self.retries]]
         contract_clumps(
             self.roots,
             self.whole,
             numbers,
             self.survivors,
-            self.sizes,
             self.sums,
-            self.bounded,
-            self.means,
+            self.state,
             self.changed,
             self.since,
             self.undecided,
         )
-        self.since, self.undecided = self.since[:count], self.undecided[:count]
-        self.sizes, self.sums, self.bounded = self.sizes[:count], self.sums[:count], self.bounded[:count]
-        self.means, self.roots, self.changed = self.means[:count], self.roots[:count], self.changed[:count]
-        self.roots[:] = np.arange(count, dtype=np.uint32)
-        self.next_member = np.full(count, NOBODY, np.uint32)
+        self.since, self.undecided, self.state = self.since[:count], self.undecided[:count], self.state[:count]
+        self.sums, self.changed = self.sums[:count], self.changed[:count]
+        self._view_state()
         self.next_called = self.next_called[:count]
         _queue_again(self.area, self.sizes, self.since, self.first_called, self.next_called)
 
@@ -375,11 +389,12 @@ class Elimination:
         """See `plain.Elimination.regions`."""
         self._contract()
         count = self.sizes.size
-        since, edges = np.full(count, DECIDED, np.uint32), np.empty((self.neighbours.size, 2), np.uint32)
+        since, edges = np.full(count, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
         if self.undecided.size:
-            since[self.undecided != 0] = self.since[self.undecided != 0]
-            edges = edges[: list_undecided_edges(self.start, self.neighbours, self.undecided, self.degree, edges)]
-        return Regions(self.survivors[:count].copy(), self.sizes, self.sums, since, edges.copy())
+            since[self.undecided] = self.since[self.undecided]
+            edges = np.empty((self.neighbours.size, 2), np.uint32)
+            edges = edges[: list_undecided_edges(self.members, self.neighbours, self.undecided, edges)].copy()
+        return Regions(self.survivors[:count].copy(), self.sizes.astype(np.int64), self.sums, since, edges)
 
     @property
     def into(self):

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The graph of clumps during elimination: neighbour lists, roots, and what is left when merged clumps are forgotten."""
+"""The graph of clumps during elimination: neighbour lists, roots, and what is left when merged clumps are forgotten.
+
+A clump has a list of its neighbours if it is smaller than `listed`. Large clumps, of at least `min_pixels`, never look
+for a partner, so that no list need hold a large neighbour of a large clump.
+
+The list of a clump that has taken others in is a chain of theirs and its own. `members` (n, 3) holds the links: where
+the list of a clump as it was begins in `neighbours`, how long it is, and which clump's list comes next.
+"""
 
 import numpy as np
 
 from .cache import kernel
 
 NOBODY = np.uint32(0xFFFFFFFF)
+BEGIN, LENGTH, NEXT = 0, 1, 2  # columns of `members`
 
 
 @kernel
@@ -16,12 +24,20 @@ def find_root(into, node):
 
 
 @kernel
-def count_neighbours(edges, sizes, min_pixels, start):
-    """Where the neighbour list of each clump ends, in `start` (n + 1,) int64; only those of small clumps are kept."""
+def list_of(clump, members, neighbours):
+    """The clump's own part of its list of neighbours, a view."""
+    begin = np.intp(members[clump, BEGIN])
+    return neighbours[begin : begin + np.intp(members[clump, LENGTH])]
+
+
+@kernel
+def count_neighbours(edges, sizes, min_pixels, listed, start):
+    """Where the neighbour list of each clump ends, in `start` (n + 1,) int64."""
     for edge in range(len(edges)):
         one, other = edges[edge, 0], edges[edge, 1]
-        start[one] += sizes[one] < min_pixels
-        start[other] += sizes[other] < min_pixels
+        needed = (sizes[one] < min_pixels) | (sizes[other] < min_pixels)
+        start[one] += needed & (sizes[one] < listed)
+        start[other] += needed & (sizes[other] < listed)
     total = np.int64(0)
     for clump in range(start.size):
         total += start[clump]
@@ -30,32 +46,40 @@ def count_neighbours(edges, sizes, min_pixels, start):
 
 
 @kernel
-def list_neighbours(edges, sizes, min_pixels, start, neighbours):
+def list_neighbours(edges, sizes, min_pixels, listed, start, neighbours):
     """Fill the lists, from their ends, so that `start` becomes where they begin."""
     for edge in range(len(edges) - 1, -1, -1):
         one, other = edges[edge, 0], edges[edge, 1]
-        if sizes[one] < min_pixels:
+        if sizes[one] >= min_pixels and sizes[other] >= min_pixels:
+            continue
+        if sizes[one] < listed:
             start[one] -= 1
             neighbours[start[one]] = other
-        if sizes[other] < min_pixels:
+        if sizes[other] < listed:
             start[other] -= 1
             neighbours[start[other]] = one
 
 
 @kernel
 def number_roots(into, numbers):
-    """Number the clumps that are left, in their order; gives how many there are."""
+    """Number the clumps that are left, in their order, and all others as what they are part of; gives how many."""
     count = 0
     for clump in range(into.size):
         numbers[clump] = count
         count += into[clump] == clump
+    for clump in range(into.size):
+        if into[clump] != clump:
+            numbers[clump] = numbers[find_root(into, clump)]
     return count
 
 
 @kernel
-def contract_lists(into, numbers, sizes, min_pixels, start, degree, neighbours, next_member, new_start, new_neighbours):
-    """Join the lists of each small clump's members into one, each neighbour once, by the new numbers."""
+def contract_lists(into, numbers, sizes, min_pixels, listed, members, neighbours, new_start, new_neighbours):
+    """Join the lists of each clump's members into one, each neighbour once, by the new numbers."""
     seen = np.full(new_start.size, NOBODY, np.uint32)
+    large = np.zeros(new_start.size, np.bool_)
+    for clump in range(into.size):
+        large[numbers[clump]] |= sizes[clump] >= min_pixels
     end = 0
     count = 0
     for clump in range(into.size):
@@ -63,37 +87,35 @@ def contract_lists(into, numbers, sizes, min_pixels, start, degree, neighbours, 
             continue
         new_start[count] = end
         seen[count] = count
-        member = clump
-        while member != NOBODY and sizes[clump] < min_pixels:
-            for j in range(start[member], start[member] + degree[member]):
-                near = numbers[find_root(into, neighbours[j])]
-                if seen[near] != count:
-                    seen[near] = count
-                    new_neighbours[end] = near
-                    end += 1
-            member = next_member[member]
+        is_large = large[count]
+        member = np.uint32(clump) if sizes[clump] < listed else NOBODY
+        while member != NOBODY:
+            for neighbour in list_of(member, members, neighbours):
+                near = numbers[neighbour]
+                new_neighbours[end] = near
+                end += (seen[near] != count) & ~(large[near] & is_large)
+                seen[near] = count
+            member = members[member, NEXT]
         count += 1
     new_start[count] = end
     return end
 
 
 @kernel
-def contract_clumps(into, whole, numbers, survivors, sizes, sums, bounded, means, changed, since, undecided):
+def contract_clumps(into, whole, numbers, survivors, sums, state, changed, since, undecided):
     """Move the clumps that are left to the front of all arrays, where only they will be looked for."""
     for clump in range(whole.size):
-        whole[clump] = numbers[find_root(into, whole[clump])]
+        whole[clump] = numbers[whole[clump]]
     for clump in range(into.size):
         if into[clump] != clump:
             continue
         number = numbers[clump]
         survivors[number] = survivors[clump]
-        sizes[number] = sizes[clump]
-        bounded[number] = bounded[clump]
         changed[number] = changed[clump]
         since[number] = since[clump]
         if undecided.size:
             undecided[number] = undecided[clump]
         for plane in range(sums.shape[1]):
             sums[number, plane] = sums[clump, plane]
-        for band in range(means.shape[1]):
-            means[number, band] = means[clump, band]
+        for part in range(1, state.shape[1]):
+            state[number, part] = state[clump, part]

@@ -4,80 +4,89 @@
 import numpy as np
 
 from .cache import kernel
-from .graph import NOBODY, find_root
+from .graph import NEXT, NOBODY, find_root, list_of
 
-ITSELF, ALL_ROUND = 1, 2  # of a clump in `undecided`: it is, or it and all its neighbours are
+DOUBTFUL = np.uint32(0xFFFFFFFE)  # in `choice`: to be decided where more of the raster is known
 
 
 @kernel
-def _leave(clump, area, undecided, since, into, start, degree, neighbours, next_member):
-    """Leave a clump that should decide now, and all its neighbours, which it might join, to the whole raster."""
-    undecided[clump] = ALL_ROUND
+def _doubt(clump, waiting, choice, place, doubtful, count):
+    """Add a clump to the `count` doubtful ones if it is waiting and is not among them; gives the new count."""
+    index = place[clump]
+    if index < waiting.size and waiting[index] == clump and choice[index] != DOUBTFUL:
+        choice[index] = DOUBTFUL
+        doubtful[count] = clump
+        count += 1
+    return count
+
+
+@kernel
+def _doubt_beside(clump, waiting, choice, place, doubtful, count, into, members, neighbours):
+    """Add the waiting ones among a clump and its neighbours to the doubtful ones."""
+    count = _doubt(clump, waiting, choice, place, doubtful, count)
     member = clump
     while member != NOBODY:
-        for j in range(start[member], start[member] + degree[member]):
-            near = find_root(into, neighbours[j])
-            if not undecided[near]:
-                undecided[near] = ITSELF
-                since[near] = area
-        member = next_member[member]
+        for neighbour in list_of(member, members, neighbours):
+            near = find_root(into, neighbour)
+            count = _doubt(near, waiting, choice, place, doubtful, count)
+        member = members[member, NEXT]
+    return count
 
 
 @kernel
-def leave_waiting(waiting, retries, area, undecided, since, into, start, degree, neighbours, next_member):
-    """Take undecided clumps out of `waiting`, leave their neighbours; gives how many are kept, and of the retries."""
-    kept = 0
-    kept_retries = retries
-    for i in range(waiting.size):
-        clump = waiting[i]
-        if undecided[clump]:
-            _leave(clump, area, undecided, since, into, start, degree, neighbours, next_member)
-            kept_retries -= i < retries
-        else:
-            waiting[kept] = clump
-            kept += 1
-    return kept, kept_retries
-
-
-@kernel
-def _has_undecided_neighbour(clump, undecided, start, degree, neighbours, next_member):
-    """For a clump whose lists hold roots only, as those of all have that have just looked for a partner."""
-    member = clump
-    while member != NOBODY:
-        for j in range(start[member], start[member] + degree[member]):
-            if undecided[neighbours[j]]:
-                return True
-        member = next_member[member]
-    return False
-
-
-@kernel
-def drop_undecided(
-    waiting, choice, tail, retries, area, undecided, since, into, start, degree, neighbours, next_member
+def leave_doubtful(
+    waiting,
+    choice,
+    tail,
+    retries,
+    place,
+    doubtful,
+    area,
+    undecided,
+    since,
+    into,
+    members,
+    neighbours,
 ):
-    """Take back what clumps with an undecided neighbour have chosen; gives how many are kept, and of the retries.
+    """Take the doubtful clumps out of those that are waiting; gives how many are kept, and of the retries.
 
-    They are left, which makes their neighbours undecided; and so on, forwards and backwards, until nothing changes.
+    They are left to the whole raster with all their neighbours, which they might join. A clump that is waiting beside
+    one of these is doubtful, too; and so on, until nothing changes.
+
+    Parameters
+    ----------
+    waiting, choice, tail : see `elimination._decide`; doubtful are those that are undecided or have such a neighbour
+    place, doubtful : (n,) uint32, room to work in
     """
-    forwards = True
-    more = True
-    while more:
-        more = False
-        for i in range(waiting.size):
-            clump = waiting[i if forwards else waiting.size - 1 - i]
-            if undecided[clump] == ALL_ROUND:
-                continue
-            if not undecided[clump]:
-                if not _has_undecided_neighbour(clump, undecided, start, degree, neighbours, next_member):
+    count = 0
+    for i in range(waiting.size):
+        place[waiting[i]] = i
+        doubtful[count] = waiting[i]
+        count += choice[i] == DOUBTFUL
+    if not count:
+        return waiting.size, retries
+    while count:
+        count -= 1
+        clump = doubtful[count]
+        if not undecided[clump]:
+            undecided[clump] = True
+            since[clump] = area
+        member = clump
+        while member != NOBODY:
+            for neighbour in list_of(member, members, neighbours):
+                near = find_root(into, neighbour)
+                if undecided[near]:
                     continue
-                since[clump] = area
-            _leave(clump, area, undecided, since, into, start, degree, neighbours, next_member)
-            more = True
-        forwards = not forwards
+                undecided[near] = True
+                since[near] = area
+                count = _doubt_beside(
+                    near, waiting, choice, place, doubtful, count, into, members, neighbours
+                )
+            member = members[member, NEXT]
     kept = 0
     kept_retries = retries
     for i in range(waiting.size):
-        if undecided[waiting[i]]:
+        if choice[i] == DOUBTFUL:
             kept_retries -= i < retries
         else:
             waiting[kept], choice[kept], tail[kept] = waiting[i], choice[i], tail[i]
@@ -86,19 +95,15 @@ def drop_undecided(
 
 
 @kernel
-def list_undecided_edges(start, neighbours, undecided, degree, edges):
-    """Fill `edges` with the pairs of undecided neighbours, lower one first, each once; gives how many.
-
-    A pair is in the lists of both, or of the one that is small.
-    """
+def list_undecided_edges(members, neighbours, undecided, edges):
+    """Fill `edges` with the pairs of undecided neighbours, lower one first, each once; gives how many."""
     count = 0
     for clump in range(undecided.size):
         if not undecided[clump]:
             continue
-        for j in range(start[clump], start[clump + 1]):
-            near = neighbours[j]
-            if not degree[near] or clump < near:
-                edges[count, 0] = min(np.uint32(clump), near)
-                edges[count, 1] = max(np.uint32(clump), near)
+        for near in list_of(clump, members, neighbours):
+            if clump < near and undecided[near]:
+                edges[count, 0] = clump
+                edges[count, 1] = near
                 count += 1
     return count
