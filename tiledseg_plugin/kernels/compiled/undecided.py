@@ -79,9 +79,7 @@ def leave_doubtful(
                     continue
                 undecided[near] = True
                 since[near] = area
-                count = _doubt_beside(
-                    near, waiting, choice, place, doubtful, count, into, members, neighbours
-                )
+                count = _doubt_beside(near, waiting, choice, place, doubtful, count, into, members, neighbours)
             member = members[member, NEXT]
     kept = 0
     kept_retries = retries
