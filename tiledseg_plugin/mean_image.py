@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from .cog import make_cog
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
-from .overviews import build_overviews, make_cog
+from .overviews import build_overviews
 from .write import create_like, creation_options, driver_for, is_cog, output_windows
 
 
@@ -56,9 +57,14 @@ def write_mean_image(path, grid, source, attributes, dtype, workers, options, as
         raise SegmentationError(
             f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room on its disk."
         )
-    build_overviews(path, "AVERAGE", workers, lambda fraction: advance(0.8 + 0.2 * fraction))
+
+    def finish(fraction):
+        advance(0.8 + 0.2 * fraction)
+
     if is_cog(path):
-        make_cog(path, "OVERVIEW_RESAMPLING=AVERAGE|" + options, workers, lambda fraction: None)
+        make_cog(path, "OVERVIEW_RESAMPLING=AVERAGE|" + options, workers, finish)
+    else:
+        build_overviews(path, "AVERAGE", workers, finish)
 
 
 def _describe_band(band, mean, attributes):
@@ -68,8 +74,8 @@ def _describe_band(band, mean, attributes):
     if not some.any():
         return
     mean, pixels = mean[some], attributes.sizes[some]
-    average = float(np.dot(mean, pixels)) / float(pixels.sum())
-    deviation = math.sqrt(float(np.dot((mean - average) ** 2, pixels)) / float(pixels.sum()))
+    average = float((mean * pixels).sum()) / float(pixels.sum())
+    deviation = math.sqrt(float(((mean - average) ** 2 * pixels).sum()) / float(pixels.sum()))
     band.SetStatistics(float(mean.min()), float(mean.max()), average, deviation)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 5, the rest of it: what is made of a run's segments besides their ids."""
+"""Stage 5, write: all that is made of a run's segments."""
 
 import os
 from contextlib import ExitStack, contextmanager
@@ -14,23 +14,26 @@ from .attribute_table import (
     write_table_beside,
 )
 from .attributes import AttributeJob, describe_segments, run_bands
+from .cog import make_cog
 from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
-from .overviews import build_overviews, make_cog
+from .overviews import build_overviews
 from .polygons import check_vector, vector_side_files, write_polygons
 from .publish import publishing, side_files
 from .segment_ids import TileIds
-from .write import check_output, is_cog
+from .write import check_output, grows_overviews, is_cog
 
-STAGES = {"attributes": 10, "overviews": 4, "attribute_table": 3}
+STAGES = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
 
 
 def stages(parameters):
-    """The stages of a run's products with their weights (see `progress`)."""
+    """The stages of a run's outputs with their weights (see `progress`)."""
+    always = {stage: weight for stage, weight in STAGES.items() if stage != "overviews"}
+    overviews = {} if grows_overviews(parameters.output) else {"overviews": STAGES["overviews"]}
     optional = {stage: weight for stage, weight in OPTIONAL_STAGES.items() if getattr(parameters, stage)}
-    return {**STAGES, **optional}
+    return {**always, **overviews, **optional}
 
 
 def check_products(parameters):
@@ -57,39 +60,17 @@ def publishing_all(parameters):
         yield paths
 
 
-def _finish_raster(path, columns, options, workers, progress):
-    """Overviews and attribute table of OUTPUT.
-
-    A table that becomes a file of its own is written meanwhile; the stage `attribute_table` is then the rest of it.
-    Any other is written into the raster, or its side file, when nothing else is at work there.
-    """
-
-    def build():
-        progress.start("overviews", "Building overviews")
-        build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
-        if is_cog(path):
-            make_cog(path, options, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
-        progress.start("attribute_table", "Writing the attribute table")
-
-    if stands_beside(path, columns, progress.feedback):
-        with progress.beside(lambda check, advance: write_table_beside(path, columns, check)) as wait:
-            build()
-            wait("Writing the attribute table")
-    else:
-        build()
-        write_attribute_table(path, columns)
-
-
-def write_products(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary):
-    """Attribute table, overviews and the optional outputs, from the segments that OUTPUT holds already.
+def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary, write_ids):
+    """OUTPUT with its overviews and attribute table, and the optional outputs.
 
     Parameters
     ----------
     paths : as `publishing_all` gives them
     segments : graph.Segments
     summary : statistics.Summary
+    write_ids : called with the path of OUTPUT; writes the raster, which is the stage `write`
     """
-    path, workers = paths["output"], runner.workers
+    workers = runner.workers
     check = progress.listening_to(runner)
 
     progress.start("attributes", "Describing segments")
@@ -98,7 +79,7 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
     job = AttributeJob(source, run_bands(raster), kernel.NAME)
     attributes = describe_segments(job, ids, runner, progress.advance_as("Describing segments"), check)
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
-    _finish_raster(path, columns, parameters.creation_options, workers, progress)
+    _write_raster(paths["output"], columns, parameters.creation_options, workers, progress, write_ids)
     if parameters.mean_image:
         progress.start("mean_image", "Writing the mean image")
         write_mean_image(
@@ -128,3 +109,29 @@ def write_products(paths, parameters, raster, plan, segments, folder, kernel, ru
             lambda done: progress.advance(0.3 + done * 0.7, "Writing polygons"),
             check,
         )
+
+
+def _write_raster(path, columns, options, workers, progress, write_ids):
+    """OUTPUT with overviews and attribute table.
+
+    A table that becomes a file of its own is written meanwhile; the stage `attribute_table` is then the rest of it.
+    Any other is written into the raster, or its side file, when nothing else is at work there.
+    """
+
+    def write():
+        write_ids(path)
+        if not grows_overviews(path):
+            progress.start("overviews", "Building overviews")
+            if is_cog(path):
+                make_cog(path, options, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
+            else:
+                build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
+        progress.start("attribute_table", "Writing the attribute table")
+
+    if stands_beside(path, columns, progress.feedback):
+        with progress.beside(lambda check, advance: write_table_beside(path, columns, check)) as wait:
+            write()
+            wait("Writing the attribute table")
+    else:
+        write()
+        write_attribute_table(path, columns)

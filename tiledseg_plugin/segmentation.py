@@ -13,7 +13,7 @@ from .graph import merge_all
 from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
-from .products import check_products, publishing_all, stages, write_products
+from .products import check_products, publishing_all, stages, write_outputs
 from .progress import Progress, TileWatch
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
@@ -24,8 +24,8 @@ from .work_folder import WorkFolder
 from .write import RelabelJob, check_output, relabel_piece, table_of, write_segments
 
 STAGES = {
-    "builtin": {"statistics": 20, "tiles": 50, "graph": 12, "write": 8},
-    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6, "write": 6},
+    "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
+    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6},
 }
 DECIDING = (
     "bands",
@@ -184,8 +184,8 @@ class _Run:
         if empty or sparse:
             self.feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
         self.colours = self.summary.colours(self.raster, parameters.stretch)
-        self.runner.prepare(parameters.kernels)
         self.kernel, note = progress.result_of(self._loading, "Loading the kernels", (0.8, 0.8))
+        self.runner.prepare(parameters.kernels)  # what had to be compiled is there to be loaded now
         self.feedback.info(note)
         self.centres = None
         if not self.with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
@@ -267,29 +267,8 @@ class _Run:
 
     def write(self, segments, results, found):
         """OUTPUT and all that goes with it, and the result."""
-        self.progress.start("write", "Writing segments")
-        remote = self.runner.remote
-        if remote:
-            self._relabel_elsewhere(segments)
-
-        def advance(fraction):
-            self.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
-
         with publishing_all(self.parameters) as paths:
-            write_segments(
-                paths["output"],
-                self.raster,
-                self.plan,
-                segments,
-                self.folder,
-                self.kernel,
-                self._threads,
-                self.parameters.creation_options,
-                self.parameters.assign_crs,
-                advance,
-                relabelled=remote,
-            )
-            write_products(
+            write_outputs(
                 paths,
                 self.parameters,
                 self.raster,
@@ -300,12 +279,36 @@ class _Run:
                 self.runner,
                 self.progress,
                 self.summary,
+                lambda path: self._write_ids(path, segments),
             )
             self.progress.advance(1)
             self.progress.finish()
             result = self._result(segments, results)
             write_report(report_path(paths["output"]), self.parameters, result, self._facts(found))
         return result
+
+    def _write_ids(self, path, segments):
+        self.progress.start("write", "Writing segments")
+        remote = self.runner.remote
+        if remote:
+            self._relabel_elsewhere(segments)
+
+        def advance(fraction):
+            self.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
+
+        write_segments(
+            path,
+            self.raster,
+            self.plan,
+            segments,
+            self.folder,
+            self.kernel,
+            self._threads,
+            self.parameters.creation_options,
+            self.parameters.assign_crs,
+            advance,
+            relabelled=remote,
+        )
 
     def _relabel_elsewhere(self, segments):
         """Let workers on other machines do the lookups; here the pieces are only put together."""

@@ -20,6 +20,7 @@ from .plan import Plan
 from .raster import Raster, Window, read_window
 
 BLOCK_PIXELS = 1 << 20
+PART = 1 << 16  # values whose squares are added up at a time, in the cache
 
 
 @dataclass(frozen=True)
@@ -117,23 +118,29 @@ def _moments(values, is_integer):
         values = values.astype(np.float64)
         mean = float(values.mean())
         deviations = values - mean
-        return values.size, mean, float(np.dot(deviations, deviations)), low, high
-    total = int(values.sum(dtype=np.int64))
-    upper = np.zeros(0)
-    if values.dtype.itemsize > 2:
-        upper = (values >> 16).astype(np.float64)
-        values = values & 0xFFFF
-    lower = values.astype(np.float64)
-    squares = _exact_dot(lower, lower)
-    if upper.size:
-        squares += (_exact_dot(upper, upper) << 32) + (_exact_dot(upper, lower) << 17)
-    return lower.size, total, squares, low, high
+        return values.size, mean, float(_dot(deviations, deviations)), low, high
+    return values.size, *_exact_sums(values), low, high
 
 
-def _exact_dot(one, other):
-    """Products of integers of 16 bits, added up in parts that float64 holds exactly."""
-    parts = range(0, one.size, BLOCK_PIXELS)
-    return sum(int(np.dot(one[i : i + BLOCK_PIXELS], other[i : i + BLOCK_PIXELS])) for i in parts)
+def _exact_sums(values):
+    """Sum and sum of squares of integers of up to 32 bits, taken in parts that float64 holds exactly."""
+    total, squares = 0, 0
+    wide = values.dtype.itemsize > 2
+    for start in range(0, values.size, PART):
+        part = values[start : start + PART]
+        lower = (part & 0xFFFF if wide else part).astype(np.float64)
+        total += int(lower.sum())
+        squares += int(_dot(lower, lower))
+        if wide:
+            upper = (part >> 16).astype(np.float64)
+            total += int(upper.sum()) << 16
+            squares += (int(_dot(upper, upper)) << 32) + (int(_dot(upper, lower)) << 17)
+    return total, squares
+
+
+def _dot(one, other):
+    """As np.dot, whose BLAS may have threads that keep cores busy for a while after each call."""
+    return np.einsum("i,i->", one, other)
 
 
 def combine(moments, is_integer):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stage 5, write: labels through lookup tables into OUTPUT, window by window.
 
-Band statistics, overviews and the attribute table (see `attribute_table`) are in the file before it gets its name.
+Overviews of a GeoTIFF are written along. Band statistics, overviews and the attribute table (see `attribute_table`) are
+in the file before it gets its name.
 """
 
 import math
@@ -16,6 +17,7 @@ from osgeo import gdal, osr
 from . import kernels
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
+from .overviews import GrowingOverviews
 from .publish import staging
 from .raster import Window
 from .tiles import labels_of
@@ -30,6 +32,11 @@ COG = ".cog.tif"
 def is_cog(output):
     """Whether the output is to be a cloud optimized GeoTIFF: its name ends in `.cog.tif`."""
     return str(output).lower().endswith(COG)
+
+
+def grows_overviews(output):
+    """Whether the output is a GeoTIFF, whose overviews `write_segments` writes along with it."""
+    return DRIVERS[Path(output).suffix.lower()] == "GTiff" and not is_cog(output)
 
 
 def driver_for(output, name="OUTPUT"):
@@ -205,14 +212,18 @@ def write_segments(
 
     windows = output_windows(raster.width, raster.height)
     with collected_errors() as messages, ThreadPoolExecutor(workers) as pool:
+        overviews = GrowingOverviews(dataset, workers) if grows_overviews(path) else None
         for done, window in enumerate(windows):
             advance(done / len(windows))
-            band.WriteArray(ids_in(window, pool), window.col, window.row)
+            ids = ids_in(window, pool)
+            band.WriteArray(ids, window.col, window.row)
+            if overviews:
+                overviews.add(ids, window)
             dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
             if messages:
                 break
         band.FlushCache()
-        del band
+        del band, overviews
         dataset.FlushCache()
         del dataset
     if messages:
@@ -225,7 +236,7 @@ def _describe_ids(band, sizes):
     """Band statistics and layer type, without which QGIS reads the whole raster to show it."""
     ids = np.arange(1, sizes.size + 1, dtype=np.float64)
     pixels = max(int(sizes.sum()), 1)
-    mean = float(np.dot(ids, sizes)) / pixels
-    deviation = math.sqrt(float(np.dot((ids - mean) ** 2, sizes)) / pixels)
+    mean = float((ids * sizes).sum()) / pixels
+    deviation = math.sqrt(float(((ids - mean) ** 2 * sizes).sum()) / pixels)
     band.SetMetadataItem("LAYER_TYPE", "thematic")
     band.SetStatistics(1.0, float(max(sizes.size, 1)), mean, deviation)

@@ -30,7 +30,7 @@ def create(kind, workers):
     return Serial() if kind == "serial" else Threads(workers or available_cores())
 
 
-WORTH_PROCESSES = 100_000_000  # values of the raster; of fewer, threads make more than processes, which start first
+WORTH_PROCESSES = 500_000_000  # values of the raster; for fewer, to start processes takes too large a share of the run
 
 
 def start(kind, workers, tile_bytes, raster, most=1_000_000, scheduler="", work_dir="", holds_lock=False):
