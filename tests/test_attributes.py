@@ -11,7 +11,7 @@ import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
 from scipy import ndimage
-from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels, products
+from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels, products, segmentation
 from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, single_bands
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.gdal_access import open_raster
@@ -98,6 +98,20 @@ def test_every_format_holds_the_table_overviews_and_band_statistics(tmp_path, ex
     assert band.GetNoDataValue() == 0
 
 
+@pytest.mark.parametrize("tile", [1000, 37])
+def test_overviews_of_a_geotiff_hold_every_other_pixel(tmp_path, tile):
+    values = np.pad(two_band_scene(np.uint8), ((0, 0), (0, 1211), (0, 733)), mode="reflect")
+    ids, _ = run(
+        write_raster(tmp_path / "in.tif", values), tmp_path / "o.tif", min_pixels=30, tile_width=tile * 10, workers=2
+    )
+    dataset = gdal.Open(str(tmp_path / "o.tif"))
+    band = dataset.GetRasterBand(1)
+    assert band.GetOverviewCount() == 3
+    for index in range(3):
+        level = 2 ** (index + 1)
+        assert np.array_equal(band.GetOverview(index).ReadAsArray(), ids[::level, ::level])
+
+
 def test_a_cog_is_one(tmp_path):
     values = np.pad(two_band_scene(np.uint8), ((0, 0), (0, 700), (0, 700)), mode="reflect")
     ids, _ = run(write_raster(tmp_path / "in.tif", values), tmp_path / "o.cog.tif", min_pixels=30)
@@ -143,6 +157,31 @@ def test_both_kernels_give_the_same_moments(dtype):
     )
     for one, other in zip(plain.region_moments(labels, 50, values), compiled.region_moments(labels, 50, values)):
         assert one.dtype == other.dtype and np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.uint32])
+@pytest.mark.parametrize("choice", ["plain", "auto"])
+def test_moments_of_parts_add_up_to_those_of_the_segments(dtype, choice):
+    kernel, note = kernels.choose(choice)
+    if choice == "auto" and kernel is plain:
+        pytest.skip(note)
+    rng = np.random.default_rng(8)
+    limits = np.iinfo(dtype)
+    values = rng.integers(limits.min, limits.max, 30000, dtype, True)
+    segment_of = rng.integers(0, 40, 200).astype(np.uint32)  # of each part; some segments have many, some none
+    segment_of[segment_of == 11] = 12
+    part_of = np.r_[np.arange(200), rng.integers(0, 200, 29800)]
+    moments = Moments(41, False)
+    for half in np.array_split(np.arange(30000), [200, 9000]):  # as several tiles
+        present, label = np.unique(part_of[half], return_inverse=True)
+        found = plain.region_moments((label + 1).astype(np.uint32), present.size, values[half])
+        moments.add_parts(kernel, segment_of[present], *found)
+    expected = plain.region_moments(segment_of[part_of] + np.uint32(1), 41, values)
+    whole = Moments(41, False)
+    whole.add(np.arange(41), *expected)
+    assert (whole.counts == 0).sum() >= 2
+    for name in ("counts", "totals", "squares", "low", "high"):
+        assert np.array_equal(getattr(moments, name), getattr(whole, name)), name
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.uint32])
@@ -213,14 +252,14 @@ def test_bands_read_together_are_what_each_of_them_is_alone(tmp_path, monkeypatc
         assert all(np.array_equal(a, b) for a, b in zip(one, both))
 
 
-@pytest.mark.parametrize("failing", ["build_overviews", "write_table_beside"])
+@pytest.mark.parametrize("failing", ["write_segments", "write_table_beside"])
 @pytest.mark.parametrize("error", [Cancelled(), SegmentationError("no room")])
-def test_a_table_beside_the_raster_and_overviews_end_together(tmp_path, monkeypatch, failing, error):
+def test_the_raster_and_a_table_beside_it_end_together(tmp_path, monkeypatch, failing, error):
     """Whichever of the two ends early, nothing of either goes on or stays."""
     monkeypatch.setattr(attribute_table, "MOST_XML_VALUES", 10)
     began, ended = threading.Event(), threading.Event()
 
-    def fail(*arguments):
+    def fail(*arguments, **named):
         assert began.wait(10)
         raise error
 
@@ -233,13 +272,14 @@ def test_a_table_beside_the_raster_and_overviews_end_together(tmp_path, monkeypa
         finally:
             ended.set()
 
-    def build(*arguments):
+    def write_raster_at_once(*arguments, **named):
         began.set()
         ended.set()
 
+    modules = {"write_table_beside": products, "write_segments": segmentation}
     monkeypatch.setattr(products, "write_table_beside", write_on)
-    monkeypatch.setattr(products, "build_overviews", build)
-    monkeypatch.setattr(products, failing, fail)
+    monkeypatch.setattr(segmentation, "write_segments", write_raster_at_once)
+    monkeypatch.setattr(modules[failing], failing, fail)
     path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
     started = time.monotonic()
     with pytest.raises(type(error)):

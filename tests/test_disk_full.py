@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from rasters import leftovers, run, write_raster
 from test_attributes import table_of, two_band_scene
-from tiledseg.tiledseg_plugin import attribute_table, products, segment_polygons, segment_statistics, update_table
+from tiledseg.tiledseg_plugin import (
+    attribute_table,
+    products,
+    segment_polygons,
+    segment_statistics,
+    segmentation,
+    update_table,
+)
 from tiledseg.tiledseg_plugin.errors import SegmentationError
 from tiledseg.tiledseg_plugin.progress import Feedback
 from tiledseg.tiledseg_plugin.segment_polygons import PolygonsParameters
@@ -54,13 +61,22 @@ def scene(tmp_path):
     return write_raster(tmp_path / "in.tif", values, options=["COMPRESS=DEFLATE"])
 
 
-@pytest.mark.parametrize("extension", [".tif", ".img"])
-@pytest.mark.parametrize("function", ["write_attribute_table", "build_overviews", "write_mean_image", "write_polygons"])
+@pytest.mark.parametrize(
+    "function, extension",
+    [
+        *(
+            (function, extension)
+            for function in ("write_segments", "write_attribute_table", "write_mean_image", "write_polygons")
+            for extension in (".tif", ".img")
+        ),
+        ("build_overviews", ".img"),  # a GeoTIFF's are written along with it
+    ],
+)
 def test_a_run_leaves_all_outputs_as_they_were(tmp_path, scene, monkeypatch, function, extension):
     outputs = {name: tmp_path / name for name in (f"o{extension}", "m.tif", "p.gpkg", f"o{extension}.aux.xml")}
     for name, path in outputs.items():
         path.write_text("before " + name)
-    limit(monkeypatch, products, function)
+    limit(monkeypatch, segmentation if function == "write_segments" else products, function)
     with pytest.raises(SegmentationError) as raised:
         run(
             scene,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Attributes of segments: statistics of a raster's values in each of them, in one parallel pass over windows.
+"""Attributes of segments: statistics of a raster's values in each of them.
 
-The windows are those of `statistics.blocks`, whatever the user's tiles are. Integers are added up exactly. Floats are
+Those of a run on integers are put together from what its tiles have left. Any others are found in one parallel pass
+over the windows of `statistics.blocks`, whatever the user's tiles are. Integers are added up exactly. Floats are
 added up in double precision in an order that is always the same (by pixel within a window, then by window), as
 deviations from the window's mean; so nothing in the result depends on tiles, workers or execution.
 """
@@ -17,6 +18,7 @@ from .gdal_access import open_raster
 from .raster import Band, Raster, read_bands
 from .segment_ids import RasterIds, TileIds
 from .statistics import blocks
+from .tiles import load_moments
 
 LOW_BITS = np.uint64(0xFFFFFFFF)
 LIMB = np.uint64(32)
@@ -132,6 +134,11 @@ class Moments:
             self.squares[0, places] = lower & LOW_BITS
         self.counts[places] += counts
 
+    def add_parts(self, kernel, places, counts, totals, squares, low, high):
+        """As `add`, of integers, where several parts may belong to one segment."""
+        whole = self.counts, self.totals, self.squares, self.low, self.high
+        kernel.add_moments(places, (counts, totals, squares, low, high), whole)
+
     def _filled(self, array):
         return np.where(self.counts > 0, array, np.nan)
 
@@ -220,6 +227,30 @@ def describe_segments(job, ids, runner, advance, check_cancelled):
         for band, part in zip(bands, moments):
             band.add(places, *part)
     return Attributes(ids, sizes, bands)
+
+
+def add_up_tiles(pieces, folder, segments, bands, kernel, advance):
+    """Statistics of every segment from those of the tiles' regions.
+
+    Parameters
+    ----------
+    pieces : whose moments `tiles.work_piece` has left in `folder`
+    segments : graph.Segments with its `regions`
+    bands : how many
+    advance : called with the fraction that is done
+
+    Returns
+    -------
+    Attributes
+    """
+    moments = tuple(Moments(segments.sizes.size, is_float=False) for _ in range(bands))
+    for done, piece in enumerate(pieces):
+        advance(done / len(pieces))
+        places = segments.regions[piece.piece_id] - np.uint32(1)
+        for band, part in zip(moments, load_moments(folder, piece)):
+            band.add_parts(kernel, places, *part)
+    ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
+    return Attributes(ids, segments.sizes, moments)
 
 
 def _compile(job):

@@ -14,10 +14,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from .elimination import Graph, Merged, merge_within
-from .errors import SegmentationError
 from .machine import release_free_memory
 from .plan import neighbouring
-from .tiles import load_merged
+from .tiles import damaged, load_merged
 
 PIECES_A_GROUP = 4  # at least; fewer leave too little to decide in a group
 
@@ -42,11 +41,13 @@ class Segments:
     tables : {piece_id: (clumps of the piece + 1,) uint32}
     sizes : (segments,) int64, pixels, in the order of the ids
     clumps : how many there were before any was merged, where that is known
+    regions : {piece_id: (regions,) uint32}, the ids of the regions that each piece has left, where there are such
     """
 
     tables: Dict[int, np.ndarray]
     sizes: np.ndarray
     clumps: Optional[int] = None
+    regions: Optional[Dict[int, np.ndarray]] = None
 
 
 def merge_all(worked, folder, kernel, weights, min_pixels, threshold, advance, workers=1):
@@ -61,6 +62,7 @@ def merge_all(worked, folder, kernel, weights, min_pixels, threshold, advance, w
     workers : threads
     """
     rules = weights, min_pixels, threshold
+    release_free_memory()
 
     def group(pieces):
         parts = []
@@ -85,7 +87,7 @@ def merge_all(worked, folder, kernel, weights, min_pixels, threshold, advance, w
 def _load(folder, piece):
     merged = load_merged(folder, piece)
     if merged is None:
-        raise SegmentationError(f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again.")
+        raise damaged(folder, piece)
     return Part(piece.piece_id, merged, merged.region_of.size)
 
 
@@ -199,8 +201,9 @@ def _number_segments(whole):
     ends = np.cumsum([merged.earliest.size for merged in decided])
     own_ids = {id(merged): ids[end - merged.earliest.size : end] for merged, end in zip(decided, ends)}
     tables: Dict[int, np.ndarray] = {}
-    _look_up(whole, np.empty(0, np.uint32), own_ids, tables)
-    return Segments(tables, np.concatenate([merged.sizes for merged in decided])[order], whole.clumps)
+    regions: Dict[int, np.ndarray] = {}
+    _look_up(whole, np.empty(0, np.uint32), own_ids, tables, regions)
+    return Segments(tables, np.concatenate([merged.sizes for merged in decided])[order], whole.clumps, regions)
 
 
 def _all_parts(part):
@@ -210,7 +213,7 @@ def _all_parts(part):
             yield from _all_parts(member)
 
 
-def _look_up(part, of_undecided, own_ids, tables):
+def _look_up(part, of_undecided, own_ids, tables, regions):
     """Hand the segments of a part's regions down to the pieces that it is made of."""
     merged = part.merged
     ids = np.empty(merged.undecided.size, np.uint32)
@@ -218,10 +221,10 @@ def _look_up(part, of_undecided, own_ids, tables):
     ids[~merged.undecided] = own_ids[id(merged)]
     below = ids[merged.region_of]
     if not isinstance(part.members, list):
-        tables[part.members] = np.append(np.uint32(0), below)
+        tables[part.members], regions[part.members] = np.append(np.uint32(0), below), ids
         return
     start = 0
     for member in part.members:
         end = start + int(np.count_nonzero(member.merged.undecided))
-        _look_up(member, below[start:end], own_ids, tables)
+        _look_up(member, below[start:end], own_ids, tables, regions)
         start = end

@@ -13,7 +13,7 @@ from .attribute_table import (
     write_attribute_table,
     write_table_beside,
 )
-from .attributes import AttributeJob, describe_segments, run_bands
+from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
 from .cog import make_cog
 from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
@@ -74,10 +74,18 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
     check = progress.listening_to(runner)
 
     progress.start("attributes", "Describing segments")
-    source = TileIds.of(plan, folder, segments.tables, kernel.NAME)
-    ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
-    job = AttributeJob(source, run_bands(raster), kernel.NAME)
-    attributes = describe_segments(job, ids, runner, progress.advance_as("Describing segments"), check)
+    source = None
+    advance = progress.advance_as("Describing segments")
+    from_tiles = segments.regions is not None and raster.is_integer
+    if from_tiles:
+        pieces = [piece for piece in plan.pieces if piece.piece_id in segments.regions]
+        attributes = add_up_tiles(pieces, folder, segments, len(raster.bands), kernel, advance)
+    if not from_tiles or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
+        source = TileIds.of(plan, folder, segments.tables, kernel.NAME)
+    if not from_tiles:
+        ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
+        job = AttributeJob(source, run_bands(raster), kernel.NAME)
+        attributes = describe_segments(job, ids, runner, advance, check)
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
     _write_raster(paths["output"], columns, parameters.creation_options, workers, progress, write_ids)
     if parameters.mean_image:

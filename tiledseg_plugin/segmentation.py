@@ -227,7 +227,7 @@ class _Run:
         if not job.folder.is_temporary:
             for unit in units:
                 self.progress.check_cancelled()
-                results = [finished_piece(job.folder, piece) for piece in unit]
+                results = [finished_piece(job, piece) for piece in unit]
                 finished += [result for result in results if result is not None]
         if finished:
             self.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")

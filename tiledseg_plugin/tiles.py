@@ -15,6 +15,7 @@ import numpy as np
 from . import kernels
 from .colours import Raw, Stretched
 from .elimination import Graph, Merged, merge_within
+from .errors import SegmentationError
 from .gdal_access import open_raster
 from .plan import Plan
 from .raster import Raster, read_window
@@ -77,6 +78,11 @@ def labels_of(piece):
     return f"labels-{piece.piece_id:07d}"
 
 
+def moments_of(piece):
+    """Under which the statistics of the values in a piece's regions lie in the work folder."""
+    return f"moments-{piece.piece_id:07d}"
+
+
 def work_unit(job, pieces, check_cancelled):
     """Work pieces of one or more tiles: the task of this stage. Gives their results."""
     return [work_piece(job, piece, check_cancelled) for piece in pieces]
@@ -92,7 +98,7 @@ def work_piece(job, piece, check_cancelled):
     sizes, sums, first, kinds = kernel.describe_clumps(
         labels, count, clusters, job.colours.quantities(values, compared)
     )
-    del clusters, values, compared
+    del clusters, compared
     edges = kernel.find_edges(labels, count) - np.uint32(1)
     check_cancelled()
     valid = int(sizes.sum())
@@ -107,6 +113,9 @@ def work_piece(job, piece, check_cancelled):
         job.distance_threshold,
         lambda fraction: check_cancelled(),
     )
+    if job.raster.is_integer:
+        _save_moments(job.folder, piece, kernel, values, labels, merged)
+        check_cancelled()
     checksum = job.folder.save_rows(labels_of(piece), labels)
     seconds = time.monotonic() - started
     _save(job.folder, piece, merged, labels_checksum=np.int64(checksum), told=np.array([count, valid, halo, seconds]))
@@ -128,6 +137,41 @@ def _save(folder, piece, merged, **more):
         **{name: value for name, value in vars(merged).items() if name != "left"},
         **more,
     )
+
+
+def _save_moments(folder, piece, kernel, values, labels, merged):
+    """What attributes are made of (see `attributes`), while the values are at hand: of integers no order matters."""
+    regions = kernel.relabel(labels, np.append(np.uint32(0), merged.region_of + np.uint32(1))).reshape(-1)
+    bands = [kernel.region_moments(regions, merged.undecided.size, band.reshape(-1)) for band in values]
+    counts, totals, squares, low, high = (np.stack(arrays) for arrays in zip(*bands))
+    whole = {"counts": counts[0], "totals": totals, "squares": squares, "low": low, "high": high}
+    folder.save(moments_of(piece), **{name: _narrowed(array) for name, array in whole.items()})
+
+
+def _narrowed(array):
+    """The integers in the smallest type that holds them; most regions are small."""
+    least, most = int(array.min(initial=0)), int(array.max(initial=0))
+    fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
+    return array.astype(fitting) if fitting.kind in "iu" else array
+
+
+def load_moments(folder, piece):
+    """Of each band the counts, totals, squares, low and high of a piece's regions (see `kernels.region_moments`).
+
+    Raises
+    ------
+    SegmentationError : they are missing or damaged
+    """
+    saved = folder.load(moments_of(piece))
+    if saved is None:
+        raise damaged(folder, piece)
+    names = ("totals", "squares", "low", "high")
+    return [(saved["counts"], *parts) for parts in zip(*(saved[name] for name in names))]
+
+
+def damaged(folder, piece):
+    """The error that tells so of a piece's files."""
+    return SegmentationError(f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again.")
 
 
 def load_merged(folder, piece):
@@ -168,10 +212,12 @@ def calm_clusters(job, piece, kernel, check_cancelled):
         halo *= 2
 
 
-def finished_piece(folder, piece):
+def finished_piece(job, piece):
     """The result of a piece that an earlier run finished; None if there is none or its files are damaged."""
-    graph = folder.load(name_of(piece))
-    if graph is None or folder.checksum(labels_of(piece)) != int(graph["labels_checksum"]):
+    graph = job.folder.load(name_of(piece))
+    if graph is None or job.folder.checksum(labels_of(piece)) != int(graph["labels_checksum"]):
+        return None
+    if job.raster.is_integer and job.folder.load(moments_of(piece)) is None:
         return None
     count, valid, halo, seconds = graph["told"].tolist()
     return PieceResult(piece.piece_id, piece.tile_id, int(count), int(valid), int(halo), seconds)

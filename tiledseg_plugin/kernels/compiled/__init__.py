@@ -4,7 +4,7 @@
 import numpy as np
 
 from ..plain.elimination import band_means
-from .attributes import region_moments
+from .attributes import add_moments, region_moments
 from .centres import NearestCentre, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
 from .colour_table import ColourTable
@@ -22,6 +22,7 @@ __all__ = [
     "NAME",
     "Elimination",
     "NearestCentre",
+    "add_moments",
     "band_means",
     "clump",
     "compact",

@@ -26,6 +26,21 @@ def _integers(labels, values, counts, totals, low_squares, high_squares, low, hi
 
 
 @kernel
+def _small_integers(labels, values, counts, totals, squares, low, high):
+    """As `_integers`, of at most 16 bits, whose squares stay below 2^32."""
+    for pixel in range(labels.size):
+        if labels[pixel] == 0:
+            continue
+        region = labels[pixel] - 1
+        value = np.int64(values[pixel])
+        counts[region] += 1
+        totals[region] += value
+        squares[region] += np.uint64(value * value)
+        low[region] = min(low[region], values[pixel])
+        high[region] = max(high[region], values[pixel])
+
+
+@kernel
 def _floats(labels, values, counts, means, squares, low, high):
     for pixel in range(labels.size):
         if labels[pixel] == 0:
@@ -59,5 +74,27 @@ def region_moments(labels, count, values):
         _floats(labels, values, counts, means, squares[0], low, high)
         return counts, means, squares, low, high
     totals, squares = np.zeros(count, np.int64), np.zeros((2, count), np.uint64)
-    _integers(labels, values, counts, totals, squares[0], squares[1], low, high)
+    if values.dtype.itemsize <= 2:
+        _small_integers(labels, values, counts, totals, squares[0], low, high)
+    else:
+        _integers(labels, values, counts, totals, squares[0], squares[1], low, high)
     return counts, totals, squares, low, high
+
+
+@kernel
+def _add_moments(places, counts, totals, squares, low, high, all_counts, all_totals, all_squares, all_low, all_high):
+    for i in range(places.size):
+        place = places[i]
+        all_counts[place] += counts[i]
+        all_totals[place] += totals[i]
+        lower = all_squares[0, place] + np.uint64(squares[0, i])
+        all_squares[1, place] += np.uint64(squares[1, i]) + (lower >> np.uint64(32))
+        all_squares[0, place] = lower & np.uint64(0xFFFFFFFF)
+        all_low[place] = min(all_low[place], np.int64(low[i]))
+        all_high[place] = max(all_high[place], np.int64(high[i]))
+
+
+def add_moments(places, part, whole):
+    counts, totals, squares, low, high = part
+    counts, totals, low, high = (array.astype(np.int64) for array in (counts, totals, low, high))
+    _add_moments(places, counts, totals, squares.astype(np.uint64), low, high, *whole)

@@ -11,7 +11,7 @@ labels   (rows, cols) uint32, 1 + index of a clump within the window, 0 where th
 The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6), 658.
 """
 
-from .attributes import region_moments
+from .attributes import add_moments, region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .lloyd import reassign, sum_members
@@ -26,6 +26,7 @@ __all__ = [
     "NAME",
     "Elimination",
     "NearestCentre",
+    "add_moments",
     "band_means",
     "clump",
     "compact",

@@ -46,6 +46,31 @@ def region_moments(labels, count, values):
     return counts, totals, squares, low, high
 
 
+def add_moments(places, part, whole):
+    """Add what is known of parts of segments to what is known of the segments so far.
+
+    Parameters
+    ----------
+    places : (n,) uint32, of the segment of each part; a segment may have several
+    part : counts, totals, squares, low and high of integers as `region_moments` gives them, each part with a value
+    whole : the same of all segments, int64, with squares' low limbs below 2^32; they are changed
+    """
+    order = np.argsort(places, kind="stable")
+    starts = np.flatnonzero(np.diff(places[order], prepend=np.int64(-1)))
+    if not starts.size:
+        return
+    segments = places[order][starts]
+    counts, totals, squares, low, high = part
+    for array, more in zip(whole[:2], (counts, totals)):
+        array[segments] += np.add.reduceat(more[order].astype(np.int64), starts)
+    lower, upper = np.add.reduceat(squares[:, order].astype(np.uint64), starts, axis=1)
+    lower += whole[2][0, segments]
+    whole[2][1, segments] += upper + (lower >> np.uint64(32))
+    whole[2][0, segments] = lower & np.uint64(0xFFFFFFFF)
+    whole[3][segments] = np.minimum(whole[3][segments], np.minimum.reduceat(low[order], starts))
+    whole[4][segments] = np.maximum(whole[4][segments], np.maximum.reduceat(high[order], starts))
+
+
 def _sums(labels, count, weights):
     """Added up in the order of the pixels, in float64."""
     return np.bincount(labels, weights, minlength=count + 1)[1:]
