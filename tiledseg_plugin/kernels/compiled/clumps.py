@@ -5,6 +5,8 @@ import numpy as np
 
 from .cache import kernel
 
+ALL_BITS = np.uint32(0xFFFFFFFF)
+
 
 @kernel
 def _root(parent, label):
@@ -15,32 +17,71 @@ def _root(parent, label):
 
 
 @kernel
-def _clump(clusters, labels):
+def _join(parent, one, other):
+    """Make two labels those of one region, whose root is the least label in it."""
+    one, other = _root(parent, one), _root(parent, other)
+    if one < other:
+        parent[other] = one
+    else:
+        parent[one] = other
+
+
+@kernel
+def _compare_row(kinds, kinds_above, labels_above, above, free, same):
+    """What is above each pixel of a row that belongs to it, and masks of all bits or none: `free` where there is nothing,
+    `same` where the pixel to the left belongs to it. Compiles to vector code."""
+    for col in range(kinds.size):
+        above[col] = labels_above[col] if kinds_above[col] == kinds[col] else np.uint32(0)
+    for col in range(kinds.size):
+        free[col] = ALL_BITS if above[col] == 0 else np.uint32(0)
+    same[0] = 0
+    for col in range(kinds.size - 1):
+        same[col + 1] = ALL_BITS if kinds[col] == kinds[col + 1] else np.uint32(0)
+
+
+@kernel
+def _label_row(kinds, above, free, same, labels, parent, count, one, other):
+    """Label a row; gives how many labels there are now, and how many pairs, in `one` and `other`, belong together.
+
+    A run of one cluster takes a label from anywhere above it, so that few have to be joined later. Nobody can foresee
+    where runs end, so there are no branches, but masks.
+    """
+    last = kinds.size - 1
+    label, continued = np.uint32(0), np.uint32(0)
+    for i in range(kinds.size):  # from the right: the first label above the rest of the run
+        label = above[last - i] | (label & continued & free[last - i])
+        labels[last - i] = label
+        continued = same[last - i]
+    label = np.uint32(0)
+    pairs = 0
+    for col in range(kinds.size):
+        left = label & same[col]
+        label = above[col] | ((left | (labels[col] & ~same[col])) & free[col])
+        one[pairs] = left
+        other[pairs] = label
+        pairs += (label != left) & (left != 0)
+        is_new = np.uint32((label == 0) & (kinds[col] != 0))
+        parent[count + 1] = count + 1
+        count += is_new
+        label += np.uint32(count * is_new)
+        labels[col] = label
+    return count, pairs
+
+
+@kernel
+def _clump(clusters, labels, parent):
     rows, cols = clusters.shape
-    parent = np.empty(rows * cols + 1, np.uint32)
     parent[0] = 0
     count = np.uint32(0)
+    kinds_above, labels_above = np.zeros(cols, clusters.dtype), np.zeros(cols, labels.dtype)
+    above, free, same = np.empty(cols, np.uint32), np.empty(cols, np.uint32), np.empty(cols, np.uint32)
+    one, other = np.empty(cols + 1, np.uint32), np.empty(cols + 1, np.uint32)
     for row in range(rows):
-        for col in range(cols):
-            kind = clusters[row, col]
-            if kind == 0:
-                continue
-            above = labels[row - 1, col] if row and clusters[row - 1, col] == kind else np.uint32(0)
-            if col and clusters[row, col - 1] == kind:
-                label = labels[row, col - 1]
-                if above and above != label:
-                    one, other = _root(parent, above), _root(parent, label)
-                    if one < other:
-                        parent[other] = one
-                    else:
-                        parent[one] = other
-            elif above:
-                label = above
-            else:
-                count += np.uint32(1)
-                label = count
-                parent[count] = count
-            labels[row, col] = label
+        _compare_row(clusters[row], kinds_above, labels_above, above, free, same)
+        count, pairs = _label_row(clusters[row], above, free, same, labels[row], parent, count, one, other)
+        for i in range(pairs):
+            _join(parent, one[i], other[i])
+        kinds_above, labels_above = clusters[row], labels[row]
     regions = np.uint32(0)
     for label in range(1, count + 1):  # the least label of a region is that of its first pixel
         if parent[label] == label:
@@ -55,8 +96,9 @@ def _clump(clusters, labels):
 
 
 def clump(clusters):
-    labels = np.zeros(clusters.shape, np.uint32)
-    return labels, int(_clump(clusters, labels))
+    labels = np.empty(clusters.shape, np.uint32)
+    # room for the worst case, and one more, as the next place is always written to; pages not written take no memory
+    return labels, int(_clump(clusters, labels, np.empty(clusters.size + 2, np.uint32)))
 
 
 @kernel
@@ -102,8 +144,8 @@ def _drop_repeated(above, row, below, right, down):
 
 
 @kernel
-def _note_pairs(flags, one, other, places, pairs, noted, start, latest):
-    """Append the flagged pairs, lower label first, and count them by it; gives how many pairs there are.
+def _note_pairs(flags, one, other, places, pairs, noted, with_lower, with_higher, latest):
+    """Append the flagged pairs, lower label first, and count them by both; gives how many pairs there are.
 
     A pair is left out if it was the `latest` of its lower label, as along most borders. There are no branches, as
     nobody can foresee where borders are.
@@ -120,73 +162,95 @@ def _note_pairs(flags, one, other, places, pairs, noted, start, latest):
         pairs[noted, 0] = low
         pairs[noted, 1] = high
         noted += new
-        start[low] += new
+        with_lower[low] += new
+        with_higher[high] += new
     return noted
 
 
 @kernel
-def _collect_pairs(labels, pairs, start):
-    """Note the pairs of touching clumps, some repeatedly, and how many have each lower label; gives their number."""
-    rows, cols = labels.shape
-    latest = np.zeros(start.size, np.uint32)
-    noted = 0
-    nothing = np.zeros(cols, labels.dtype)
-    right, down = np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
+def _flag_row(labels, i, nothing, right, down):
+    """Flag the borders of row `i` to the right and below that are to be noted."""
+    row = labels[i]
+    below = labels[i + 1] if i + 1 < len(labels) else nothing
+    _flag_borders(row, below, right, down)
+    _drop_repeated(labels[i - 1] if i else nothing, row, below, right, down)
+    return row, below
+
+
+@kernel
+def _count_flags(labels):
+    """How many pairs `_collect_pairs` notes at the most."""
+    cols = labels.shape[1]
+    nothing, right, down = np.zeros(cols, labels.dtype), np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
+    count = 0
+    for i in range(len(labels)):
+        _flag_row(labels, i, nothing, right, down)
+        for col in range(cols):
+            count += np.int32(right[col]) + np.int32(down[col])
+    return count
+
+
+@kernel
+def _collect_pairs(labels, pairs, with_lower, with_higher):
+    """Note the pairs of touching clumps, some repeatedly, and how many have each label; gives their number."""
+    cols = labels.shape[1]
+    latest = np.zeros(with_lower.size, np.uint32)
+    nothing, right, down = np.zeros(cols, labels.dtype), np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
     places = np.empty(cols + 1, np.int32)
-    for i in range(rows):
-        row = labels[i]
-        above = labels[i - 1] if i else nothing
-        below = labels[i + 1] if i + 1 < rows else nothing
-        _flag_borders(row, below, right, down)
-        _drop_repeated(above, row, below, right, down)
-        noted = _note_pairs(right[: cols - 1], row[: cols - 1], row[1:], places, pairs, noted, start, latest)
-        noted = _note_pairs(down, row, below, places, pairs, noted, start, latest)
+    noted = 0
+    for i in range(len(labels)):
+        row, below = _flag_row(labels, i, nothing, right, down)
+        counted = with_lower, with_higher, latest
+        noted = _note_pairs(right[: cols - 1], row[: cols - 1], row[1:], places, pairs, noted, *counted)
+        noted = _note_pairs(down, row, below, places, pairs, noted, *counted)
     return noted
 
 
 @kernel
-def _sort(values):
-    """Shell's sort, in place: most lists of neighbours are short, and numpy's sort takes seconds to compile."""
-    gap = 1
-    while 3 * gap + 1 < values.size:
-        gap = 3 * gap + 1
-    while gap:
-        for i in range(gap, values.size):
-            value = values[i]
-            j = i
-            while j >= gap and values[j - gap] > value:
-                values[j] = values[j - gap]
-                j -= gap
-            values[j] = value
-        gap //= 3
+def _add_up(counts):
+    """Turn numbers of pairs into where those of each label begin."""
+    total = np.uint32(0)
+    for label in range(counts.size):
+        count = counts[label]
+        counts[label] = total
+        total += count
 
 
 @kernel
-def _sort_pairs(pairs, start, others):
-    """Sort the pairs, drop repetitions, give how many are left. `start` holds how many have each lower label."""
-    total = np.uint32(0)
-    for label in range(start.size):
-        total += start[label]
-        start[label] = total
-    for i in range(len(pairs) - 1, -1, -1):
-        low = pairs[i, 0]
-        start[low] -= np.uint32(1)
-        others[start[low]] = pairs[i, 1]
+def _sort_pairs(pairs, with_lower, with_higher, lower, higher):
+    """Sort the pairs by lower and then higher label, drop repetitions, give how many are left.
+
+    The pairs are put in order of their higher labels, and from there in that of their lower ones, which keeps it.
+    `with_lower` and `with_higher` hold how many have each label.
+    """
+    _add_up(with_lower)
+    _add_up(with_higher)
+    for i in range(len(pairs)):
+        high = pairs[i, 1]
+        lower[with_higher[high]] = pairs[i, 0]
+        with_higher[high] += np.uint32(1)
+    begin = np.uint32(0)
+    for high in range(with_higher.size):  # each label's pairs now end where they began before
+        for low in lower[begin : with_higher[high]]:
+            higher[with_lower[low]] = high
+            with_lower[low] += np.uint32(1)
+        begin = with_higher[high]
     kept = 0
-    for low in range(1, start.size - 1):
-        neighbours = others[start[low] : start[low + 1]]
-        _sort(neighbours)
+    begin = np.uint32(0)
+    for low in range(with_lower.size):
         before = np.uint32(0)
-        for i in range(neighbours.size):
+        for high in higher[begin : with_lower[low]]:
             pairs[kept, 0] = low
-            pairs[kept, 1] = neighbours[i]
-            kept += neighbours[i] != before
-            before = neighbours[i]
+            pairs[kept, 1] = high
+            kept += high != before
+            before = high
+        begin = with_lower[low]
     return kept
 
 
 def find_edges(labels, count):
-    pairs = np.empty((2 * labels.size, 2), np.uint32)  # room for the worst case: pages not written take no memory
-    start = np.zeros(count + 2, np.uint32)
-    pairs = pairs[: _collect_pairs(labels, pairs, start)]
-    return pairs[: _sort_pairs(pairs, start, np.empty(len(pairs), np.uint32))].copy()
+    pairs = np.empty((_count_flags(labels) + 1, 2), np.uint32)  # and one, as the next place is always written to
+    counts = np.zeros((2, count + 1), np.uint32)
+    pairs = pairs[: _collect_pairs(labels, pairs, counts[0], counts[1])]
+    room = np.empty((2, len(pairs)), np.uint32)
+    return pairs[: _sort_pairs(pairs, counts[0], counts[1], room[0], room[1])].copy()
