@@ -3,8 +3,6 @@
 
 import math
 import threading
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from .cog import make_cog
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
 from .overviews import build_overviews
-from .write import create_like, creation_options, driver_for, is_cog, output_windows
+from .write import create_like, creation_options, driver_for, is_cog, output_windows, worked_ahead
 
 
 def mean_image_type(dtypes):
@@ -91,13 +89,6 @@ def _means_of(windows, source, ids, tables, workers):
         if not dense:
             present = places != 0
             places = np.where(present, np.searchsorted(ids, places) + 1, 0)
-        return window, [table[places] for table in tables]
+        return [table[places] for table in tables]
 
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque = deque()
-        for window in windows:
-            ahead.append(pool.submit(work, window))
-            if len(ahead) > workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    return worked_ahead(work, windows, workers)

@@ -52,8 +52,11 @@ class GrowingOverviews:
         for index, level in enumerate(self._levels):
             row, col = -(-window.row // level), -(-window.col // level)
             nearest = pixels[row * level - window.row :: level, col * level - window.col :: level]
+            overview = self._band.GetOverview(index)
             if nearest.size:
-                self._band.GetOverview(index).WriteArray(np.ascontiguousarray(nearest), col, row)
+                overview.WriteArray(np.ascontiguousarray(nearest), col, row)
+            if window.right == self._band.XSize and window.bottom % (BLOCK * level) == 0:
+                overview.FlushCache()  # a row of blocks is whole; what is left would have to be written at the end
 
 
 def build_overviews(path, resampling, workers, advance):

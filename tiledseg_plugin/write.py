@@ -7,6 +7,7 @@ in the file before it gets its name.
 
 import math
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from .tiles import labels_of
 from .work_folder import WorkFolder
 
 WINDOW_PIXELS = 1 << 22
+MOST_AHEAD = 4  # windows that wait to be written
 BLOCK = 512
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".kea": "KEA"}
 COG = ".cog.tif"
@@ -142,6 +144,19 @@ def output_windows(width, height):
     ]
 
 
+def worked_ahead(work, windows, workers):
+    """(window, what `work` makes of it), in the order of the windows; threads work a few ahead."""
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque = deque()
+        for window in windows:
+            ahead.append((window, pool.submit(work, window)))
+            if len(ahead) > min(workers, MOST_AHEAD):
+                window, made = ahead.popleft()
+                yield window, made.result()
+        for window, made in ahead:
+            yield window, made.result()
+
+
 @dataclass(frozen=True)
 class RelabelJob:
     """What all pieces share that are relabelled elsewhere."""
@@ -203,19 +218,19 @@ def write_segments(
         rows = rows[:, left : left + common.width]
         return common, rows if relabelled else kernel.relabel(rows, segments.tables[piece.piece_id])
 
-    def ids_in(window, pool):
+    def ids_in(window):
         ids = np.zeros((window.height, window.width), np.uint32)
-        pieces = [piece for piece in plan.pieces_in(window) if piece.piece_id in segments.tables]
-        for common, array in pool.map(lambda piece: part(piece, window), pieces):
-            ids[common.within(window)] = array
+        for piece in plan.pieces_in(window):
+            if piece.piece_id in segments.tables:
+                common, array = part(piece, window)
+                ids[common.within(window)] = array
         return ids
 
     windows = output_windows(raster.width, raster.height)
-    with collected_errors() as messages, ThreadPoolExecutor(workers) as pool:
+    with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, workers) if grows_overviews(path) else None
-        for done, window in enumerate(windows):
+        for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, workers)):
             advance(done / len(windows))
-            ids = ids_in(window, pool)
             band.WriteArray(ids, window.col, window.row)
             if overviews:
                 overviews.add(ids, window)
