@@ -12,11 +12,14 @@ from tiledseg.tiledseg_plugin import kmeans
 from tiledseg.tiledseg_plugin.kernels import plain
 
 
-@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+@both_sets
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 8, 9, 17])
 @pytest.mark.parametrize("most", [2, 256])
-def test_distinct_colours_are_in_order_of_appearance(bands, most):
-    sample = np.random.default_rng(bands).integers(0, most, (5000, bands)).astype(np.uint8)
-    colours, counts = kmeans.distinct_colours(sample)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_distinct_colours_are_in_order_of_appearance(kernels, bands, most, dtype):
+    sample = np.random.default_rng(bands).integers(0, most, (5000, bands)).astype(dtype)
+    sample[1000:2000] = sample[:1000]
+    colours, counts = kmeans.distinct_colours(sample, kernels)
     _, first, often = np.unique(sample, axis=0, return_index=True, return_counts=True)
     assert_same(colours, sample[np.sort(first)].astype(np.float32))
     assert_same(counts, often[np.argsort(first)])
@@ -24,7 +27,7 @@ def test_distinct_colours_are_in_order_of_appearance(bands, most):
 
 def simple_lloyd(sample, num_clusters, max_iterations):
     """k-means as defined, everything compared and added up anew in every iteration."""
-    colours, counts = kmeans.distinct_colours(sample)
+    colours, counts = kmeans.distinct_colours(sample, plain)
     planes = np.ascontiguousarray(colours.T)
     centres = kmeans.starting_centres(planes, min(num_clusters, len(colours)))
     everywhere = np.ones(len(colours), bool)

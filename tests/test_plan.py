@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasters import run
+from tiledseg.tiledseg_plugin import plan as plan_module
 from tiledseg.tiledseg_plugin.errors import SegmentationError
 from tiledseg.tiledseg_plugin.plan import (
     EMPTY,
@@ -14,6 +15,7 @@ from tiledseg.tiledseg_plugin.plan import (
     SPARSE,
     judge_tiles,
     neighbouring,
+    part_few,
     plan_grid,
     plan_rectangles,
     work_units,
@@ -82,6 +84,22 @@ def test_the_extents_of_a_plan_make_the_same_plan(rectangles):
     except SegmentationError:
         return
     assert plan_rectangles(WIDTH, HEIGHT, [tile.window for tile in plan.tiles]) == plan
+
+
+@given(schemes)
+def test_few_tiles_are_worked_in_parts_that_are_the_same_pixels(rectangles):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_module, "LEAST_PIXELS", 30)
+        try:
+            plan = plan_rectangles(WIDTH, HEIGHT, rectangles)
+        except SegmentationError:
+            return
+        parted = part_few(plan)
+    assert np.array_equal(paint_plan(parted), paint_plan(plan))
+    assert [piece.piece_id for piece in parted.pieces] == list(range(1, len(parted.pieces) + 1))
+    assert [tile.window for tile in parted.tiles] == [tile.window for tile in plan.tiles]
+    large = [p for p in plan.pieces if p.window.pixels >= 30 and min(p.window.width, p.window.height) > 1]
+    assert len(parted.pieces) == len(plan.pieces) + (3 * len(large) if len(plan.tiles) < plan_module.FEW_TILES else 0)
 
 
 def test_grid_given_as_rectangles_is_the_grid():

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasters import Log, read, run, segment_untiled, write_raster
-from tiledseg.tiledseg_plugin import segmentation
+from tiledseg.tiledseg_plugin import plan, segmentation
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 
 SCHEMES = [(64, 64), (100, 37), (256, 256), (1000, 1000), (5000, 5000)]
@@ -82,6 +82,21 @@ def test_synthetic_raster_does_not_depend_on_tiles(data, tmp_path, tile):
             workers=workers,
         )
         assert np.array_equal(ids, expected)
+
+
+@pytest.mark.parametrize("engine_tiles", [(5000, 5000), (5000, 150)])
+def test_a_few_large_tiles_are_worked_in_parts_and_told_as_tiles(data, tmp_path, monkeypatch, engine_tiles):
+    expected, _ = run(data / "synthetic_holes.tif", tmp_path / "a.tif", sampling=7)
+    monkeypatch.setattr(plan, "LEAST_PIXELS", 1000)
+    states, log = {}, Log()
+    log.tile_started = lambda tile_id: states.setdefault(tile_id, []).append("working")
+    log.tile_finished = lambda tile_id: states[tile_id].append("done")
+    log.debug = log.lines.append
+    size = dict(zip(("tile_width", "tile_height"), engine_tiles))
+    ids, result = run(data / "synthetic_holes.tif", tmp_path / "b.tif", log, sampling=7, workers=3, **size)
+    assert np.array_equal(ids, expected)
+    assert states == {tile_id: ["working", "done"] for tile_id in range(1, result.tile_count + 1)}
+    assert len([line for line in log.lines if line.startswith("Tile 1: ")]) == 4
 
 
 DTYPES = [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64]

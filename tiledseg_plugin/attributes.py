@@ -19,6 +19,7 @@ from .raster import Band, Raster, read_bands
 from .segment_ids import RasterIds, TileIds
 from .statistics import blocks
 from .tiles import load_moments
+from .write import worked_ahead
 
 LOW_BITS = np.uint64(0xFFFFFFFF)
 LIMB = np.uint64(32)
@@ -229,7 +230,7 @@ def describe_segments(job, ids, runner, advance, check_cancelled):
     return Attributes(ids, sizes, bands)
 
 
-def add_up_tiles(pieces, folder, segments, bands, kernel, advance):
+def add_up_tiles(pieces, folder, segments, bands, kernel, workers, advance):
     """Statistics of every segment from those of the tiles' regions.
 
     Parameters
@@ -237,6 +238,7 @@ def add_up_tiles(pieces, folder, segments, bands, kernel, advance):
     pieces : whose moments `tiles.work_piece` has left in `folder`
     segments : graph.Segments with its `regions`
     bands : how many
+    workers : threads
     advance : called with the fraction that is done
 
     Returns
@@ -244,10 +246,11 @@ def add_up_tiles(pieces, folder, segments, bands, kernel, advance):
     Attributes
     """
     moments = tuple(Moments(segments.sizes.size, is_float=False) for _ in range(bands))
-    for done, piece in enumerate(pieces):
+    loaded = worked_ahead(lambda piece: load_moments(folder, piece), pieces, workers)
+    for done, (piece, parts) in enumerate(loaded):
         advance(done / len(pieces))
         places = segments.regions[piece.piece_id] - np.uint32(1)
-        for band, part in zip(moments, load_moments(folder, piece)):
+        for band, part in zip(moments, parts):
             band.add_parts(kernel, places, *part)
     ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
     return Attributes(ids, segments.sizes, moments)

@@ -11,12 +11,13 @@ LEAST = 1e-15  # below it, squares underflow
 PART = 1 << 16  # colours a call of a kernel
 
 
-def distinct_colours(sample):
+def distinct_colours(sample, kernel):
     """The different colours of a sample in order of first appearance, and how often each occurs.
 
     Parameters
     ----------
     sample : (n, bands) uint8 or float32, in raster order
+    kernel : the set of kernels
 
     Returns
     -------
@@ -24,31 +25,11 @@ def distinct_colours(sample):
     counts : (m,) int64
     """
     sample = np.ascontiguousarray(sample) + sample.dtype.type(0)  # -0.0 becomes 0.0
-    if sample.dtype == np.uint8 and sample.shape[1] <= 3:
-        return _distinct_of_three_bands(sample)
-    if sample.dtype == np.uint8 and sample.shape[1] <= 8:
-        packed = np.zeros((len(sample), 8), np.uint8)
-        packed[:, : sample.shape[1]] = sample
-        _, first, counts = np.unique(packed.view(np.uint64).ravel(), return_index=True, return_counts=True)
-    else:
-        rows = sample.view(np.dtype((np.void, sample.dtype.itemsize * sample.shape[1]))).ravel()
-        _, first, counts = np.unique(rows, return_index=True, return_counts=True)
-    order = np.argsort(first)
-    return sample[first[order]].astype(np.float32), counts[order]
-
-
-def _distinct_of_three_bands(sample):
-    """`distinct_colours` of at most three bands of uint8, by a table of where each colour appears first."""
-    place = np.zeros(len(sample), np.int64)
-    for band in sample.T:
-        place = place << 8 | band
-    where = np.arange(len(sample))
-    first_of = np.empty(1 << 24, np.int32 if len(sample) < 2**31 else np.int64)  # pages not written take no memory
-    first_of[place[::-1]] = where[::-1]  # of several values for a place, numpy keeps the last
-    first = first_of[place]
-    is_first = first == where
-    rank = np.cumsum(is_first) - 1
-    return sample[is_first].astype(np.float32), np.bincount(rank[first])
+    used = sample.shape[1] * sample.itemsize
+    packed = np.zeros((len(sample), -(-used // 8) * 8), np.uint8)
+    packed[:, :used] = sample.view(np.uint8)
+    first, counts = kernel.distinct(packed.view(np.uint64))
+    return sample[first].astype(np.float32), counts
 
 
 def starting_centres(planes, num_clusters):
@@ -175,7 +156,7 @@ def cluster(sample, num_clusters, max_iterations, kernel, check_cancelled=lambda
     centres : (k, bands) float32, six significant digits
     iterations : int
     """
-    colours, counts = distinct_colours(sample)
+    colours, counts = distinct_colours(sample, kernel)
     planes = np.ascontiguousarray(colours.T)
     centres = starting_centres(planes, min(num_clusters, len(colours)))
     members = _Members(planes, counts, kernel, run)

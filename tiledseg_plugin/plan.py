@@ -2,7 +2,7 @@
 """Stage 1, the plan: which tiles there are, and, once they are counted, which of them are empty or sparse."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Dict, List, Tuple
 
@@ -14,6 +14,8 @@ from .raster import Window
 OK, SPARSE, EMPTY = "ok", "sparse", "empty"
 LEAST_MEAN_PIXELS = 16 * 16  # of a tile, where there are many; what TILE_WIDTH and TILE_HEIGHT allow, too
 MANY_TILES = 1000
+FEW_TILES = 4  # of fewer, each is worked in parts, so that small rasters have work for several workers, too
+LEAST_PIXELS = 1 << 20  # of a piece that is worth parting
 MOST_TILES_OF_WORK = 4  # a task takes at most as many valid pixels as so many full tiles
 
 
@@ -102,6 +104,30 @@ def make_plan(raster, parameters):
     if parameters.tiles:
         return plan_rectangles(raster.width, raster.height, parameters.tiles)
     return plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
+
+
+def part_few(plan):
+    """The plan with large pieces cut into four where there are few tiles; like any tiling, that changes no result."""
+    if len(plan.tiles) >= FEW_TILES:
+        return plan
+    tiles, pieces = [], 0
+    for tile in plan.tiles:
+        windows = [part for piece in tile.pieces for part in _parts(piece.window)]
+        numbered = tuple(Piece(pieces + i, tile.tile_id, window) for i, window in enumerate(windows, 1))
+        pieces += len(windows)
+        tiles.append(replace(tile, pieces=numbered))
+    return replace(plan, tiles=tuple(tiles))
+
+
+def _parts(window):
+    if window.pixels < LEAST_PIXELS or min(window.width, window.height) < 2:
+        return [window]
+    width, height = window.width // 2, window.height // 2
+    return [
+        Window(window.col + col, window.row + row, w, h)
+        for row, h in ((0, height), (height, window.height - height))
+        for col, w in ((0, width), (width, window.width - width))
+    ]
 
 
 def plan_grid(width, height, tile_width, tile_height):

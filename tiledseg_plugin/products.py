@@ -74,15 +74,15 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
     check = progress.listening_to(runner)
 
     progress.start("attributes", "Describing segments")
-    source = None
     advance = progress.advance_as("Describing segments")
+    source = TileIds(plan, folder, tuple(segments.tables), kernel.NAME)
     from_tiles = segments.regions is not None and raster.is_integer
+    if not from_tiles or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
+        source.save(segments.tables)
     if from_tiles:
         pieces = [piece for piece in plan.pieces if piece.piece_id in segments.regions]
-        attributes = add_up_tiles(pieces, folder, segments, len(raster.bands), kernel, advance)
-    if not from_tiles or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
-        source = TileIds.of(plan, folder, segments.tables, kernel.NAME)
-    if not from_tiles:
+        attributes = add_up_tiles(pieces, folder, segments, len(raster.bands), kernel, workers, advance)
+    else:
         ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
         job = AttributeJob(source, run_bands(raster), kernel.NAME)
         attributes = describe_segments(job, ids, runner, advance, check)

@@ -29,13 +29,11 @@ class TileIds:
     worked: Tuple[int, ...]
     kernels: str
 
-    @classmethod
-    def of(cls, plan, folder, tables, kernel_name):
-        """Put the lookup tables of `graph.Segments` into the work folder."""
-        for piece in plan.pieces:
+    def save(self, tables):
+        """Put the lookup tables of `graph.Segments` into the work folder, where readers need them."""
+        for piece in self.plan.pieces:
             if piece.piece_id in tables:
-                folder.save_array(table_of(piece), tables[piece.piece_id])
-        return cls(plan, folder, tuple(tables), kernel_name)
+                self.folder.save_array(table_of(piece), tables[piece.piece_id])
 
     def reader(self):
         """A function window -> (rows, cols) uint32; for one thread."""

@@ -2,6 +2,7 @@
 """The whole run: plan -> statistics -> tiles -> graph -> write."""
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Dict, List, Optional
 
@@ -12,7 +13,7 @@ from .gdal_access import modest_cache
 from .graph import merge_all
 from .machine import available_cores
 from .needs import worker_memory
-from .plan import EMPTY, SPARSE, judge_tiles, make_plan, work_units
+from .plan import EMPTY, FEW_TILES, SPARSE, judge_tiles, make_plan, part_few, work_units
 from .products import check_products, publishing_all, stages, write_outputs
 from .progress import Progress, TileWatch
 from .raster import describe, identity
@@ -114,6 +115,8 @@ class _Run:
         self.parameters, self.feedback = parameters, feedback
         self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
         self.plan = make_plan(self.raster, parameters)
+        if not self.with_rsgislib:
+            self.plan = part_few(self.plan)
         self._tell_start()
         self.progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
@@ -222,24 +225,31 @@ class _Run:
 
     def _work_tiles(self, job, units):
         self.progress.start("tiles", "Segmenting tiles")
-        count = sum(len(unit) for unit in units)
         finished = []
         if not job.folder.is_temporary:
             for unit in units:
                 self.progress.check_cancelled()
                 results = [finished_piece(job, piece) for piece in unit]
                 finished += [result for result in results if result is not None]
-        if finished:
-            self.feedback.info(f"{len(finished)} of {count} tiles are finished already in {job.folder.path}.")
         done = {result.piece_id for result in finished}
         todo = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
         todo = [unit for unit in todo if unit]
+        left = Counter(piece.tile_id for unit in todo for piece in unit)
+        tiles = {piece.tile_id for unit in units for piece in unit}
+        if finished:
+            self.feedback.info(
+                f"{len(tiles - left.keys())} of {len(tiles)} tiles are finished already in {job.folder.path}."
+            )
         watch = TileWatch(self.feedback, todo, self.runner.workers)
-        watch.finished({result.tile_id for result in finished} - {piece.tile_id for unit in todo for piece in unit})
-        for unit, results in self._results(work_unit, job, todo):
-            watch.finished(piece.tile_id for piece in unit)
+        watch.finished(tiles - left.keys())
+        pieces = len(finished) + sum(len(unit) for unit in todo)
+        tasks = todo if len(units) >= FEW_TILES else [(piece,) for unit in todo for piece in unit]
+        for task, results in self._results(work_unit, job, tasks):
+            left.subtract(piece.tile_id for piece in task)
+            watch.finished({piece.tile_id for piece in task if not left[piece.tile_id]})
             finished += results
-            self.progress.advance(len(finished) / count, f"Segmented tile {len(finished)} of {count}")
+            worked = sum(not left[tile_id] for tile_id in tiles)
+            self.progress.advance(len(finished) / pieces, f"Segmented tile {worked} of {len(tiles)}")
             for result in results:
                 self.feedback.debug(
                     f"Tile {result.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."

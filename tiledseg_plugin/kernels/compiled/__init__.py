@@ -9,7 +9,7 @@ from .centres import NearestCentre, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
 from .colour_table import ColourTable
 from .elimination import Elimination
-from .lloyd import reassign, sum_members
+from .lloyd import distinct, reassign, sum_members
 from .outlines import finish_rings, trace_outlines
 from .pixels import compact, relabel, translate
 from .quantiles import region_histograms
@@ -27,6 +27,7 @@ __all__ = [
     "clump",
     "compact",
     "describe_clumps",
+    "distinct",
     "eliminate_singles",
     "find_edges",
     "finish_rings",
@@ -54,6 +55,7 @@ def warm_up():
     for dtype in (np.uint8, np.uint16):
         translate(values.astype(dtype), valid, np.zeros((1, 256), np.uint8))
     planes, counts, named = values.reshape(1, 12).astype(np.float32), np.ones(12, np.int64), np.zeros(12, np.uint16)
+    distinct(np.zeros((2, 1), np.uint64))
     for moved in (np.empty(0), np.ones(3)):
         reassign(planes, counts, centres, moved, named, np.zeros(12), np.zeros(12), 0.0, 0.0, True)
     nearest_centre(values, valid, centres)

@@ -28,8 +28,11 @@ def _join(parent, one, other):
 
 @kernel
 def _compare_row(kinds, kinds_above, labels_above, above, free, same):
-    """What is above each pixel of a row that belongs to it, and masks of all bits or none: `free` where there is nothing,
-    `same` where the pixel to the left belongs to it. Compiles to vector code."""
+    """Fill `above` with the label above each pixel of a row where that belongs to it, else 0.
+
+    `free` and `same` get all bits where there is nothing above, and where the pixel to the left belongs to it. Compiles
+    to vector code.
+    """
     for col in range(kinds.size):
         above[col] = labels_above[col] if kinds_above[col] == kinds[col] else np.uint32(0)
     for col in range(kinds.size):

@@ -129,7 +129,7 @@ def _decide(
             kept = 0
             for j in range(own.size):
                 near = find_root(into, own[j])
-                if near == clump or near == before:
+                if near in (clump, before):
                     continue
                 before = near
                 own[kept] = near

@@ -6,6 +6,45 @@ import numpy as np
 from .cache import kernel
 from .centres import CHUNK, compare
 
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
+
+
+@kernel
+def _distinct(keys, slots, shift, first, counts):
+    """Count equal keys by a table of slots, a power of two of them; gives how many are different."""
+    found = np.uint32(0)
+    last = slots.size - 1
+    for i in range(len(keys)):
+        mixed = np.uint64(0)
+        for word in range(keys.shape[1]):
+            mixed = (mixed ^ keys[i, word]) * SPREAD
+            mixed ^= mixed >> np.uint64(32)
+        slot = np.intp((mixed * SPREAD) >> shift)
+        while True:
+            index = slots[slot]
+            if index == 0:
+                slots[slot] = found + 1
+                first[found] = i
+                counts[found] = 1
+                found += np.uint32(1)
+                break
+            other = first[index - 1]
+            same = True
+            for word in range(keys.shape[1]):
+                same &= keys[other, word] == keys[i, word]
+            if same:
+                counts[index - 1] += 1
+                break
+            slot = (slot + 1) & last
+    return found
+
+
+def distinct(keys):
+    bits = max(1, int(2 * len(keys) - 1).bit_length())
+    first, counts = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+    found = _distinct(keys, np.zeros(1 << bits, np.uint32), np.uint64(64 - bits), first, counts)
+    return first[:found].copy(), counts[:found].copy()
+
 
 @kernel
 def _find_doubtful(labels, moved, to_nearest, to_others, margin, least, doubtful):

@@ -14,7 +14,7 @@ The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6),
 from .attributes import add_moments, region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
-from .lloyd import reassign, sum_members
+from .lloyd import distinct, reassign, sum_members
 from .outlines import finish_rings, trace_outlines
 from .pixels import NearestCentre, compact, eliminate_singles, nearest_centre, nearest_two, relabel, translate
 from .quantiles import region_histograms
@@ -31,6 +31,7 @@ __all__ = [
     "clump",
     "compact",
     "describe_clumps",
+    "distinct",
     "eliminate_singles",
     "find_edges",
     "finish_rings",

@@ -6,6 +6,23 @@ import numpy as np
 from .pixels import nearest_two
 
 
+def distinct(keys):
+    """Where each different key appears first, ascending, and how often it occurs.
+
+    Parameters
+    ----------
+    keys : (n, words) uint64, fewer than 2^32
+
+    Returns
+    -------
+    first, counts : (m,) int64
+    """
+    rows = np.ascontiguousarray(keys).view(np.dtype((np.void, 8 * keys.shape[1]))).ravel()
+    _, first, counts = np.unique(rows if keys.shape[1] > 1 else keys[:, 0], return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return first[order], counts[order]
+
+
 def reassign(planes, counts, centres, moved, labels, to_nearest, to_others, margin, least, whole):
     """Find the nearest centre of every colour again, changing labels and bounds in place.
 
