@@ -12,7 +12,8 @@ from headless import HeadlessError, QgisProcess, qgis_process_program
 HERE = Path(__file__).resolve().parent
 PLAIN = {"TILEDSEG_KERNELS": "plain"}
 COMPILED = {"TILEDSEG_KERNELS": "auto"}
-VARIANTS = ("qgis", "qgis-plain", "engine", "engine-1", "engine-threads", "engine-warm")
+VARIANTS = ("qgis", "qgis-plain", "engine", "engine-1", "engine-processes", "engine-warm")
+WARM_RUNS = 4  # after the first; of large scenes fewer
 
 
 def product(names, profile, workers, plain_most):
@@ -27,17 +28,16 @@ def product(names, profile, workers, plain_most):
     """
     variants = [
         *_qgis(profile, workers, plain_most),
-        _engine("engine", f"engine alone, {workers} workers", "processes", workers),
-        _engine("engine-1", "engine alone, 1 worker", "processes", 1, kinds=("full",)),
-        _engine("engine-threads", f"engine alone, {workers} threads", "threads", workers, ("full",), 16),
+        _engine("engine", f"engine alone, {workers} workers", "auto", workers),
+        _engine("engine-1", "engine alone, 1 worker", "auto", 1, kinds=("full",)),
+        _engine("engine-processes", f"engine alone, {workers} processes", "processes", workers, kinds=("full",)),
         Contender(
             "engine-warm",
             "engine alone, again in the same process",
             "product",
-            _engine_command("auto", workers, again=4),
+            _engine_command("auto", workers, again=True),
             environment={**os.environ, **COMPILED},
             kinds=("full",),
-            most_megapixels=1,
             by_call=True,
             output="segments.tif",
         ),
@@ -92,7 +92,7 @@ def _report(folder):
     }
 
 
-def _engine(name, label, execution, workers, kinds=("full", "slanted", "bands"), most=float("inf")):
+def _engine(name, label, execution, workers, kinds=("full", "slanted", "bands")):
     return Contender(
         name,
         label,
@@ -100,14 +100,14 @@ def _engine(name, label, execution, workers, kinds=("full", "slanted", "bands"),
         _engine_command(execution, workers),
         environment={**os.environ, **COMPILED},
         kinds=kinds,
-        most_megapixels=most,
         output="segments.tif",
     )
 
 
-def _engine_command(execution, workers, again=0):
+def _engine_command(execution, workers, again=False):
     def command(path, scene, out):
+        runs = 0 if not again else WARM_RUNS if scene.megapixels <= WARM_RUNS else 1
         program = [sys.executable, HERE / "run_engine.py", path, f"{out}.tif", "--execution", execution]
-        return [*program, "--workers", workers, "--again", again]
+        return [*program, "--workers", workers, "--again", runs]
 
     return command

@@ -41,8 +41,8 @@ def graph_memory(valid_pixels):
 
 
 def disk(pixels, valid_pixels, bands):
-    """Bytes of intermediate files: labels of 4 bytes a pixel, and the tiles' graphs."""
-    return int(4 * pixels + valid_pixels * (4 * CLUMPS_A_PIXEL + REGIONS_A_PIXEL * (60 + 8 * bands)))
+    """Bytes of intermediate files: labels of 4 bytes a pixel, the tiles' graphs and the statistics of their regions."""
+    return int(4 * pixels + valid_pixels * (4 * CLUMPS_A_PIXEL + REGIONS_A_PIXEL * (64 + 30 * bands)))
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from .tiles import HALO
 
 WORTH_A_WARNING = 0.05  # of the pixels, by which the two rules of no data differ
 OUTPUT_BYTES = 1  # a pixel, compressed
-WORKER_SECONDS = 5e-7  # a valid pixel, for each worker
-SERIAL_SECONDS = 2.5e-7  # a valid pixel: the graph and writing
+WORKER_SECONDS = 2.5e-7  # a valid pixel, for each worker
+SERIAL_SECONDS = 1e-7  # a valid pixel: the graph and writing
 
 
 @dataclass(frozen=True)

@@ -229,14 +229,14 @@ def write_segments(
     windows = output_windows(raster.width, raster.height)
     with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, workers) if grows_overviews(path) else None
-        for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, workers)):
-            advance(done / len(windows))
+        for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, workers), 1):
             band.WriteArray(ids, window.col, window.row)
             if overviews:
                 overviews.add(ids, window)
             dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
             if messages:
                 break
+            advance(done / len(windows))
         band.FlushCache()
         del band, overviews
         dataset.FlushCache()

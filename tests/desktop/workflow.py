@@ -87,10 +87,13 @@ def run(panel, session, raster):
     panel.fields.set_value("OUTPUT", str(output))
     states, ended = [], []
 
+    def note():
+        if session.tile_layer.fields().lookupField("progress") >= 0:
+            states.append(sorted(f["progress"] for f in session.tile_layer.getFeatures()))
+
     def look():
-        layer = session.tile_layer
-        states.append(sorted(f["progress"] for f in layer.getFeatures()))
-        if "picture" not in found and 3 < states[-1].count("done") < len(states[-1]) - 3:
+        note()
+        if states and "picture" not in found and 3 < states[-1].count("done") < len(states[-1]) - 3:
             found["picture"] = True
             iface.mapCanvas().waitWhileRendering()
             driver.pause(0.4)
@@ -100,14 +103,16 @@ def run(panel, session, raster):
                 grab.save(f"{folder}/5 running.png")
 
     session.ran.connect(ended.append)
+    session.tile_layer.repaintRequested.connect(note)  # a run of few pixels is over before many looks
     beat = driver.Heartbeat()
     with beat.listening():
         driver.click(panel.run_button)
         driver.wait(lambda: session.running is not None, 30)
         while not ended:
             driver.pause(0.1)
-            if session.tile_layer.fields().lookupField("progress") >= 0:
-                look()
+            look()
+    session.tile_layer.repaintRequested.disconnect(note)
+    look()  # the run may have ended during a look
     found["run blocks"] = beat.longest
     found["run blocked in"] = beat.blocked_in
     found["ran"] = ended
