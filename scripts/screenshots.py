@@ -15,6 +15,7 @@ PICTURES = headless.BUILD / "screenshots"
 
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
+    os.environ["TILEDSEG_KERNELS"] = "plain"  # slow enough for a picture of the run at work
     raster = os.environ.get("RASTER") or aerial_image()
     with tempfile.TemporaryDirectory() as folder:
         session = desktop.drive("workflow", folder, 400, raster=raster, tile=128, screenshots=PICTURES)
