@@ -145,8 +145,15 @@ class _Run:
             self.feedback.info(self.folder.note)
         self.progress.start("statistics", "Starting")
         self._starting = self._start_execution()
-        self._loading = self.progress.begin_aside(lambda check, advance: kernels.choose(self.parameters.kernels))
+        self._loading = self.progress.begin_aside(self._load_kernels)
         self.runner = self._starting.ready(self.feedback, self.progress.check_cancelled)
+
+    def _load_kernels(self, check, advance):
+        """Those that depend on the raster's type, too: compiled here once, rather than by every worker."""
+        kernel, note = kernels.choose(self.parameters.kernels)
+        if self.raster.is_integer:
+            kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, self.raster.dtype))
+        return kernel, note
 
     def _start_execution(self):
         parameters, raster = self.parameters, self.raster
