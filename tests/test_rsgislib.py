@@ -183,7 +183,7 @@ def test_products_agree_where_rsgislib_has_its_own_rule_of_no_data(shared, tmp_p
     assert ogr.Open(products["polygons"]).GetLayer(0).GetFeatureCount() == result.segment_count
 
 
-@pytest.mark.parametrize("after", [0.3, 2.0])
+@pytest.mark.parametrize("after", [0.1, 0.6])
 def test_a_run_in_processes_is_cancelled_at_once(shared, tmp_path, after):
     pytest.importorskip("pathos")
 
