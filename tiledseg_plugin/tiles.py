@@ -206,9 +206,9 @@ def calm_clusters(job, piece, kernel, check_cancelled):
         check_cancelled()
         inside = piece.window.within(window)
         if not uncertain[inside].any():
-            crop = (slice(None), *inside)
-            values, compared = np.ascontiguousarray(values[crop]), np.ascontiguousarray(compared[crop])
-            return np.ascontiguousarray(clusters[inside]), values, compared, halo
+            crop = (slice(None), *inside)  # of the values as a view: they are needed band by band, if at all
+            compared = np.ascontiguousarray(compared[crop])
+            return np.ascontiguousarray(clusters[inside]), values[crop], compared, halo
         halo *= 2
 
 
