@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List
 
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.2  # a look takes time of a core that the command may want
 PATIENCE_SECONDS = 5.0
 
 

@@ -249,13 +249,14 @@ class _Run:
             )
         watch = TileWatch(self.feedback, todo, self.runner.workers)
         watch.finished(tiles - left.keys())
-        pieces = len(finished) + sum(len(unit) for unit in todo)
+        pieces, worked = len(finished) + sum(len(unit) for unit in todo), len(tiles - left.keys())
         tasks = todo if len(units) >= FEW_TILES else [(piece,) for unit in todo for piece in unit]
         for task, results in self._results(work_unit, job, tasks):
             left.subtract(piece.tile_id for piece in task)
-            watch.finished({piece.tile_id for piece in task if not left[piece.tile_id]})
+            ended = {piece.tile_id for piece in task if not left[piece.tile_id]}
+            watch.finished(ended)
             finished += results
-            worked = sum(not left[tile_id] for tile_id in tiles)
+            worked += len(ended)
             self.progress.advance(len(finished) / pieces, f"Segmented tile {worked} of {len(tiles)}")
             for result in results:
                 self.feedback.debug(
