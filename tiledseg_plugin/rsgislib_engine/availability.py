@@ -3,7 +3,7 @@
 
 import re
 from dataclasses import dataclass
-from importlib import import_module, metadata, util
+from importlib import import_module, util
 from pathlib import Path
 
 from osgeo import gdal
@@ -85,6 +85,8 @@ def has_kea():
 
 def _version():
     """The version. RSGISLib itself asks a program that need not be on PATH, and then says NA.NA."""
+    from importlib import metadata  # 20 ms, which other runs need not wait for
+
     try:
         return metadata.version("rsgislib")
     except metadata.PackageNotFoundError:

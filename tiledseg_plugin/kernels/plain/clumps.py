@@ -2,7 +2,6 @@
 """Clump kernels: connected regions of a window, what they hold, and which of them touch."""
 
 import numpy as np
-from scipy import ndimage
 
 
 def clump(clusters):
@@ -23,6 +22,8 @@ def clump(clusters):
     links[::2, ::2] = clusters != 0
     links[::2, 1::2] = (clusters[:, 1:] == clusters[:, :-1]) & (clusters[:, 1:] != 0)
     links[1::2, ::2] = (clusters[1:] == clusters[:-1]) & (clusters[1:] != 0)
+    from scipy import ndimage  # not before it is needed: the compiled kernels do without
+
     labels, count = ndimage.label(links)
     labels = np.ascontiguousarray(labels[::2, ::2]).astype(np.uint32)
     first = first_pixels(labels, count)
