@@ -8,7 +8,6 @@ import numpy as np
 from ..plain.elimination import DECIDED, Regions
 from .cache import kernel
 from .graph import (
-    BEGIN,
     LENGTH,
     NEXT,
     NOBODY,
@@ -19,6 +18,7 @@ from .graph import (
     list_neighbours,
     list_of,
     number_roots,
+    own_lists,
 )
 from .undecided import DOUBTFUL, leave_doubtful, list_undecided_edges
 
@@ -234,13 +234,6 @@ def _settle(whole, into, survivors):
     return settled
 
 
-def _links(start):
-    """The `members` (see `graph`) of clumps that are chained to no other; `start` has one entry more than them."""
-    members = np.empty((start.size - 1, 3), np.uint32 if start[-1] < 2**32 else np.uint64)
-    members[:, BEGIN], members[:, LENGTH], members[:, NEXT] = start[:-1], np.diff(start), NOBODY
-    return members
-
-
 class Elimination:
     __doc__ = "See `plain.Elimination`."
 
@@ -271,7 +264,7 @@ class Elimination:
         start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
         self.neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
         list_neighbours(edges, sizes, *limits, start, self.neighbours)
-        self.members = _links(start)
+        self.members = own_lists(start)
         self.changed = np.zeros(count, np.uint8)
         self.waiting, self.retries = np.empty(count, np.uint32), 0
         self.choice, self.tail = np.empty(count, np.uint32), np.empty(count, np.uint32)
@@ -366,7 +359,7 @@ class Elimination:
             start,
             neighbours,
         )
-        self.members, self.neighbours = _links(start), neighbours[:end].copy()
+        self.members, self.neighbours = own_lists(start), neighbours[:end].copy()
         self.waiting[: self.retries] = numbers[self.waiting[: self.retries]]
         contract_clumps(
             self.roots,

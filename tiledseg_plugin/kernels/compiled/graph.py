@@ -30,6 +30,13 @@ def list_of(clump, members, neighbours):
     return neighbours[begin : begin + np.intp(members[clump, LENGTH])]
 
 
+def own_lists(start):
+    """The `members` (see `graph`) of clumps that are chained to no other; `start` has one entry more than them."""
+    members = np.empty((start.size - 1, 3), np.uint32 if start[-1] < 2**32 else np.uint64)
+    members[:, BEGIN], members[:, LENGTH], members[:, NEXT] = start[:-1], np.diff(start), NOBODY
+    return members
+
+
 @kernel
 def count_neighbours(edges, sizes, min_pixels, listed, start):
     """Where the neighbour list of each clump ends, in `start` (n + 1,) int64."""
