@@ -31,7 +31,7 @@ def list_of(clump, members, neighbours):
 
 
 def own_lists(start):
-    """The `members` (see `graph`) of clumps that are chained to no other; `start` has one entry more than them."""
+    """The `members` of clumps that are chained to no other; `start` has one entry more than them."""
     members = np.empty((start.size - 1, 3), np.uint32 if start[-1] < 2**32 else np.uint64)
     members[:, BEGIN], members[:, LENGTH], members[:, NEXT] = start[:-1], np.diff(start), NOBODY
     return members
