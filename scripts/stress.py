@@ -60,6 +60,8 @@ def make_raster(path):
 
 def segment(parameters):
     """One run, in the process that is going to be killed."""
+    tempfile.tempdir = os.environ["TMPDIR"]  # Python would try it with a file, and leave that when killed then
+
     from tiledseg.tiledseg_plugin.parameters import SegmentParameters
     from tiledseg.tiledseg_plugin.progress import Feedback
     from tiledseg.tiledseg_plugin.segmentation import segment

@@ -218,6 +218,11 @@ def test_libraries_in_workers_use_one_thread(started):
     assert told == [{"OMP_NUM_THREADS": "1"}]
 
 
+def test_workers_do_not_try_the_temporary_folder_with_files(started, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert results(started(), tasks.temporary_folder, None, 1) == [str(tmp_path)]
+
+
 def test_threads_and_open_files_of_pools_go_with_them(noise):
     def once():
         starting = execution.start("processes", 2, GIGABYTE // 4, describe(noise))

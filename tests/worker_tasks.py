@@ -4,6 +4,7 @@
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections import namedtuple
 
@@ -34,6 +35,10 @@ def meet(folder, item, check_cancelled):
 
 def environment(common, item, check_cancelled):
     return {name: os.environ.get(name) for name in common}
+
+
+def temporary_folder(common, item, check_cancelled):
+    return tempfile.gettempdir()
 
 
 def die_once(marker, item, check_cancelled):

@@ -11,6 +11,7 @@ import io
 import os
 import subprocess  # nosec B404 - only ever given the interpreter that passed the handshake
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from typing import Any
@@ -186,10 +187,15 @@ def _preparation(name, prepare=spawn.get_preparation_data):
 
 
 def _command(python, **handles):
-    """The command line of a worker; `multiprocess` itself may lie where only the host looks."""
+    """The command line of a worker; `multiprocess` itself may lie where only the host looks.
+
+    dill asks for the temporary folder when it is imported, for which Python tries one with a file, and a worker that
+    is killed at that moment would leave it there: the folder is told it.
+    """
     arguments = ", ".join(f"{name}={value!r}" for name, value in handles.items())
     code = (
-        f"import sys; sys.path += {import_folders(*NEEDED_FIRST)!r}; "
+        f"import sys, tempfile; tempfile.tempdir = {tempfile.gettempdir()!r}; "
+        f"sys.path += {import_folders(*NEEDED_FIRST)!r}; "
         f"from multiprocess.spawn import spawn_main; spawn_main({arguments})"
     )
     return [python, "-s", "-c", code, "--multiprocessing-fork"]
