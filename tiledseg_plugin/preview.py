@@ -61,7 +61,7 @@ class Basis:
 class Clumps:
     """The clumps of a window with its margin.
 
-    window : what is looked at; worked : with the margin
+    window : what is looked at; worked : with the margin, and what tiles.calm_clusters adds to it
     labels : (rows, cols) uint32 of `worked`
     sizes, sums, edges : their graph, see `kernels.plain.Elimination`
     """
@@ -164,13 +164,13 @@ def clump_window(basis, window, check_cancelled):
     worked = window.grown(MARGIN, basis.raster.width, basis.raster.height)
     job = PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels)
     kernel, _ = kernels.choose(basis.kernels)
-    clusters, values, compared, _ = calm_clusters(job, Piece(1, 1, worked), kernel, check_cancelled)
-    labels, count = kernel.clump(clusters)
+    calm = calm_clusters(job, Piece(1, 1, worked), kernel, check_cancelled)
+    labels, count = kernel.clump(calm.clusters)
     check_cancelled()
-    quantities = basis.colours.quantities(values, compared)
-    sizes, sums, _, _ = kernel.describe_clumps(labels, count, clusters, quantities)
+    quantities = basis.colours.quantities(calm.values, calm.compared)
+    sizes, sums, _, _ = kernel.describe_clumps(labels, count, calm.clusters, quantities)
     edges = kernel.find_edges(labels, count) - np.uint32(1)
-    return Clumps(basis, window, worked, labels, sizes, sums, edges)
+    return Clumps(basis, window, calm.window, labels, sizes, sums, edges)
 
 
 def merge_clumps(clumps, min_pixels, distance_threshold, check_cancelled):

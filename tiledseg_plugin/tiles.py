@@ -8,7 +8,7 @@ the regions that have to be decided about where all their neighbours are known (
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from .elimination import Graph, Merged, merge_within
 from .errors import SegmentationError
 from .gdal_access import open_raster
 from .plan import Plan
-from .raster import Raster, read_window
+from .raster import Raster, Window, read_window
 from .work_folder import WorkFolder
 
 SIDES = ("top", "bottom", "left", "right")
@@ -92,19 +92,21 @@ def work_piece(job, piece, check_cancelled):
     """Clump one rectangle, merge what can be, and write its labels and graph."""
     started = time.monotonic()
     kernel, _ = kernels.choose(job.kernels)
-    clusters, values, compared, halo = calm_clusters(job, piece, kernel, check_cancelled)
-    labels, count = kernel.clump(clusters)
+    calm = calm_clusters(job, piece, kernel, check_cancelled)
+    labels, count = kernel.clump(calm.clusters)
     check_cancelled()
     sizes, sums, first, kinds = kernel.describe_clumps(
-        labels, count, clusters, job.colours.quantities(values, compared)
+        labels, count, calm.clusters, job.colours.quantities(calm.values, calm.compared)
     )
-    del clusters, compared
+    window, values, halo = calm.window, calm.values, calm.halo
+    del calm
     edges = kernel.find_edges(labels, count) - np.uint32(1)
     check_cancelled()
     valid = int(sizes.sum())
-    rows, cols = np.divmod(first, piece.window.width)
-    first = (piece.window.row + rows) * job.raster.width + piece.window.col + cols
-    graph = Graph(sizes, sums, edges, first, first, kinds, _borders(job, piece, labels))
+    rows, cols = np.divmod(first, window.width)
+    first = (window.row + rows) * job.raster.width + window.col + cols
+    inner = labels[piece.window.within(window)]
+    graph = Graph(sizes, sums, edges, first, first, kinds, _borders(job, piece, inner))
     merged = merge_within(
         kernel,
         graph,
@@ -116,7 +118,7 @@ def work_piece(job, piece, check_cancelled):
     if job.raster.is_integer:
         _save_moments(job.folder, piece, kernel, values, labels, merged)
         check_cancelled()
-    checksum = job.folder.save_rows(labels_of(piece), labels)
+    checksum = job.folder.save_rows(labels_of(piece), inner)
     seconds = time.monotonic() - started
     _save(job.folder, piece, merged, labels_checksum=np.int64(checksum), told=np.array([count, valid, halo, seconds]))
     return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
@@ -190,8 +192,23 @@ def open_sides(window, raster):
     return window.row > 0, window.bottom < raster.height, window.col > 0, window.right < raster.width
 
 
+class Calm(NamedTuple):
+    """What a piece's clumps are made of, with the margin of `halo` pixels in which its single pixels were decided.
+
+    window : the piece with the margin, as far as the raster goes
+    clusters : (rows, cols) uint16 of `window`, without single pixels; 0 where not valid, and in the margin
+    values, compared : (bands, rows, cols) of `window`, see `raster.read_window` and `colours`
+    """
+
+    window: Window
+    clusters: np.ndarray
+    values: np.ndarray
+    compared: np.ndarray
+    halo: int
+
+
 def calm_clusters(job, piece, kernel, check_cancelled):
-    """The piece's clusters without single pixels, its values and compared colours, and the halo that was needed."""
+    """Read and label a piece and its margin: Calm. Cutting the margin off would copy all bands, so it stays."""
     raster = job.raster
     dataset = open_raster(raster.path)
     halo = HALO
@@ -206,10 +223,14 @@ def calm_clusters(job, piece, kernel, check_cancelled):
         check_cancelled()
         inside = piece.window.within(window)
         if not uncertain[inside].any():
-            crop = (slice(None), *inside)  # of the values as a view: they are needed band by band, if at all
-            compared = np.ascontiguousarray(compared[crop])
-            return np.ascontiguousarray(clusters[inside]), values[crop], compared, halo
+            _clear_outside(clusters, *inside)
+            return Calm(window, clusters, values, compared, halo)
         halo *= 2
+
+
+def _clear_outside(array, rows, cols):
+    array[: rows.start] = array[rows.stop :] = 0
+    array[:, : cols.start] = array[:, cols.stop :] = 0
 
 
 def finished_piece(job, piece):
