@@ -8,7 +8,8 @@ import numpy as np
 CHANGED_SHARE = 0.0025
 MARGIN = 1e-5  # of a distance, more than the rounding of float32 squares and sums of up to 100 bands
 LEAST = 1e-15  # below it, squares underflow
-PART = 1 << 16  # colours a call of a kernel
+PART = 1 << 16  # colours a call of a kernel, at most
+SHARED_BY = 4  # the parts are a multiple of it and alike, so that two or four threads end together
 
 
 def distinct_colours(sample, kernel):
@@ -94,13 +95,15 @@ class _Members:
         self.amounts = [] if self.exact else [counts * plane.astype(np.float64) for plane in planes]
         self.centres = np.empty((0, len(planes)))
         self.sizes, self.sums = np.empty(0), np.empty((len(planes), 0))
+        number = min(-(-counts.size // (PART * SHARED_BY)) * SHARED_BY, counts.size)
+        ends = np.linspace(0, counts.size, number + 1).astype(int)
         self.parts = [
             _Part(
-                np.ascontiguousarray(planes[:, start : start + PART]),
-                counts[start : start + PART],
-                *(np.zeros(min(PART, counts.size - start), dtype) for dtype in (np.uint16, np.float64, np.float64)),
+                np.ascontiguousarray(planes[:, start:end]),
+                counts[start:end],
+                *(np.zeros(end - start, dtype) for dtype in (np.uint16, np.float64, np.float64)),
             )
-            for start in range(0, counts.size, PART)
+            for start, end in zip(ends, ends[1:])
         ]
 
     def update(self, centres):

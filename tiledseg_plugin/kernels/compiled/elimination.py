@@ -22,7 +22,7 @@ from .graph import (
 )
 from .undecided import DOUBTFUL, leave_doubtful, list_undecided_edges
 
-PIECE = 1 << 15  # clumps a call, where several threads decide
+PIECE = 1 << 12  # clumps a call, where several threads decide
 WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
 
 
