@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A person opens a raster, checks the tiles, tunes the segments by eye, runs, and sees the tiles fill in."""
 
+import os
+
 import driver
 from driver import ARGUMENTS, FOLDER, found
 from qgis.core import QgsProject
@@ -102,6 +104,7 @@ def run(panel, session, raster):
             if folder:
                 grab.save(f"{folder}/5 running.png")
 
+    os.environ["TILEDSEG_KERNELS"] = "plain"  # with the compiled ones all tiles may be done before the first redraw
     session.ran.connect(ended.append)
     session.tile_layer.repaintRequested.connect(note)  # a run of few pixels is over before many looks
     beat = driver.Heartbeat()
@@ -112,6 +115,7 @@ def run(panel, session, raster):
             driver.pause(0.1)
             look()
     session.tile_layer.repaintRequested.disconnect(note)
+    del os.environ["TILEDSEG_KERNELS"]
     look()  # the run may have ended during a look
     found["run blocks"] = beat.longest
     found["run blocked in"] = beat.blocked_in
