@@ -14,7 +14,7 @@ from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
 
 DRIVERS = {".gpkg": "GPKG", ".csv": "CSV", ".parquet": "Parquet"}
-VALUES = 1 << 20  # made plain at a time
+VALUES = 1 << 15  # made plain at a time: more would not stay in the cache
 PLACES = 999  # for values in an SQL statement; newer versions of SQLite take more
 
 
