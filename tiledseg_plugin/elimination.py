@@ -73,6 +73,7 @@ def eliminate(kernel, sizes, sums, edges, weights, min_pixels, threshold, advanc
     least = min(min_pixels, most + 1)  # a limit beyond all of the pixels says no more than this
     limit = np.inf if threshold is None else threshold
     elimination = kernel.Elimination(sizes, sums, np.array(weights), edges, least, limit, since, shared)
+    del edges  # it has lists of them
     with ThreadPoolExecutor(workers) as pool:
         area = elimination.next_area(0)
         while area is not None and area <= min_pixels:
@@ -87,7 +88,7 @@ def merge_within(kernel, graph, weights, min_pixels, threshold, advance, workers
 
     Parameters
     ----------
-    graph : Graph, whose sums are of no use afterwards
+    graph : Graph, which loses its edges, and whose sums are of no use afterwards
     weights, min_pixels, threshold, advance, workers : see `eliminate`
     """
     shared = np.zeros(graph.sizes.size + 1, bool)
@@ -97,7 +98,7 @@ def merge_within(kernel, graph, weights, min_pixels, threshold, advance, workers
         kernel,
         graph.sizes,
         graph.sums,
-        graph.edges,
+        vars(graph).pop("edges"),
         weights,
         min_pixels,
         threshold,

@@ -105,7 +105,7 @@ def _merge_group(pieces, parts, is_whole, kernel, rules, advance, workers):
 
 
 def _join(pieces, graphs):
-    """Put graphs together, with clumps that go on across the borders of the pieces made one.
+    """Put graphs together, with clumps that go on across the borders of the pieces made one; they are used up.
 
     Returns
     -------
@@ -119,26 +119,30 @@ def _join(pieces, graphs):
         for graph, offset in zip(graphs, offsets)
         for side, border in graph.borders.items()
     }
-    first, kinds, sizes, sums, since, earliest = (
-        np.concatenate([getattr(graph, name) for graph in graphs])
-        for name in ("first", "kinds", "sizes", "sums", "since", "earliest")
-    )
+    arrays = {
+        name: np.concatenate(_taken(graphs, name)) for name in ("sizes", "sums", "first", "earliest", "kinds", "since")
+    }
     touching, closed = _across_borders(pieces, borders)
-    same = kinds[touching[:, 0]] == kinds[touching[:, 1]]
-    number, order = _number(first, touching[same])
-    inner = [number[graph.edges + np.uint32(offset)] for graph, offset in zip(graphs, offsets)]
-    edges = np.concatenate([*inner, number[touching[~same]]])
+    same = arrays["kinds"][touching[:, 0]] == arrays["kinds"][touching[:, 1]]
+    number, order = _number(arrays["first"], touching[same])
+    edges = _taken(graphs, "edges")
+    for index, offset in enumerate(offsets[:-1]):
+        edges[index] = number[edges[index] + np.uint32(offset)]
+    edges = np.concatenate([*edges, number[touching[~same]]])
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
     leaders = order[number[joined]]
-    np.add.at(sizes, leaders, sizes[joined])
-    np.add.at(sums, leaders, sums[joined])
+    for name in ("sizes", "sums"):
+        np.add.at(arrays[name], leaders, arrays[name][joined])
     after = np.append(np.uint32(0), number + np.uint32(1))
     still_open = {side: after[border] for side, border in borders.items() if side not in closed}
-    graph = Graph(
-        sizes[order], sums[order], edges, first[order], earliest[order], kinds[order], still_open, since[order]
-    )
+    graph = Graph(edges=edges, borders=still_open, **{name: arrays.pop(name)[order] for name in list(arrays)})
     return graph, number, joined.size
+
+
+def _taken(graphs, name):
+    """An array of each graph, which it loses: what is put together need not be there twice."""
+    return [vars(graph).pop(name) for graph in graphs]
 
 
 def _across_borders(pieces, borders):
