@@ -195,6 +195,22 @@ def test_what_killed_runs_left_is_cleaned_up_by_the_next_one(raster, tmp_path, m
     assert all(folder.exists() for folder in others)
 
 
+def test_a_run_that_is_killed_while_it_tidies_up_leaves_its_mark_to_the_last(tmp_path, monkeypatch):
+    folder, seen, release = tmp_path / "tiledseg-abcd1234", [], Ownership.release
+
+    def look_and_release(ownership):
+        seen.append([path.name for path in folder.iterdir()])
+        release(ownership)
+
+    monkeypatch.setattr(Ownership, "release", look_and_release)
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.raw", "z.raw", "more/b.raw"):
+        (folder / name).write_text("x")
+    Ownership(folder).remove_folder()
+    assert seen == [[OWNER]]
+    assert not folder.exists()
+
+
 def test_a_folder_that_is_just_being_made_is_left_alone(tmp_path):
     fresh, old = tmp_path / "tiledseg-fresh123", tmp_path / "tiledseg-older123"
     for folder in (fresh, old):

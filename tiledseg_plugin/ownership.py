@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 OWNER = "tiledseg-owner.json"
@@ -69,6 +70,22 @@ class Ownership:
             self._path.unlink(missing_ok=True)
             os.close(file)
 
+    def remove_folder(self):
+        """Remove the folder with all that is in it."""
+        _remove_all_but_the_mark(self._path.parent)
+        self.release()
+        shutil.rmtree(self._path.parent, ignore_errors=True)
+
+
+def _remove_all_but_the_mark(folder):
+    """Whoever is killed meanwhile leaves what `remove_abandoned` knows."""
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != OWNER:
+            with suppress(OSError):
+                path.unlink()
+
 
 def remove_abandoned(parent, prefix):
     """Remove the folders that killed runs left in `parent`; those of others are not touched.
@@ -89,6 +106,7 @@ def remove_abandoned(parent, prefix):
                 if _is_old(folder):
                     folder.rmdir()  # does nothing to one with files in it
             elif _is_abandoned(folder / OWNER):
+                _remove_all_but_the_mark(folder)
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue

@@ -2,7 +2,6 @@
 """Outputs appear whole or not at all: they are written in a folder beside them and moved when all is done."""
 
 import os
-import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,8 +46,7 @@ def staging(output, name="OUTPUT"):
     try:
         yield Path(folder)
     finally:
-        ownership.release()
-        shutil.rmtree(folder, ignore_errors=True)
+        ownership.remove_folder()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ that nothing else in a folder of the user's is ever touched.
 
 import json
 import os
-import shutil
 import tempfile
 import time
 import uuid
@@ -208,8 +207,7 @@ class WorkFolder:
         finished : bool, whether what is in it is of no more use; otherwise a run can be taken up from it
         """
         if self.is_temporary:
-            self._ownership.release()
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._ownership.remove_folder()
             return
         self._remove_files(*(ENDINGS if finished else (".partial", ".bin", ".zip")))
         if finished:
