@@ -35,6 +35,10 @@ class Graph:
     borders: Dict[Tuple[int, str], np.ndarray]
     since: Optional[np.ndarray] = None
 
+    def take(self, name):
+        """One of the arrays, which the graph loses, so that it can go as soon as it has been used."""
+        return vars(self).pop(name)
+
 
 @dataclass
 class Merged:
@@ -98,7 +102,7 @@ def merge_within(kernel, graph, weights, min_pixels, threshold, advance, workers
         kernel,
         graph.sizes,
         graph.sums,
-        vars(graph).pop("edges"),
+        graph.take("edges"),
         weights,
         min_pixels,
         threshold,

@@ -120,15 +120,14 @@ def _join(pieces, graphs):
         for side, border in graph.borders.items()
     }
     arrays = {
-        name: np.concatenate(_taken(graphs, name)) for name in ("sizes", "sums", "first", "earliest", "kinds", "since")
+        name: np.concatenate([graph.take(name) for graph in graphs])
+        for name in ("sizes", "sums", "first", "earliest", "kinds", "since")
     }
     touching, closed = _across_borders(pieces, borders)
     same = arrays["kinds"][touching[:, 0]] == arrays["kinds"][touching[:, 1]]
     number, order = _number(arrays["first"], touching[same])
-    edges = _taken(graphs, "edges")
-    for index, offset in enumerate(offsets[:-1]):
-        edges[index] = number[edges[index] + np.uint32(offset)]
-    edges = np.concatenate([*edges, number[touching[~same]]])
+    inner = [number[graph.take("edges") + np.uint32(offset)] for graph, offset in zip(graphs, offsets)]
+    edges = np.concatenate([*inner, number[touching[~same]]])
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
     leaders = order[number[joined]]
@@ -138,11 +137,6 @@ def _join(pieces, graphs):
     still_open = {side: after[border] for side, border in borders.items() if side not in closed}
     graph = Graph(edges=edges, borders=still_open, **{name: arrays.pop(name)[order] for name in list(arrays)})
     return graph, number, joined.size
-
-
-def _taken(graphs, name):
-    """An array of each graph, which it loses: what is put together need not be there twice."""
-    return [vars(graph).pop(name) for graph in graphs]
 
 
 def _across_borders(pieces, borders):

@@ -222,18 +222,19 @@ def read_window(dataset, raster, window, covered=None):
 def _valid(dataset, raster, window, values, covered=None):
     """What is valid in a window: (rows, cols) bool. Values that are not finite become 0."""
     invalid: Any = None
-    either = np.logical_or if raster.nodata_rule == "any" else np.logical_and
     for index, band in enumerate(raster.bands):
         bad = _invalid_in_band(values[index], band)
         if band.masked:
             bad = bad | (_read(dataset, raster, window, mask=True, band=band) == 0)
-        if invalid is None or invalid.shape != bad.shape:
-            invalid = bad if invalid is None else either(invalid, bad)
+        if invalid is None:
+            invalid = bad
+        elif raster.nodata_rule == "any":
+            invalid = invalid | bad
         else:
-            either(invalid, bad, out=invalid)
+            invalid = invalid & bad
     if raster.zero_is_nodata:
         invalid = invalid | ~values.any(axis=0)
-    valid = np.logical_not(invalid, out=invalid) if invalid.shape else np.full(values.shape[1:], not invalid)
+    valid = ~invalid if invalid.shape else np.full(values.shape[1:], not invalid)
     if covered is not None:
         valid &= covered
     if values.dtype.kind == "f":

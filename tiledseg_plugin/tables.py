@@ -115,11 +115,7 @@ def _write_geopackage(path, columns, driver, check_cancelled):
         return f"INSERT INTO {_quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608: quoted
 
     total, at_a_time = columns[0].values.size, max(1, PLACES // len(columns))
-    with (
-        closing(sqlite3.connect(path)) as connection,
-        _unjournalled(connection),
-        _counted_at_once(connection, name, total),
-    ):
+    with _unjournalled(path) as connection, _counted_at_once(connection, name, total):
         for values, rows in _row_after_row(columns, at_a_time, check_cancelled):
             size = at_a_time * len(columns)
             whole = rows // at_a_time * size
@@ -142,12 +138,13 @@ def _row_after_row(columns, at_a_time, check_cancelled):
 
 
 @contextmanager
-def _unjournalled(connection):
+def _unjournalled(path):
     """A transaction without journal or waiting for the disk: a table that is not finished never gets its name."""
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("PRAGMA journal_mode = OFF")
-    with connection:
-        yield
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = OFF")
+        with connection:
+            yield connection
 
 
 @contextmanager

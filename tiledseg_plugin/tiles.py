@@ -107,7 +107,7 @@ def work_piece(job, piece, check_cancelled):
     first = (window.row + rows) * job.raster.width + window.col + cols
     inner = labels[piece.window.within(window)]
     graph = Graph(sizes, sums, edges, first, first, kinds, _borders(job, piece, inner))
-    del sums, edges  # so that they can go while regions are merged
+    del edges  # the graph's may go while regions are merged
     merged = merge_within(
         kernel,
         graph,
