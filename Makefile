@@ -40,10 +40,14 @@ build/lint/bin/ruff:
 	@$(PYTHON) -m venv build/lint
 	@build/lint/bin/pip install -q ruff mypy
 
-package:  ## build dist/tiledseg-VERSION.zip of the last commit
+package: build/gate/bin/bandit  ## build dist/tiledseg-VERSION.zip of the last commit, as the plugin repository takes it
 	@mkdir -p dist
 	@git archive --format=zip --prefix=tiledseg/ -o dist/tiledseg-$(VERSION).zip HEAD
-	@echo "dist/tiledseg-$(VERSION).zip"
+	@$(PYTHON) scripts/repository_gate.py dist/tiledseg-$(VERSION).zip build/gate/bin
+
+build/gate/bin/bandit:
+	@$(PYTHON) -m venv build/gate
+	@build/gate/bin/pip install -q bandit detect-secrets
 
 clean:  ## remove what was built
 	@rm -rf build dist

@@ -112,7 +112,7 @@ def _write_geopackage(path, columns, driver, check_cancelled):
     row = "(" + ", ".join("?" * len(columns)) + ")"
 
     def insert(rows):
-        return f"INSERT INTO {_quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608: quoted
+        return f"INSERT INTO {_quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608
 
     total, at_a_time = columns[0].values.size, max(1, PLACES // len(columns))
     with _unjournalled(path) as connection, _counted_at_once(connection, name, total):

@@ -127,7 +127,7 @@ def _named(columns, present, prefix, feedback):
 def _update_geopackage(path, attributes, columns, prefix, feedback):
     with closing(sqlite3.connect(f"file:{Path(path).as_posix()}?mode=ro", uri=True)) as connection:
         name = Path(path).stem.replace('"', '""')
-        cursor = connection.execute(f'SELECT * FROM "{name}" ORDER BY segment')  # noqa: S608 # nosec B608: quoted
+        cursor = connection.execute(f'SELECT * FROM "{name}" ORDER BY segment')  # noqa: S608 # nosec B608
         names = [description[0] for description in cursor.description]
         rows = cursor.fetchall()
     present = [Column(name, np.array(values)) for name, values in zip(names, zip(*rows)) if name != "fid"]
