@@ -31,14 +31,18 @@ bench: setup  ## run the product and its peers side by side; SIZES="1 4" RUNS=3 
 bench-peers:  ## install the peers that Debian has: Orfeo Toolbox and GRASS
 	@scripts/install-peers.sh
 
-lint: build/lint/bin/ruff  ## check format, lint and types
+lint: build/lint/bin/ruff build/plugins/tiledseg  ## check format, lint and types
 	build/lint/bin/ruff format --check .
 	build/lint/bin/ruff check .
-	build/lint/bin/mypy tiledseg_plugin
+	cd build/plugins && ../lint/bin/mypy --config-file tiledseg/pyproject.toml tiledseg/tiledseg_plugin
 
 build/lint/bin/ruff:
 	@$(PYTHON) -m venv build/lint
-	@build/lint/bin/pip install -q ruff mypy
+	@build/lint/bin/pip install -q ruff==0.17.6 mypy==2.4.1
+
+build/plugins/tiledseg:  # under a name that Python takes for a package, whatever the clone is called
+	@mkdir -p build/plugins
+	@ln -sfn "$(CURDIR)" $@
 
 package: build/gate/bin/bandit  ## build dist/tiledseg-VERSION.zip of the last commit, as the plugin repository takes it
 	@mkdir -p dist
