@@ -34,7 +34,7 @@ bench-peers:  ## install the peers that Debian has: Orfeo Toolbox and GRASS
 lint: build/lint/bin/ruff build/plugins/tiledseg  ## check format, lint and types
 	build/lint/bin/ruff format --check .
 	build/lint/bin/ruff check .
-	cd build/plugins && ../lint/bin/mypy --config-file tiledseg/pyproject.toml tiledseg/tiledseg_plugin
+	cd build/plugins && ../lint/bin/mypy --config-file tiledseg/pyproject.toml -p tiledseg.tiledseg_plugin -p tiledseg.algorithms
 
 build/lint/bin/ruff:
 	@$(PYTHON) -m venv build/lint
