@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER
 
-.PHONY: help setup demo test stress bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test stress fuzz bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -23,6 +23,9 @@ screenshots: setup  ## pictures of the panel at work in QGIS Desktop, to build/s
 
 stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing left behind, right results
 	@$(PYTHON) scripts/stress.py $(or $(RUNS),200)
+
+fuzz: setup  ## SECONDS=1200 of random cases over the whole range of every parameter; SEED=text, FUZZ="--kind small --cases 500"
+	@$(PYTHON) scripts/fuzz.py --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED)) $(FUZZ)
 
 bench: setup  ## run the product and its peers side by side; SIZES="1 4" RUNS=3 PEERS="gdal otb" or BENCH=--help
 	@$(PYTHON) benchmarks/bench.py $(if $(SIZES),--sizes $(SIZES)) $(if $(RUNS),--runs $(RUNS)) \

@@ -55,6 +55,8 @@ def starting_centres(planes, num_clusters):
             distance += np.square(difference, out=difference)
         distance[taken[:i]] = np.inf
         taken[i] = np.argmin(distance)
+        if distance[taken[i]] == np.inf:  # so far away that squares overflow: the first that is left
+            taken[i] = np.setdiff1d(np.arange(len(distance)), taken[:i])[0]
     return planes.T[taken]
 
 

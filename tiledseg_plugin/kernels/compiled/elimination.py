@@ -265,7 +265,7 @@ class Elimination:
         self.neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
         list_neighbours(edges, sizes, *limits, start, self.neighbours)
         self.members = own_lists(start)
-        self.changed = np.zeros(count, np.uint8)
+        self.changed = np.zeros(count, np.uint32)  # the number of the step in which each changed last, 0 for none
         self.waiting, self.retries = np.empty(count, np.uint32), 0
         self.choice, self.tail = np.empty(count, np.uint32), np.empty(count, np.uint32)
         self.room = np.empty((2, count if is_part else 0), np.uint32)
@@ -288,10 +288,10 @@ class Elimination:
         self.area = area
         graph = self.roots, self.members, self.neighbours
         waiting, choice, tail = self.waiting[:count], self.choice[:count], self.tail[:count]
-        before = np.uint8(self.steps % 255)
+        before = np.uint32(self.steps)
         self.steps += 1
-        # a stamp that comes back after 255 steps makes a clump look changed that is not: work, but no other result
-        stamp = np.uint8(self.steps % 255)
+        # must never come back, or a clump that grows keeps an old mean; there are fewer steps than pixels
+        stamp = np.uint32(self.steps)
 
         def decide(begin):
             _decide(

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Holding what the engine made of a case against the oracle, or against the plain kernels on the whole raster."""
+
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import oracle
+
+from .files import write
+from .running import run_case
+
+UNTILED = {
+    "kernels": "plain",
+    "execution": "serial",
+    "interrupted": "",
+    "least_pixels": 1 << 62,
+    "extension": ".tif",
+}
+ATTRIBUTES = ("mean", "min", "max", "std")
+
+
+class Wrong(Exception):
+    """What differs, in one sentence."""
+
+
+def check(case):
+    """Run a case. Raises Wrong where the engine is, and whatever the engine raises that is no refusal."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    try:
+        declared = write(case, folder)
+        (folder / "out").mkdir()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ran = run_case(case, declared.path, folder / "out")
+            values, nodata = _selected(case, declared)
+            if case["kind"] == "small":
+                _hold_against_oracle(case, ran, values, nodata, declared.mask)
+            else:
+                _hold_against_plain(case, ran, declared.path, folder)
+            if not ran.refused:
+                _check_table(ran, values, _numbers(case))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _numbers(case):
+    return case["parameters"]["bands"] or list(range(1, len(case["file"]["order"]) + 1))
+
+
+def _selected(case, declared):
+    chosen = [number - 1 for number in _numbers(case)]
+    return declared.values[chosen], [declared.nodata[index] for index in chosen]
+
+
+def covered(case, shape):
+    """(rows, cols) bool, what the tiles of a case cover; None for all."""
+    tiles = case["parameters"].get("tiles")
+    if not tiles:
+        return None
+    inside = np.zeros(shape, bool)
+    for col, row, width, height in tiles:
+        inside[max(row, 0) : max(row + height, 0), max(col, 0) : max(col + width, 0)] = True
+    return inside
+
+
+def _hold_against_oracle(case, ran, values, nodata, mask):
+    parameters = case["parameters"]
+    inside = covered(case, values.shape[1:])
+    valid = oracle.valid_pixels(values, nodata, mask, parameters["nodata_rule"], inside)
+    places = [index for index, is_valid in enumerate(np.ravel(valid)) if is_valid]
+    sample = [index for index in places if index % parameters["sampling"] == 0]
+    if not sample:
+        if not ran.refused:
+            raise Wrong("no pixel of the sample is valid, but the run was not refused")
+        return
+    if ran.refused:
+        raise Wrong(f"refused: {ran.refused}")
+    names = ("num_clusters", "min_pixels", "distance_threshold", "stretch", "sampling", "kmeans_max_iterations")
+    chosen = {name: parameters[name] for name in (*names, "rsgislib_stretch") if name in parameters}
+    limits = None
+    if parameters["stretch"] and values.dtype.kind == "f":
+        limits = _float_limits(ran, values, valid)
+    expected = oracle.segment(values, valid, limits=limits, **chosen)
+    _compare_ids(ran.ids, expected.clumps, ran, expected)
+    _check_numbers(ran, expected.clumps, len(places), parameters["min_pixels"])
+
+
+def _float_limits(ran, values, valid):
+    """The engine's limits of a stretch of floats, whose sums are rounded in an order of its own, if they are right."""
+    inside = np.array(valid)
+    limits = []
+    for band, low, high in zip(values, ran.report["colours"]["low"], ran.report["colours"]["high"]):
+        own = [value if np.isfinite(value) else 0.0 for value in band[inside].tolist()]
+        right = oracle.stretch_limits(own)
+        room = 1e-11 * max(map(abs, own)) * max(1.0, len(own) ** 0.5)
+        if abs(low - right.low) > room or abs(high - right.high) > room:
+            raise Wrong(f"the limits of the stretch are {low}, {high} for {tuple(right)}")
+        limits.append(oracle.Limits(low, high))
+    return tuple(limits)
+
+
+def _compare_ids(ids, right, ran, expected=None):
+    if ids.dtype != np.uint32 or ids.shape != right.shape:
+        raise Wrong(f"OUTPUT is {ids.dtype} {ids.shape}")
+    different = int(np.count_nonzero(ids != right))
+    if different:
+        detail = f"{different} of {ids.size} pixels differ, {ids.max()} segments for {right.max()}"
+        if expected is not None and not np.array_equal(np.array(ran.report["centres"], np.float32), expected.centres):
+            detail += "; the centres differ"
+        raise Wrong(detail)
+
+
+def _check_numbers(ran, ids, valid_pixels, min_pixels):
+    sizes = np.bincount(ids.ravel())[1:]
+    found = ran.result.segment_count, ran.result.valid_pixels, ran.result.undersized_segments
+    right = sizes.size, valid_pixels, int((sizes < min_pixels).sum())
+    if found != right:
+        raise Wrong(f"segments, valid pixels and undersized segments are {found} for {right}")
+
+
+def _hold_against_plain(case, ran, path, folder):
+    """The same without tiles: but for pixels that lie in no tile, which are no data then."""
+    whole = {**case, "parameters": {**case["parameters"]}}
+    del whole["parameters"]["tile_width"], whole["parameters"]["tile_height"]
+    whole["parameters"].update(tile_width=1 << 30, tile_height=1 << 30)
+    tiles = whole["parameters"].get("tiles")
+    if tiles and not covered(case, _shape(case)).all():
+        pass  # what the tiles do not cover is not segmented either way; they are its only statement
+    else:
+        whole["parameters"].pop("tiles", None)
+    (folder / "whole").mkdir()
+    expected = run_case(whole, path, folder / "whole", **UNTILED)
+    if bool(expected.refused) != bool(ran.refused):
+        raise Wrong(f"refused: {ran.refused or expected.refused}, but only {'tiled' if ran.refused else 'untiled'}")
+    if not ran.refused:
+        _compare_ids(ran.ids, expected.ids, ran)
+        valid = int(np.count_nonzero(expected.ids))
+        _check_numbers(ran, expected.ids, valid, case["parameters"]["min_pixels"])
+
+
+def _shape(case):
+    image = case["image"]
+    if "pixels" in image:
+        return np.array(image["pixels"]).shape[1:]
+    if "crop" in image:
+        top, bottom, left, right = image["crop"]
+        return bottom - top, right - left
+    return image["rows"], image["cols"]
+
+
+def _check_table(ran, values, numbers):
+    """The attribute table against numpy."""
+    if ran.table is None:
+        return  # too large for a GeoTIFF, so in a file beside it
+    for number, band in zip(numbers, values):
+        right = oracle.describe(ran.ids, band)
+        if not np.array_equal(ran.table["Histogram"], right["count"]):
+            raise Wrong("the pixel counts of the attribute table are wrong")
+        room = np.abs(band[np.isfinite(band)].astype(float)).max(initial=0.0)
+        for name in ATTRIBUTES:
+            found, wanted = ran.table[f"{name}_{number}"], right[name]
+            # deviations are the roots of sums that are rounded
+            close = np.abs(found - wanted) <= (1e-7 if name == "std" else 1e-9) * np.abs(wanted) + 1e-12 * room
+            # a segment without values has none to be compared
+            if not (close | np.isnan(wanted)).all():
+                worst = int(np.argmin(close | np.isnan(wanted)))
+                raise Wrong(f"{name}_{number} of segment {worst + 1} is {found[worst]!r} for {wanted[worst]!r}")

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What parts of the parameter space a campaign has met: bins of each parameter, and how many cases fell in each."""
+
+from .draws import usable_dtypes
+from .images import KINDS
+
+UNKNOWN = "other"
+
+
+def up_to(*ends):
+    """Bins of a number: up to each end, and above the last; `name_of(value)` names one."""
+    names = [f"<={end:g}" for end in ends] + [f">{ends[-1]:g}"]
+
+    def name_of(value):
+        return next((name for end, name in zip(ends, names) if value <= end), names[-1])
+
+    return names, name_of
+
+
+def one_of(*values):
+    names = [str(value) or "none" for value in values]
+    return names, lambda value: str(value) or "none"
+
+
+def _pixels(case):
+    return case["image"]["rows"] * case["image"]["cols"]
+
+
+def _threshold(case):
+    threshold = case["parameters"]["distance_threshold"]
+    if threshold is None:
+        return "none"
+    return next((name for end, name in ((1e-9, "tiny"), (1, "<=1"), (1e3, "<=1000")) if threshold <= end), "huge")
+
+
+def _tiling(case):
+    tiles, parameters = case["parameters"].get("tiles"), case["parameters"]
+    if tiles:
+        overlap = any(_common(a, b) for i, a in enumerate(tiles) for b in tiles[:i])
+        return "polygons that overlap" if overlap else "polygons"
+    one = parameters["tile_width"] >= case["image"]["cols"] and parameters["tile_height"] >= case["image"]["rows"]
+    if one:
+        return "one tile"
+    return "tiles <= 20" if min(parameters["tile_width"], parameters["tile_height"]) <= 20 else "larger tiles"
+
+
+def _common(a, b):
+    return min(a[0] + a[2], b[0] + b[2]) > max(a[0], b[0]) and min(a[1] + a[3], b[1] + b[3]) > max(a[1], b[1])
+
+
+def _no_data(case):
+    file = case["file"]
+    if file["mask"]:
+        return f"mask: {file['mask']}"
+    if file["vrt_nodata"] is not None:
+        return "declared per band"
+    return "undeclared" if file["nodata"] is None else f"declared {'nan' if file['nodata'] == 'nan' else 'number'}"
+
+
+def _layout(case):
+    layout = " ".join(case["file"]["layout"])
+    return ("tiled" if "TILED" in layout else "strips") + (" by pixel" if "=PIXEL" in layout else " by band")
+
+
+def _parameter(name):
+    return lambda case: case["parameters"][name]
+
+
+def _run(name):
+    return lambda case: case["run"][name]
+
+
+SIDES = up_to(1, 8, 24, 100, 300, 1000)
+PARAMETERS = {
+    "rows": (SIDES, lambda case: case["image"]["rows"]),
+    "columns": (SIDES, lambda case: case["image"]["cols"]),
+    "image": (one_of(*KINDS), lambda case: case["image"]["kind"]),
+    "dtype": (one_of(*usable_dtypes()), lambda case: case["image"]["dtype"]),
+    "bands used": (
+        up_to(1, 2, 3, 4, 8),
+        lambda case: len(case["parameters"]["bands"]) or len(case["file"]["order"]),
+    ),
+    "BANDS": (one_of("all", "some"), lambda case: "some" if case["parameters"]["bands"] else "all"),
+    "holes": (one_of("", "pixels", "block", "slanted", "line", "all"), lambda case: case["file"]["holes"]),
+    "filled with": (
+        one_of("nothing", "zero", "number", "nan", "inf", "-inf"),
+        lambda case: _filling(case["file"]["fill"]),
+    ),
+    "no data": (
+        one_of(
+            "undeclared",
+            "declared number",
+            "declared nan",
+            "declared per band",
+            "mask: internal",
+            "mask: file",
+            "mask: alpha",
+        ),
+        _no_data,
+    ),
+    "NODATA_RULE": (one_of("any", "all"), _parameter("nodata_rule")),
+    "layout": (one_of("tiled by pixel", "tiled by band", "strips by pixel", "strips by band"), _layout),
+    "VRT": (one_of(False, True), lambda case: case["file"]["vrt"]),
+    "NUM_CLUSTERS": (up_to(2, 10, 60, 254, 255, 256, 499), _parameter("num_clusters")),
+    "MIN_PIXELS": (up_to(1, 10, 100, 254, 255, 256, 1000, 10000), _parameter("min_pixels")),
+    "MIN_PIXELS of raster": (
+        up_to(0.01, 0.1, 0.999, 1),
+        lambda case: case["parameters"]["min_pixels"] / _pixels(case),
+    ),
+    "DISTANCE_THRESHOLD": (one_of("none", "tiny", "<=1", "<=1000", "huge"), _threshold),
+    "STRETCH": (one_of(False, True), _parameter("stretch")),
+    "SAMPLING": (up_to(1, 3, 20, 100, 9999), _parameter("sampling")),
+    "KMEANS_MAX_ITERATIONS": (up_to(1, 2, 10, 199), _parameter("kmeans_max_iterations")),
+    "tiling": (one_of("one tile", "tiles <= 20", "larger tiles", "polygons", "polygons that overlap"), _tiling),
+    "VALID_DATA_THRESHOLD": (up_to(0, 0.3, 0.9), _parameter("valid_data_threshold")),
+    "EXECUTION": (one_of("serial", "threads", "processes"), _run("execution")),
+    "workers": (up_to(1, 2, 3), _run("workers")),
+    "kernels": (one_of("plain", "compiled"), _run("kernels")),
+    "interrupted": (one_of("", "cancelled", "killed"), _run("interrupted")),
+    "output": (one_of(".tif", ".img"), _run("extension")),
+}
+
+
+def _filling(fill):
+    if fill is None:
+        return "nothing"
+    return fill if isinstance(fill, str) else "zero" if fill == 0 else "number"
+
+
+class Coverage:
+    """Counts cases by the bins of each parameter."""
+
+    def __init__(self):
+        self.counts = {name: dict.fromkeys(names, 0) for name, ((names, _), _) in PARAMETERS.items()}
+
+    def add(self, case):
+        for name, ((_, name_of), value_of) in PARAMETERS.items():
+            found = name_of(value_of(case))
+            self.counts[name][found] = self.counts[name].get(found, 0) + 1
+
+    @property
+    def share(self):
+        """The share of the bins that were met."""
+        every = [count for bins in self.counts.values() for count in bins.values()]
+        return sum(count > 0 for count in every) / len(every)
+
+    def table(self):
+        """Lines, one a parameter."""
+        width = max(map(len, self.counts))
+        for name, bins in self.counts.items():
+            yield f"{name:{width}}  " + "  ".join(f"{label}: {count}" for label, count in bins.items())

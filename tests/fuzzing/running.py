@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running the engine on a case as it was drawn: tiled, in parallel, cancelled or killed and taken up again."""
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from osgeo import gdal
+from tiledseg.tiledseg_plugin import plan
+from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.progress import Feedback
+from tiledseg.tiledseg_plugin.segmentation import segment
+
+
+@dataclass
+class Ran:
+    """What the engine made of a case; `refused` is its sentence where it made nothing.
+
+    table : {column: values}, of the attribute table, the row of segment 1 first
+    report : what stands in the JSON report
+    """
+
+    ids: Any = None
+    result: Any = None
+    table: Any = None
+    report: Any = None
+    refused: str = ""
+
+
+class Impatient(Feedback):
+    """Cancels at a share of the run."""
+
+    def __init__(self, moment):
+        self.moment, self.percent = moment, 0.0
+
+    def set_progress(self, percent):
+        self.percent = percent
+
+    def is_cancelled(self):
+        return self.percent >= 100 * self.moment
+
+
+def run_case(case, path, folder, **changes):
+    """Run the engine: Ran.
+
+    Parameters
+    ----------
+    path : of the raster
+    folder : for the output and what lies beside it; has to be empty
+    changes : of `run`
+    """
+    how = {**case["run"], **changes}
+    output = Path(folder) / f"out{how['extension']}"
+    parameters = segment_parameters(case, path, str(output), how)
+    with pieces_of(how["least_pixels"]):
+        try:
+            if how["interrupted"]:
+                parameters = _interrupt(parameters, how, Path(folder) / "work")
+            result = segment(parameters, Feedback())
+        except SegmentationError as refusal:
+            return Ran(refused=str(refusal))
+    return Ran(*_read(output, result))
+
+
+@contextmanager
+def pieces_of(least):
+    """Let the engine part tiles from so many pixels on."""
+    before, plan.LEAST_PIXELS = plan.LEAST_PIXELS, least
+    try:
+        yield
+    finally:
+        plan.LEAST_PIXELS = before
+
+
+def segment_parameters(case, path, output, how):
+    """The engine's parameters of a case."""
+    given = dict(case["parameters"])
+    given["bands"] = tuple(given["bands"])
+    if "tiles" in given:
+        given["tiles"] = tuple(tuple(tile) for tile in given["tiles"])
+    given.update(execution=how["execution"], workers=how["workers"], kernels=how["kernels"])
+    return SegmentParameters(input=path, output=output, **given)
+
+
+def _interrupt(parameters, how, work):
+    """Begin the run in a work folder and end it early; what goes on from there."""
+    from dataclasses import replace
+
+    begun = replace(parameters, work_dir=str(work))
+    if how["interrupted"] == "cancelled" or not hasattr(os, "fork"):
+        try:
+            segment(begun, Impatient(how["moment"]))
+        except Cancelled:
+            pass
+    else:
+        _kill(begun, how["moment"])
+    return replace(begun, kernels=how["kernels_resumed"])
+
+
+def _kill(parameters, moment):
+    """Run in a process of its own that is killed, unless it has finished by then."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            segment(parameters, Feedback())
+        finally:
+            os._exit(0)
+    time.sleep(0.12 * moment)
+    try:
+        os.kill(child, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    os.waitpid(child, 0)
+
+
+def _read(output, result):
+    import json
+
+    dataset = gdal.Open(str(output))
+    band = dataset.GetRasterBand(1)
+    ids = band.ReadAsArray()
+    table = band.GetDefaultRAT()
+    names = [table.GetNameOfCol(index) for index in range(table.GetColumnCount())] if table else []
+    columns = {name: np.asarray(table.ReadAsArray(index))[1:] for index, name in enumerate(names)}
+    with open(result.report, encoding="utf-8") as file:
+        report = json.load(file)
+    return ids, result, columns or None, report

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which pixels carry data, from the values and what is declared about them."""
+
+import math
+
+
+def valid_pixels(values, nodata, mask=None, rule="any", covered=None):
+    """Whether each pixel is valid.
+
+    Parameters
+    ----------
+    values : (bands, rows, cols), of the selected bands
+    nodata : per band the declared no-data value, None where there is none
+    mask : (rows, cols), 0 where a mask band says no data; None where there is no mask
+    rule : `any` or `all` of the bands have to say no data
+    covered : (rows, cols) bool, what lies in a tile; None for all
+
+    Returns
+    -------
+    rows of cols of bool
+    """
+    bands, rows, cols = values.shape
+    combine = {"any": any, "all": all}[rule]
+    held = [_as_held(value, values.dtype) for value in nodata]
+    nothing_declared = mask is None and all(value is None for value in nodata)
+    valid = []
+    for row in range(rows):
+        line = []
+        for col in range(cols):
+            pixel = [values[band, row, col].item() for band in range(bands)]
+            masked = mask is not None and mask[row][col] == 0
+            says_nodata = [
+                masked or not math.isfinite(value) or (declared is not None and value == declared)
+                for value, declared in zip(pixel, held)
+            ]
+            is_valid = not combine(says_nodata)
+            if nothing_declared and all(value == 0 for value in pixel):
+                is_valid = False
+            if covered is not None and not covered[row][col]:
+                is_valid = False
+            line.append(is_valid)
+        valid.append(line)
+    return valid
+
+
+def _as_held(declared, dtype):
+    """A declared value as a pixel of single precision would hold it."""
+    if declared is None or dtype.kind != "f":
+        return declared
+    return dtype.type(declared).item()
+
+
+def finite(value):
+    """Under the rule `all` a pixel may be valid though one of its values is not a number: that one counts as 0."""
+    return value if math.isfinite(value) else type(value)(0)
