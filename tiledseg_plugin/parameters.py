@@ -19,6 +19,7 @@ class SegmentParameters:
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    rsgislib_stretch : the stretch with the statistics and the rule of no data of RSGISLib's script
     per_tile_statistics : of engine `rsgislib`: each tile has its own stretch and centres
     dask_scheduler : address of a running Dask scheduler, for execution `dask`
     work_dir : empty for a temporary folder
@@ -34,6 +35,7 @@ class SegmentParameters:
     min_pixels: int = 100
     distance_threshold: Optional[float] = 100.0
     stretch: bool = True
+    rsgislib_stretch: bool = False
     sampling: int = 100
     kmeans_max_iterations: int = 200
     nodata_rule: str = "any"
@@ -76,6 +78,15 @@ class SegmentParameters:
             raise SegmentationError(
                 "PER_TILE_STATISTICS is for ENGINE=rsgislib only: the built-in engine has one stretch for the whole "
                 "raster."
+            )
+        if self.rsgislib_stretch and not self.stretch:
+            raise SegmentationError(
+                "RSGISLIB_STRETCH is a way to stretch, but STRETCH is false: switch STRETCH on or RSGISLIB_STRETCH off."
+            )
+        if self.rsgislib_stretch and self.per_tile_statistics:
+            raise SegmentationError(
+                "RSGISLIB_STRETCH is one stretch for the whole raster, and with PER_TILE_STATISTICS each tile has its "
+                "own: switch one of them off."
             )
         if self.execution == "dask" and not (self.dask_scheduler and self.work_dir):
             missing = "WORK_DIR, a folder that all its workers see" if self.dask_scheduler else "DASK_SCHEDULER"
