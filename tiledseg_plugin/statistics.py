@@ -119,7 +119,8 @@ def _read_block(survey, block):
     values, declared = read_window(dataset, replace(raster, first_zero_is_nodata=False), block, covered)
     exact = rsgislib_stretch.sums_are_exact(raster)
     counted = rsgislib_stretch.counted_values(values, declared, covered)
-    return values, declared & (values[0] != 0), [_moments(band, exact) for band in counted]
+    with np.errstate(invalid="ignore"):  # of values beyond float32, which are refused when all is known
+        return values, declared & (values[0] != 0), [_moments(band, exact) for band in counted]
 
 
 def _moments(values, is_integer):

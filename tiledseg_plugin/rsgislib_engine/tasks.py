@@ -203,7 +203,10 @@ def _segment_own(job, patch, values, valid):
         if job.settings.stretch:
             facts.update(low=np.array(colours.low), high=np.array(colours.high))
         if len(centres) < job.settings.num_clusters:
-            note = f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: no more colours."
+            note = (
+                f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: the others found no "
+                "pixel of their own."
+            )
     labels, printed = _segment(job, patch, colours.compared(values, valid, kernels.choose("plain")[0]), valid, centres)
     return labels, facts, note, printed
 
