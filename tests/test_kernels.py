@@ -62,7 +62,9 @@ def test_every_stage_is_that_of_rsgislib(kernels, reference):
     clusters, calm, initial = reference["clusters"], reference["no_singles"], reference["initial_clumps"]
 
     colours, counts, _ = kmeans.distinct_colours(sample, kernels)
-    centres, _ = kmeans.cluster(colours, counts, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels)
+    centres, _ = kmeans.cluster(
+        colours, counts, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels
+    )
     np.testing.assert_array_equal(centres, reference["centres"])
     np.testing.assert_array_equal(kernels.nearest_centre(values, clusters != 0, centres), clusters)
     found, uncertain = kernels.eliminate_singles(clusters.astype(np.uint16), values, CLOSED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The k-means sample: every n-th place of the raster, and a denser one by a fixed rule where that has too few colours."""
+"""The k-means sample: every n-th place of the raster, and a denser one where that has too few colours."""
 
 import numpy as np
 import pytest

@@ -254,9 +254,7 @@ def load_summary(folder):
     if saved is None:
         return None
     told = json.loads(str(saved["told"]))
-    bands, as_rsgislib = (
-        tuple(BandStatistics(**band) for band in told[name]) for name in ("bands", "rsgislib_bands")
-    )
+    bands, as_rsgislib = (tuple(BandStatistics(**band) for band in told[name]) for name in ("bands", "rsgislib_bands"))
     return Summary(bands, saved["sample"], dict(told["valid_pixels"]), tuple(told["occupied"]), as_rsgislib)
 
 
