@@ -7,9 +7,7 @@ from typing import Tuple
 from qgis.core import (
     QgsApplication,
     QgsProcessingAlgorithm,
-    QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
-    QgsProperty,
 )
 from qgis.PyQt.QtGui import QIcon
 
@@ -18,6 +16,7 @@ from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
 from .text import facts, parameter_help, tr
+from .values import check_values, evaluated, is_read_here, read
 
 NEEDED = ("numpy", "scipy", "osgeo")
 
@@ -79,6 +78,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def checkParameterValues(self, parameters, context):
         accepted, _ = super().checkParameterValues(parameters, context)
         try:
+            check_values(self.parameterDefinitions(), parameters, context)
             self.check(parameters, context)
         except SegmentationError as error:
             return False, str(error)
@@ -91,6 +91,8 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             value = parameters.get(definition.name(), definition.defaultValue())
             if definition.name() in self.SETTLED or definition.checkValueIsAcceptable(value, context):
                 continue
+            if is_read_here(definition) and not is_null(value):
+                continue
             if is_null(value):
                 return tr("{} ({}) is missing: give a value.").format(definition.name(), definition.description())
             return tr("{} is '{}', which is not a value it can have: change it. {}").format(
@@ -100,16 +102,15 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
 
     def raw(self, parameters, name, context):
         """What was given for a parameter, as it is; of a property, its value."""
-        value = parameters.get(name)
-        if isinstance(value, QgsProperty):
-            return value.value(context.expressionContext())[0]
-        return value
+        return evaluated(name, parameters.get(name), context)
+
+    def value(self, parameters, name, context):
+        """What was given for a parameter as a plain value, see `values.read`."""
+        return read(self.parameterDefinition(name), parameters, context)
 
     def path_asked_for(self, parameters, name, context):
         """An output as a path before a run, or empty if there will be none or a temporary one."""
-        value = self.raw(parameters, name, context)
-        if isinstance(value, QgsProcessingOutputLayerDefinition):
-            value = value.sink.value(context.expressionContext())[0]
+        value = self.value(parameters, name, context)
         return "" if is_null(value) or value == "TEMPORARY_OUTPUT" else str(value)
 
     def prepareAlgorithm(self, parameters, context, feedback):

@@ -3,7 +3,6 @@
 
 from qgis.core import QgsProcessingUtils, QgsRasterLayer
 
-from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from .text import tr
 
@@ -55,32 +54,6 @@ def _gdal_opens(source):
         return open_raster(source) is not None
     except SegmentationError:
         return False
-
-
-def band_numbers(given, name):
-    """The bands that were asked for, as a tuple of numbers; () for all.
-
-    Parameters
-    ----------
-    given : the raw value, as QGIS itself reads '1,3' as band 0 without a word
-    name : id of the parameter
-    """
-    if is_null(given):
-        return ()
-    if isinstance(given, str):
-        given = given.split(";")
-    elif not isinstance(given, (list, tuple)):
-        given = [given]
-    return tuple(_band_number(part, name) for part in given)
-
-
-def _band_number(part, name):
-    try:
-        return int(str(part))
-    except ValueError as error:
-        raise SegmentationError(
-            tr("{}: '{}' is not a band number: separate numbers by semicolons, as in {}=1;3.").format(name, part, name)
-        ) from error
 
 
 def files_of(source):

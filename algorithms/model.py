@@ -6,8 +6,10 @@ from typing import Dict
 from qgis.core import QgsProcessingModelAlgorithm
 from qgis.PyQt.QtGui import QIcon
 
+from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.metadata import ICON, PLUGIN_FOLDER, homepage
 from .text import tr
+from .values import check_values
 
 FOLDER = PLUGIN_FOLDER / "resources" / "models"
 
@@ -42,6 +44,13 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
                         helps[f"{child_id}:{output.name()}"] = definition.help()
         for definition in self.parameterDefinitions():
             definition.setHelp(helps.get(definition.name(), ""))
+
+    def checkParameterValues(self, parameters, context):
+        try:
+            check_values(self.parameterDefinitions(), parameters, context)
+        except SegmentationError as error:
+            return False, str(error)
+        return super().checkParameterValues(parameters, context)
 
     def displayName(self):
         return tr("Check tiles, segment and describe segments")

@@ -65,5 +65,5 @@ class SegmentPolygons(SegmentsAlgorithm):
         rasters = self._rasters(parameters, context)
         if output:
             check_vector(output, self.OUTPUT)
-        simplify = self.parameterAsBool(parameters, self.SIMPLIFY, context)
+        simplify = self.value(parameters, self.SIMPLIFY, context)
         return PolygonsParameters(**rasters, output=output, simplify=simplify)

@@ -35,6 +35,7 @@ class SegmentRaster(TilingAlgorithm):
     MIN_PIXELS = "MIN_PIXELS"
     DISTANCE_THRESHOLD = "DISTANCE_THRESHOLD"
     STRETCH = "STRETCH"
+    RSGISLIB_STRETCH = "RSGISLIB_STRETCH"
     SAMPLING = "SAMPLING"
     KMEANS_MAX_ITERATIONS = "KMEANS_MAX_ITERATIONS"
     ENGINE = "ENGINE"
@@ -128,10 +129,25 @@ class SegmentRaster(TilingAlgorithm):
                 "Switched off, the values are used as they are. True or false."
             ),
         )
+        self.add(
+            QgsProcessingParameterBoolean(
+                self.RSGISLIB_STRETCH, tr("Stretch as RSGISLib does"), defaultValue=DEFAULTS["rsgislib_stretch"]
+            ),
+            tr(
+                "The stretch with the statistics that RSGISLib's script computes (zeros count, pixels equal to 1 do "
+                "not) and its rule that a pixel is no data where the first band is 0, for the very result of RSGISLib "
+                "from the raw image. True or false."
+            ),
+            advanced=True,
+        )
         self._add_number(
             self.SAMPLING,
             tr("Sampling for k-means [pixels]"),
-            tr("Every n-th valid pixel goes into k-means; 1 takes all. Unit: pixels."),
+            tr(
+                "Every n-th place of the raster, counted in raster order, goes into k-means where it is valid; 1 takes "
+                "all. Where these places have fewer different colours than clusters, n is halved until there are "
+                "enough, and the log says so. Unit: pixels."
+            ),
             advanced=True,
         )
         self._add_number(
@@ -333,37 +349,36 @@ class SegmentRaster(TilingAlgorithm):
 
     def _run_parameters(self, parameters, context, output):
         """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""
+
+        def read(name):
+            return self.value(parameters, name, context)
+
         run = SegmentParameters(
             **self._tiling_parameters(parameters, context),
             output=output,
-            num_clusters=self.parameterAsInt(parameters, self.NUM_CLUSTERS, context),
-            min_pixels=self.parameterAsInt(parameters, self.MIN_PIXELS, context),
-            distance_threshold=self._distance_threshold(parameters, context),
-            stretch=self.parameterAsBool(parameters, self.STRETCH, context),
-            sampling=self.parameterAsInt(parameters, self.SAMPLING, context),
-            kmeans_max_iterations=self.parameterAsInt(parameters, self.KMEANS_MAX_ITERATIONS, context),
-            engine=self.parameterAsEnumString(parameters, self.ENGINE, context),
-            per_tile_statistics=self.parameterAsBool(parameters, self.PER_TILE_STATISTICS, context),
-            execution=self.parameterAsEnumString(parameters, self.EXECUTION, context),
-            work_dir=self.parameterAsString(parameters, self.WORK_DIR, context),
-            dask_scheduler=self.parameterAsString(parameters, self.DASK_SCHEDULER, context).strip(),
+            num_clusters=read(self.NUM_CLUSTERS),
+            min_pixels=read(self.MIN_PIXELS),
+            distance_threshold=read(self.DISTANCE_THRESHOLD),
+            stretch=read(self.STRETCH),
+            rsgislib_stretch=read(self.RSGISLIB_STRETCH),
+            sampling=read(self.SAMPLING),
+            kmeans_max_iterations=read(self.KMEANS_MAX_ITERATIONS),
+            engine=read(self.ENGINE),
+            per_tile_statistics=read(self.PER_TILE_STATISTICS),
+            execution=read(self.EXECUTION),
+            work_dir=read(self.WORK_DIR) or "",
+            dask_scheduler=(read(self.DASK_SCHEDULER) or "").strip(),
             assign_crs=self._assigned_crs(parameters, context),
-            creation_options=self.parameterAsString(parameters, self.CREATION_OPTIONS, context),
+            creation_options=read(self.CREATION_OPTIONS) or "",
         )
         run.check()
         _check_files(run)
         self._tile_source(parameters, context)
         return run
 
-    def _distance_threshold(self, parameters, context):
-        # parameterAsDouble would give the default where the user has cleared the field
-        if self.DISTANCE_THRESHOLD in parameters and is_null(parameters[self.DISTANCE_THRESHOLD]):
-            return None
-        return self.parameterAsDouble(parameters, self.DISTANCE_THRESHOLD, context)
-
     def _assigned_crs(self, parameters, context):
-        given = parameters.get(self.ASSIGN_CRS)
-        if is_null(given):
+        given = self.value(parameters, self.ASSIGN_CRS, context)
+        if given is None:
             return ""
         crs = self.parameterAsCrs(parameters, self.ASSIGN_CRS, context)
         if not crs.isValid():

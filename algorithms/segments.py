@@ -11,7 +11,7 @@ from qgis.core import (
 
 from ..tiledseg_plugin.compat import is_null
 from .base import TiledAlgorithm
-from .inputs import band_numbers, gdal_source, raster_layer
+from .inputs import gdal_source, raster_layer
 from .looks import Look
 from .text import tr
 
@@ -84,7 +84,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
         from ..tiledseg_plugin.raster import describe
 
         segments, values = (self._raster(parameters, name, context) for name in (self.SEGMENTS, self.VALUES))
-        bands = band_numbers(self.raw(parameters, self.BANDS, context), self.BANDS)
+        bands = self.value(parameters, self.BANDS, context) or ()
         describe(segments, (1,))
         if values:
             describe(values, bands)

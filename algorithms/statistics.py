@@ -8,8 +8,6 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
-from ..tiledseg_plugin.compat import is_null
-from ..tiledseg_plugin.errors import SegmentationError
 from .segments import SegmentsAlgorithm
 from .text import tr
 
@@ -93,23 +91,8 @@ class SegmentStatistics(SegmentsAlgorithm):
         run = StatisticsParameters(
             **self._rasters(parameters, context),
             output=output or "statistics.gpkg",
-            statistics=self._statistics(parameters, context),
-            update_rat=self.parameterAsBool(parameters, self.UPDATE_RAT, context),
+            statistics=self.value(parameters, self.STATISTICS, context),
+            update_rat=self.value(parameters, self.UPDATE_RAT, context),
         )
         run.check(bool(output))
         return run
-
-    def _statistics(self, parameters, context):
-        given = self.raw(parameters, self.STATISTICS, context)
-        if is_null(given):
-            return DEFAULT
-        parts = given.replace(",", ";").split(";") if isinstance(given, str) else list(given)
-        names = tuple(STATISTICS[part] if isinstance(part, int) and part < 10 else str(part).strip() for part in parts)
-        for name in names:
-            if name not in STATISTICS:
-                raise SegmentationError(
-                    tr("{}: '{}' is not known: give one or more of {}.").format(
-                        self.STATISTICS, name, ", ".join(STATISTICS)
-                    )
-                )
-        return names

@@ -22,7 +22,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
-from .inputs import band_numbers, gdal_source, raster_layer
+from .inputs import gdal_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import TileLayerOutput
 
@@ -154,14 +154,17 @@ class TilingAlgorithm(TiledAlgorithm):
 
     def _tiling_parameters(self, parameters, context):
         """What the engine's parameters of both have, but for the polygons of TILES, which take a while to read."""
+        names = (
+            self.NODATA_RULE,
+            self.TILE_WIDTH,
+            self.TILE_HEIGHT,
+            self.VALID_DATA_THRESHOLD,
+            self.WORKERS,
+        )
         return {
             "input": self._source(parameters, context),
-            "bands": band_numbers(self.raw(parameters, self.BANDS, context), self.BANDS),
-            "nodata_rule": self.parameterAsEnumString(parameters, self.NODATA_RULE, context),
-            "tile_width": self.parameterAsInt(parameters, self.TILE_WIDTH, context),
-            "tile_height": self.parameterAsInt(parameters, self.TILE_HEIGHT, context),
-            "valid_data_threshold": self.parameterAsDouble(parameters, self.VALID_DATA_THRESHOLD, context),
-            "workers": self.parameterAsInt(parameters, self.WORKERS, context),
+            "bands": self.value(parameters, self.BANDS, context) or (),
+            **{name.lower(): self.value(parameters, name, context) for name in names},
         }
 
     def _raster_crs(self, parameters, context):

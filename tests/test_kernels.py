@@ -61,7 +61,10 @@ def test_every_stage_is_that_of_rsgislib(kernels, reference):
     sample = sample[(sample != 0).any(axis=1)]
     clusters, calm, initial = reference["clusters"], reference["no_singles"], reference["initial_clumps"]
 
-    centres, _ = kmeans.cluster(sample, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels)
+    colours, counts, _ = kmeans.distinct_colours(sample, kernels)
+    centres, _ = kmeans.cluster(
+        colours, counts, parameters["num_clusters"], parameters["kmeans_max_iterations"], kernels
+    )
     np.testing.assert_array_equal(centres, reference["centres"])
     np.testing.assert_array_equal(kernels.nearest_centre(values, clusters != 0, centres), clusters)
     found, uncertain = kernels.eliminate_singles(clusters.astype(np.uint16), values, CLOSED)

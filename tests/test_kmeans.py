@@ -19,15 +19,20 @@ from tiledseg.tiledseg_plugin.kernels import plain
 def test_distinct_colours_are_in_order_of_appearance(kernels, bands, most, dtype):
     sample = np.random.default_rng(bands).integers(0, most, (5000, bands)).astype(dtype)
     sample[1000:2000] = sample[:1000]
-    colours, counts = kmeans.distinct_colours(sample, kernels)
+    colours, counts, places = kmeans.distinct_colours(sample, kernels)
     _, first, often = np.unique(sample, axis=0, return_index=True, return_counts=True)
     assert_same(colours, sample[np.sort(first)].astype(np.float32))
     assert_same(counts, often[np.argsort(first)])
+    assert np.array_equal(places, np.sort(first))
+
+
+def cluster(sample, num_clusters, max_iterations, kernels, **more):
+    return kmeans.cluster(*kmeans.distinct_colours(sample, kernels)[:2], num_clusters, max_iterations, kernels, **more)
 
 
 def simple_lloyd(sample, num_clusters, max_iterations):
     """k-means as defined, everything compared and added up anew in every iteration."""
-    colours, counts = kmeans.distinct_colours(sample, plain)
+    colours, counts, _ = kmeans.distinct_colours(sample, plain)
     planes = np.ascontiguousarray(colours.T)
     centres = kmeans.starting_centres(planes, min(num_clusters, len(colours)))
     everywhere = np.ones(len(colours), bool)
@@ -50,7 +55,7 @@ def test_centres_do_not_depend_on_threads(kernels, monkeypatch):
         sample = rng.integers(0, 256, (7000, bands)).astype(np.uint8)
         sample = sample if scale == 1 else sample * np.float32(scale)
         with ThreadPoolExecutor(3) as pool:
-            ours, theirs = kmeans.cluster(sample, 40, 60, kernels, run=pool.map), simple_lloyd(sample, 40, 60)
+            ours, theirs = cluster(sample, 40, 60, kernels, run=pool.map), simple_lloyd(sample, 40, 60)
         assert_same(ours[0], theirs[0])
         assert ours[1] == theirs[1]
 
@@ -64,6 +69,6 @@ def test_centres_are_those_of_the_definition(kernels, bands, size, k, values, da
     if sample.dtype == np.float32:
         sample *= np.float32(data.draw(st.sampled_from([1, 0.37, 1e-22, 1e17])))
     with np.errstate(over="ignore", invalid="ignore"):
-        ours, theirs = kmeans.cluster(sample, k, 50, kernels), simple_lloyd(sample, k, 50)
+        ours, theirs = cluster(sample, k, 50, kernels), simple_lloyd(sample, k, 50)
     assert_same(ours[0], theirs[0])
     assert ours[1] == theirs[1]

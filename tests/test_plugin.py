@@ -21,6 +21,7 @@ INTERFACE = {
     "MIN_PIXELS": ("number", 100, False, False, 1, None),
     "DISTANCE_THRESHOLD": ("number", 100, False, True, 0, None),
     "STRETCH": ("boolean", True, False, False, None, None),
+    "RSGISLIB_STRETCH": ("boolean", False, True, False, None, None),
     "SAMPLING": ("number", 100, True, False, 1, None),
     "KMEANS_MAX_ITERATIONS": ("number", 200, True, False, 1, None),
     "NODATA_RULE": ("enum", "any", True, False, None, None),

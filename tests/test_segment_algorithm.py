@@ -163,7 +163,7 @@ BAD = {
     "bands with a comma": ({"BANDS": "1,3"}, "BANDS.*'1,3'.*1;3"),
     "a band twice": ({"BANDS": "1;1"}, "BANDS.*twice"),
     "a band that is a word": ({"BANDS": "red"}, "BANDS.*'red'"),
-    "tile of 0": ({"TILE_WIDTH": 0}, "TILE_WIDTH is 0.*at least 16"),
+    "tile of 0": ({"TILE_WIDTH": 0}, "TILE_WIDTH is '0'.*at least 16"),
     "tile that is a word": ({"TILE_HEIGHT": "big"}, "TILE_HEIGHT.*'big'"),
     "one cluster": ({"NUM_CLUSTERS": 1}, "NUM_CLUSTERS.*2 to 65534"),
     "threshold of 0": ({"DISTANCE_THRESHOLD": 0}, "DISTANCE_THRESHOLD.*above 0"),

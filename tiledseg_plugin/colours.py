@@ -25,14 +25,19 @@ class Stretched:
     high: Tuple[float, ...]
     weights = (1.0,)
 
+    @staticmethod
+    def stretch(values, low, high):
+        """One band's values as uint8 of the same shape, none 0."""
+        return stretch(values, low, high)
+
     def compared(self, values, valid, kernel):
         """(bands, rows, cols) uint8, 0 where not valid. `kernel` is the set of kernels."""
         if values.dtype in (np.uint8, np.int8, np.uint16, np.int16):
             unsigned = values.view(f"u{values.dtype.itemsize}")
-            return kernel.translate(unsigned, valid, _tables(values.dtype.str, self.low, self.high))
+            return kernel.translate(unsigned, valid, _tables(self.stretch, values.dtype.str, self.low, self.high))
         stretched = np.empty(values.shape, np.uint8)
         for band, (low, high) in enumerate(zip(self.low, self.high)):
-            stretched[band] = stretch(values[band], low, high)
+            stretched[band] = self.stretch(values[band], low, high)
         stretched *= valid
         return stretched
 
@@ -42,7 +47,7 @@ class Stretched:
 
 
 @lru_cache(maxsize=2)  # small, and the same for all tiles of a run
-def _tables(dtype, low, high):
+def _tables(stretch, dtype, low, high):
     """What each value of a type of up to 16 bits, taken as unsigned, becomes in each band: (bands, n) uint8."""
     limits = np.iinfo(dtype)
     every = np.arange(limits.min, limits.max + 1)

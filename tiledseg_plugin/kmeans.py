@@ -24,13 +24,14 @@ def distinct_colours(sample, kernel):
     -------
     colours : (m, bands) float32
     counts : (m,) int64
+    first : (m,) int64, where in the sample each appears first, ascending
     """
     sample = np.ascontiguousarray(sample) + sample.dtype.type(0)  # -0.0 becomes 0.0
     used = sample.shape[1] * sample.itemsize
     packed = np.zeros((len(sample), -(-used // 8) * 8), np.uint8)
     packed[:, :used] = sample.view(np.uint8)
     first, counts = kernel.distinct(packed.view(np.uint64))
-    return sample[first].astype(np.float32), counts
+    return sample[first].astype(np.float32), counts, first
 
 
 def starting_centres(planes, num_clusters):
@@ -145,13 +146,14 @@ class _Members:
         return (sums[:, kept].astype(np.float32) / self.sizes[kept].astype(np.float32)).T.copy()
 
 
-def cluster(sample, num_clusters, max_iterations, kernel, check_cancelled=lambda: None, run=map):
+def cluster(colours, counts, num_clusters, max_iterations, kernel, check_cancelled=lambda: None, run=map):
     """Lloyd's algorithm from a fixed start, in float32.
 
     Parameters
     ----------
-    sample : (n, bands) uint8 or float32, valid pixels' colours in raster order, n >= 1
-    num_clusters : int, lowered to the number of distinct colours where there are fewer
+    colours : (n, bands) float32, the different colours of a sample in order of first appearance, n >= 1
+    counts : (n,) int64, how often each occurs
+    num_clusters : int, lowered to the number of colours where there are fewer
     kernel : the set of kernels
     check_cancelled : called once an iteration
     run : as `map`, what calls functions, perhaps in threads
@@ -161,7 +163,6 @@ def cluster(sample, num_clusters, max_iterations, kernel, check_cancelled=lambda
     centres : (k, bands) float32, six significant digits
     iterations : int
     """
-    colours, counts = distinct_colours(sample, kernel)
     planes = np.ascontiguousarray(colours.T)
     centres = starting_centres(planes, min(num_clusters, len(colours)))
     members = _Members(planes, counts, kernel, run)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the user asks for, as plain values, and the one place that checks it."""
 
-from dataclasses import dataclass
-from typing import Optional, Tuple
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Dict, Optional, Tuple
 
 from .errors import SegmentationError
 
@@ -10,15 +11,71 @@ NODATA_RULES = ("any", "all")
 ENGINES = ("builtin", "rsgislib")
 EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
 MOST_CLUSTERS = 65534
+LARGEST = 2**31 - 1  # of any whole number, as in QGIS
+
+
+class PlainParameters:
+    """A dataclass of parameters whose values are plain: numbers of numpy become Python's, lists become tuples."""
+
+    def __post_init__(self):
+        for field in fields(self):  # type: ignore[arg-type]
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+
+    def check_kinds(self):
+        """Raise SegmentationError for a value that is of another kind than its parameter."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            is_right, what = KINDS[field.type]
+            if not is_right(value):
+                raise SegmentationError(f"{field.name.upper()} is {value!r}, which is not {what}: correct it.")
+
+
+def _plain(value):
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(part) for part in value)
+    return value.item() if getattr(value, "ndim", None) == 0 else value  # a scalar of numpy's
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _are_whole(value):
+    return isinstance(value, tuple) and all(map(_is_whole, value))
+
+
+def _are_tiles(value):
+    return isinstance(value, tuple) and all(_are_whole(tile) and len(tile) == 4 for tile in value)
+
+
+# What a value of each type is, and its name.
+KINDS: Dict[Any, Tuple[Any, str]] = {
+    bool: (lambda value: isinstance(value, bool), "True or False"),
+    int: (_is_whole, "a whole number"),
+    float: (_is_number, "a finite number"),
+    Optional[float]: (lambda value: value is None or _is_number(value), "a finite number, or None"),
+    str: (lambda value: isinstance(value, str), "text"),
+    Tuple[int, ...]: (_are_whole, "a tuple of whole numbers"),
+    Tuple[str, ...]: (
+        lambda value: isinstance(value, tuple) and all(isinstance(part, str) for part in value),
+        "a tuple of texts",
+    ),
+    Tuple[Tuple[int, int, int, int], ...]: (_are_tiles, "a tuple of (col, row, width, height)"),
+}
 
 
 @dataclass(frozen=True)
-class SegmentParameters:
+class SegmentParameters(PlainParameters):
     """The parameters of `tiledseg:segment`; the names are those of the interface, in lower case.
 
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    rsgislib_stretch : the stretch with the statistics and the rule of no data of RSGISLib's script
     per_tile_statistics : of engine `rsgislib`: each tile has its own stretch and centres
     dask_scheduler : address of a running Dask scheduler, for execution `dask`
     work_dir : empty for a temporary folder
@@ -34,6 +91,7 @@ class SegmentParameters:
     min_pixels: int = 100
     distance_threshold: Optional[float] = 100.0
     stretch: bool = True
+    rsgislib_stretch: bool = False
     sampling: int = 100
     kmeans_max_iterations: int = 200
     nodata_rule: str = "any"
@@ -55,6 +113,7 @@ class SegmentParameters:
 
     def check(self):
         """Raise SegmentationError for values that no raster could make right."""
+        self.check_kinds()
         _check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
         _check_range("MIN_PIXELS", self.min_pixels, 1)
         _check_range("SAMPLING", self.sampling, 1)
@@ -77,13 +136,22 @@ class SegmentParameters:
                 "PER_TILE_STATISTICS is for ENGINE=rsgislib only: the built-in engine has one stretch for the whole "
                 "raster."
             )
+        if self.rsgislib_stretch and not self.stretch:
+            raise SegmentationError(
+                "RSGISLIB_STRETCH is a way to stretch, but STRETCH is false: switch STRETCH on or RSGISLIB_STRETCH off."
+            )
+        if self.rsgislib_stretch and self.per_tile_statistics:
+            raise SegmentationError(
+                "RSGISLIB_STRETCH is one stretch for the whole raster, and with PER_TILE_STATISTICS each tile has its "
+                "own: switch one of them off."
+            )
         if self.execution == "dask" and not (self.dask_scheduler and self.work_dir):
             missing = "WORK_DIR, a folder that all its workers see" if self.dask_scheduler else "DASK_SCHEDULER"
             raise SegmentationError(f"EXECUTION=dask needs {missing}: give it, or choose another execution.")
 
 
 @dataclass(frozen=True)
-class PreflightParameters:
+class PreflightParameters(PlainParameters):
     """The parameters of `tiledseg:preflight`; they mean what they mean in `SegmentParameters`."""
 
     input: str
@@ -97,6 +165,7 @@ class PreflightParameters:
 
     def check(self):
         """Raise SegmentationError for values that no raster could make right."""
+        self.check_kinds()
         _check_tiling(self)
 
 
@@ -109,8 +178,8 @@ def _check_tiling(parameters):
 
 
 def _check_range(name, value, least, most=None):
-    if value < least or (most is not None and value > most):
-        allowed = f"at least {least}" if most is None else f"{least} to {most}"
+    if value < least or value > (LARGEST if most is None else most):
+        allowed = f"at least {least}" if value < least and most is None else f"{least} to {most or LARGEST}"
         raise SegmentationError(f"{name} is {value}: give a number of {allowed}.")
 
 

@@ -22,7 +22,8 @@ from .machine import available_cores
 from .plan import Piece, Plan, make_plan, plan_grid
 from .progress import Progress
 from .raster import Raster, Window, describe, identity
-from .statistics import find_centres, survey
+from .rsgislib_stretch import as_rsgislib_sees
+from .statistics import find_centres, survey, take_sample
 from .tiles import PixelJob, calm_clusters
 
 MOST_PIXELS = 4_000_000
@@ -34,6 +35,7 @@ DECIDING = (
     "bands",
     "num_clusters",
     "stretch",
+    "rsgislib_stretch",
     "sampling",
     "kmeans_max_iterations",
     "nodata_rule",
@@ -110,6 +112,8 @@ def find_basis(parameters, feedback):
     parameters.check()
     key = basis_key(parameters)
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    if parameters.rsgislib_stretch:
+        raster = as_rsgislib_sees(raster)
     kernel, _ = kernels.choose(parameters.kernels)
     whole = (raster.width, raster.height)
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
@@ -117,10 +121,11 @@ def find_basis(parameters, feedback):
     runner = Threads(parameters.workers or available_cores())
     progress.start("statistics", "Reading statistics")
     try:
-        summary = survey(raster, plan, parameters.sampling, runner, progress)
+        summary = survey(raster, plan, parameters, runner, progress)
         summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
-        centres = find_centres(summary, colours, parameters, kernel, progress, runner.workers)
+        sample = take_sample(raster, plan, summary, colours, parameters, kernel, runner, progress)
+        centres = find_centres(sample, parameters, kernel, progress, runner.workers)
     finally:
         runner.close()
     return Basis(key, raster, plan, colours, centres, kernel.NAME)

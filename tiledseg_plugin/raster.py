@@ -76,6 +76,7 @@ class Raster:
     """An input raster with the bands that are used. Plain values only: it travels to workers.
 
     zero_is_nodata : the raster declares nothing, so pixels that are 0 in all bands are taken as no data
+    first_zero_is_nodata : so are pixels that are 0 in the first band, whatever they are in others (`rsgislib_stretch`)
     """
 
     path: str
@@ -87,6 +88,7 @@ class Raster:
     nodata_rule: str
     zero_is_nodata: bool
     notes: Tuple[str, ...] = ()
+    first_zero_is_nodata: bool = False
 
     @property
     def window(self):
@@ -196,7 +198,8 @@ def read_bands(dataset, raster, window):
     values = _read(dataset, raster, window, mask=False)
     judged = []
     for index, band in enumerate(raster.bands):
-        valid = _valid(dataset, replace(raster, bands=(band,)), window, values[index : index + 1])
+        alone = replace(raster, bands=(band,), first_zero_is_nodata=False)
+        valid = _valid(dataset, alone, window, values[index : index + 1])
         judged.append((values[index], valid))
     return judged
 
@@ -239,6 +242,8 @@ def _valid(dataset, raster, window, values, covered=None):
         valid &= covered
     if values.dtype.kind == "f":
         values[~np.isfinite(values)] = 0  # under the rule `all` such a pixel may be valid
+    if raster.first_zero_is_nodata:
+        valid &= values[0] != 0
     return valid
 
 

@@ -10,13 +10,14 @@ from .attribute_table import statistic_columns
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .own_run import own_run
+from .parameters import PlainParameters
 from .polygons import check_vector, vector_side_files, write_polygons
 from .publish import publishing
 from .write import check_output
 
 
 @dataclass(frozen=True)
-class PolygonsParameters:
+class PolygonsParameters(PlainParameters):
     """The parameters of `tiledseg:polygons`; the names are those of the interface, in lower case."""
 
     segments: str
@@ -30,7 +31,7 @@ class PolygonsParameters:
 
 
 @dataclass(frozen=True)
-class MeanImageParameters:
+class MeanImageParameters(PlainParameters):
     """The parameters of `tiledseg:meanimage`; the names are those of the interface, in lower case."""
 
     segments: str
@@ -59,6 +60,7 @@ def segment_polygons(parameters, feedback):
     SegmentationError : one sentence on what is wrong; nothing of OUTPUT has been touched
     Cancelled : the user cancelled; likewise
     """
+    parameters.check_kinds()
     started = time.monotonic()
     check_vector(parameters.output, "OUTPUT")
     with own_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
@@ -92,6 +94,7 @@ def segment_mean_image(parameters, feedback):
     SegmentationError : one sentence on what is wrong; nothing of OUTPUT has been touched
     Cancelled : the user cancelled; likewise
     """
+    parameters.check_kinds()
     started = time.monotonic()
     check_output(parameters.output, [parameters.segments, parameters.values])
     with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:

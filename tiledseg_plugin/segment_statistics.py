@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import SegmentationError
 from .own_run import own_run
-from .parameters import EXECUTIONS
+from .parameters import EXECUTIONS, PlainParameters
 from .publish import publishing, staging
 from .quantiles import ORDER_STATISTICS, QuantileJob, rank_segments
 from .tables import Column, table_driver, write_table
@@ -21,7 +21,7 @@ STAGES = {"values": 40, "ranks": 40, "table": 10}
 
 
 @dataclass(frozen=True)
-class StatisticsParameters:
+class StatisticsParameters(PlainParameters):
     """The parameters of `tiledseg:statistics`; the names are those of the interface, in lower case.
 
     output : path of the table; empty for none, with `update_rat`
@@ -39,6 +39,7 @@ class StatisticsParameters:
 
     def check(self, output_is_known=True):
         """Raise SegmentationError for what no raster could make right."""
+        self.check_kinds()
         unknown = [name for name in self.statistics if name not in STATISTICS]
         if unknown or not self.statistics:
             raise SegmentationError(

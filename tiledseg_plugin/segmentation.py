@@ -18,7 +18,17 @@ from .products import check_products, publishing_all, stages, write_outputs
 from .progress import Progress, TileWatch
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
-from .statistics import blocks, find_centres, load_summary, save_summary, survey
+from .rsgislib_stretch import as_rsgislib_sees
+from .statistics import (
+    blocks,
+    find_centres,
+    load_sample,
+    load_summary,
+    save_sample,
+    save_summary,
+    survey,
+    take_sample,
+)
 from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
@@ -34,6 +44,7 @@ DECIDING = (
     "min_pixels",
     "distance_threshold",
     "stretch",
+    "rsgislib_stretch",
     "sampling",
     "kmeans_max_iterations",
     "nodata_rule",
@@ -114,6 +125,8 @@ class _Run:
         check_products(parameters)
         self.parameters, self.feedback = parameters, feedback
         self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+        if parameters.rsgislib_stretch:
+            self.raster = as_rsgislib_sees(self.raster)
         self.plan = make_plan(self.raster, parameters)
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
@@ -185,7 +198,7 @@ class _Run:
         if self.summary is not None:
             self.feedback.info("Statistics are taken from the interrupted run.")
         else:
-            self.summary = survey(self.raster, plan, parameters.sampling, self.runner, progress)
+            self.summary = survey(self.raster, plan, parameters, self.runner, progress)
             if not self.folder.is_temporary:
                 save_summary(self.summary, self.folder)
         self.summary.require_data(self.raster)
@@ -197,9 +210,23 @@ class _Run:
         self.kernel, note = progress.result_of(self._loading, "Loading the kernels", (0.8, 0.8))
         self.runner.prepare(parameters.kernels)  # what had to be compiled is there to be loaded now
         self.feedback.info(note)
-        self.centres = None
+        self.centres = self.sample = None
         if not self.with_rsgislib or rsgislib_engine.wants_centres(plan, parameters):
-            self.centres = find_centres(self.summary, self.colours, parameters, self.kernel, progress, self._threads)
+            self.sample = self._sample()
+            self.centres = find_centres(self.sample, parameters, self.kernel, progress, self._threads)
+
+    def _sample(self):
+        """What k-means works on; one that was taken by a pass of its own is kept."""
+        kept = load_sample(self.folder)
+        if kept is not None:
+            return kept
+        raster, plan, parameters = self.raster, self.plan, self.parameters
+        sample = take_sample(
+            raster, plan, self.summary, self.colours, parameters, self.kernel, self.runner, self.progress
+        )
+        if sample.step != parameters.sampling and not self.folder.is_temporary:
+            save_sample(sample, self.folder)
+        return sample
 
     def segment(self):
         """The segments, what is known of the tiles, and what was learned for the report."""
@@ -360,6 +387,7 @@ class _Run:
             "execution": {"kind": self.runner.name, "workers": self.runner.workers},
             "raster": asdict(self.raster),
             "colours": {"stretch": self.parameters.stretch, **asdict(self.colours)},
+            "sampling": None if self.sample is None else self.sample.step,
             "centres": None if self.centres is None else self.centres.astype(float).tolist(),
             **found,
         }

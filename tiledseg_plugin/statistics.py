@@ -7,17 +7,19 @@ The pass goes over blocks of its own, not over the user's tiles, so that nothing
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Dict, Tuple
 
 import numpy as np
 
+from . import rsgislib_stretch
 from .colours import Raw, Stretched
 from .errors import SegmentationError
 from .gdal_access import open_raster
-from .kmeans import cluster
+from .kmeans import cluster, distinct_colours
 from .plan import Plan
 from .raster import Raster, Window, read_window
+from .sampling import ColourSample, SampleJob, denser_sample, denser_steps, places
 
 BLOCK_PIXELS = 1 << 20
 PART = 1 << 16  # values whose squares are added up at a time, in the cache
@@ -25,11 +27,15 @@ PART = 1 << 16  # values whose squares are added up at a time, in the cache
 
 @dataclass(frozen=True)
 class Survey:
-    """What a block's task needs to know."""
+    """What a block's task needs to know.
+
+    as_rsgislib : whether statistics as RSGISLib's script counts them are wanted, too
+    """
 
     raster: Raster
     plan: Plan
     sampling: int
+    as_rsgislib: bool = False
 
 
 @dataclass
@@ -57,12 +63,16 @@ class BandStatistics:
 
 @dataclass
 class BlockResult:
-    """What one block adds: per band (count, sum, sum of squares, low, high), the sample, valid pixels of tiles."""
+    """What one block adds: per band (count, sum, sum of squares, low, high), the sample, valid pixels of tiles.
+
+    rsgislib_moments : of what RSGISLib's script counts, empty where that is not wanted
+    """
 
     moments: list
     positions: np.ndarray
     sample: np.ndarray
     valid_pixels: dict
+    rsgislib_moments: list
 
 
 def blocks(raster) -> Tuple[Window, ...]:
@@ -85,11 +95,10 @@ def survey_block(survey, block, check_cancelled):
     """Read one block: the task of this stage."""
     check_cancelled()
     raster = survey.raster
-    dataset = open_raster(raster.path)
-    values, valid = read_window(dataset, raster, block, survey.plan.covered(block))
+    values, valid, rsgislib_moments = _read_block(survey, block)
     everywhere = bool(valid.all())
     moments = [_moments(band[valid] if not everywhere else band.ravel(), raster.is_integer) for band in values]
-    rows, cols = _sampled(raster.width, block, survey.sampling)
+    rows, cols = places(raster.width, block, survey.sampling)
     chosen = valid[rows, cols]
     rows, cols = rows[chosen], cols[chosen]
     tiles: Dict[int, int] = {}
@@ -97,17 +106,21 @@ def survey_block(survey, block, check_cancelled):
         common = piece.window.intersection(block)
         count = int(np.count_nonzero(valid[common.within(block)]))
         tiles[piece.tile_id] = tiles.get(piece.tile_id, 0) + count
-    return BlockResult(
-        moments, (block.row + rows) * raster.width + block.col + cols, values[:, rows, cols].T.copy(), tiles
-    )
+    positions = (block.row + rows) * raster.width + block.col + cols
+    return BlockResult(moments, positions, values[:, rows, cols].T.copy(), tiles, rsgislib_moments)
 
 
-def _sampled(raster_width, block, sampling):
-    """Rows and columns within a block of every n-th pixel of the raster, counted in raster order."""
-    first = -((block.row + np.arange(block.height)) * raster_width + block.col) % sampling
-    cols = first[:, None] + sampling * np.arange(-(-block.width // sampling))
-    rows, index = np.nonzero(cols < block.width)
-    return rows, cols[rows, index]
+def _read_block(survey, block):
+    """The values of a block, what is valid in it, and the moments of what RSGISLib's script counts."""
+    raster, covered = survey.raster, survey.plan.covered(block)
+    dataset = open_raster(raster.path)
+    if not survey.as_rsgislib:
+        return (*read_window(dataset, raster, block, covered), [])
+    values, declared = read_window(dataset, replace(raster, first_zero_is_nodata=False), block, covered)
+    exact = rsgislib_stretch.sums_are_exact(raster)
+    counted = rsgislib_stretch.counted_values(values, declared, covered)
+    with np.errstate(invalid="ignore"):  # of values beyond float32, which are refused when all is known
+        return values, declared & (values[0] != 0), [_moments(band, exact) for band in counted]
 
 
 def _moments(values, is_integer):
@@ -171,11 +184,15 @@ class Summary:
     bands : statistics of each selected band
     sample : (n, bands), the sampled valid pixels' values in raster order
     valid_pixels : {tile_id: pixels}
+    occupied : indices of the blocks that have a valid pixel
+    rsgislib_bands : statistics as RSGISLib's script counts them, empty where they are not wanted
     """
 
     bands: Tuple[BandStatistics, ...]
     sample: np.ndarray
     valid_pixels: dict
+    occupied: Tuple[int, ...] = ()
+    rsgislib_bands: Tuple[BandStatistics, ...] = ()
 
     def require_data(self, raster):
         """Raise SegmentationError if no pixel is valid."""
@@ -187,6 +204,8 @@ class Summary:
 
     def colours(self, raster, stretched):
         """How values become the colours that are compared."""
+        if stretched and self.rsgislib_bands:
+            return rsgislib_stretch.colours_of(self.rsgislib_bands, raster)
         if stretched:
             low, high = zip(*(band.stretch_range() for band in self.bands))
             return Stretched(low, high)
@@ -203,16 +222,29 @@ def summarise(raster, plan, results):
         for tile_id, count in result.valid_pixels.items():
             valid_pixels[tile_id] += count
     order = np.argsort(np.concatenate([result.positions for result in results]), kind="stable")
+    exact = rsgislib_stretch.sums_are_exact(raster)
     return Summary(
-        tuple(combine([result.moments[i] for result in results], raster.is_integer) for i in range(len(raster.bands))),
+        _combined([result.moments for result in results], raster.is_integer),
         np.concatenate([result.sample for result in results])[order],
         valid_pixels,
+        tuple(index for index, result in enumerate(results) if any(result.valid_pixels.values())),
+        _combined([result.rsgislib_moments for result in results], exact),
     )
+
+
+def _combined(moments, is_integer):
+    """Statistics of each band from the moments of the blocks; those have as many bands each."""
+    return tuple(combine(band, is_integer) for band in zip(*moments))
 
 
 def save_summary(summary, folder):
     """Keep the summary in the work folder."""
-    told = {"bands": [asdict(band) for band in summary.bands], "valid_pixels": list(summary.valid_pixels.items())}
+    told = {
+        "bands": [asdict(band) for band in summary.bands],
+        "valid_pixels": list(summary.valid_pixels.items()),
+        "occupied": summary.occupied,
+        "rsgislib_bands": [asdict(band) for band in summary.rsgislib_bands],
+    }
     folder.save("survey", sample=summary.sample, told=np.array(json.dumps(told)))
 
 
@@ -222,8 +254,8 @@ def load_summary(folder):
     if saved is None:
         return None
     told = json.loads(str(saved["told"]))
-    bands = tuple(BandStatistics(**band) for band in told["bands"])
-    return Summary(bands, saved["sample"], dict(told["valid_pixels"]))
+    bands, as_rsgislib = (tuple(BandStatistics(**band) for band in told[name]) for name in ("bands", "rsgislib_bands"))
+    return Summary(bands, saved["sample"], dict(told["valid_pixels"]), tuple(told["occupied"]), as_rsgislib)
 
 
 def sample_colours(summary, colours, kernel):
@@ -232,35 +264,83 @@ def sample_colours(summary, colours, kernel):
     return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
 
 
-def survey(raster, plan, sampling, runner, progress):
+def survey(raster, plan, parameters, runner, progress):
     """The pass over the whole raster: a Summary. `progress` is in its stage `statistics`."""
     todo = blocks(raster)
     results = {}
-    job = Survey(raster, plan, sampling)
+    job = Survey(raster, plan, parameters.sampling, parameters.rsgislib_stretch)
     for block, result in runner.run(survey_block, job, todo, progress.listening_to(runner)):
         results[block] = result
         progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
     return summarise(raster, plan, [results[block] for block in todo])
 
 
-def find_centres(summary, colours, parameters, kernel, progress, threads=1):
-    """The k-means centres of the whole raster: (k, bands) float32. `progress` is in its stage `statistics`."""
-    sample = sample_colours(summary, colours, kernel)
-    if not len(sample):
-        raise SegmentationError(
-            f"No valid pixel of {parameters.input} is in the k-means sample: lower SAMPLING, which is "
-            f"{parameters.sampling}."
+def take_sample(raster, plan, summary, colours, parameters, kernel, runner, progress):
+    """What k-means works on: the ColourSample of SAMPLING, or a denser one where that has too few different colours.
+
+    `progress` is in its stage `statistics`; the log says which sample it is.
+    """
+    step, wanted = parameters.sampling, parameters.num_clusters
+    found = ColourSample(step, np.empty((0, len(raster.bands)), np.float32), np.empty(0, np.int64))
+    if len(summary.sample):
+        *different, _ = progress.aside(
+            lambda check, advance: distinct_colours(sample_colours(summary, colours, kernel), kernel),
+            "Finding cluster centres",
+            (0.8, 0.8),
         )
+        found = ColourSample(step, *different)
+    if len(found.colours) < wanted and step > 1:
+        every = blocks(raster)
+        text = "Taking a denser sample"
+
+        def run(task, common, items):
+            return runner.run(task, common, items, progress.listening_to(runner))
+
+        denser = denser_sample(
+            SampleJob(raster, plan, colours, kernel.NAME, wanted, denser_steps(step)),
+            [every[index] for index in summary.occupied],
+            run,
+            lambda fraction: progress.advance(0.8 + 0.1 * fraction, text),
+        )
+        progress.feedback.info(
+            f"SAMPLING={step} meets {len(found.colours)} different colours for {wanted} clusters, so k-means takes "
+            f"every {denser.step}. place of the raster instead of every {step}., with {len(denser.colours)} colours."
+        )
+        found = denser
+    return found
+
+
+def save_sample(sample, folder):
+    """Keep a sample that took a pass of its own in the work folder."""
+    folder.save("sample", step=np.int64(sample.step), colours=sample.colours, counts=sample.counts)
+
+
+def load_sample(folder):
+    """The sample that `save_sample` kept; None if there is none, or it is damaged."""
+    saved = folder.load("sample")
+    return None if saved is None else ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
+
+
+def find_centres(sample, parameters, kernel, progress, threads=1):
+    """The k-means centres of the whole raster: (k, bands) float32. `progress` is in its stage `statistics`."""
 
     def work(check, advance):
         with ThreadPoolExecutor(threads) as pool:
-            return cluster(sample, parameters.num_clusters, parameters.kmeans_max_iterations, kernel, check, pool.map)
+            return cluster(
+                sample.colours,
+                sample.counts,
+                parameters.num_clusters,
+                parameters.kmeans_max_iterations,
+                kernel,
+                check,
+                pool.map,
+            )
 
-    centres, iterations = progress.aside(work, "Finding cluster centres", (0.8, 1.0))
+    centres, iterations = progress.aside(work, "Finding cluster centres", (0.9, 1.0))
     if len(centres) < parameters.num_clusters:
         progress.feedback.info(
             f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample "
             "of their own."
         )
-    progress.feedback.debug(f"k-means: {len(sample)} pixels, {iterations} iterations.")
+    progress.feedback.debug(f"k-means: {sample.counts.sum()} pixels, {iterations} iterations.")
     return centres

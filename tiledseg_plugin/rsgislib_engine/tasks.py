@@ -14,9 +14,11 @@ from .. import kernels
 from ..colours import Raw, Stretched
 from ..errors import SegmentationError
 from ..gdal_access import open_raster
-from ..kmeans import cluster
+from ..kmeans import cluster, distinct_colours
 from ..plan import Plan
 from ..raster import Raster, Window, read_window
+from ..rsgislib_stretch import declares_nothing_but_zero
+from ..sampling import denser_steps
 from ..statistics import BandStatistics, Summary, sample_colours
 from ..tiles import labels_of
 from ..work_folder import PREFIX, WorkFolder
@@ -201,14 +203,17 @@ def _segment_own(job, patch, values, valid):
         if job.settings.stretch:
             facts.update(low=np.array(colours.low), high=np.array(colours.high))
         if len(centres) < job.settings.num_clusters:
-            note = f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: no more colours."
+            note = (
+                f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: the others found no "
+                "pixel of their own."
+            )
     labels, printed = _segment(job, patch, colours.compared(values, valid, kernels.choose("plain")[0]), valid, centres)
     return labels, facts, note, printed
 
 
 def _segment_alone(job, patch, values, valid):
     """As RSGISLib does it by itself, where one tile holds the whole raster."""
-    if not _is_rsgislibs_nodata(job.raster):
+    if not declares_nothing_but_zero(job.raster):
         values = np.where(valid, values, values.dtype.type(0))
     settings = job.settings
     with _Scratch(job.folder, patch) as folder:
@@ -217,27 +222,24 @@ def _segment_alone(job, patch, values, valid):
         )
 
 
-def _is_rsgislibs_nodata(raster):
-    """Whether what is invalid holds a 0, so that RSGISLib can be left to tell it by its own rule (first band is 0)."""
-    plain = all(band.nodata in (None, 0) and not band.masked for band in raster.bands)
-    return plain and np.dtype(raster.dtype).kind in "iu"
-
-
 def _own_centres(job, values, valid):
-    """A tile's own stretch and centres; fewer centres where its sample has fewer colours."""
+    """A tile's own stretch and centres; of a denser sample, and then fewer centres, where it has fewer colours."""
     settings = job.settings
     chosen = values[:, valid]
-    taken = np.zeros(valid.size, bool)
-    taken[:: settings.sampling] = True
-    sample = chosen[:, taken.reshape(valid.shape)[valid]]
-    if not sample.size:
-        sample = chosen
-    summary = Summary(tuple(_band_statistics(band) for band in chosen), sample.T, {})
+    summary = Summary(tuple(_band_statistics(band) for band in chosen), chosen.T, {})
     colours = summary.colours(job.raster, settings.stretch)
     kernel, _ = kernels.choose()
-    centres, _ = cluster(
-        sample_colours(summary, colours, kernel), settings.num_clusters, settings.kmeans_max_iterations, kernel
-    )
+    compared = sample_colours(summary, colours, kernel)
+    for step in (settings.sampling, *denser_steps(settings.sampling)):
+        taken = np.zeros(valid.size, bool)
+        taken[::step] = True
+        sample = compared[taken.reshape(valid.shape)[valid]]
+        if not len(sample):
+            continue
+        different, counts, _ = distinct_colours(sample, kernel)
+        if len(different) >= settings.num_clusters:
+            break
+    centres, _ = cluster(different, counts, settings.num_clusters, settings.kmeans_max_iterations, kernel)
     return colours, centres
 
 
