@@ -219,7 +219,7 @@ def _segment_alone(job, patch, values, valid):
 
 def _is_rsgislibs_nodata(raster):
     """Whether what is invalid holds a 0, so that RSGISLib can be left to tell it by its own rule (first band is 0)."""
-    plain = all(band.nodata in (None, 0) and not band.masked for band in raster.bands)
+    plain = all(band.nodata in (None, 0) and not band.is_masked for band in raster.bands)
     return plain and np.dtype(raster.dtype).kind in "iu"
 
 
