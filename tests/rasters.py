@@ -38,8 +38,10 @@ class Log(Feedback):
 
 
 def write_raster(path, values, nodata=None, geotransform=GEOTRANSFORM, crs=UTM, driver="GTiff", options=()):
-    """A raster of (bands, rows, cols) values; `nodata` one value for all bands, or None."""
+    """A raster of (bands, rows, cols) values; `nodata` one value for all bands, or None; no band is alpha unless asked."""
     bands, rows, cols = values.shape
+    if driver == "GTiff" and not any(option.startswith("ALPHA=") for option in options):
+        options = [*options, "ALPHA=NO"]  # GDAL takes the fourth of four bytes for alpha
     kind = gdal_array.NumericTypeCodeToGDALTypeCode(values.dtype)
     dataset = gdal.GetDriverByName(driver).Create(str(path), cols, rows, bands, kind, list(options))
     if geotransform:

@@ -17,14 +17,15 @@ from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.publish import publishing
-from tiledseg.tiledseg_plugin.raster import Band, Window, describe
+from tiledseg.tiledseg_plugin.no_data import Band
+from tiledseg.tiledseg_plugin.raster import Window, describe
 
 RASTERS = {
     "sentinel": ("sen2_20210527_aber_10band.tif", {"bands": (8, 9, 3)}),
     "ndvi": ("sen2_20210527_aber_ndvi_irregular.tif", {}),
     "landsat float": ("landsat7_nc_5band_float32.tif", {}),
     "landsat": ("landsat7_bahamas_rgb_uint8.tif", {}),
-    "naip": ("naip_maryland_4band_uint8.tif", {}),
+    "naip": ("naip_maryland_4band_uint8.tif", {"bands": (1, 2, 3, 4)}),  # the fourth is marked as alpha
 }
 FORMATS = [".tif", ".cog.tif", ".img", ".kea"]
 

@@ -96,17 +96,78 @@ def test_mask_band_decides(tmp_path):
     assert np.array_equal(ids > 0, mask > 0)
 
 
-def test_alpha_band_masks_unless_it_is_selected(tmp_path):
-    values = scene(bands=4, dtype=np.uint8)
-    values[3] = 255
-    values[3, :15] = 0
-    path = write_raster(tmp_path / "in.tif", values, options=["ALPHA=YES", "PHOTOMETRIC=RGB"])
-    ids, _ = run(path, tmp_path / "out.tif", bands=(1, 2, 3), **QUICK)
-    assert np.array_equal(ids > 0, values[3] > 0)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("place", ["last", "second", "fifth of six"])
+def test_alpha_masks_and_is_no_band_unless_it_is_named(tmp_path, dtype, place):
+    values, alphas = with_alpha(dtype, place)
+    hidden = (values[np.array(alphas) - 1] == 0).any(axis=0)
+    path = write_alpha(tmp_path / "in.tif", values, alphas)
+    data = tuple(number for number in range(1, len(values) + 1) if number not in alphas)
     log = Log()
-    ids, _ = run(path, tmp_path / "out.tif", log, **QUICK)
+    ids, _ = run(path, tmp_path / "a.tif", log, **QUICK)
+    assert np.array_equal(ids > 0, ~hidden)
+    assert len([line for line in log.lines if "marked as alpha" in line]) == 1
+    expected, _ = run(path, tmp_path / "b.tif", bands=data, **QUICK)
+    assert np.array_equal(ids, expected)
+    with_nothing = write_raster(tmp_path / "c.tif", np.where(hidden, 0, values[np.array(data) - 1]).astype(dtype), nodata=0)
+    assert np.array_equal(ids, run(with_nothing, tmp_path / "c_out.tif", **QUICK)[0])
+    log = Log()
+    ids, _ = run(path, tmp_path / "d.tif", log, bands=tuple(range(1, len(values) + 1)), **QUICK)
     assert (ids > 0).all()
-    assert any("alpha" in line for line in log.lines)
+    assert any("used as data" in line for line in log.lines)
+
+
+def with_alpha(dtype, place):
+    """(values, numbers of the alpha bands): under alpha 0 lie high values, as an image editor leaves them."""
+    values = scene(bands=4, dtype=dtype)
+    alpha = np.full(values.shape[1:], 255, dtype)
+    alpha[:, :20], alpha[30:, 30:] = 0, 1
+    values[:, :, :20] = 255
+    if place == "fifth of six":  # and another one
+        other = alpha.copy()
+        other[:9] = 0
+        return np.stack([*values, alpha, other]), [5, 6]
+    order = [0, 1, 2, 3] if place == "last" else [0, 3, 1, 2]
+    return np.stack([*values[:3], alpha])[order], [order.index(3) + 1]
+
+
+def write_alpha(path, values, alphas):
+    write_raster(path, values)
+    dataset = gdal.Open(str(path), gdal.GA_Update)
+    for number in alphas:
+        dataset.GetRasterBand(number).SetColorInterpretation(gdal.GCI_AlphaBand)
+    dataset.FlushCache()
+    return str(path)
+
+
+def test_alpha_of_an_image_with_four_bytes(tmp_path):
+    """As GDAL itself writes it, and as any image editor does."""
+    values = scene(bands=4, rows=60, cols=60, dtype=np.uint8)
+    values[3], values[:3, :, :20] = 255, 255
+    values[3, :, :20] = 0
+    path = write_raster(tmp_path / "in.tif", values, options=["ALPHA=YES", "PHOTOMETRIC=RGB"])
+    gdal.Translate(str(tmp_path / "in.png"), path, format="PNG")
+    for source in (path, tmp_path / "in.png"):
+        ids, result = run(source, tmp_path / "out.tif", **QUICK)
+        assert not ids[:, :20].any() and (ids[:, 20:] > 0).all()
+        assert result.valid_pixels == 60 * 40
+
+
+def test_a_raster_of_alpha_alone_is_data(tmp_path):
+    values = scene(bands=1, dtype=np.uint8)
+    ids, _ = run(write_alpha(tmp_path / "in.tif", values, [1]), tmp_path / "out.tif", **QUICK)
+    assert (ids > 0).all()
+
+
+def test_alpha_and_a_declared_value_both_say_what_is_no_data(tmp_path):
+    values, alphas = with_alpha(np.uint8, "last")
+    values[:3, 25:30] = 7
+    write_alpha(tmp_path / "in.tif", values, alphas)
+    dataset = gdal.Open(str(tmp_path / "in.tif"), gdal.GA_Update)
+    dataset.GetRasterBand(1).SetNoDataValue(7)
+    del dataset
+    ids, _ = run(tmp_path / "in.tif", tmp_path / "out.tif", **QUICK)
+    assert np.array_equal(ids > 0, (values[3] > 0) & (values[:3] != 7).all(axis=0))
 
 
 def test_zeros_are_nodata_only_where_none_is_declared(tmp_path):

@@ -229,7 +229,7 @@ def test_one_tile_of_the_area_is_the_area_cut_out(shared, tmp_path):
     path = str(shared / "data" / "naip_maryland_4band_uint8.tif")
     cut = str(tmp_path / "cut.tif")
     gdal.Translate(cut, path, srcWin=[200, 100, 300, 250], creationOptions=["ALPHA=NO"])
-    options = {"num_clusters": 20, "min_pixels": 30, "sampling": 1}
+    options = {"num_clusters": 20, "min_pixels": 30, "sampling": 1, "bands": (1, 2, 3, 4)}
     alone, _ = run(cut, tmp_path / "a.tif", **options)
     tiles = ((200, 100, 100, 250), (250, 100, 250, 100), (250, 150, 250, 200))
     ids, _ = run(path, tmp_path / "b.tif", tiles=tiles, **options)

@@ -10,9 +10,7 @@ from test_attributes import table_of, two_band_scene
 
 @pytest.fixture
 def scene(tmp_path):
-    values = np.concatenate([two_band_scene(np.uint8), two_band_scene(np.uint8, seed=4)])[
-        :3
-    ]  # of four, the last is an alpha band
+    values = np.concatenate([two_band_scene(np.uint8), two_band_scene(np.uint8, seed=4)])[:3]
     return write_raster(tmp_path / "in.tif", values)
 
 

@@ -17,7 +17,7 @@ from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 
 SCHEMES = [(64, 64), (100, 37), (256, 256), (1000, 1000), (5000, 5000)]
 RASTERS = {
-    "naip_maryland": ("data/naip_maryland_4band_uint8.tif", {}),
+    "naip_maryland": ("data/naip_maryland_4band_uint8.tif", {"bands": (1, 2, 3, 4)}),  # the fourth is marked as alpha
     "landsat7_bahamas": ("data/landsat7_bahamas_rgb_uint8.tif", {}),
     "landsat7_nc_float": ("data/landsat7_nc_5band_float32.tif", {"bands": (3, 2, 1, 5), "stretch": False}),
     "sen2_ndvi_irregular": ("data/sen2_20210527_aber_ndvi_irregular.tif", {"num_clusters": 20}),
@@ -43,6 +43,7 @@ def test_synthetic_holes_without_stretch_equal_rsgislib(data, tmp_path, kernels)
 def test_naip_without_stretch_equals_rsgislib(shared, tmp_path, tile):
     stages, parameters = reference(shared / "reference", "naip_maryland_nostretch")
     raster = shared / "data" / "naip_maryland_4band_uint8.tif"
+    parameters["bands"] = (1, 2, 3, 4)  # the fourth is marked as alpha, which RSGISLib does not know
     ids, result = run(raster, tmp_path / "out.tif", tile_width=tile, tile_height=tile, **parameters)
     assert np.count_nonzero(ids != stages["clumps"]) == 0
     assert result.segment_count == stages["clumps"].max()

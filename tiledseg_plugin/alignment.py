@@ -2,51 +2,49 @@
 """Values on the segments' grid: as they are where the grids agree, else warped on the fly by GDAL."""
 
 from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+from typing import Any, Tuple
 
 from osgeo import gdal
 
 from .attributes import single_bands
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
-from .raster import describe
+from .raster import Raster, describe
+from .work_folder import WorkFolder
 
 TOLERANCE = 1e-3  # pixels over the whole raster by which the same grid may be off
 
 
-def bands_on_grid(values, bands, segments, folder):
+def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder) -> Tuple[Raster, ...]:
     """The bands of a raster as rasters of one band each, on the segments' grid.
 
     Parameters
     ----------
-    values : path of the raster
-    bands : 1-based numbers, empty for all
-    segments : Raster
-    folder : WorkFolder for the VRT files of a raster that has another grid or CRS
+    raster : as `describe_values` returns it
+    folder : for the VRT files of a raster that has another grid or CRS
 
     Raises
     ------
     SegmentationError : it cannot be brought onto the grid
     """
-    raster = describe_values(values, bands, segments)
-    source, grid = open_raster(values), open_raster(segments.path)
+    source, grid = open_raster(raster.path), open_raster(segments.path)
     if _same_grid(source, grid):
         return single_bands(raster)
     transform = grid.GetGeoTransform(can_return_null=True)
     if transform is None or source.GetGeoTransform(can_return_null=True) is None or transform[2] or transform[4]:
         raise SegmentationError(
-            f"VALUES {values} ({raster.width} x {raster.height} pixels) and SEGMENTS ({segments.width} x "
+            f"VALUES {raster.path} ({raster.width} x {raster.height} pixels) and SEGMENTS ({segments.width} x "
             f"{segments.height}) have different grids and cannot be aligned: both must have a georeference, and "
             "SEGMENTS none that is rotated."
         )
-    return tuple(
-        replace(_warped(values, number, segments, grid, folder.path / f"values-{number}.vrt"), nodata_rule="any")
-        for number in raster.numbers
-    )
+    return tuple(_warped(band, segments, grid, folder.path) for band in single_bands(raster))
 
 
-def describe_values(values, bands, segments):
+def describe_values(values: str, bands: Tuple[int, ...]) -> Raster:
     """`raster.describe` of VALUES, where a raster that declares no no-data has none."""
-    return replace(describe(values, bands), zero_is_nodata=False)
+    return describe(values, bands, zero_may_be_nodata=False)
 
 
 def _same_grid(one, other):
@@ -64,20 +62,28 @@ def _same_grid(one, other):
     return all(abs(a[i] - b[i]) * (1 if i in (0, 3) else size) <= TOLERANCE * limits[i // 3] for i in range(6))
 
 
-def _warped(values, number, segments, grid, path):
-    """One band through VRT files; an alpha band tells which pixels the values cover."""
+def _warped(raster: Raster, segments: Raster, grid: Any, folder: Path) -> Raster:
+    """A raster of one band through VRT files: nearest pixels as they are stored, whatever they mean.
+
+    What masks the band becomes bands beside it, and a last one tells which pixels the values cover, so that what is valid
+    is judged by the same rules as on the values' own grid.
+    """
     left, across, _, top, _, down = grid.GetGeoTransform()
     crs = grid.GetSpatialRef()
-    single, aligned = (str(path.with_name(f"{kind}-{number}.vrt")) for kind in ("band", "aligned"))
+    (band,) = raster.bands
+    single, aligned = (str(folder / f"{kind}-{band.number}.vrt") for kind in ("band", "values"))
+    planes = [band.number, *band.alphas, *([f"mask,{band.mask}"] if band.mask else [])]
     with collected_errors() as messages:
-        band = gdal.Translate(single, values, format="VRT", bandList=[number])
-        if band is not None:
-            band.GetRasterBand(1).SetColorInterpretation(gdal.GCI_GrayIndex)
-            if crs is not None and band.GetSpatialRef() is None:
-                band.SetSpatialRef(crs)
-        del band
+        stacked = gdal.Translate(single, raster.path, format="VRT", bandList=planes, noData="none", maskBand="none")
+        if stacked is not None:
+            stacked.SetMetadata({})  # NODATA_VALUES, by which GDAL would leave out pixels itself
+            for number in range(1, len(planes) + 1):
+                stacked.GetRasterBand(number).SetColorInterpretation(gdal.GCI_GrayIndex)
+            if crs is not None and stacked.GetSpatialRef() is None:
+                stacked.SetSpatialRef(crs)
+            stacked.FlushCache()
         right, bottom = left + across * segments.width, top + down * segments.height
-        warped = gdal.Warp(
+        warped = stacked and gdal.Warp(
             aligned,
             single,
             format="VRT",
@@ -88,14 +94,22 @@ def _warped(values, number, segments, grid, path):
             resampleAlg="near",
             dstAlpha=True,
             errorThreshold=0,
+            outputType=reduce(gdal.DataTypeUnion, (stacked.GetRasterBand(1 + i).DataType for i in range(len(planes)))),
         )
-        # GDAL takes an alpha band for a mask only if it is Byte or UInt16
-        masked = None if warped is None else gdal.Translate(str(path), warped, format="VRT", bandList=[1], maskBand=2)
-        done = masked is not None
-        del masked, warped
+        done = warped is not None
+        block = warped.GetRasterBand(1).GetBlockSize() if done else ()
+        del warped, stacked
     if not done:
         raise SegmentationError(
-            f"VALUES {values} cannot be warped to the grid of SEGMENTS ({reason(messages)}): check that they overlap "
-            "and that both have a coordinate reference system."
+            f"VALUES {raster.path} cannot be warped to the grid of SEGMENTS ({reason(messages)}): check that they "
+            "overlap and that both have a coordinate reference system."
         )
-    return replace(describe(str(path), (1,)), zero_is_nodata=False)
+    return replace(
+        raster,
+        path=aligned,
+        width=segments.width,
+        height=segments.height,
+        bands=(replace(band, number=1, mask=0, alphas=tuple(range(2, len(planes) + 2))),),
+        block=tuple(block),
+        resampled=True,
+    )

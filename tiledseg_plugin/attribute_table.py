@@ -29,10 +29,10 @@ def attribute_columns(attributes, numbers, ranges):
     ----------
     attributes : attributes.Attributes
     numbers : of the bands
-    ranges : per band, the values that become 0 and 255; colours are given where there are three bands
+    ranges : per band, the stored values that become 0 and 255; colours are given where there are three bands
     """
     columns = [Column("Histogram", attributes.sizes.astype(np.float64), "PixelCount")]
-    means = [moments.mean for moments in attributes.bands]
+    means = [moments.stored_mean for moments in attributes.bands]
     if len(numbers) >= 3:
         for name, mean, (low, high) in zip(("Red", "Green", "Blue"), means, ranges):
             columns.append(Column(name, _colour(mean, low, high), name))
@@ -40,7 +40,7 @@ def attribute_columns(attributes, numbers, ranges):
 
 
 def statistic_columns(attributes, numbers):
-    """mean_1, min_1, max_1, std_1 of band 1, and so on: values as in the raster, population standard deviation."""
+    """mean_1, min_1, max_1, std_1 of band 1, and so on: values as QGIS shows them, population standard deviation."""
     columns = []
     for number, moments in zip(numbers, attributes.bands):
         values = (moments.mean, moments.minimum, moments.maximum, moments.deviation)

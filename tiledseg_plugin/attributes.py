@@ -15,7 +15,7 @@ import numpy as np
 
 from . import kernels
 from .gdal_access import open_raster
-from .raster import Band, Raster, read_bands
+from .raster import Raster, read_bands
 from .segment_ids import RasterIds, TileIds
 from .statistics import blocks
 from .tiles import load_moments
@@ -39,9 +39,8 @@ class AttributeJob:
 
 def run_bands(raster):
     """The bands of a run's input as its segments hold them: all finite values of all their pixels."""
-    return tuple(
-        replace(raster, bands=(Band(number),), nodata_rule="any", zero_is_nodata=False) for number in raster.numbers
-    )
+    every = (replace(band, nodata=None, real="", mask=0, alphas=()) for band in raster.bands)
+    return tuple(replace(raster, bands=(band,), nodata_rule="any", zero_is_nodata=False) for band in every)
 
 
 def single_bands(raster):
@@ -100,14 +99,17 @@ def in_order(results, items):
 class Moments:
     """Count, sum, sum of squares and range of one band in each segment.
 
+    They are added up of the values as they are stored; scale and offset are applied to what comes out, which is as exact.
+
     Parameters
     ----------
     segments : how many
-    is_float : of the values
+    is_float : of the stored values
+    scale, offset : of the band
     """
 
-    def __init__(self, segments, is_float):
-        self.is_float = is_float
+    def __init__(self, segments, is_float, scale=1.0, offset=0.0):
+        self.is_float, self.scale, self.offset = is_float, scale, offset
         self.counts = np.zeros(segments, np.int64)
         self.totals = np.zeros(segments, np.float64 if is_float else np.int64)  # means of floats
         self.squares = np.zeros((1, segments)) if is_float else np.zeros((2, segments), np.uint64)
@@ -143,28 +145,39 @@ class Moments:
     def _filled(self, array):
         return np.where(self.counts > 0, array, np.nan)
 
+    def scaled(self, array):
+        """What stored values mean."""
+        return array if (self.scale, self.offset) == (1.0, 0.0) else array * self.scale + self.offset
+
+    @property
+    def stored_mean(self):
+        """(segments,) float64, of the values as they are stored, NaN where a segment has none."""
+        return self._filled(self.totals if self.is_float else self.totals / np.maximum(self.counts, 1))
+
     @property
     def mean(self):
         """(segments,) float64, NaN where a segment has no value; so are all of these."""
-        if self.is_float:
-            return self._filled(self.totals)
-        return self._filled(self.totals / np.maximum(self.counts, 1))
+        return self.scaled(self.stored_mean)
 
     @property
     def sum(self):
-        return self._filled(self.totals * self.counts if self.is_float else self.totals)
+        total = self._filled(self.totals * self.counts if self.is_float else self.totals)
+        return total if not self.offset and self.scale == 1 else total * self.scale + self.counts * self.offset
 
     @property
     def minimum(self):
-        return self._filled(self.low)
+        return self.scaled(self._filled(self.low if self.scale > 0 else self.high))
 
     @property
     def maximum(self):
-        return self._filled(self.high)
+        return self.scaled(self._filled(self.high if self.scale > 0 else self.low))
 
     @property
     def deviation(self):
         """Population standard deviation."""
+        return self._stored_deviation() * abs(self.scale)
+
+    def _stored_deviation(self):
         counts = np.maximum(self.counts, 1)
         if self.is_float:
             return self._filled(np.sqrt(self.squares[0] / counts))
@@ -183,6 +196,12 @@ class Moments:
             about_whole = (exact + whole.astype(object) ** 2 * counts).astype(np.float64)
         variance = (about_whole - rest * (rest / counts)) / counts
         return self._filled(np.sqrt(np.maximum(variance, 0)))
+
+
+def moments_for(raster: Raster, segments: int) -> Moments:
+    """Moments to be filled of a raster of one band."""
+    (band,) = raster.bands
+    return Moments(segments, is_added_as_float(raster.dtype), band.scale, band.offset)
 
 
 @dataclass
@@ -220,7 +239,7 @@ def describe_segments(job, ids, runner, advance, check_cancelled):
     if ids is None:
         results = list(results)
         ids = np.unique(np.concatenate([present for present, _, _ in results]))
-    bands = tuple(Moments(ids.size, is_added_as_float(band.dtype)) for band in job.bands)
+    bands = tuple(moments_for(band, ids.size) for band in job.bands)
     sizes = np.zeros(ids.size, np.int64)
     for present, pixels, moments in results:
         places = places_of(present, ids)
@@ -237,7 +256,7 @@ def add_up_tiles(pieces, folder, segments, bands, kernel, workers, advance):
     ----------
     pieces : whose moments `tiles.work_piece` has left in `folder`
     segments : graph.Segments with its `regions`
-    bands : how many
+    bands : one raster of one band each, see `run_bands`
     workers : threads
     advance : called with the fraction that is done
 
@@ -245,7 +264,7 @@ def add_up_tiles(pieces, folder, segments, bands, kernel, workers, advance):
     -------
     Attributes
     """
-    moments = tuple(Moments(segments.sizes.size, is_float=False) for _ in range(bands))
+    moments = tuple(moments_for(band, segments.sizes.size) for band in bands)
     loaded = worked_ahead(lambda piece: load_moments(folder, piece), pieces, workers)
     for done, (piece, parts) in enumerate(loaded):
         advance(done / len(pieces))

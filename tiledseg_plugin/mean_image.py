@@ -4,6 +4,7 @@
 import math
 import threading
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 from osgeo import gdal
@@ -11,14 +12,31 @@ from osgeo import gdal
 from .cog import make_cog
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
+from .no_data import Band
 from .overviews import build_overviews
+from .raster import Raster
 from .write import create_like, creation_options, driver_for, is_cog, output_windows, worked_ahead
 
 
-def mean_image_type(dtypes):
-    """float32, or float64 where that would lose digits of the values."""
-    wide = any(np.dtype(dtype).itemsize >= 4 and np.dtype(dtype) != np.float32 for dtype in dtypes)
-    return np.dtype(np.float64 if wide else np.float32)
+def mean_image_type(bands: Sequence[Raster]) -> np.dtype:
+    """float32, or float64 where that would lose digits of the values.
+
+    Parameters
+    ----------
+    bands : one raster of one band each
+    """
+    return np.dtype(np.float64 if any(_is_wide(np.dtype(raster.dtype), raster.bands[0]) for raster in bands) else np.float32)
+
+
+def _is_wide(dtype: np.dtype, band: Band) -> bool:
+    if dtype.itemsize >= 4 and dtype != np.float32:
+        return True
+    if dtype.kind == "f":
+        return band.offset != 0
+    limits = np.iinfo(dtype)
+    largest = max(abs(value * band.scale + band.offset) for value in (limits.min, limits.max))
+    step = largest * 2.0**-23  # between floats of that size
+    return bool(step > abs(band.scale) * 2.0**-7)
 
 
 def write_mean_image(path, grid, source, attributes, dtype, workers, options, assign_crs, advance, name="MEAN_IMAGE"):

@@ -2,14 +2,15 @@
 """A run of its own over existing segments: values put on their grid, an execution, a work folder, and their end."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Tuple
 
 from . import execution, kernels
-from .alignment import bands_on_grid
-from .attributes import AttributeJob, describe_segments
+from .alignment import bands_on_grid, describe_values
+from .attributes import AttributeJob, Attributes, describe_segments
 from .errors import SegmentationError
 from .needs import worker_memory
+from .no_data import scaling_note
 from .progress import Progress
 from .raster import Raster, describe
 from .segment_ids import RasterIds
@@ -23,10 +24,12 @@ class OwnRun:
 
     segments : Raster
     job : AttributeJob, of the bands of VALUES; of none if there is none
+    numbers : of these bands in VALUES
     """
 
     segments: Raster
     job: AttributeJob
+    numbers: Tuple[int, ...]
     runner: Any  # an execution
     progress: Progress
     folder: WorkFolder
@@ -50,7 +53,13 @@ class OwnRun:
             raise SegmentationError(f"SEGMENTS {self.segments.path} holds no segment: all of its pixels are no data.")
         if self.job.bands and not any(moments.counts.any() for moments in attributes.bands):
             raise SegmentationError("VALUES has no valid pixel in any segment: check that it overlaps SEGMENTS.")
+        if self.named(attributes).ids[0] == 0:
+            self.progress.feedback.info("SEGMENTS declares what is no data in it, and 0 is not, so 0 is a segment.")
         return attributes
+
+    def named(self, attributes: Attributes) -> Attributes:
+        """The attributes with the ids that SEGMENTS has, rather than those by which segments are counted here."""
+        return replace(attributes, ids=self.job.ids.named(attributes.ids))
 
 
 @contextmanager
@@ -63,11 +72,17 @@ def own_run(parameters, feedback, stages):
     stages : {stage: weight}, see `progress`
     """
     segments = describe(parameters.segments, (1,))
+    if not segments.zero_is_nodata:
+        for note in segments.notes:
+            feedback.info(f"SEGMENTS: {note}")
     progress = Progress(feedback, stages)
     folder = WorkFolder("", {})
     starting = None
     try:
-        bands = bands_on_grid(parameters.values, parameters.bands, segments, folder) if parameters.values else ()
+        values = describe_values(parameters.values, parameters.bands) if parameters.values else None
+        bands = () if values is None else bands_on_grid(values, segments, folder)
+        if values is not None:
+            _tell(values, feedback)
         size = int(BLOCK_PIXELS**0.5)
         needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
         starting = execution.start(parameters.execution, parameters.workers, needed, bands[0] if bands else segments)
@@ -75,9 +90,18 @@ def own_run(parameters, feedback, stages):
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
-        yield OwnRun(segments, job, runner, progress, folder)
+        yield OwnRun(segments, job, () if values is None else tuple(values.numbers), runner, progress, folder)
         progress.finish()
     finally:
         if starting is not None:
             starting.close()
         folder.close(True)
+
+
+def _tell(values, feedback):
+    """What the user should know about VALUES."""
+    for note in values.notes:
+        feedback.info(f"VALUES: {note}")
+    note = scaling_note(values.bands)
+    if note:
+        feedback.info(f"VALUES: {note}: they are applied, as QGIS does.")

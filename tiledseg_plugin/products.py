@@ -81,7 +81,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
         source.save(segments.tables)
     if from_tiles:
         pieces = [piece for piece in plan.pieces if piece.piece_id in segments.regions]
-        attributes = add_up_tiles(pieces, folder, segments, len(raster.bands), kernel, workers, advance)
+        attributes = add_up_tiles(pieces, folder, segments, run_bands(raster), kernel, workers, advance)
     else:
         ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
         job = AttributeJob(source, run_bands(raster), kernel.NAME)
@@ -95,7 +95,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
             raster,
             source,
             attributes,
-            mean_image_type([raster.dtype]),
+            mean_image_type(run_bands(raster)),
             workers,
             parameters.creation_options,
             parameters.assign_crs,

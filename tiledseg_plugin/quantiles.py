@@ -31,12 +31,20 @@ class QuantileJob:
     wanted: Tuple[str, ...]
     folder: WorkFolder
 
+    def is_descending(self, index: int) -> bool:
+        """Whether larger stored values of a band mean smaller ones."""
+        return self.attributes.bands[index].bands[0].scale < 0
 
-def order_statistics(starts, distinct, frequencies, wanted):
+
+def order_statistics(starts, distinct, frequencies, wanted, descending=False):
     """Of regions whose values are given as `kernels.region_histograms` gives them.
 
     Percentiles lie between the nearest ranks, as in `numpy.percentile`; of values that are equally frequent the
     smallest is the majority.
+
+    Parameters
+    ----------
+    descending : whether the values mean the smaller the larger they are, as by a negative scale
 
     Returns
     -------
@@ -52,7 +60,7 @@ def order_statistics(starts, distinct, frequencies, wanted):
     total = np.append(0, upto)[starts[some + 1]] - begin
     for name in wanted:
         if name in SHARES:
-            rank = (total - 1) * SHARES[name]
+            rank = (total - 1) * (1 - SHARES[name] if descending else SHARES[name])
             lower = np.floor(rank).astype(np.int64)
             low = distinct[np.searchsorted(upto, begin + lower, side="right")].astype(np.float64)
             upper = np.minimum(lower + 1, total - 1)
@@ -61,7 +69,8 @@ def order_statistics(starts, distinct, frequencies, wanted):
         else:
             most = np.maximum.reduceat(frequencies, starts[some])
             best = np.flatnonzero(frequencies == np.repeat(most, np.diff(starts)[some]))
-            results[name][some] = distinct[best[np.searchsorted(best, starts[some])]]
+            first = np.searchsorted(best, starts[some + 1]) - 1 if descending else np.searchsorted(best, starts[some])
+            results[name][some] = distinct[best[first]]
     return results
 
 
@@ -88,7 +97,7 @@ def rank_window(job, numbered, check_cancelled):
     for index, (values, counted) in enumerate(band_values(job.attributes.bands, window, labels)):
         starts, distinct, frequencies = kernel.region_histograms(counted, present.size, values)
         check_cancelled()
-        every = order_statistics(starts, distinct, frequencies, job.wanted)
+        every = order_statistics(starts, distinct, frequencies, job.wanted, job.is_descending(index))
         results.append({name: values[whole] for name, values in every.items()})
         open_values = np.repeat(~whole, np.diff(starts))
         if open_values.any():
@@ -140,7 +149,8 @@ def rank_range(job, bounds, check_cancelled):
         merged = np.flatnonzero(np.append(True, (owner[1:] != owner[:-1]) | (value[1:] != value[:-1])))
         times = np.add.reduceat(times, merged)
         starts = np.append(np.searchsorted(merged, starts), merged.size)
-        results.append((index, places, order_statistics(starts, value[merged], times, job.wanted)))
+        found = order_statistics(starts, value[merged], times, job.wanted, job.is_descending(index))
+        results.append((index, places, found))
     return results
 
 
@@ -176,7 +186,10 @@ def rank_segments(job, attributes, runner, advance, check_cancelled):
             for name, values in part.items():
                 results[index][name][places] = values
         advance(0.9 + 0.1 * done / len(ranges))
-    return results
+    return [
+        {name: moments.scaled(values) for name, values in result.items()}
+        for result, moments in zip(results, attributes.bands)
+    ]
 
 
 def _ranges(job, left, segments):

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The input raster: what it is, and windows of its values with what is valid in them.
 
-This is the one place that reads windows and that knows the rules of no data (shepherd-algorithm, section 1).
+This is the one place that reads windows; what makes a pixel invalid is told by `no_data`.
 """
 
+import math
 import os
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
-from osgeo import gdal, gdal_array
 
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
+from .no_data import Band, data_bands, describe_bands, invalid_values, value_type
+from .resampling import depends_on_windows
 
 MOST_PIXELS = 2**32 - 2  # segment ids are uint32
+CELL_PIXELS = 1 << 20  # as many as the blocks have that statistics are read by
+CACHE_BYTES = 64_000_000  # of cells that are kept, in a process
 
 
 class Window(NamedTuple):
@@ -57,26 +63,12 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Band:
-    """What decides about the validity of a band's pixels.
-
-    nodata : the declared value, None where there is none that a pixel could have
-    masked : a mask or alpha band says what is valid
-    tolerance : how far from `nodata` a float may be, as a share of it, and still be it
-    """
-
-    number: int
-    nodata: Optional[float] = None
-    masked: bool = False
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True)
 class Raster:
     """An input raster with the bands that are used. Plain values only: it travels to workers.
 
     zero_is_nodata : the raster declares nothing, so pixels that are 0 in all bands are taken as no data
     first_zero_is_nodata : so are pixels that are 0 in the first band, whatever they are in others (`rsgislib_stretch`)
+    resampled : values depend on the window that is read, so that windows are put together from those of a fixed grid
     """
 
     path: str
@@ -89,6 +81,7 @@ class Raster:
     zero_is_nodata: bool
     notes: Tuple[str, ...] = ()
     first_zero_is_nodata: bool = False
+    resampled: bool = False
 
     @property
     def window(self):
@@ -104,42 +97,35 @@ class Raster:
         return np.dtype(self.dtype).kind in "iu" and np.dtype(self.dtype).itemsize <= 4
 
 
-def describe(path, bands=(), nodata_rule="any"):
+def describe(path, bands=(), nodata_rule="any", zero_may_be_nodata=True):
     """Look at a raster's header.
 
     Parameters
     ----------
     path : anything that GDAL opens
-    bands : 1-based numbers, empty for all
+    bands : 1-based numbers, empty for all but those that are marked as alpha
     nodata_rule : `any` or `all`
+    zero_may_be_nodata : whether pixels that are 0 in all bands are no data where the raster declares none
 
     Raises
     ------
     SegmentationError : the raster cannot be opened, is too large, or lacks a band; complex values
     """
     dataset = open_raster(path)
-    count = dataset.RasterCount
-    numbers = list(bands) or list(range(1, count + 1))
-    for number in numbers:
-        if not 1 <= number <= count:
-            raise SegmentationError(
-                f"BANDS names band {number}, but {path} has {count}: give numbers from 1 to {count}, separated by ';'."
-            )
-    if len(set(numbers)) < len(numbers):
-        raise SegmentationError(f"BANDS names a band twice ({';'.join(map(str, numbers))}): give each band once.")
+    numbers = list(bands) or data_bands(dataset)
+    _check_numbers(numbers, dataset.RasterCount, path)
     width, height = dataset.RasterXSize, dataset.RasterYSize
     if width * height > MOST_PIXELS:
         raise SegmentationError(f"{path} has {width} x {height} pixels, more than 32-bit ids can number: split it.")
 
     used = [dataset.GetRasterBand(number) for number in numbers]
-    kinds = [gdal_array.GDALTypeCodeToNumericTypeCode(band.DataType) for band in used]
-    if any(kind is None or np.dtype(kind).kind == "c" for kind in kinds):
+    kinds = [value_type(band) for band in used]
+    if any(kind is None for kind in kinds):
         raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
     dtype = np.result_type(*kinds)
-    notes: List[str] = []
-    described = tuple(_describe_band(dataset, band, numbers, notes) for band in used)
-    declared = any(band.nodata is not None or band.masked or _declares(raw) for band, raw in zip(described, used))
-    if not declared:
+    described, declared, notes = describe_bands(dataset, numbers, dtype)
+    zero_is_nodata = zero_may_be_nodata and not declared
+    if zero_is_nodata:
         notes.append("The raster declares no no-data value: pixels that are 0 in every selected band are left out.")
     return Raster(
         path=path,
@@ -149,43 +135,20 @@ def describe(path, bands=(), nodata_rule="any"):
         dtype=dtype.str,
         block=tuple(used[0].GetBlockSize()),
         nodata_rule=nodata_rule,
-        zero_is_nodata=not declared,
-        notes=tuple(dict.fromkeys(notes)),
+        zero_is_nodata=zero_is_nodata,
+        notes=tuple(notes),
+        resampled=depends_on_windows(dataset),
     )
 
 
-def _declares(band):
-    return band.GetNoDataValue() is not None
-
-
-def _describe_band(dataset, band, numbers, notes):
-    flags = band.GetMaskFlags()
-    if flags & gdal.GMF_NODATA:
-        return Band(band.GetBand(), *_nodata_value(band))
-    if flags & gdal.GMF_ALPHA:
-        alpha = [i for i in range(1, dataset.RasterCount + 1) if _is_alpha(dataset.GetRasterBand(i))]
-        if set(alpha) & set(numbers):
-            notes.append(f"Band {alpha[0]} is marked as alpha, but it is selected: it is used as data, not as a mask.")
-            return Band(band.GetBand())
-    return Band(band.GetBand(), masked=not flags & gdal.GMF_ALL_VALID)
-
-
-def _is_alpha(band):
-    return band.GetColorInterpretation() == gdal.GCI_AlphaBand
-
-
-def _nodata_value(band):
-    """(value or None, masked, tolerance); no value where the band's type cannot hold it, nor for NaN, never valid."""
-    value = band.GetNoDataValue()
-    own = np.dtype(gdal_array.GDALTypeCodeToNumericTypeCode(band.DataType))
-    if not np.isfinite(value):
-        return None, False, 0.0
-    if own.kind in "iu":
-        limits = np.iinfo(own)
-        held = value == int(value) and limits.min <= value <= limits.max
-        return (int(value) if held else None), False, 0.0
-    # As GDAL compares: a value written as text may have lost its last digits.
-    return float(own.type(value)), False, 2 * float(np.finfo(own).eps)
+def _check_numbers(numbers: List[int], count: int, path: str) -> None:
+    for number in numbers:
+        if not 1 <= number <= count:
+            raise SegmentationError(
+                f"BANDS names band {number}, but {path} has {count}: give numbers from 1 to {count}, separated by ';'."
+            )
+    if len(set(numbers)) < len(numbers):
+        raise SegmentationError(f"BANDS names a band twice ({';'.join(map(str, numbers))}): give each band once.")
 
 
 def read_bands(dataset, raster, window):
@@ -195,16 +158,16 @@ def read_bands(dataset, raster, window):
     -------
     [(values, valid)] : per band (rows, cols) of the raster's dtype, finite, and (rows, cols) bool
     """
-    values = _read(dataset, raster, window, mask=False)
+    values = _values(dataset, raster, window)
     judged = []
-    for index, band in enumerate(raster.bands):
-        alone = replace(raster, bands=(band,), first_zero_is_nodata=False)
-        valid = _valid(dataset, alone, window, values[index : index + 1])
-        judged.append((values[index], valid))
+    for plane, bad in zip(values, _invalid(dataset, raster, window, values)):
+        if raster.zero_is_nodata:
+            bad = bad | (plane == 0)
+        judged.append((_finite(plane), _opposite(bad, plane.shape)))
     return judged
 
 
-def read_window(dataset, raster, window, covered=None):
+def read_window(dataset, raster, window, covered=None, cells=None):
     """The values of a window and what is valid in it.
 
     Parameters
@@ -212,39 +175,29 @@ def read_window(dataset, raster, window, covered=None):
     dataset : as `gdal_access.open_raster` gives it
     window : Window
     covered : (rows, cols) bool or None, False where the pixels are outside all tiles
+    cells : Cells or None, of a raster that is resampled, for windows that share some
 
     Returns
     -------
     values : (bands, rows, cols) of the raster's dtype, finite
     valid : (rows, cols) bool
     """
-    values = _read(dataset, raster, window, mask=False)
-    return values, _valid(dataset, raster, window, values, covered)
-
-
-def _valid(dataset, raster, window, values, covered=None):
-    """What is valid in a window: (rows, cols) bool. Values that are not finite become 0."""
+    values = _values(dataset, raster, window, cells)
     invalid: Any = None
-    for index, band in enumerate(raster.bands):
-        bad = _invalid_in_band(values[index], band)
-        if band.masked:
-            bad = bad | (_read(dataset, raster, window, mask=True, band=band) == 0)
+    for bad in _invalid(dataset, raster, window, values, cells):
         if invalid is None:
             invalid = bad
-        elif raster.nodata_rule == "any":
-            invalid = invalid | bad
         else:
-            invalid = invalid & bad
+            invalid = invalid | bad if raster.nodata_rule == "any" else invalid & bad
     if raster.zero_is_nodata:
         invalid = invalid | ~values.any(axis=0)
-    valid = ~invalid if invalid.shape else np.full(values.shape[1:], not invalid)
+    valid = _opposite(invalid, values.shape[1:])
     if covered is not None:
         valid &= covered
-    if values.dtype.kind == "f":
-        values[~np.isfinite(values)] = 0  # under the rule `all` such a pixel may be valid
+    values = _finite(values)  # under the rule `all` a pixel may be valid that is not finite in a band
     if raster.first_zero_is_nodata:
         valid &= values[0] != 0
-    return valid
+    return values, valid
 
 
 def read_validity(dataset, raster, window):
@@ -259,13 +212,10 @@ def read_validity(dataset, raster, window):
         or np.dtype(raster.dtype).kind == "f"
         or any(band.nodata is not None for band in raster.bands)
     )
-    values: Any = _read(dataset, raster, window, mask=False) if decided_by_values else None
+    values: Any = _values(dataset, raster, window) if decided_by_values else None
     any_bad: Any = None
     all_bad: Any = None
-    for index, band in enumerate(raster.bands):
-        bad = np.zeros((), bool) if values is None else _invalid_in_band(values[index], band)
-        if band.masked:
-            bad = bad | (_read(dataset, raster, window, mask=True, band=band) == 0)
+    for bad in _invalid(dataset, raster, window, values):
         any_bad, all_bad = (bad, bad) if any_bad is None else (any_bad | bad, all_bad & bad)
     if raster.zero_is_nodata:
         zero = ~values.any(axis=0)
@@ -275,32 +225,130 @@ def read_validity(dataset, raster, window):
     return {"any": any_valid, "all": any_valid if len(raster.bands) == 1 else np.broadcast_to(~all_bad, shape)}
 
 
-def _read(dataset, raster, window, mask, band=None):
+def _opposite(bad: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
+    return ~bad if bad.shape else np.full(shape, not bad)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """The values with 0 in place of what is not finite, in place."""
+    if values.dtype.kind == "f":
+        values[~np.isfinite(values)] = 0
+    return values
+
+
+def _invalid(
+    dataset: Any, raster: Raster, window: Window, values: Optional[np.ndarray], cells: Optional["Cells"] = None
+) -> Iterator[np.ndarray]:
+    """Of each band what has no data in it: (rows, cols) bool, or the scalar False. A mask is read once for all."""
+    found: Dict[tuple, np.ndarray] = {}
+    for index, band in enumerate(raster.bands):
+        bad = np.zeros((), bool) if values is None else invalid_values(values[index], band)
+        for source in ([("mask", band.mask)] if band.mask else []) + [("alpha", number) for number in band.alphas]:
+            if source not in found:
+                found[source] = ~(_read(dataset, raster, window, source, cells)[0] > 0)
+            bad = bad | found[source]
+        yield bad
+
+
+def _values(dataset: Any, raster: Raster, window: Window, cells: Optional["Cells"] = None) -> np.ndarray:
+    return _read(dataset, raster, window, ("values", *raster.numbers), cells)
+
+
+class Cells:
+    """The cells of a resampled raster that were read last, for tiles that share them; of all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: "OrderedDict[tuple, np.ndarray]" = OrderedDict()
+
+    def __reduce__(self) -> tuple:
+        return Cells, ()
+
+    def get(self, key: tuple) -> Optional[np.ndarray]:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def keep(self, key: tuple, array: np.ndarray) -> None:
+        with self._lock:
+            self._kept[key] = array
+            while sum(kept.nbytes for kept in self._kept.values()) > CACHE_BYTES:
+                self._kept.popitem(last=False)
+
+
+def _read(dataset: Any, raster: Raster, window: Window, source: tuple, cells: Optional[Cells] = None) -> np.ndarray:
+    """What the raster holds in a window: (planes, rows, cols), the caller's to change.
+
+    Parameters
+    ----------
+    source : ("values", numbers of bands ...), ("mask", number of the band that it is of) or ("alpha", number)
+    """
+    if not raster.resampled:
+        return _read_at_once(dataset, raster, window, source)
+    whole: Any = None
+    for cell in _grid_in(raster, CELL_PIXELS, window):
+        part = None if cells is None else cells.get((source, cell))
+        if part is None:
+            part = _read_at_once(dataset, raster, cell, source)
+            if cell == window:
+                return part
+            if cells is not None:
+                cells.keep((source, cell), part)
+        if whole is None:
+            whole = np.empty((len(part), window.height, window.width), part.dtype)
+        common = cell.intersection(window)
+        whole[(slice(None), *common.within(window))] = part[(slice(None), *common.within(cell))]
+    return whole
+
+
+def _read_at_once(dataset: Any, raster: Raster, window: Window, source: tuple) -> np.ndarray:
+    kind, *numbers = source
     with collected_errors() as messages:
-        if mask:
-            array = dataset.GetRasterBand(band.number).GetMaskBand().ReadAsArray(*window)
-        else:
-            array = np.empty((len(raster.bands), window.height, window.width), raster.dtype)
-            if dataset.ReadAsArray(*window, buf_obj=array, band_list=raster.numbers) is None:
+        if kind == "values":
+            array = np.empty((len(numbers), window.height, window.width), raster.dtype)
+            if dataset.ReadAsArray(*window, buf_obj=_buffer(array, raster), band_list=numbers) is None:
                 array = None
+        else:
+            band = dataset.GetRasterBand(numbers[0])
+            array = (band.GetMaskBand() if kind == "mask" else band).ReadAsArray(*window)
+            array = None if array is None else array[None]
     if array is None or messages:
         raise SegmentationError(
             f"{raster.path} cannot be read at column {window.col}, row {window.row} "
             f"({window.width} x {window.height} pixels: {reason(messages)}): the file may be damaged."
         )
+    if kind == "values" and array.dtype != np.int8:
+        for plane, band in zip(array, raster.bands):
+            if band.signed:
+                plane[plane > 127] -= plane.dtype.type(256)
     return array
 
 
-def _invalid_in_band(values, band):
-    """(rows, cols) bool, or the scalar False where nothing in the band can be invalid."""
-    if values.dtype.kind != "f":
-        return np.zeros((), bool) if band.nodata is None else values == values.dtype.type(band.nodata)
-    bad = ~np.isfinite(values)
-    if band.nodata is None:
-        return bad
-    nodata = values.dtype.type(band.nodata)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bad | (values == nodata) | (np.abs(values - nodata) < abs(nodata) * band.tolerance)
+def _buffer(array: np.ndarray, raster: Raster) -> np.ndarray:
+    """The array as GDAL fills it: where signed bytes are bytes to it, so they are here."""
+    return array.view(np.uint8) if array.dtype == np.int8 and raster.bands[0].signed else array
+
+
+def grid(raster: Raster, pixels: int) -> Tuple[Window, ...]:
+    """Windows of about so many pixels: whole rows where the file is stored so, else squares of whole file blocks."""
+    return _grid_in(raster, pixels, raster.window)
+
+
+def _grid_in(raster: Raster, pixels: int, window: Window) -> Tuple[Window, ...]:
+    """The windows of that grid that have pixels in a window."""
+    block_width, block_height = raster.block
+    if block_width >= raster.width:
+        width, height = raster.width, max(1, pixels // raster.width)
+    else:
+        width = height = math.isqrt(pixels)
+        width = max(block_width, width // block_width * block_width)
+    height = max(block_height, height // block_height * block_height) if block_height < raster.height else height
+    return tuple(
+        Window(col, row, min(width, raster.width - col), min(height, raster.height - row))
+        for row in range(window.row // height * height, window.bottom, height)
+        for col in range(window.col // width * width, window.right, width)
+    )
 
 
 def identity(path):

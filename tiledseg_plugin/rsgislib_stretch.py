@@ -21,7 +21,7 @@ NOT_COUNTED = 1  # `True` as a number
 
 def declares_nothing_but_zero(raster):
     """Whether what is no data holds a 0, so that RSGISLib's own rule (the first band is 0) can stand for it."""
-    plain = all(band.nodata in (None, 0) and not band.masked for band in raster.bands)
+    plain = all(band.nodata in (None, 0) and not band.is_masked for band in raster.bands)
     return plain and np.dtype(raster.dtype).kind in "iu"
 
 

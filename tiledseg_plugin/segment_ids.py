@@ -8,12 +8,14 @@ import numpy as np
 
 from . import kernels
 from .errors import SegmentationError
-from .gdal_access import collected_errors, open_raster, reason
+from .gdal_access import open_raster
 from .plan import Plan
-from .raster import Raster
+from .raster import Raster, read_window
 from .tiles import labels_of
 from .work_folder import WorkFolder
 from .write import table_of
+
+LARGEST = 2**32 - 1  # id
 
 
 @dataclass(frozen=True)
@@ -57,34 +59,60 @@ class TileIds:
 
 @dataclass(frozen=True)
 class RasterIds:
-    """The segments in the first band of a raster; what that declares as no data is 0."""
+    """The segments in a raster of one band.
+
+    What it declares as no data is no data; 0 is only where it declares nothing, and else a segment. Readers return 0 for
+    no data in any case, and so count every id below that of no data one higher; `named` turns them back.
+    """
 
     raster: Raster
 
+    @property
+    def absent(self) -> int:
+        """The number that no segment can have."""
+        if self.raster.zero_is_nodata:
+            return 0
+        nodata = self.raster.bands[0].nodata
+        return int(nodata) if nodata is not None and 0 <= nodata <= LARGEST and nodata == int(nodata) else LARGEST
+
+    def named(self, ids: np.ndarray) -> np.ndarray:
+        """The segments' ids as the raster has them, of those that readers return: both (n,) uint32, ascending."""
+        return ids if self.absent == 0 else ids - (ids <= self.absent).astype(np.uint32)
+
     def reader(self):
         """A function window -> (rows, cols) uint32; for one thread."""
-        raster, dataset = self.raster, open_raster(self.raster.path)
-        nodata = raster.bands[0].nodata
+        raster, dataset, absent = self.raster, open_raster(self.raster.path), self.absent
+        plain = raster.dtype == np.dtype(np.uint32).str and absent == 0 and not raster.bands[0].is_masked
 
         def read(window):
-            with collected_errors() as messages:
-                ids = dataset.GetRasterBand(1).ReadAsArray(*window)
-            if ids is None or messages:
-                raise SegmentationError(f"SEGMENTS {raster.path} cannot be read ({reason(messages)}): is it damaged?")
-            if ids.dtype.kind == "f":
-                ids = np.nan_to_num(ids)
-            if nodata:
-                ids[ids == nodata] = 0
-            if ids.dtype != np.uint32:
-                wrong = (ids < 0) | (ids > 2**32 - 1) | (ids != np.floor(ids)) if ids.dtype.kind == "f" else ids < 0
-                if ids.dtype.itemsize > 4 and ids.dtype.kind in "iu":
-                    wrong = wrong | (ids > 2**32 - 1)
-                if wrong.any():
-                    raise SegmentationError(
-                        f"SEGMENTS {raster.path} holds {ids[wrong][0]}, which is no segment id: ids are whole numbers "
-                        "from 1 to 4294967295, 0 is no data."
-                    )
-                ids = ids.astype(np.uint32)
+            values, valid = read_window(dataset, raster, window)
+            if plain:
+                return values[0]
+            self._check(values[0], valid)
+            ids = np.where(valid, values[0], values.dtype.type(0)).astype(np.uint32)
+            if absent:
+                ids += (valid & (ids < absent)).astype(np.uint32)
             return ids
 
         return read
+
+    def _check(self, values: np.ndarray, valid: np.ndarray) -> None:
+        """Raise SegmentationError for what is no id."""
+        wrong = np.zeros((), bool)
+        if values.dtype.kind == "f":
+            wrong = values != np.floor(values)
+        if values.dtype.kind != "u":
+            wrong = wrong | (values < 0)
+        if values.dtype.itemsize > 4 or values.dtype.kind == "f":
+            wrong = wrong | (values > LARGEST)
+        wrong = wrong & valid
+        if wrong.any():
+            raise SegmentationError(
+                f"SEGMENTS {self.raster.path} holds {values[wrong][0]}, which is no segment id: ids are whole numbers "
+                f"from {0 if self.absent else 1} to {LARGEST}."
+            )
+        if self.absent == LARGEST and values.dtype.itemsize >= 4 and (valid & (values == LARGEST)).any():
+            raise SegmentationError(
+                f"SEGMENTS {self.raster.path} holds {LARGEST} as an id, and what it declares as no data leaves 0 as an "
+                f"id, too, which is one more than there is room for: declare 0 or {LARGEST} as no data."
+            )

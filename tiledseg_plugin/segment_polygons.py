@@ -69,14 +69,13 @@ def segment_polygons(parameters, feedback):
         job = OutlineJob(run.job.ids, segments.width, segments.height, parameters.simplify, kernel, run.folder)
         rings = trace_segments(job, attributes, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
         run.progress.start("write", "Writing polygons")
-        numbers = parameters.bands or range(1, len(run.job.bands) + 1)
         with publishing(parameters.output, replaced=vector_side_files) as path:
             write_polygons(
                 path,
                 segments,
                 rings,
-                attributes,
-                statistic_columns(attributes, numbers),
+                run.named(attributes),
+                statistic_columns(attributes, run.numbers),
                 kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None,
                 "",
                 run.progress.advance_as("Writing polygons"),
@@ -106,7 +105,7 @@ def segment_mean_image(parameters, feedback):
                 run.segments,
                 run.job.ids,
                 attributes,
-                mean_image_type([band.dtype for band in run.job.bands]),
+                mean_image_type(run.job.bands),
                 run.runner.workers,
                 parameters.creation_options,
                 "",

@@ -95,8 +95,8 @@ def segment_statistics(parameters, feedback):
             ranks = QuantileJob(run.job, wanted, run.folder)
             ranked = rank_segments(ranks, attributes, run.runner, run.progress.advance_as("Ranking values"), run.check)
         run.progress.start("table", "Writing the table")
-        numbers = parameters.bands or range(1, len(run.job.bands) + 1)
-        columns = _columns(attributes, ranked, numbers, parameters.statistics)
+        columns = _columns(attributes, ranked, run.numbers, parameters.statistics)
+        attributes = run.named(attributes)
         if parameters.output:
             with publishing(parameters.output, replaced=_table_side_files) as path:
                 write_table(path, [Column("segment", attributes.ids), *columns], run.check)

@@ -13,6 +13,7 @@ from .gdal_access import modest_cache
 from .graph import merge_all
 from .machine import available_cores
 from .needs import worker_memory
+from .no_data import scaling_note
 from .plan import EMPTY, FEW_TILES, SPARSE, judge_tiles, make_plan, part_few, work_units
 from .products import check_products, publishing_all, stages, write_outputs
 from .progress import Progress, TileWatch
@@ -151,6 +152,11 @@ class _Run:
         )
         for note in raster.notes:
             self.feedback.info(note)
+        note = scaling_note(raster.bands)
+        if note:
+            self.feedback.info(
+                f"{note}: segments are found from the stored values; means and other attributes have them applied."
+            )
 
     def prepare(self):
         """Start workers; the kernels, which the survey does not need, are loaded meanwhile and beside it."""

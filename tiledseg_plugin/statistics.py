@@ -18,7 +18,7 @@ from .errors import SegmentationError
 from .gdal_access import open_raster
 from .kmeans import cluster, distinct_colours
 from .plan import Plan
-from .raster import Raster, Window, read_window
+from .raster import Raster, Window, grid, read_window
 from .sampling import ColourSample, SampleJob, denser_sample, denser_steps, places
 
 BLOCK_PIXELS = 1 << 20
@@ -77,18 +77,7 @@ class BlockResult:
 
 def blocks(raster) -> Tuple[Window, ...]:
     """The blocks of the pass: whole rows where the file is stored so, else squares of whole file blocks."""
-    block_width, block_height = raster.block
-    if block_width >= raster.width:
-        width, height = raster.width, max(1, BLOCK_PIXELS // raster.width)
-    else:
-        width = height = math.isqrt(BLOCK_PIXELS)
-        width = max(block_width, width // block_width * block_width)
-    height = max(block_height, height // block_height * block_height) if block_height < raster.height else height
-    return tuple(
-        Window(col, row, min(width, raster.width - col), min(height, raster.height - row))
-        for row in range(0, raster.height, height)
-        for col in range(0, raster.width, width)
-    )
+    return grid(raster, BLOCK_PIXELS)
 
 
 def survey_block(survey, block, check_cancelled):

@@ -18,7 +18,7 @@ from .elimination import Graph, Merged, merge_within
 from .errors import SegmentationError
 from .gdal_access import open_raster
 from .plan import Plan
-from .raster import Raster, Window, read_window
+from .raster import Cells, Raster, Window, read_window
 from .work_folder import WorkFolder
 
 SIDES = ("top", "bottom", "left", "right")
@@ -42,6 +42,11 @@ class PixelJob:
     def nearest_centre(self):
         """Labels windows; what it learns is shared by the tiles that this process works."""
         return kernels.choose(self.kernels)[0].NearestCentre(self.centres)
+
+    @cached_property
+    def cells(self):
+        """What tiles beside each other read of a raster that is resampled."""
+        return Cells()
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,7 @@ def calm_clusters(job, piece, kernel, check_cancelled):
     halo = HALO
     while True:
         window = piece.window.grown(halo, raster.width, raster.height)
-        values, valid = read_window(dataset, raster, window, job.plan.covered(window))
+        values, valid = read_window(dataset, raster, window, job.plan.covered(window), job.cells)
         check_cancelled()
         compared = job.colours.compared(values, valid, kernel)
         clusters = job.nearest_centre(compared, valid)
