@@ -9,6 +9,7 @@ from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterRasterLayer,
     QgsProperty,
 )
 from qgis.PyQt.QtGui import QIcon
@@ -17,6 +18,7 @@ from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
+from .inputs import is_loose_file
 from .text import facts, parameter_help, tr
 
 NEEDED = ("numpy", "scipy", "osgeo")
@@ -77,13 +79,25 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         """Nothing is wrong that QGIS does not see."""
 
     def checkParameterValues(self, parameters, context):
-        accepted, _ = super().checkParameterValues(parameters, context)
+        accepted, _ = super().checkParameterValues(self._without_files(parameters, context), context)
         try:
             self.check(parameters, context)
         except SegmentationError as error:
             return False, str(error)
         rest = "" if accepted else self._reason_for_refusal(parameters, context)
         return not rest, rest
+
+    def _without_files(self, parameters, context):
+        """The parameters with a stand-in for each raster that is only a file.
+
+        QGIS accepts a value by making a layer of it, which looks at the pixels and leaves a side file beside them.
+        """
+        stood_in = dict(parameters)
+        for definition in self.parameterDefinitions():
+            if isinstance(definition, QgsProcessingParameterRasterLayer) and definition.name() in parameters:
+                if is_loose_file(self.raw(parameters, definition.name(), context), context):
+                    stood_in[definition.name()] = QgsProperty.fromExpression("''")
+        return stood_in
 
     def _reason_for_refusal(self, parameters, context):
         """Which value QGIS does not accept, besides those that are settled; empty if it accepts them all."""

@@ -88,7 +88,7 @@ class SegmentStatistics(SegmentsAlgorithm):
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.segment_statistics import StatisticsParameters
+        from ..tiledseg_plugin.segment_statistics import StatisticsParameters, check_statistics
 
         run = StatisticsParameters(
             **self._rasters(parameters, context),
@@ -96,7 +96,7 @@ class SegmentStatistics(SegmentsAlgorithm):
             statistics=self._statistics(parameters, context),
             update_rat=self.parameterAsBool(parameters, self.UPDATE_RAT, context),
         )
-        run.check(bool(output))
+        check_statistics(run, bool(output))
         return run
 
     def _statistics(self, parameters, context):

@@ -3,16 +3,19 @@
 
 import time
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Tuple, Union
 
 from . import kernels
 from .attribute_table import statistic_columns
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .own_run import own_run
-from .polygons import check_vector, vector_side_files, write_polygons
+from .errors import SegmentationError
+from .output_files import IMAGE, VECTOR, Output, check_files, replaced_files
+from .polygons import check_vector, vector_driver, write_polygons
 from .publish import publishing
-from .write import check_output
+from .raster import Raster, describe
+from .write import creation_options, driver_for
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,40 @@ class ProductResult:
     seconds: float
 
 
+def _output(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Output:
+    if isinstance(parameters, PolygonsParameters):
+        return Output("OUTPUT", parameters.output, VECTOR)
+    return Output("OUTPUT", parameters.output, IMAGE, parameters.creation_options)
+
+
+def check_polygons(parameters: PolygonsParameters) -> None:
+    """Refuse inputs that are none, and an output that could not be written or would harm other files.
+
+    An output without a path is passed over.
+    """
+    segments, bands = _rasters(parameters)
+    if parameters.output:
+        vector_driver(parameters.output, "OUTPUT")
+        check_files([_output(parameters)], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+        check_vector(parameters.output, "OUTPUT", segments, bands)
+
+
+def check_mean_image(parameters: MeanImageParameters) -> None:
+    """As `check_polygons`, of a mean image."""
+    _rasters(parameters)
+    if not parameters.values:
+        raise SegmentationError("VALUES is missing: give the raster whose means are wanted.")
+    if parameters.output:
+        creation_options(driver_for(parameters.output).ShortName, parameters.creation_options, threads=1)
+        check_files([_output(parameters)], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+
+
+def _rasters(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Tuple[Raster, int]:
+    """SEGMENTS, and how many bands of VALUES are used."""
+    segments = describe(parameters.segments, (1,))
+    return segments, len(describe(parameters.values, parameters.bands).bands) if parameters.values else 0
+
+
 def segment_polygons(parameters, feedback):
     """Write one polygon a segment.
 
@@ -60,7 +97,7 @@ def segment_polygons(parameters, feedback):
     Cancelled : the user cancelled; likewise
     """
     started = time.monotonic()
-    check_vector(parameters.output, "OUTPUT")
+    check_polygons(parameters)
     with own_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
         attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
         run.progress.start("outlines", "Tracing outlines")
@@ -68,7 +105,7 @@ def segment_polygons(parameters, feedback):
         rings = trace_segments(job, attributes, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
         run.progress.start("write", "Writing polygons")
         numbers = parameters.bands or range(1, len(run.job.bands) + 1)
-        with publishing(parameters.output, replaced=vector_side_files) as path:
+        with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
             write_polygons(
                 path,
                 segments,
@@ -93,11 +130,11 @@ def segment_mean_image(parameters, feedback):
     Cancelled : the user cancelled; likewise
     """
     started = time.monotonic()
-    check_output(parameters.output, [parameters.segments, parameters.values])
+    check_mean_image(parameters)
     with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:
         attributes = run.measure()
         run.progress.start("write", "Writing the mean image")
-        with publishing(parameters.output) as path:
+        with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
             write_mean_image(
                 path,
                 run.segments,

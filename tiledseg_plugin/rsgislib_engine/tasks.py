@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from .. import kernels
 from ..colours import Raw, Stretched
-from ..errors import SegmentationError
+from ..errors import SegmentationError, why
 from ..gdal_access import open_raster
 from ..kmeans import cluster
 from ..plan import Plan
@@ -282,7 +282,7 @@ class _Scratch:
             self._path.mkdir(parents=True)
         except OSError as error:
             raise SegmentationError(
-                f"{self._path} cannot be made ({error.strerror}): make room, or choose another WORK_DIR."
+                f"{self._path} cannot be made ({why(error)}): make room, or choose another WORK_DIR."
             ) from error
         return self._path
 
