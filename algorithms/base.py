@@ -7,10 +7,7 @@ from typing import Tuple
 from qgis.core import (
     QgsApplication,
     QgsProcessingAlgorithm,
-    QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
-    QgsProcessingParameterRasterLayer,
-    QgsProperty,
 )
 from qgis.PyQt.QtGui import QIcon
 
@@ -18,7 +15,7 @@ from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
-from .inputs import is_loose_file
+from .inputs import path_asked_for, raw_value, without_files
 from .text import facts, parameter_help, tr
 
 NEEDED = ("numpy", "scipy", "osgeo")
@@ -78,26 +75,20 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def check(self, parameters, context):
         """Nothing is wrong that QGIS does not see."""
 
+    def output_of(self, name, path, called):
+        """An output of this algorithm for the engine's checks, under the name that a model gives it; checks its format."""
+        from ..tiledseg_plugin.output_files import VECTOR, Output
+
+        return Output(called, path, VECTOR)
+
     def checkParameterValues(self, parameters, context):
-        accepted, _ = super().checkParameterValues(self._without_files(parameters, context), context)
+        accepted, _ = super().checkParameterValues(without_files(self, parameters, context), context)
         try:
             self.check(parameters, context)
         except SegmentationError as error:
             return False, str(error)
         rest = "" if accepted else self._reason_for_refusal(parameters, context)
         return not rest, rest
-
-    def _without_files(self, parameters, context):
-        """The parameters with a stand-in for each raster that is only a file.
-
-        QGIS accepts a value by making a layer of it, which looks at the pixels and leaves a side file beside them.
-        """
-        stood_in = dict(parameters)
-        for definition in self.parameterDefinitions():
-            if isinstance(definition, QgsProcessingParameterRasterLayer) and definition.name() in parameters:
-                if is_loose_file(self.raw(parameters, definition.name(), context), context):
-                    stood_in[definition.name()] = QgsProperty.fromExpression("''")
-        return stood_in
 
     def _reason_for_refusal(self, parameters, context):
         """Which value QGIS does not accept, besides those that are settled; empty if it accepts them all."""
@@ -114,17 +105,11 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
 
     def raw(self, parameters, name, context):
         """What was given for a parameter, as it is; of a property, its value."""
-        value = parameters.get(name)
-        if isinstance(value, QgsProperty):
-            return value.value(context.expressionContext())[0]
-        return value
+        return raw_value(parameters, name, context)
 
     def path_asked_for(self, parameters, name, context):
         """An output as a path before a run, or empty if there will be none or a temporary one."""
-        value = self.raw(parameters, name, context)
-        if isinstance(value, QgsProcessingOutputLayerDefinition):
-            value = value.sink.value(context.expressionContext())[0]
-        return "" if is_null(value) or value == "TEMPORARY_OUTPUT" else str(value)
+        return path_asked_for(parameters, name, context)
 
     def prepareAlgorithm(self, parameters, context, feedback):
         with errors_as_processing_exceptions(feedback):

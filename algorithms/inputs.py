@@ -3,7 +3,14 @@
 
 import os
 
-from qgis.core import QgsMapLayer, QgsProcessingFeatureSourceDefinition, QgsProcessingUtils
+from qgis.core import (
+    QgsMapLayer,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingOutputLayerDefinition,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingUtils,
+    QgsProperty,
+)
 
 from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import SegmentationError
@@ -11,6 +18,35 @@ from .text import tr
 
 
 SERVED = ("memory", "postgres", "mssql", "oracle", "hana", "WFS", "OAPIF", "virtual", "arcgisfeatureserver", "wms", "wcs")
+
+
+def raw_value(parameters, name, context):
+    """What was given for a parameter, as it is; of a property, its value."""
+    value = parameters.get(name)
+    if isinstance(value, QgsProperty):
+        return value.value(context.expressionContext())[0]
+    return value
+
+
+def path_asked_for(parameters, name, context):
+    """An output as a path before a run, or empty if there will be none or a temporary one."""
+    value = raw_value(parameters, name, context)
+    if isinstance(value, QgsProcessingOutputLayerDefinition):
+        value = value.sink.value(context.expressionContext())[0]
+    return "" if is_null(value) or value == "TEMPORARY_OUTPUT" else str(value)
+
+
+def without_files(algorithm, parameters, context):
+    """The parameters of an algorithm with a stand-in for each raster that is only a file.
+
+    QGIS accepts a value by making a layer of it, which looks at the pixels and leaves a side file beside them.
+    """
+    stood_in = dict(parameters)
+    for definition in algorithm.parameterDefinitions():
+        if isinstance(definition, QgsProcessingParameterRasterLayer) and definition.name() in parameters:
+            if is_loose_file(raw_value(parameters, definition.name(), context), context):
+                stood_in[definition.name()] = QgsProperty.fromExpression("''")
+    return stood_in
 
 
 def raster_layer(algorithm, parameters, name, context):

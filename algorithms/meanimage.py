@@ -41,6 +41,14 @@ class SegmentMeanImage(SegmentsAlgorithm):
         )
         self._add_count()
 
+    def output_of(self, name, path, called):
+        from ..tiledseg_plugin.output_files import IMAGE, Output
+        from ..tiledseg_plugin.write import driver_for
+
+        if path:
+            driver_for(path, called)
+        return Output(called, path, IMAGE)
+
     def work(self, values, feedback):
         from ..tiledseg_plugin.segment_polygons import segment_mean_image
 

@@ -52,6 +52,13 @@ class SegmentPolygons(SegmentsAlgorithm):
         )
         self._add_count()
 
+    def output_of(self, name, path, called):
+        from ..tiledseg_plugin.polygons import vector_driver
+
+        if path:
+            vector_driver(path, called)
+        return super().output_of(name, path, called)
+
     def work(self, values, feedback):
         from ..tiledseg_plugin.segment_polygons import segment_polygons
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:segment`: a raster into image objects. The ids in here are published and never change."""
 
+from dataclasses import replace
 from typing import Any, Dict, Tuple
 
 from qgis.core import (
@@ -300,6 +301,12 @@ class SegmentRaster(TilingAlgorithm):
             )
         )
         return run, self._scheme(parameters, context)
+
+    def output_of(self, name, path, called):
+        from ..tiledseg_plugin.products import outputs_of
+
+        run = replace(SegmentParameters("", ""), **{name.lower(): path})
+        return next(replace(output, name=called) for output in outputs_of(run) if output.name == name)
 
     def work(self, values, feedback):
         from ..tiledseg_plugin.segmentation import segment

@@ -81,6 +81,13 @@ class SegmentStatistics(SegmentsAlgorithm):
         )
         self._add_count()
 
+    def output_of(self, name, path, called):
+        from ..tiledseg_plugin.tables import table_driver
+
+        if path:
+            table_driver(path, called)
+        return super().output_of(name, path, called)
+
     def work(self, values, feedback):
         from ..tiledseg_plugin.segment_statistics import segment_statistics
 

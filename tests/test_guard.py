@@ -223,6 +223,7 @@ def test_the_engine_refuses_every_output_that_is_a_file_of_an_input(tmp_path, na
     assert tried
 
 
+@pytest.mark.qgis
 def test_every_output_that_qgis_shows_is_known_to_the_engine(plugin):
     from qgis.core import QgsApplication
 
@@ -237,7 +238,8 @@ def test_every_output_that_qgis_shows_is_known_to_the_engine(plugin):
     shown = {
         (operation, definition.name())
         for operation in INPUTS_OF
-        for definition in registry.createAlgorithmById(f"tiledseg:{operation}").destinationParameterDefinitions()
+        for algorithm in [registry.createAlgorithmById(f"tiledseg:{operation}")]
+        for definition in algorithm.destinationParameterDefinitions()
     }
     assert known == shown
 
@@ -449,7 +451,8 @@ def test_what_is_the_users_is_not_taken_for_a_side_file(tmp_path):
     assert not is_attribute_table(str(table))
     segment_statistics(StatisticsParameters(segments, raster, statistics=("sum",), update_rat=True, execution="serial"),
                        Feedback())
-    rat = gdal.Open(segments).GetRasterBand(1).GetDefaultRAT()
+    dataset = gdal.Open(segments)
+    rat = dataset.GetRasterBand(1).GetDefaultRAT()
     assert "sum_1" in [rat.GetNameOfCol(column) for column in range(rat.GetColumnCount())]
     before = contents(tmp_path)
     with pytest.raises(SegmentationError, match="seg_attributes.gpkg is in the way of OUTPUT"):
