@@ -15,6 +15,7 @@ from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
+from .inputs import path_asked_for, without_files
 from .text import facts, parameter_help, tr
 from .values import check_values, evaluated, is_read_here, read
 
@@ -75,8 +76,14 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def check(self, parameters, context):
         """Nothing is wrong that QGIS does not see."""
 
+    def output_of(self, name, path, called):
+        """An output of this algorithm for the engine's checks, under the name that a model gives it; checks its format."""
+        from ..tiledseg_plugin.output_files import VECTOR, Output
+
+        return Output(called, path, VECTOR)
+
     def checkParameterValues(self, parameters, context):
-        accepted, _ = super().checkParameterValues(parameters, context)
+        accepted, _ = super().checkParameterValues(without_files(self, parameters, context), context)
         try:
             check_values(self.parameterDefinitions(), parameters, context)
             self.check(parameters, context)
@@ -110,8 +117,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
 
     def path_asked_for(self, parameters, name, context):
         """An output as a path before a run, or empty if there will be none or a temporary one."""
-        value = self.value(parameters, name, context)
-        return "" if is_null(value) or value == "TEMPORARY_OUTPUT" else str(value)
+        return path_asked_for(parameters, name, context)
 
     def prepareAlgorithm(self, parameters, context, feedback):
         with errors_as_processing_exceptions(feedback):

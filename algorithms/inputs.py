@@ -1,26 +1,77 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From what QGIS hands over to what the engine takes: the source of a layer, the numbers of its bands."""
 
-from qgis.core import QgsProcessingUtils, QgsRasterLayer
+import os
 
+from qgis.core import (
+    QgsMapLayer,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingOutputLayerDefinition,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingUtils,
+    QgsProperty,
+)
+
+from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from .text import tr
+from .values import evaluated
+
+SERVED = (
+    "memory",
+    "postgres",
+    "mssql",
+    "oracle",
+    "hana",
+    "WFS",
+    "OAPIF",
+    "virtual",
+    "arcgisfeatureserver",
+    "wms",
+    "wcs",
+)
+
+
+def path_asked_for(parameters, name, context):
+    """An output as a path before a run, or empty if there will be none or a temporary one."""
+    value = evaluated(name, parameters.get(name), context)
+    if isinstance(value, QgsProcessingOutputLayerDefinition):
+        value = evaluated(name, value.sink, context)
+    return "" if is_null(value) or value == "TEMPORARY_OUTPUT" else str(value)
+
+
+def without_files(algorithm, parameters, context):
+    """The parameters of an algorithm with a stand-in for each raster that is only a file.
+
+    QGIS accepts a value by making a layer of it, which looks at the pixels and leaves a side file beside them.
+    """
+    stood_in = dict(parameters)
+    for definition in algorithm.parameterDefinitions():
+        if isinstance(definition, QgsProcessingParameterRasterLayer) and definition.name() in parameters:
+            if is_loose_file(evaluated(definition.name(), parameters[definition.name()], context), context):
+                stood_in[definition.name()] = QgsProperty.fromExpression("''")
+    return stood_in
 
 
 def raster_layer(algorithm, parameters, name, context):
-    """The layer of a raster parameter; None where it is a path that no layer has yet but GDAL opens.
+    """The layer of a raster parameter; None where it is a file that no layer has yet, or is not given.
 
-    Making a layer of such a path has QGIS 3.22 look at the pixels for a style that nobody sees, and leave what it found
-    in a side file beside the user's raster.
+    Making a layer of a file has QGIS 3.22 look at the pixels for a style that nobody sees, and leave what it found in a
+    side file beside the user's raster.
     """
-    given = parameters.get(name)
-    if isinstance(given, str):
-        layer = QgsProcessingUtils.mapLayerFromString(given, context, False)
-        if isinstance(layer, QgsRasterLayer):
-            return layer
-        if layer is None and _gdal_opens(given):
-            return None
+    given = algorithm.raw(parameters, name, context)
+    if is_null(given) or is_loose_file(given, context):
+        return None
     return algorithm.parameterAsRasterLayer(parameters, name, context)
+
+
+def is_loose_file(given, context):
+    """Whether the value of a parameter is the name of a dataset on disk, or what GDAL opens, and of no layer."""
+    from ..tiledseg_plugin.dataset_files import paths_in
+
+    if not isinstance(given, str) or QgsProcessingUtils.mapLayerFromString(given, context, False) is not None:
+        return False
+    return any(os.path.exists(path) for path in paths_in(given)) or not _reason_not_opened(given)
 
 
 def gdal_source(layer, given, name):
@@ -28,16 +79,18 @@ def gdal_source(layer, given, name):
 
     Parameters
     ----------
-    layer : as `raster_layer` gives it
-    given : the raw value of the parameter
+    layer : as `raster_layer` returns it
+    given : the value of the parameter
     name : id of the parameter
     """
-    if layer is None and isinstance(given, str) and _gdal_opens(given):
-        return given
     if layer is None or not layer.isValid():
-        raise SegmentationError(
-            tr("{} '{}' cannot be opened as a raster: check that the file exists and can be read.").format(name, given)
-        )
+        if is_null(given):
+            raise SegmentationError(tr("{} is missing: give a raster.").format(name))
+        source = given if isinstance(given, str) else layer_source(given)
+        reason = _reason_not_opened(source)
+        if reason:
+            raise SegmentationError(f"{name}: {reason}")
+        return source
     if layer.providerType() != "gdal":
         raise SegmentationError(
             tr("{} '{}' comes from the provider '{}', not from a file: export it to a GeoTIFF and use that.").format(
@@ -47,17 +100,25 @@ def gdal_source(layer, given, name):
     return layer.source().split("|option:")[0]
 
 
-def _gdal_opens(source):
+def layer_source(given, context=None):
+    """What a layer is made from, of a layer, its id or name, or a source on disk; empty for one that is on none."""
+    if isinstance(given, QgsProcessingFeatureSourceDefinition):
+        given = given.source.staticValue()
+    layer = given
+    if isinstance(given, str) and context is not None:
+        layer = QgsProcessingUtils.mapLayerFromString(given, context, False)
+    if isinstance(layer, QgsMapLayer):
+        provider = layer.dataProvider()
+        return "" if provider is None or provider.name() in SERVED else layer.source()
+    return given if isinstance(given, str) else ""
+
+
+def _reason_not_opened(source):
+    """Why GDAL does not open a raster, as a sentence; empty where it does."""
     from ..tiledseg_plugin.gdal_access import open_raster
 
     try:
-        return open_raster(source) is not None
-    except SegmentationError:
-        return False
-
-
-def files_of(source):
-    """All files of a GDAL dataset, so that none is overwritten: those that a VRT refers to, too."""
-    from ..tiledseg_plugin.gdal_access import open_raster
-
-    return [source, *(open_raster(source).GetFileList() or [])]
+        open_raster(source)
+    except SegmentationError as error:
+        return str(error)
+    return ""

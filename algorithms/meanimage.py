@@ -41,6 +41,14 @@ class SegmentMeanImage(SegmentsAlgorithm):
         )
         self._add_count()
 
+    def output_of(self, name, path, called):
+        from ..tiledseg_plugin.output_files import IMAGE, Output
+        from ..tiledseg_plugin.write import driver_for
+
+        if path:
+            driver_for(path, called)
+        return Output(called, path, IMAGE)
+
     def work(self, values, feedback):
         from ..tiledseg_plugin.segment_polygons import segment_mean_image
 
@@ -48,10 +56,8 @@ class SegmentMeanImage(SegmentsAlgorithm):
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.segment_polygons import MeanImageParameters
-        from ..tiledseg_plugin.write import check_output
+        from ..tiledseg_plugin.segment_polygons import MeanImageParameters, check_mean_image
 
-        rasters = self._rasters(parameters, context)
-        if output:
-            check_output(output, [rasters["segments"], rasters["values"]])
-        return MeanImageParameters(**rasters, output=output)
+        run = MeanImageParameters(**self._rasters(parameters, context), output=output)
+        check_mean_image(run)
+        return run

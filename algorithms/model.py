@@ -3,11 +3,12 @@
 
 from typing import Dict
 
-from qgis.core import QgsProcessingModelAlgorithm
+from qgis.core import QgsApplication, QgsMapLayer, QgsProcessingModelAlgorithm
 from qgis.PyQt.QtGui import QIcon
 
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.metadata import ICON, PLUGIN_FOLDER, homepage
+from .inputs import layer_source, path_asked_for, without_files
 from .text import tr
 from .values import check_values
 
@@ -46,11 +47,34 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
             definition.setHelp(helps.get(definition.name(), ""))
 
     def checkParameterValues(self, parameters, context):
+        accepted, reason = super().checkParameterValues(without_files(self, parameters, context), context)
+        if not accepted:
+            return accepted, reason
         try:
             check_values(self.parameterDefinitions(), parameters, context)
+            self._check(parameters, context)
         except SegmentationError as error:
             return False, str(error)
-        return super().checkParameterValues(parameters, context)
+        return True, ""
+
+    def _check(self, parameters, context):
+        """Refuse before the first step what a later one would, and outputs of one that are files of another."""
+        from ..tiledseg_plugin.output_files import check_files
+
+        outputs, sources = [], {}
+        for child_id, child in self.childAlgorithms().items():
+            algorithm = QgsApplication.processingRegistry().createAlgorithmById(child.algorithmId())
+            given, linked = _given(child, parameters)
+            for output in child.modelOutputs().values():
+                path = path_asked_for(parameters, f"{child_id}:{output.name()}", context)
+                given[output.childOutputName()] = path
+                outputs.append(algorithm.output_of(output.childOutputName(), path, output.name()))
+            if all(_is_optional(algorithm.parameterDefinition(name)) for name in linked):
+                algorithm.check(given, context)
+            for name in ("INPUT", "VALUES"):
+                if isinstance(given.get(name), (str, QgsMapLayer)):
+                    sources[layer_source(given[name], context)] = "INPUT"
+        check_files(outputs, [(name, source) for source, name in sources.items()])
 
     def displayName(self):
         return tr("Check tiles, segment and describe segments")
@@ -75,6 +99,25 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
     def helpUrl(self):
         return homepage()
+
+
+def _given(child, parameters):
+    """The values of a step that are known before the model runs, and the names of those that other steps make."""
+    values, linked = {}, []
+    for name, sources in child.parameterSources().items():
+        for source in sources:
+            if source.outputChildId():
+                linked.append(name)
+            elif source.parameterName():
+                if source.parameterName() in parameters:
+                    values[name] = parameters[source.parameterName()]
+            else:
+                values[name] = source.staticValue()
+    return values, linked
+
+
+def _is_optional(definition):
+    return bool(definition.flags() & definition.Flag.FlagOptional)
 
 
 def shipped_models():

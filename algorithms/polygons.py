@@ -52,6 +52,13 @@ class SegmentPolygons(SegmentsAlgorithm):
         )
         self._add_count()
 
+    def output_of(self, name, path, called):
+        from ..tiledseg_plugin.polygons import vector_driver
+
+        if path:
+            vector_driver(path, called)
+        return super().output_of(name, path, called)
+
     def work(self, values, feedback):
         from ..tiledseg_plugin.segment_polygons import segment_polygons
 
@@ -59,11 +66,9 @@ class SegmentPolygons(SegmentsAlgorithm):
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.polygons import check_vector
-        from ..tiledseg_plugin.segment_polygons import PolygonsParameters
+        from ..tiledseg_plugin.segment_polygons import PolygonsParameters, check_polygons
 
-        rasters = self._rasters(parameters, context)
-        if output:
-            check_vector(output, self.OUTPUT)
         simplify = self.value(parameters, self.SIMPLIFY, context)
-        return PolygonsParameters(**rasters, output=output, simplify=simplify)
+        run = PolygonsParameters(**self._rasters(parameters, context), output=output, simplify=simplify)
+        check_polygons(run)
+        return run

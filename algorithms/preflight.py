@@ -9,7 +9,7 @@ from qgis.core import (
 
 from ..tiledseg_plugin.parameters import PreflightParameters
 from .text import tr
-from .tile_layer import BEFORE_A_RUN
+from .tile_layer import BEFORE_A_RUN, check_tile_output
 from .tiling import TilingAlgorithm
 
 MEGABYTE = 1_000_000
@@ -100,10 +100,16 @@ class CheckTiles(TilingAlgorithm):
 
     def _run_parameters(self, parameters, context):
         """The engine's parameters, all checked, but for the polygons of TILES, which take a while to read."""
+        from ..tiledseg_plugin.preflight import check_output
         from ..tiledseg_plugin.raster import describe
 
-        run = PreflightParameters(**self._tiling_parameters(parameters, context))
+        run = PreflightParameters(
+            **self._tiling_parameters(parameters, context),
+            output=self.path_asked_for(parameters, self.OUTPUT, context),
+        )
         run.check()
         describe(run.input, run.bands, run.nodata_rule)
+        check_output(run)
+        check_tile_output(self.OUTPUT, run.output, run.input)
         self._tile_source(parameters, context)
         return run

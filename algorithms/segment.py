@@ -21,10 +21,9 @@ from qgis.core import (
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, SegmentParameters
-from .inputs import files_of
 from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
-from .tile_layer import AFTER_A_RUN
+from .tile_layer import AFTER_A_RUN, check_tile_output
 from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
 
 
@@ -290,24 +289,25 @@ class SegmentRaster(TilingAlgorithm):
 
     def run_parameters(self, parameters, context, output=""):
         """The engine's parameters, with the polygons of TILES read; `output` is empty for a preview."""
-        run = self._run_parameters(parameters, context, output)
+        run = self._run_parameters(parameters, context, {self.OUTPUT: output})
         return self._with_tiles(run, self._scheme(parameters, context))
 
     def check(self, parameters, context):
-        self._run_parameters(parameters, context, self.path_asked_for(parameters, self.OUTPUT, context))
+        names = (self.OUTPUT, self.MEAN_IMAGE, self.POLYGONS, self.S1TILES)
+        self._run_parameters(
+            parameters, context, {name: self.path_asked_for(parameters, name, context) for name in names}
+        )
 
     def collect(self, parameters, context):
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
-        run = self._run_parameters(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
+        files = (self.OUTPUT, self.MEAN_IMAGE, self.POLYGONS)
+        outputs = {name: self.parameterAsOutputLayer(parameters, name, context) for name in files}
+        outputs[self.S1TILES] = self.path_asked_for(parameters, self.S1TILES, context)
+        run = self._run_parameters(parameters, context, outputs)
         if not is_null(self.raw(parameters, self.S1TILES, context)):
             crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs) if run.assign_crs else None
             crs = crs or self._raster_crs(parameters, context)
             self._tile_layer = self._tile_output(self.S1TILES, parameters, context, crs)
-        run = replace(
-            run,
-            mean_image=self.parameterAsOutputLayer(parameters, self.MEAN_IMAGE, context),
-            polygons=self.parameterAsOutputLayer(parameters, self.POLYGONS, context),
-        )
         self._looks = tuple(
             (Look(self.id(), name, style), path)
             for name, style, path in (
@@ -317,6 +317,12 @@ class SegmentRaster(TilingAlgorithm):
             )
         )
         return run, self._scheme(parameters, context)
+
+    def output_of(self, name, path, called):
+        from ..tiledseg_plugin.products import outputs_of
+
+        run = replace(SegmentParameters("", ""), **{name.lower(): path})
+        return next(replace(output, name=called) for output in outputs_of(run) if output.name == name)
 
     def work(self, values, feedback):
         from ..tiledseg_plugin.segmentation import segment
@@ -347,15 +353,23 @@ class SegmentRaster(TilingAlgorithm):
             look.attach(context, path)
         return {}
 
-    def _run_parameters(self, parameters, context, output):
-        """The engine's parameters, checked, without the polygons of TILES; `output` is empty if not known yet."""
+    def _run_parameters(self, parameters, context, outputs):
+        """The engine's parameters, checked, without the polygons of TILES.
+
+        Parameters
+        ----------
+        outputs : {id: path}; of those that are not known yet or not asked for it is empty
+        """
 
         def read(name):
             return self.value(parameters, name, context)
 
         run = SegmentParameters(
             **self._tiling_parameters(parameters, context),
-            output=output,
+            output=outputs[self.OUTPUT],
+            mean_image=outputs.get(self.MEAN_IMAGE, ""),
+            polygons=outputs.get(self.POLYGONS, ""),
+            s1tiles=outputs.get(self.S1TILES, ""),
             num_clusters=read(self.NUM_CLUSTERS),
             min_pixels=read(self.MIN_PIXELS),
             distance_threshold=read(self.DISTANCE_THRESHOLD),
@@ -392,14 +406,12 @@ class SegmentRaster(TilingAlgorithm):
 
 def _check_files(run):
     """What the engine would refuse right at its start, so that a dialog says it at once."""
+    from ..tiledseg_plugin.products import check_products
     from ..tiledseg_plugin.raster import describe
-    from ..tiledseg_plugin.write import check_output, creation_options, driver_for
 
     if run.engine == "rsgislib":
         from ..tiledseg_plugin import rsgislib_engine
 
         rsgislib_engine.require()
-    describe(run.input, run.bands, run.nodata_rule)
-    if run.output:
-        check_output(run.output, files_of(run.input))
-        creation_options(driver_for(run.output).ShortName, run.creation_options, threads=1)
+    check_products(run, describe(run.input, run.bands, run.nodata_rule))
+    check_tile_output("S1TILES", run.s1tiles, run.input, run.assign_crs)

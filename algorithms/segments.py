@@ -75,17 +75,12 @@ class SegmentsAlgorithm(TiledAlgorithm):
         """What GDAL opens for a raster parameter; empty where an optional one is not given."""
         layer = raster_layer(self, parameters, name, context)
         definition = self.parameterDefinition(name)
-        if is_null(parameters.get(name)) and definition.flags() & definition.Flag.FlagOptional:
+        if is_null(self.raw(parameters, name, context)) and definition.flags() & definition.Flag.FlagOptional:
             return ""
-        return gdal_source(layer, parameters.get(name), name)
+        return gdal_source(layer, self.raw(parameters, name, context), name)
 
     def _rasters(self, parameters, context):
-        """SEGMENTS, VALUES and BANDS for the engine, checked."""
-        from ..tiledseg_plugin.raster import describe
-
+        """SEGMENTS, VALUES and BANDS for the engine."""
         segments, values = (self._raster(parameters, name, context) for name in (self.SEGMENTS, self.VALUES))
         bands = self.value(parameters, self.BANDS, context) or ()
-        describe(segments, (1,))
-        if values:
-            describe(values, bands)
         return {"segments": segments, "values": values, "bands": bands}

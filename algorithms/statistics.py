@@ -79,6 +79,13 @@ class SegmentStatistics(SegmentsAlgorithm):
         )
         self._add_count()
 
+    def output_of(self, name, path, called):
+        from ..tiledseg_plugin.tables import table_driver
+
+        if path:
+            table_driver(path, called)
+        return super().output_of(name, path, called)
+
     def work(self, values, feedback):
         from ..tiledseg_plugin.segment_statistics import segment_statistics
 
@@ -86,7 +93,7 @@ class SegmentStatistics(SegmentsAlgorithm):
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.segment_statistics import StatisticsParameters
+        from ..tiledseg_plugin.segment_statistics import StatisticsParameters, check_statistics
 
         run = StatisticsParameters(
             **self._rasters(parameters, context),
@@ -94,5 +101,5 @@ class SegmentStatistics(SegmentsAlgorithm):
             statistics=self.value(parameters, self.STATISTICS, context),
             update_rat=self.value(parameters, self.UPDATE_RAT, context),
         )
-        run.check(bool(output))
+        check_statistics(run, bool(output))
         return run

@@ -10,6 +10,7 @@ from qgis.core import (
     QgsFields,
     QgsGeometry,
     QgsProcessingLayerPostProcessorInterface,
+    QgsVectorFileWriter,
     QgsWkbTypes,
 )
 
@@ -106,6 +107,32 @@ class TileLayerOutput:
         if self._layer_id is not None and context.willLoadLayerOnCompletion(self._layer_id):
             self._look.wait()
             context.layerToLoadOnCompletionDetails(self._layer_id).setPostProcessor(self._look)
+
+
+def check_tile_output(name, given, raster, assign_crs=""):
+    """Refuse a tile layer that QGIS would not write under its name, or whose tiles would not lie over the raster.
+
+    Parameters
+    ----------
+    given : path of the layer; empty, or what is no file, is passed over
+    raster : what GDAL opens
+    assign_crs : WKT, empty for the raster's
+    """
+    from ..tiledseg_plugin.output_files import VECTOR, layer_output
+    from ..tiledseg_plugin.vector_trial import check_place
+
+    output = layer_output(name, given)
+    if not output.path or output.kind != VECTOR:
+        return
+    extension = output.target.suffix[1:].lower()
+    if extension not in QgsVectorFileWriter.supportedFormatExtensions():
+        raise SegmentationError(
+            tr("{} {} has the extension '.{}', which QGIS writes no layers to: use .gpkg.").format(
+                name, given, extension
+            )
+        )
+    driver = QgsVectorFileWriter.driverForExtension(extension)
+    check_place(name, given, driver, raster, assign_crs)
 
 
 def _geometry(wkb):

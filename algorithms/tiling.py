@@ -22,7 +22,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
-from .inputs import gdal_source, raster_layer
+from .inputs import gdal_source, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import TileLayerOutput
 
@@ -150,7 +150,7 @@ class TilingAlgorithm(TiledAlgorithm):
     def _source(self, parameters, context):
         """What GDAL opens for INPUT."""
         layer = raster_layer(self, parameters, self.INPUT, context)
-        return gdal_source(layer, parameters.get(self.INPUT), self.INPUT)
+        return gdal_source(layer, self.raw(parameters, self.INPUT, context), self.INPUT)
 
     def _tiling_parameters(self, parameters, context):
         """What the engine's parameters of both have, but for the polygons of TILES, which take a while to read."""
@@ -165,6 +165,7 @@ class TilingAlgorithm(TiledAlgorithm):
             "input": self._source(parameters, context),
             "bands": self.value(parameters, self.BANDS, context) or (),
             **{name.lower(): self.value(parameters, name, context) for name in names},
+            "tiles_source": layer_source(self.raw(parameters, self.TILES, context), context),
         }
 
     def _raster_crs(self, parameters, context):

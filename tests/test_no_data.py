@@ -31,7 +31,9 @@ def pool(dtype, nodata):
         every = [0, 1, 5, 76, 77, 78, limits.min, limits.max, limits.min + 1, limits.max - 1, *near]
         return np.array(sorted({value for value in every if limits.min <= value <= limits.max}), dtype)
     limits = np.finfo(dtype)
-    about = [] if nodata is None else [nodata, *(nodata * (1 + share) for share in (1e-15, 1e-7, 4e-7, 5e-7, -3e-7, 1e-3))]
+    about = (
+        [] if nodata is None else [nodata, *(nodata * (1 + share) for share in (1e-15, 1e-7, 4e-7, 5e-7, -3e-7, 1e-3))]
+    )
     with np.errstate(over="ignore"):
         values = np.array([0, 1, -1, 0.1, 77, -9999, NAN, INF, -INF, limits.max, limits.min, limits.tiny, *about])
         values = np.concatenate([values, [-1e37, -3.4e38, 3.3e38, -1.7e308, 1e300]]).astype(dtype)
@@ -135,9 +137,11 @@ COLOURS = np.array([[10, 20, 30], [10, 5, 5], [5, 20, 5], [5, 5, 30], [1, 2, 3],
 
 
 def colours(rows=40, cols=60, seed=1):
-    return np.moveaxis(COLOURS[np.random.default_rng(seed).integers(0, len(COLOURS), (rows // 4, cols // 4))], -1, 0).repeat(
-        4, 1
-    ).repeat(4, 2)
+    return (
+        np.moveaxis(COLOURS[np.random.default_rng(seed).integers(0, len(COLOURS), (rows // 4, cols // 4))], -1, 0)
+        .repeat(4, 1)
+        .repeat(4, 2)
+    )
 
 
 @pytest.mark.parametrize("rule", ["any", "all"])

@@ -278,7 +278,7 @@ def test_wrong_parameters_are_told_in_a_sentence(tmp_path):
     for output, parameters, message in (
         (tmp_path / "o.csv", {"statistics": ("mode",)}, "STATISTICS has 'mode'"),
         (tmp_path / "o.xls", {}, "ends in '.xls'"),
-        (tmp_path / "no" / "o.csv", {}, "cannot be written"),
+        (tmp_path / "no" / "o.csv", {}, "does not exist: make it"),
         (None, {}, "UPDATE_RAT is off"),
         (tmp_path / "o.csv", {"bands": (3,)}, "band 3"),
     ):

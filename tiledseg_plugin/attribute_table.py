@@ -16,9 +16,11 @@ from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
 from .publish import attributes_path
 from .tables import Column, write_table
+from .vector_trial import MOST_COLUMNS
 
 MOST_XML_VALUES = 500_000  # rows times columns: 30,000 segments of 3 bands, 13 MB, opened in 0.4 s
 MOST_ROWS = 2**31 - 2  # GDAL numbers them with int
+OWN_COLUMNS = ("Histogram", "Red", "Green", "Blue")
 BAND_STATISTICS = ("mean", "min", "max", "std")
 
 
@@ -34,7 +36,7 @@ def attribute_columns(attributes, numbers, ranges):
     columns = [Column("Histogram", attributes.sizes.astype(np.float64), "PixelCount")]
     means = [moments.stored_mean for moments in attributes.bands]
     if len(numbers) >= 3:
-        for name, mean, (low, high) in zip(("Red", "Green", "Blue"), means, ranges):
+        for name, mean, (low, high) in zip(OWN_COLUMNS[1:], means, ranges):
             columns.append(Column(name, _colour(mean, low, high), name))
     return columns + statistic_columns(attributes, numbers)
 
@@ -51,6 +53,19 @@ def statistic_columns(attributes, numbers):
 def _colour(mean, low, high):
     share = (np.nan_to_num(mean) - low) / (high - low) if high > low else np.full(mean.shape, 0.5)
     return np.floor(np.clip(share, 0, 1) * 255 + 0.5).astype(np.int32)
+
+
+def check_table_fits(path: str, bands: int) -> None:
+    """Refuse a GeoTIFF of so many bands that their columns would not fit into a table beside it.
+
+    Whether there will be one is not known before the segments are counted, but with so many bands hundreds are enough.
+    """
+    columns = len(OWN_COLUMNS) + bands * len(BAND_STATISTICS)
+    if keeps_table_as_xml(path) and columns + 1 > MOST_COLUMNS["GPKG"]:
+        raise SegmentationError(
+            f"OUTPUT {path} would have an attribute table of {columns} columns for {bands} bands, too many for a GeoTIFF "
+            "and the file beside it: choose .kea or .img, or fewer BANDS."
+        )
 
 
 def write_attribute_table(path, columns):

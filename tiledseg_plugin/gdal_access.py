@@ -12,6 +12,7 @@ from osgeo import gdal, ogr, osr
 
 from .errors import SegmentationError
 
+LONGEST_REASON = 300  # characters; a statement that SQLite refuses names all of its columns
 CACHE_BYTES = 128_000_000  # every block is read or written once, so more would not help
 
 
@@ -112,7 +113,8 @@ def configured(options):
 
 def reason(messages, otherwise="GDAL gives no reason"):
     """The first failure as part of a sentence."""
-    return (messages[0] if messages else otherwise).rstrip(".")
+    text = " ".join((messages[0] if messages else otherwise).split()).rstrip(".")
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON // 2]} ... {text[-LONGEST_REASON // 2 :]}"
 
 
 def open_raster(path):

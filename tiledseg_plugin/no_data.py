@@ -145,7 +145,9 @@ def _alpha_notes(marked: Sequence[int], numbers: Sequence[int]) -> List[str]:
     notes = []
     masks, data = ([number for number in marked if (number in numbers) == chosen] for chosen in (False, True))
     if masks:
-        notes.append(f"{_listed(masks)} marked as alpha: it is the mask (0 is no data), and data only if BANDS names it.")
+        notes.append(
+            f"{_listed(masks)} marked as alpha: it is the mask (0 is no data), and data only if BANDS names it."
+        )
     if data:
         notes.append(f"{_listed(data)} marked as alpha, but selected: it is used as data, not as a mask.")
     return notes

@@ -80,6 +80,8 @@ class SegmentParameters(PlainParameters):
     dask_scheduler : address of a running Dask scheduler, for execution `dask`
     work_dir : empty for a temporary folder
     mean_image, polygons : paths, empty for none
+    s1tiles : where the caller writes the tile layer, empty for nowhere; here it is only held against the other files
+    tiles_source : the layer that `tiles` were read from, empty for none; no output may be a file of it
     assign_crs : WKT, empty for the input's
     kernels : which set of kernels (see `kernels.choose`); for tests and benchmarks
     """
@@ -109,6 +111,8 @@ class SegmentParameters(PlainParameters):
     creation_options: str = ""
     mean_image: str = ""
     polygons: str = ""
+    s1tiles: str = ""
+    tiles_source: str = ""
     kernels: str = "auto"
 
     def check(self):
@@ -152,7 +156,10 @@ class SegmentParameters(PlainParameters):
 
 @dataclass(frozen=True)
 class PreflightParameters(PlainParameters):
-    """The parameters of `tiledseg:preflight`; they mean what they mean in `SegmentParameters`."""
+    """The parameters of `tiledseg:preflight`; they mean what they mean in `SegmentParameters`.
+
+    output : where the caller writes the tile layer, as `s1tiles` of a run
+    """
 
     input: str
     bands: Tuple[int, ...] = ()
@@ -162,6 +169,8 @@ class PreflightParameters(PlainParameters):
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
     valid_data_threshold: float = SegmentParameters.valid_data_threshold
     workers: int = SegmentParameters.workers
+    output: str = ""
+    tiles_source: str = ""
 
     def check(self):
         """Raise SegmentationError for values that no raster could make right."""

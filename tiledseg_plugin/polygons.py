@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from osgeo import ogr, osr
 
+from .attribute_table import BAND_STATISTICS
 from .errors import SegmentationError
 from .gdal_access import collected_errors, configured, open_raster, reason
 from .outlines import SEGMENTS_AT_A_TIME
-from .publish import staging
+from .raster import Raster
 from .tables import Column, create_fields, parts
+from .vector_trial import check_columns, check_place
 
 DRIVERS = {
     ".gpkg": "GPKG",
@@ -23,7 +25,7 @@ DRIVERS = {
     ".gml": "GML",
     ".parquet": "Parquet",
 }
-SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx")
+OWN_COLUMNS = ("segment", "pixels")
 
 
 def vector_driver(path, name="POLYGONS"):
@@ -40,21 +42,18 @@ def vector_driver(path, name="POLYGONS"):
     return driver
 
 
-def check_vector(path, name="POLYGONS"):
-    """Refuse a vector file that could not be written, before anything is done."""
-    vector_driver(path, name)
-    if Path(path).is_dir():
-        raise SegmentationError(f"{name} {path} is a folder: give the name of a file.")
-    if not Path(path).absolute().parent.is_dir():
-        raise SegmentationError(f"The folder of {name} {path} does not exist: make it, or choose another.")
-    with staging(path, name):
-        pass  # a folder that cannot be written to is told now
+def check_vector(path: str, name: str, grid: Raster, bands: int, assign_crs: str = "") -> None:
+    """Refuse polygons that their format cannot hold, before anything is done.
 
-
-def vector_side_files(target):
-    """What belongs to a vector file besides itself."""
-    suffixes = SHAPEFILE if target.suffix.lower() == ".shp" else ()
-    return [target.with_suffix(suffix) for suffix in suffixes] + [Path(f"{target}-wal"), Path(f"{target}-shm")]
+    Parameters
+    ----------
+    grid : whose georeferencing is used
+    bands : how many have statistics
+    assign_crs : WKT, empty for the grid's
+    """
+    driver = vector_driver(path, name).GetName()
+    check_columns(name, path, driver, len(OWN_COLUMNS) + bands * len(BAND_STATISTICS))
+    check_place(name, path, driver, grid.path, assign_crs)
 
 
 def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs, advance, check, name="POLYGONS"):
@@ -75,7 +74,8 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
     crs = osr.SpatialReference(wkt=assign_crs) if assign_crs else source.GetSpatialRef()
     geotransform = source.GetGeoTransform(can_return_null=True) or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
     multiple = rings.parts > 1
-    columns = [Column("segment", attributes.ids.astype(np.int64)), Column("pixels", attributes.sizes), *columns]
+    own = zip(OWN_COLUMNS, (attributes.ids.astype(np.int64), attributes.sizes))
+    columns = [*(Column(column, values) for column, values in own), *columns]
     total = attributes.ids.size
     numbered = driver.GetName() in ("GPKG", "SQLite")
     options = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "SHAPE_ENCODING": "UTF-8"}

@@ -7,6 +7,8 @@ from typing import List
 
 from . import execution, needs
 from .gdal_access import open_raster
+from .output_files import check_files, layer_output
+from .parameters import PreflightParameters
 from .plan import EMPTY, SPARSE, Plan, judge_tiles, make_plan
 from .progress import Progress
 from .raster import Raster, describe, read_validity
@@ -65,6 +67,7 @@ def preflight(parameters, feedback):
     """
     parameters.check()
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    check_output(parameters)
     plan = make_plan(raster, parameters)
     for note in raster.notes:
         feedback.info(note)
@@ -92,6 +95,14 @@ def preflight(parameters, feedback):
         feedback.warning(workers.warning)
     _tell_rules(plan, counts, parameters.nodata_rule, feedback)
     return result
+
+
+def check_output(parameters: PreflightParameters) -> None:
+    """Refuse a tile layer that would harm an input or cannot be written; one without a path is passed over."""
+    check_files(
+        [layer_output("OUTPUT", parameters.output)],
+        [("INPUT", parameters.input), ("TILES", parameters.tiles_source)],
+    )
 
 
 def _count(raster, plan, workers, progress):

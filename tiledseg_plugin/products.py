@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stage 5, write: all that is made of a run's segments."""
 
-import os
 from contextlib import ExitStack, contextmanager
+from typing import List
 
 import numpy as np
 
 from .attribute_table import (
     attribute_columns,
+    check_table_fits,
     stands_beside,
     statistic_columns,
     write_attribute_table,
@@ -15,14 +16,16 @@ from .attribute_table import (
 )
 from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
 from .cog import make_cog
-from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
+from .output_files import IMAGE, SEGMENTS, VECTOR, Output, check_files, layer_output, replaced_files
 from .overviews import build_overviews
-from .polygons import check_vector, vector_side_files, write_polygons
-from .publish import publishing, side_files
+from .parameters import SegmentParameters
+from .polygons import check_vector, write_polygons
+from .publish import publishing
+from .raster import Raster
 from .segment_ids import TileIds
-from .write import check_output, grows_overviews, is_cog
+from .write import creation_options, driver_for, grows_overviews, is_cog
 
 STAGES = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
@@ -36,15 +39,33 @@ def stages(parameters):
     return {**always, **overviews, **optional}
 
 
-def check_products(parameters):
-    """Refuse outputs that could not be written, before anything is done."""
-    if parameters.mean_image:
-        check_output(parameters.mean_image, [parameters.input], "MEAN_IMAGE")
+def outputs_of(parameters: SegmentParameters) -> List[Output]:
+    """All outputs of a run, those that are not asked for without a path; OUTPUT comes first."""
+    return [
+        Output("OUTPUT", parameters.output, SEGMENTS, parameters.creation_options),
+        Output("MEAN_IMAGE", parameters.mean_image, IMAGE, parameters.creation_options),
+        Output("POLYGONS", parameters.polygons, VECTOR),
+        layer_output("S1TILES", parameters.s1tiles),
+    ]
+
+
+def check_products(parameters: SegmentParameters, raster: Raster) -> None:
+    """Refuse outputs that could not be written or would harm other files, before anything is done.
+
+    Parameters
+    ----------
+    parameters : outputs without a path are passed over
+    raster : the input
+    """
+    outputs = outputs_of(parameters)
+    for output in outputs:
+        if output.path and output.kind in (SEGMENTS, IMAGE):
+            creation_options(driver_for(output.path, output.name).ShortName, parameters.creation_options, threads=1)
+    check_files(outputs, [("INPUT", parameters.input), ("TILES", parameters.tiles_source)])
+    if parameters.output:
+        check_table_fits(parameters.output, len(raster.bands))
     if parameters.polygons:
-        check_vector(parameters.polygons)
-    given = [getattr(parameters, name) for name in ("output", *OPTIONAL_STAGES) if getattr(parameters, name)]
-    if len({os.path.normcase(os.path.abspath(path)) for path in given}) < len(given):
-        raise SegmentationError(f"Two outputs have one name ({', '.join(given)}): give each its own.")
+        check_vector(parameters.polygons, "POLYGONS", raster, len(raster.bands), parameters.assign_crs)
 
 
 @contextmanager
@@ -53,10 +74,10 @@ def publishing_all(parameters):
     with ExitStack() as stack:
         paths = {}
         # left in reverse order: OUTPUT comes last
-        for name in ("output", *OPTIONAL_STAGES):
-            if getattr(parameters, name):
-                replaced = vector_side_files if name == "polygons" else side_files
-                paths[name] = stack.enter_context(publishing(getattr(parameters, name), name.upper(), replaced))
+        for output in outputs_of(parameters):
+            if output.path and output.name != "S1TILES":
+                writing = publishing(output.path, output.name, replaced_files(output))
+                paths[output.name.lower()] = stack.enter_context(writing)
         yield paths
 
 

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import SegmentationError
+from .errors import SegmentationError, why
 from .ownership import OWNER, Ownership, remove_abandoned
 
 STAGING = ".tiledseg-"
@@ -41,7 +41,7 @@ def staging(output, name="OUTPUT"):
         ownership = Ownership(folder)
     except OSError as error:
         raise SegmentationError(
-            f"The folder {target.parent} of {name} cannot be written to ({error.strerror}): choose another."
+            f"The folder {target.parent} of {name} cannot be written to ({why(error)}): choose another."
         ) from error
     try:
         yield Path(folder)
@@ -65,7 +65,7 @@ def publishing(output, name="OUTPUT", replaced=side_files):
             _replace(folder, target, replaced(target))
         except OSError as error:
             raise SegmentationError(
-                f"{name} {target} cannot be replaced ({error.filename}: {error.strerror}): close it in other programs, "
+                f"{name} {target} cannot be replaced ({error.filename}: {why(error)}): close it in other programs, "
                 "check that its files may be changed, or choose another."
             ) from error
 

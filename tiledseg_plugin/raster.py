@@ -8,7 +8,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -259,7 +259,7 @@ class Cells:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: "OrderedDict[tuple, np.ndarray]" = OrderedDict()
+        self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
 
     def __reduce__(self) -> tuple:
         return Cells, ()

@@ -3,17 +3,20 @@
 
 import time
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Tuple, Union
 
 from . import kernels
 from .attribute_table import statistic_columns
+from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
+from .output_files import IMAGE, VECTOR, Output, check_files, replaced_files
 from .own_run import own_run
 from .parameters import PlainParameters
-from .polygons import check_vector, vector_side_files, write_polygons
+from .polygons import check_vector, vector_driver, write_polygons
 from .publish import publishing
-from .write import check_output
+from .raster import Raster, describe
+from .write import creation_options, driver_for
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,40 @@ class ProductResult:
     seconds: float
 
 
+def _output(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Output:
+    if isinstance(parameters, PolygonsParameters):
+        return Output("OUTPUT", parameters.output, VECTOR)
+    return Output("OUTPUT", parameters.output, IMAGE, parameters.creation_options)
+
+
+def check_polygons(parameters: PolygonsParameters) -> None:
+    """Refuse inputs that are none, and an output that could not be written or would harm other files.
+
+    An output without a path is passed over.
+    """
+    segments, bands = _rasters(parameters)
+    if parameters.output:
+        vector_driver(parameters.output, "OUTPUT")
+        check_files([_output(parameters)], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+        check_vector(parameters.output, "OUTPUT", segments, bands)
+
+
+def check_mean_image(parameters: MeanImageParameters) -> None:
+    """As `check_polygons`, of a mean image."""
+    _rasters(parameters)
+    if not parameters.values:
+        raise SegmentationError("VALUES is missing: give the raster whose means are wanted.")
+    if parameters.output:
+        creation_options(driver_for(parameters.output).ShortName, parameters.creation_options, threads=1)
+        check_files([_output(parameters)], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+
+
+def _rasters(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Tuple[Raster, int]:
+    """SEGMENTS, and how many bands of VALUES are used."""
+    segments = describe(parameters.segments, (1,))
+    return segments, len(describe(parameters.values, parameters.bands).bands) if parameters.values else 0
+
+
 def segment_polygons(parameters, feedback):
     """Write one polygon a segment.
 
@@ -62,14 +99,14 @@ def segment_polygons(parameters, feedback):
     """
     parameters.check_kinds()
     started = time.monotonic()
-    check_vector(parameters.output, "OUTPUT")
+    check_polygons(parameters)
     with own_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
         attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
         run.progress.start("outlines", "Tracing outlines")
         job = OutlineJob(run.job.ids, segments.width, segments.height, parameters.simplify, kernel, run.folder)
         rings = trace_segments(job, attributes, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
         run.progress.start("write", "Writing polygons")
-        with publishing(parameters.output, replaced=vector_side_files) as path:
+        with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
             write_polygons(
                 path,
                 segments,
@@ -95,11 +132,11 @@ def segment_mean_image(parameters, feedback):
     """
     parameters.check_kinds()
     started = time.monotonic()
-    check_output(parameters.output, [parameters.segments, parameters.values])
+    check_mean_image(parameters)
     with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:
         attributes = run.measure()
         run.progress.start("write", "Writing the mean image")
-        with publishing(parameters.output) as path:
+        with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
             write_mean_image(
                 path,
                 run.segments,

@@ -2,6 +2,7 @@
 """Statistics of any raster's values in any segments: the table behind `tiledseg:statistics`."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Tuple
@@ -9,12 +10,15 @@ from typing import List, Tuple
 import numpy as np
 
 from .errors import SegmentationError
+from .output_files import UPDATED, VECTOR, Output, check_files, replaced_files
 from .own_run import own_run
 from .parameters import EXECUTIONS, PlainParameters
-from .publish import publishing, staging
+from .publish import publishing
 from .quantiles import ORDER_STATISTICS, QuantileJob, rank_segments
+from .raster import describe
 from .tables import Column, table_driver, write_table
-from .update_table import check_table_can_be_updated, update_attribute_table
+from .update_table import check_rows_fit, check_table_can_be_updated, update_attribute_table
+from .vector_trial import check_columns
 
 STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
 STAGES = {"values": 40, "ranks": 40, "table": 10}
@@ -53,8 +57,28 @@ class StatisticsParameters(PlainParameters):
             )
         if self.output and output_is_known:
             table_driver(self.output)
-            with staging(self.output):
-                pass  # a folder that cannot be written to is told now
+
+
+def outputs_of(parameters: StatisticsParameters) -> List[Output]:
+    """The table, and the raster whose attribute table gets columns; what is not asked for has no path."""
+    return [
+        Output("OUTPUT", parameters.output, VECTOR),
+        Output("UPDATE_RAT", parameters.segments if parameters.update_rat else "", UPDATED, updates="SEGMENTS"),
+    ]
+
+
+def check_statistics(parameters: StatisticsParameters, output_is_known: bool = True) -> None:
+    """Refuse parameters and inputs that are wrong, and outputs that could not be written or would harm other files."""
+    parameters.check(output_is_known)
+    describe(parameters.segments, (1,))
+    bands = len(describe(parameters.values, parameters.bands).bands)
+    if parameters.update_rat:
+        check_table_can_be_updated(parameters.segments)
+    outputs = outputs_of(parameters)[0 if output_is_known else 1 :]
+    check_files(outputs, [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+    if parameters.output and output_is_known:
+        columns = 1 + bands * len(set(parameters.statistics))
+        check_columns("OUTPUT", parameters.output, table_driver(parameters.output).GetName(), columns)
 
 
 @dataclass(frozen=True)
@@ -83,11 +107,11 @@ def segment_statistics(parameters, feedback):
     Cancelled : the user cancelled; likewise
     """
     started = time.monotonic()
-    parameters.check()
-    if parameters.update_rat:
-        check_table_can_be_updated(parameters.segments)
+    check_statistics(parameters)
     with own_run(parameters, feedback, STAGES) as run:
         attributes = run.measure()
+        if parameters.update_rat:
+            check_rows_fit(parameters.segments, attributes)
         wanted = tuple(name for name in ORDER_STATISTICS if name in parameters.statistics)
         ranked: List[dict] = [{} for _ in run.job.bands]
         if wanted:
@@ -97,18 +121,16 @@ def segment_statistics(parameters, feedback):
         run.progress.start("table", "Writing the table")
         columns = _columns(attributes, ranked, run.numbers, parameters.statistics)
         attributes = run.named(attributes)
-        if parameters.output:
-            with publishing(parameters.output, replaced=_table_side_files) as path:
+        with ExitStack() as stack:
+            if parameters.output:
+                replaced = replaced_files(outputs_of(parameters)[0])
+                path = stack.enter_context(publishing(parameters.output, replaced=replaced))
                 write_table(path, [Column("segment", attributes.ids), *columns], run.check)
-        if parameters.update_rat:
-            update_attribute_table(parameters.segments, attributes, columns, Path(parameters.values).stem, feedback)
+            if parameters.update_rat:  # what it refuses is refused before there is a table
+                update_attribute_table(parameters.segments, attributes, columns, Path(parameters.values).stem, feedback)
     seconds = time.monotonic() - started
     feedback.info(f"Statistics of {attributes.ids.size} segments in {seconds:.1f} s.")
     return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
-
-
-def _table_side_files(target):
-    return [target.with_suffix(".csvt")] if target.suffix.lower() == ".csv" else []
 
 
 def _columns(attributes, ranked, numbers, statistics):

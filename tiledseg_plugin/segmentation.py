@@ -33,7 +33,7 @@ from .statistics import (
 from .tile_layer import TileRecord, seconds_by_tile, segments_by_tile, tile_records
 from .tiles import TileJob, finished_piece, work_unit
 from .work_folder import WorkFolder
-from .write import RelabelJob, check_output, relabel_piece, table_of, write_segments
+from .write import RelabelJob, relabel_piece, table_of, write_segments
 
 STAGES = {
     "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
@@ -122,10 +122,9 @@ class _Run:
         self.with_rsgislib = parameters.engine == "rsgislib"
         if self.with_rsgislib:
             feedback.info(rsgislib_engine.require().sentence)
-        check_output(parameters.output, [parameters.input])
-        check_products(parameters)
         self.parameters, self.feedback = parameters, feedback
         self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+        check_products(parameters, self.raster)
         if parameters.rsgislib_stretch:
             self.raster = as_rsgislib_sees(self.raster)
         self.plan = make_plan(self.raster, parameters)

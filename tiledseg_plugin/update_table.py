@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
-from .attribute_table import MOST_XML_VALUES, keeps_table_as_xml, set_attribute_table
-from .errors import SegmentationError
+from .attribute_table import MOST_ROWS, MOST_XML_VALUES, keeps_table_as_xml, set_attribute_table
+from .attributes import Attributes
+from .errors import SegmentationError, why
 from .gdal_access import collected_errors, open_raster
+from .output_files import is_attribute_table
 from .publish import attributes_path, publishing, staging
 from .tables import Column, write_table
 
@@ -33,6 +35,21 @@ def check_table_can_be_updated(segments):
         pass
 
 
+def check_rows_fit(segments: str, attributes: Attributes) -> int:
+    """How many rows the table has, up to the largest id; refused as soon as that is known to be too many."""
+    rows = int(attributes.ids[-1]) + 1
+    if not _has_table_beside(segments) and rows > min(MOST_ROWS, max(MOST_SPARSE, 4 * attributes.ids.size)):
+        raise SegmentationError(
+            f"The ids of SEGMENTS reach {rows - 1}, and its table would have as many rows: switch UPDATE_RAT off."
+        )
+    return rows
+
+
+def _has_table_beside(segments: str) -> bool:
+    """Whether the table of a GeoTIFF is a file of its own; one of the user's may have its name."""
+    return keeps_table_as_xml(segments) and is_attribute_table(attributes_path(segments))
+
+
 def update_attribute_table(segments, attributes, columns, prefix, feedback):
     """Add columns; one that is there under the same name with other values stays, and the new one gets the prefix.
 
@@ -42,14 +59,10 @@ def update_attribute_table(segments, attributes, columns, prefix, feedback):
     prefix : what the values are called
     """
     beside = attributes_path(segments)
-    if keeps_table_as_xml(segments) and os.path.exists(beside):
+    if _has_table_beside(segments):
         _update_geopackage(beside, attributes, columns, prefix, feedback)
         return
-    rows = int(attributes.ids[-1]) + 1
-    if rows > max(MOST_SPARSE, 4 * attributes.ids.size):
-        raise SegmentationError(
-            f"The ids of SEGMENTS reach {rows - 1}, and its table would have as many rows: switch UPDATE_RAT off."
-        )
+    rows = check_rows_fit(segments, attributes)
     present = _table_columns(segments)
     columns = _named(_spread(attributes, columns, rows), present, prefix, feedback)
     if not any(column.name == "Histogram" for column in present):
@@ -68,9 +81,7 @@ def update_attribute_table(segments, attributes, columns, prefix, feedback):
                 shutil.copy2(segments, path)
                 os.chmod(path, 0o644)
             except OSError as error:
-                raise SegmentationError(
-                    f"SEGMENTS cannot be copied ({error.strerror}): make room on its disk."
-                ) from error
+                raise SegmentationError(f"SEGMENTS cannot be copied ({why(error)}): make room on its disk.") from error
             set_attribute_table(path, columns)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import SegmentationError
+from .errors import SegmentationError, why
 from .ownership import Occupied, Ownership, remove_abandoned
 
 PREFIX = "tiledseg-"
@@ -63,7 +63,8 @@ class WorkFolder:
             ) from error
         except OSError as error:
             raise SegmentationError(
-                f"The work folder {path} cannot be used ({error.strerror}): choose another."
+                f"The work folder {path or tempfile.gettempdir()} cannot be used ({why(error)}): make room, or choose "
+                "another by WORK_DIR."
             ) from error
         try:
             self._agree(json.loads(json.dumps({"format": FORMAT, **manifest})))
@@ -120,7 +121,8 @@ class WorkFolder:
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise SegmentationError(
-                f"{target} cannot be written ({error.strerror}): make room, or choose another WORK_DIR."
+                f"{target} cannot be written ({why(error)}): make room in "
+                + ("the temporary folder, or give a WORK_DIR." if self.is_temporary else "WORK_DIR, or choose another.")
             ) from error
 
     def save(self, name, **arrays):

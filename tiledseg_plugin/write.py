@@ -6,7 +6,6 @@ in the file before it gets its name.
 """
 
 import math
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from . import kernels
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
 from .overviews import GrowingOverviews
-from .publish import staging
 from .raster import Window
 from .tiles import labels_of
 from .work_folder import WorkFolder
@@ -57,27 +55,6 @@ def driver_for(output, name="OUTPUT"):
     if is_cog(output) and gdal.GetDriverByName("COG") is None:
         raise SegmentationError(f"This GDAL has no COG driver for {name} {output}: use another name that ends in .tif.")
     return driver
-
-
-def check_output(output, inputs, name="OUTPUT"):
-    """Refuse an output that could not be written, before anything is done.
-
-    Parameters
-    ----------
-    inputs : paths that must not be overwritten
-    name : id of the parameter, for messages
-    """
-    driver_for(output, name)
-    folder = Path(output).absolute().parent
-    if not folder.is_dir():
-        raise SegmentationError(f"The folder {folder} of {name} does not exist: make it, or choose another.")
-    for path in inputs:
-        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-            raise SegmentationError(f"{name} {output} is the input itself: choose another name.")
-    if os.path.isdir(output):
-        raise SegmentationError(f"{name} {output} is a folder: give a file name in it.")
-    with staging(output, name):
-        pass  # a folder that cannot be written to is told now
 
 
 def creation_options(driver_name, given, threads):

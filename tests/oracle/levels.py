@@ -13,9 +13,7 @@ def segment_levels(values, valid, min_pixels, levels, **parameters):
     ----------
     levels : minimum sizes above `min_pixels`, ascending
     """
-    return {
-        size: segment(values, valid, min_pixels=size, **parameters).clumps for size in [min_pixels, *levels]
-    }
+    return {size: segment(values, valid, min_pixels=size, **parameters).clumps for size in [min_pixels, *levels]}
 
 
 def level_columns(by_level):

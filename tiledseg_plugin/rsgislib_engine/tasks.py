@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from .. import kernels
 from ..colours import Raw, Stretched
-from ..errors import SegmentationError
+from ..errors import SegmentationError, why
 from ..gdal_access import open_raster
 from ..kmeans import cluster, distinct_colours
 from ..plan import Plan
@@ -284,7 +284,7 @@ class _Scratch:
             self._path.mkdir(parents=True)
         except OSError as error:
             raise SegmentationError(
-                f"{self._path} cannot be made ({error.strerror}): make room, or choose another WORK_DIR."
+                f"{self._path} cannot be made ({why(error)}): make room, or choose another WORK_DIR."
             ) from error
         return self._path
 

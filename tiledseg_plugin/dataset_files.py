@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which files a dataset consists of, so that nothing writes over one of them, and when two names are one file.
+
+A dataset is given as GDAL, OGR and QGIS name it: a path, `/vsizip/...`, `GPKG:file.gpkg:table`, `file|layername=x`. Its
+files are the one that is named, or that holds what is named; what a VRT refers to, through further VRTs, there or not;
+and what lies beside each of them and belongs to it.
+"""
+
+import html
+import os
+import re
+import sys
+import unicodedata
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Dict, Iterable, List, Set, Tuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from osgeo import gdal
+
+from .gdal_access import collected_errors
+
+HEAD_BYTES = 4096
+MOST_VRT_BYTES = 1 << 28
+REFERRING = (b"<VRTDataset", b"<OGRVRTDataSource", b"<GDALTileIndexDataset")  # how files begin that name others
+SOURCE = re.compile(r"<(SourceFilename|SourceDataset|SrcDataSource|IndexDataset)\b([^>]*)>(.*?)</\1\s*>", re.S | re.I)
+RELATIVE = re.compile(r"relativeToVRT\s*=\s*[\"']\s*(1|true|yes|on)", re.I)
+CDATA = re.compile(r"^\s*<!\[CDATA\[(.*)\]\]>\s*$", re.S)
+DATABASE = re.compile(r"\bdbname=(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\"|(\S+))")
+VIRTUAL = re.compile(r"^/vsi(zip|gzip|tar|7z|rar|subfile|sparse|crypt|cached)(?:_streaming)?/(.*)$", re.S)
+WHOLE_NAME = (".", "-")  # what follows the whole name of a file in that of its side file: a.tif.ovr, a.gpkg-wal
+
+
+@lru_cache(maxsize=256)
+def ignores_case(folder: str) -> bool:
+    """Whether names that differ by case only are one file in a folder, as on most disks of Windows and macOS."""
+    if sys.platform == "win32":
+        return True
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            other = os.path.join(folder, entry.name.swapcase())
+            if other != entry.path:
+                return os.path.exists(other) and os.path.samefile(entry.path, other)
+    parent, name = os.path.split(folder.rstrip(os.sep))
+    other = os.path.join(parent, name.swapcase())
+    return bool(name) and other != folder and os.path.exists(other) and os.path.samefile(folder, other)
+
+
+def file_keys(path: str) -> Set[str]:
+    """What two names of one file have in common, whether it is there or not: its place, and of a link its target's."""
+    absolute = os.path.abspath(path)
+    folder, name = os.path.split(absolute)
+    return {_key(os.path.join(os.path.realpath(folder), name)), _key(os.path.realpath(absolute))}
+
+
+def _key(real: str) -> str:
+    folder, name = os.path.split(unicodedata.normalize("NFC", real))
+    return os.path.join(folder, name).casefold() if ignores_case(os.path.dirname(real)) else os.path.join(folder, name)
+
+
+def _identity(path: str) -> Tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+class FileSet:
+    """Files by all their names: relative and absolute, links of both kinds, and case where it does not count."""
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        self._keys: Set[str] = set()
+        self._identities: Set[Tuple[int, int]] = set()
+        for path in paths:
+            self.add(path)
+
+    def add(self, path: str) -> None:
+        self._keys |= file_keys(path)
+        with suppress(OSError):
+            self._identities.add(_identity(path))
+
+    def __contains__(self, path: str) -> bool:
+        if self._keys & file_keys(path):
+            return True
+        try:
+            return _identity(path) in self._identities
+        except OSError:
+            return False
+
+
+class Dataset:
+    """An input with all its files.
+
+    Parameters
+    ----------
+    name : id of the parameter, for messages
+    source : what GDAL, OGR or QGIS opens; the files of a dataset that does not open are those that its name tells
+    """
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name, self.source = name, source
+        named = _with_sources(source)
+        self._folders = FileSet(path for path in named if os.path.isdir(path))
+        self._files = FileSet([*named, *listed_files(source)])
+        self._siblings: Dict[str, List[str]] = {}
+        for path in named:
+            for key in file_keys(os.path.dirname(os.path.abspath(path))):
+                self._siblings.setdefault(key, []).append(path)
+
+    def holds(self, path: str) -> bool:
+        """Whether a file is one of the dataset, or lies in a folder that is the dataset."""
+        return path in self._files or self._is_beside(path) or self._is_inside(path)
+
+    def _is_beside(self, path: str) -> bool:
+        """Whether a file belongs to one of those that are named: GDAL is only asked where its name suggests it."""
+        absolute = os.path.abspath(path)
+        name = os.path.basename(absolute).casefold()
+        there = os.path.exists(absolute)
+        for sibling in {
+            sibling for key in file_keys(os.path.dirname(absolute)) for sibling in self._siblings.get(key, ())
+        }:
+            own = os.path.basename(sibling).casefold()
+            if name.startswith(tuple(own + mark for mark in WHOLE_NAME)):
+                return True
+            if there and os.path.splitext(own)[0] == os.path.splitext(name)[0]:
+                if absolute in FileSet(listed_files(sibling)):
+                    return True
+        return False
+
+    def _is_inside(self, path: str) -> bool:
+        return any(str(parent) in self._folders for parent in Path(os.path.abspath(path)).parents)
+
+
+def listed_files(source: str) -> List[str]:
+    """The files on disk that GDAL lists for a dataset, side files too; those that a VRT itself names; may be empty."""
+    with collected_errors():
+        dataset = gdal.OpenEx(source.split("|")[0], gdal.OF_RASTER | gdal.OF_VECTOR)
+        listed = [] if dataset is None else dataset.GetFileList() or []
+        del dataset
+    return [path for name in listed for path in paths_in(name)]
+
+
+def _with_sources(source: str) -> List[str]:
+    """The files that a name tells, and what they refer to if they are VRTs, and so on."""
+    found: List[str] = []
+    seen: Set[str] = set()
+    pending = [(source, "")]
+    while pending:
+        given, folder = pending.pop()
+        text = _resolved(given, folder)
+        if text in seen:
+            continue
+        seen.add(text)
+        found += [path for path in paths_in(given, folder)]
+        pending += _sources_of(text)
+        pending += [entry for path in paths_in(given, folder) if path != text for entry in _sources_of(path)]
+    return list(dict.fromkeys(found))
+
+
+def _resolved(path: str, folder: str) -> str:
+    if not folder or os.path.isabs(path) or path.startswith(("/vsi", "<")):
+        return path
+    return os.path.join(folder, path)
+
+
+def _sources_of(path: str) -> List[Tuple[str, str]]:
+    """What a VRT refers to, as (name, folder that it is relative to or empty); nothing for any other file."""
+    if path.lstrip().startswith("<"):
+        content, folder = path, ""
+    else:
+        content, folder = _referring(path), os.path.dirname(path)
+    return [
+        (_plain(text), folder if RELATIVE.search(attributes) else "")
+        for _, attributes, text in SOURCE.findall(content)
+        if text.strip()
+    ]
+
+
+def _plain(text: str) -> str:
+    literal = CDATA.match(text)
+    return literal.group(1) if literal else html.unescape(text).strip()
+
+
+def _referring(path: str) -> str:
+    """The text of a file that names others; empty for any other."""
+    with collected_errors():
+        file = gdal.VSIFOpenL(path, "rb")
+        if file is None:
+            return ""
+        try:
+            head = bytes(gdal.VSIFReadL(1, HEAD_BYTES, file) or b"")
+            if not any(beginning in head for beginning in REFERRING):
+                return ""
+            return (head + bytes(gdal.VSIFReadL(1, MOST_VRT_BYTES, file) or b"")).decode("utf-8", "replace")
+        finally:
+            gdal.VSIFCloseL(file)
+
+
+def paths_in(source: str, folder: str = "") -> List[str]:
+    """The files that the name of a dataset tells: itself, or what holds it.
+
+    Parameters
+    ----------
+    folder : that relative names are relative to; empty for the current one
+    """
+    text = source.strip()
+    if not text or text.startswith("<"):
+        return []
+    database = DATABASE.search(text)
+    if database:
+        text = next(group for group in database.groups() if group is not None).replace("\\'", "'")
+    if text.startswith("vrt://"):
+        return paths_in(text[len("vrt://") :].split("?")[0], folder)
+    if text.startswith("file:"):
+        text = url2pathname(unquote(urlsplit(text.split("|")[0]).path))
+    if text.startswith("/vsi"):
+        return _container_of_virtual(text, folder)
+    for candidate in (text, text.split("|")[0], text.split("?")[0]):
+        if os.path.exists(_resolved(candidate, folder)):
+            return [_resolved(candidate, folder)]
+    text = text.split("|")[0]
+    within = _container_of_part(text, folder)
+    return within or [_resolved(text, folder)]
+
+
+def _container_of_part(text: str, folder: str) -> List[str]:
+    """The file in a name such as NETCDF:"file.nc":variable or GTIFF_DIR:2:C:\\file.tif; the longest that is there."""
+    if ":" not in text:
+        return []
+    pieces = [piece.strip('"') for piece in text.split(":")]
+    spans = [
+        ":".join(pieces[first:last])
+        for first in range(len(pieces))
+        for last in range(first + 1, len(pieces) + 1)
+        if last - first < len(pieces)
+    ]
+    spans.sort(key=len, reverse=True)
+    for span in spans:
+        if span.startswith("/vsi"):
+            return _container_of_virtual(span, folder)
+        if span.strip("/\\") and os.path.exists(_resolved(span, folder)):
+            return [_resolved(span, folder)]
+    return []
+
+
+def _container_of_virtual(path: str, folder: str) -> List[str]:
+    """The archive on disk that a /vsi path leads into; nothing where it leads elsewhere, to memory or the network."""
+    text = path
+    while text.startswith("/vsi"):
+        match = VIRTUAL.match(text)
+        if match is None:
+            return []
+        handler, text = match.groups()
+        if handler == "subfile":
+            text = text.partition(",")[2]
+        elif handler == "cached":
+            text = unquote(text.partition("file=")[2].split("&")[0])
+        elif text.startswith("{"):
+            text = text[1:].partition("}")[0]
+        if text.startswith("vsi"):
+            text = "/" + text
+    text = _resolved(text, folder)
+    held = text
+    while held and not os.path.exists(held) and os.path.dirname(held) != held:
+        held = os.path.dirname(held)
+    return [held] if held and os.path.isfile(held) else [text]
