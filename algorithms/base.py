@@ -6,6 +6,7 @@ from typing import Tuple
 
 from qgis.core import (
     QgsApplication,
+    QgsMapLayer,
     QgsProcessingAlgorithm,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
@@ -16,6 +17,7 @@ from qgis.PyQt.QtGui import QIcon
 from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
+from ..tiledseg_plugin.publish import recover_beside
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
 from .text import facts, parameter_help, tr
 
@@ -76,7 +78,15 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def check(self, parameters, context):
         """Nothing is wrong that QGIS does not see."""
 
+    def _recover_files(self, parameters):
+        """What a killed run has left half replaced is put in its place before anything is looked for there."""
+        sinks = [getattr(value, "sink", value) for value in parameters.values()]
+        values = [value.staticValue() if isinstance(value, QgsProperty) else value for value in sinks]
+        values = [value.source() if isinstance(value, QgsMapLayer) else value for value in values]
+        recover_beside(*(value.split("|")[0] for value in values if isinstance(value, str)))
+
     def checkParameterValues(self, parameters, context):
+        self._recover_files(parameters)
         accepted, _ = super().checkParameterValues(parameters, context)
         try:
             self.check(parameters, context)

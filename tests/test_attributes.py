@@ -322,5 +322,6 @@ def test_an_error_while_files_are_moved_brings_the_old_ones_back(tmp_path, monke
             with open(name, "w") as file:
                 file.write("new")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
-        name: "old " + name for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr")
+        **{name: "old " + name for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr")},
+        **{name: "new" for name in ("o_kept.tif", "o_kept.tif.aux.xml")},
     }

@@ -11,6 +11,7 @@ from .attributes import AttributeJob, describe_segments
 from .errors import SegmentationError
 from .needs import worker_memory
 from .progress import Progress
+from .publish import recover_beside
 from .raster import Raster, describe
 from .segment_ids import RasterIds
 from .statistics import BLOCK_PIXELS
@@ -62,6 +63,7 @@ def own_run(parameters, feedback, stages):
     parameters : with `segments`, `values`, `bands`, `execution`, `workers`, `kernels`
     stages : {stage: weight}, see `progress`
     """
+    recover_beside(parameters.segments, parameters.values)
     segments = describe(parameters.segments, (1,))
     progress = Progress(feedback, stages)
     folder = WorkFolder("", {})

@@ -47,8 +47,8 @@ def check_vector(path, name="POLYGONS"):
         raise SegmentationError(f"{name} {path} is a folder: give the name of a file.")
     if not Path(path).absolute().parent.is_dir():
         raise SegmentationError(f"The folder of {name} {path} does not exist: make it, or choose another.")
-    with staging(path, name):
-        pass  # a folder that cannot be written to is told now
+    with staging(path, name, vector_side_files):
+        pass  # a folder that cannot be written to and a file that cannot be replaced are told now
 
 
 def vector_side_files(target):

@@ -2,7 +2,7 @@
 """Stage 5, write: all that is made of a run's segments."""
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .overviews import build_overviews
 from .polygons import check_vector, vector_side_files, write_polygons
-from .publish import publishing, side_files
+from .publish import publishing_together, side_files
 from .segment_ids import TileIds
 from .write import check_output, grows_overviews, is_cog
 
@@ -50,14 +50,13 @@ def check_products(parameters):
 @contextmanager
 def publishing_all(parameters):
     """Paths to write OUTPUT and the optional outputs at, {parameter: path}; all are given their names in the end."""
-    with ExitStack() as stack:
-        paths = {}
-        # left in reverse order: OUTPUT comes last
-        for name in ("output", *OPTIONAL_STAGES):
-            if getattr(parameters, name):
-                replaced = vector_side_files if name == "polygons" else side_files
-                paths[name] = stack.enter_context(publishing(getattr(parameters, name), name.upper(), replaced))
-        yield paths
+    given = [name for name in ("output", *OPTIONAL_STAGES) if getattr(parameters, name)]
+    outputs = [
+        (getattr(parameters, name), name.upper(), vector_side_files if name == "polygons" else side_files)
+        for name in given
+    ]
+    with publishing_together(outputs) as paths:
+        yield dict(zip(given, paths))
 
 
 def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary, write_ids):

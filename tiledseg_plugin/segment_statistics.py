@@ -52,8 +52,8 @@ class StatisticsParameters:
             )
         if self.output and output_is_known:
             table_driver(self.output)
-            with staging(self.output):
-                pass  # a folder that cannot be written to is told now
+            with staging(self.output, replaced=_table_side_files):
+                pass  # a folder that cannot be written to and a file that cannot be replaced are told now
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from .needs import worker_memory
 from .plan import EMPTY, FEW_TILES, SPARSE, judge_tiles, make_plan, part_few, work_units
 from .products import check_products, publishing_all, stages, write_outputs
 from .progress import Progress, TileWatch
+from .publish import recover_beside
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .statistics import blocks, find_centres, load_summary, save_summary, survey
@@ -110,6 +111,7 @@ class _Run:
         self.with_rsgislib = parameters.engine == "rsgislib"
         if self.with_rsgislib:
             feedback.info(rsgislib_engine.require().sentence)
+        recover_beside(parameters.input)
         check_output(parameters.output, [parameters.input])
         check_products(parameters)
         self.parameters, self.feedback = parameters, feedback

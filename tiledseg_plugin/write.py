@@ -77,7 +77,7 @@ def check_output(output, inputs, name="OUTPUT"):
     if os.path.isdir(output):
         raise SegmentationError(f"{name} {output} is a folder: give a file name in it.")
     with staging(output, name):
-        pass  # a folder that cannot be written to is told now
+        pass  # a folder that cannot be written to and a file that cannot be replaced are told now
 
 
 def creation_options(driver_name, given, threads):
