@@ -6,14 +6,17 @@ from typing import Tuple
 
 from qgis.core import (
     QgsApplication,
+    QgsMapLayer,
     QgsProcessingAlgorithm,
     QgsProcessingParameterDefinition,
+    QgsProperty,
 )
 from qgis.PyQt.QtGui import QIcon
 
 from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
+from ..tiledseg_plugin.publish import recover_beside
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
 from .inputs import path_asked_for, without_files
 from .text import facts, parameter_help, tr
@@ -76,6 +79,13 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def check(self, parameters, context):
         """Nothing is wrong that QGIS does not see."""
 
+    def _recover_files(self, parameters):
+        """What a killed run has left half replaced is put in its place before anything is looked for there."""
+        sinks = [getattr(value, "sink", value) for value in parameters.values()]
+        values = [value.staticValue() if isinstance(value, QgsProperty) else value for value in sinks]
+        values = [value.source() if isinstance(value, QgsMapLayer) else value for value in values]
+        recover_beside(*(value.split("|")[0] for value in values if isinstance(value, str)))
+
     def output_of(self, name, path, called):
         """An output of this algorithm for the engine's checks, under the name that a model gives it; checks its format."""
         from ..tiledseg_plugin.output_files import VECTOR, Output
@@ -83,6 +93,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         return Output(called, path, VECTOR)
 
     def checkParameterValues(self, parameters, context):
+        self._recover_files(parameters)
         accepted, _ = super().checkParameterValues(without_files(self, parameters, context), context)
         try:
             check_values(self.parameterDefinitions(), parameters, context)

@@ -16,8 +16,8 @@ from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, 
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.kernels import plain
-from tiledseg.tiledseg_plugin.publish import publishing
 from tiledseg.tiledseg_plugin.no_data import Band
+from tiledseg.tiledseg_plugin.publish import publishing
 from tiledseg.tiledseg_plugin.raster import Window, describe
 
 RASTERS = {
@@ -323,5 +323,6 @@ def test_an_error_while_files_are_moved_brings_the_old_ones_back(tmp_path, monke
             with open(name, "w") as file:
                 file.write("new")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
-        name: "old " + name for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr")
+        **{name: "old " + name for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr")},
+        **dict.fromkeys(("o_kept.tif", "o_kept.tif.aux.xml"), "new"),
     }

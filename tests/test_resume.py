@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import stress
 from rasters import Log, run, write_raster
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.execution import processes
-from tiledseg.tiledseg_plugin.ownership import OWNER, Occupied, Ownership, remove_abandoned
+from tiledseg.tiledseg_plugin.ownership import OWNER, Occupied, Ownership, make_owned_folder, remove_abandoned
 from tiledseg.tiledseg_plugin.work_folder import MANIFEST, WorkFolder
 from time_limit import no_test_hangs  # noqa: F401
 
@@ -211,11 +212,49 @@ def test_a_run_that_is_killed_while_it_tidies_up_leaves_its_mark_to_the_last(tmp
     assert not folder.exists()
 
 
-def test_a_folder_that_is_just_being_made_is_left_alone(tmp_path):
+def test_a_folder_that_another_run_takes_away_while_it_is_made_is_made_again(tmp_path, monkeypatch):
+    made = []
+    make = tempfile.mkdtemp
+
+    def make_and_lose(*arguments, **options):
+        made.append(Path(make(*arguments, **options)))
+        if len(made) < 3:
+            remove_abandoned(tmp_path, "tiledseg-")
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_lose)
+    folder, mark = make_owned_folder(tmp_path, "tiledseg-")
+    assert [one.exists() for one in made] == [False, False, True]
+    remove_abandoned(tmp_path, "tiledseg-")
+    assert folder.exists()
+    mark.remove_folder()
+    assert not list(tmp_path.iterdir())
+
+
+def test_many_runs_make_folders_and_look_for_left_ones_at_once(tmp_path):
+    def go(_):
+        for _ in range(40):
+            folder, mark = make_owned_folder(tmp_path, "tiledseg-")
+            (folder / "file").write_text("x")
+            remove_abandoned(tmp_path, "tiledseg-")
+            assert (folder / "file").exists()
+            mark.remove_folder()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(go, range(4)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
+def test_without_locks_a_mark_that_is_just_being_written_is_left_alone(tmp_path, monkeypatch):
+    from tiledseg.tiledseg_plugin import ownership
+
+    monkeypatch.setattr(ownership, "_lock", lambda file: None)
     fresh, old = tmp_path / "tiledseg-fresh123", tmp_path / "tiledseg-older123"
     for folder in (fresh, old):
         folder.mkdir()
-    os.utime(old, (time.time() - 1000,) * 2)
+        (folder / OWNER).touch()
+    os.utime(old / OWNER, (time.time() - 1000,) * 2)
     remove_abandoned(tmp_path, "tiledseg-")
     assert fresh.exists()
     assert not old.exists()

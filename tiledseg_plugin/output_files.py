@@ -21,7 +21,7 @@ from .dataset_files import DATABASE as DATABASE_NAME
 from .dataset_files import Dataset, FileSet, listed_files, paths_in
 from .errors import SegmentationError, why
 from .gdal_access import collected_errors
-from .publish import attributes_path, staging
+from .publish import attributes_path, nothing_else, recover_beside, staging
 from .report import report_path
 
 SEGMENTS = "segments"  # with attribute table and report
@@ -209,6 +209,7 @@ def check_files(outputs: Sequence[Output], inputs: Sequence[Tuple[str, str]]) ->
     SegmentationError : nothing has been touched
     """
     given = [output for output in outputs if output.path]
+    recover_beside(*(output.path for output in given))
     for output in given:
         _check_place(output)
     for dataset in [Dataset(name, source) for name, source in inputs if source]:
@@ -282,7 +283,9 @@ def _check_names(output: Output) -> None:
     names = [output.target.name, *(side.path.name for side in side_files(output))]
     if output.target.name.lower().endswith(".cog.tif"):
         names.append(output.target.name + PLAIN_COG)
-    with staging(output.path, output.name) as folder:
+    grows = output.kind in (DATABASE, UPDATED)  # nothing there is replaced as a whole
+    replaced = nothing_else if grows else replaced_files(output)
+    with staging(output.path, output.name, replaced, itself=not grows) as folder:
         for name in names:
             try:
                 (folder / name).touch()

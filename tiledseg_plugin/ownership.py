@@ -8,9 +8,9 @@ the file decides, on the machine that wrote it.
 import json
 import os
 import re
-import shutil
 import socket
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -59,40 +59,105 @@ class Ownership:
         return file
 
     def release(self):
-        """Take the mark away."""
+        """Take the mark away; one that cannot be removed is nobody's any more. Raises nothing."""
+        if self._file is None:
+            return
+        if sys.platform == "win32":  # an open file cannot be removed there
+            self.leave()
+            self._remove_mark()
+        else:
+            self._remove_mark()
+            self.leave()
+
+    def _remove_mark(self):
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def leave(self):
+        """Give the folder up with the mark in it, by which `remove_abandoned` knows that nobody works there."""
         if self._file is None:
             return
         file, self._file = self._file, None
-        if sys.platform == "win32":  # an open file cannot be removed there
-            os.close(file)
-            self._path.unlink(missing_ok=True)
-        else:
-            self._path.unlink(missing_ok=True)
-            os.close(file)
+        with suppress(OSError):
+            os.ftruncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, b"{}")  # nobody's, also where the process id decides
+        os.close(file)
 
     def remove_folder(self):
-        """Remove the folder with all that is in it."""
-        _remove_all_but_the_mark(self._path.parent)
-        self.release()
-        shutil.rmtree(self._path.parent, ignore_errors=True)
+        """Remove the folder with all that is in it; what cannot be removed now keeps the mark, for the next run."""
+        if _remove_all_but_the_mark(self._path.parent):
+            self.release()
+            with suppress(OSError):
+                self._path.parent.rmdir()
+        else:
+            self.leave()
+
+
+def make_owned_folder(parent, prefix):
+    """A new folder for a run, which is marked as its own.
+
+    Returns
+    -------
+    folder : Path
+    ownership : Ownership
+
+    Raises
+    ------
+    OSError : the parent cannot be written to
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            return folder, Ownership(folder)
+        except (FileNotFoundError, Occupied):  # another run took it, without a mark, for one that is left over
+            if not Path(parent).is_dir():
+                raise
+
+
+def remove_folder_of_another(folder):
+    """As `Ownership.remove_folder`, of a folder whose owner is known to be gone."""
+    folder = Path(folder)
+    if _remove_all_but_the_mark(folder):
+        with suppress(OSError):
+            (folder / OWNER).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _remove_all_but_the_mark(folder):
-    """Whoever is killed meanwhile leaves what `remove_abandoned` knows."""
-    for path in list(folder.iterdir()) if folder.is_dir() else []:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != OWNER:
-            with suppress(OSError):
-                path.unlink()
+    """Whoever is killed meanwhile leaves what `remove_abandoned` knows. Whether all could be removed."""
+    try:
+        found = [path for path in folder.iterdir() if path.name != OWNER]
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return all([_remove(path) for path in found])
 
 
-def remove_abandoned(parent, prefix):
+def _remove(path):
+    """Remove a file, or a folder with what is in it, if it can be had; whether it is gone."""
+    with suppress(OSError):
+        is_folder = path.is_dir() and not path.is_symlink()
+        for inner in list(path.iterdir()) if is_folder else []:
+            _remove(inner)
+        remove = path.rmdir if is_folder else path.unlink
+        try:
+            remove()
+        except OSError:  # on Windows a file that is read-only cannot be removed
+            path.chmod(0o700)
+            remove()
+    return not os.path.lexists(path)
+
+
+def remove_abandoned(parent, prefix, finish=None):
     """Remove the folders that killed runs left in `parent`; those of others are not touched.
 
     Parameters
     ----------
-    prefix : that was given to `tempfile.mkdtemp`
+    prefix : that was given to `make_owned_folder`
+    finish : called with such a folder, which nobody else takes up meanwhile, to save what is in it; returns whether
+        the rest may be removed
     """
     try:
         found = [Path(entry.path) for entry in os.scandir(parent) if entry.name.startswith(prefix)]
@@ -103,13 +168,23 @@ def remove_abandoned(parent, prefix):
             continue
         try:
             if not (folder / OWNER).exists():
-                if _is_old(folder):
-                    folder.rmdir()  # does nothing to one with files in it
+                folder.rmdir()  # does nothing to one with files in it; one that is being made is made again
             elif _is_abandoned(folder / OWNER):
-                _remove_all_but_the_mark(folder)
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
+                _take_up(folder, finish)
+        except (OSError, Occupied):
             continue
+
+
+def _take_up(folder, finish):
+    ownership = Ownership(folder)
+    done = False
+    try:
+        done = finish is None or finish(folder)
+    finally:
+        if done:
+            ownership.remove_folder()
+        else:
+            ownership.leave()
 
 
 def _is_old(path):
@@ -117,12 +192,13 @@ def _is_old(path):
 
 
 def _is_abandoned(path):
-    if not path.stat().st_size and not _is_old(path):
-        return False  # its owner is about to lock it
     file = os.open(path, os.O_RDWR)
     try:
         locked = _lock(file)
-        return locked if locked is not None else not _lives(_read(file))
+        if locked is not None:
+            return locked
+        is_being_made = not path.stat().st_size and not _is_old(path)
+        return not is_being_made and not _lives(_read(file))
     finally:
         os.close(file)
 

@@ -11,6 +11,7 @@ from .output_files import check_files, layer_output
 from .parameters import PreflightParameters
 from .plan import EMPTY, SPARSE, Plan, judge_tiles, make_plan
 from .progress import Progress
+from .publish import recover_beside
 from .raster import Raster, describe, read_validity
 from .statistics import blocks
 from .tile_layer import TileRecord, tile_records
@@ -66,6 +67,7 @@ def preflight(parameters, feedback):
     Cancelled : the user cancelled
     """
     parameters.check()
+    recover_beside(parameters.input)
     raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
     check_output(parameters)
     plan = make_plan(raster, parameters)

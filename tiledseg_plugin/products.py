@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stage 5, write: all that is made of a run's segments."""
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import List
 
 import numpy as np
@@ -22,7 +22,7 @@ from .output_files import IMAGE, SEGMENTS, VECTOR, Output, check_files, layer_ou
 from .overviews import build_overviews
 from .parameters import SegmentParameters
 from .polygons import check_vector, write_polygons
-from .publish import publishing
+from .publish import publishing_together
 from .raster import Raster
 from .segment_ids import TileIds
 from .write import creation_options, driver_for, grows_overviews, is_cog
@@ -71,14 +71,9 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
 @contextmanager
 def publishing_all(parameters):
     """Paths to write OUTPUT and the optional outputs at, {parameter: path}; all are given their names in the end."""
-    with ExitStack() as stack:
-        paths = {}
-        # left in reverse order: OUTPUT comes last
-        for output in outputs_of(parameters):
-            if output.path and output.name != "S1TILES":
-                writing = publishing(output.path, output.name, replaced_files(output))
-                paths[output.name.lower()] = stack.enter_context(writing)
-        yield paths
+    given = [output for output in outputs_of(parameters) if output.path and output.name != "S1TILES"]
+    with publishing_together([(output.path, output.name, replaced_files(output)) for output in given]) as paths:
+        yield {output.name.lower(): path for output, path in zip(given, paths)}
 
 
 def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary, write_ids):

@@ -298,7 +298,8 @@ def _read(dataset: Any, raster: Raster, window: Window, source: tuple, cells: Op
         if whole is None:
             whole = np.empty((len(part), window.height, window.width), part.dtype)
         common = cell.intersection(window)
-        whole[(slice(None), *common.within(window))] = part[(slice(None), *common.within(cell))]
+        (rows, cols), (part_rows, part_cols) = common.within(window), common.within(cell)
+        whole[:, rows, cols] = part[:, part_rows, part_cols]
     return whole
 
 

@@ -14,7 +14,7 @@ from .output_files import IMAGE, VECTOR, Output, check_files, replaced_files
 from .own_run import own_run
 from .parameters import PlainParameters
 from .polygons import check_vector, vector_driver, write_polygons
-from .publish import publishing
+from .publish import publishing, recover_beside
 from .raster import Raster, describe
 from .write import creation_options, driver_for
 
@@ -85,6 +85,7 @@ def check_mean_image(parameters: MeanImageParameters) -> None:
 
 def _rasters(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Tuple[Raster, int]:
     """SEGMENTS, and how many bands of VALUES are used."""
+    recover_beside(parameters.segments, parameters.values)
     segments = describe(parameters.segments, (1,))
     return segments, len(describe(parameters.values, parameters.bands).bands) if parameters.values else 0
 

@@ -13,7 +13,7 @@ from .errors import SegmentationError
 from .output_files import UPDATED, VECTOR, Output, check_files, replaced_files
 from .own_run import own_run
 from .parameters import EXECUTIONS, PlainParameters
-from .publish import publishing
+from .publish import publishing, recover_beside
 from .quantiles import ORDER_STATISTICS, QuantileJob, rank_segments
 from .raster import describe
 from .tables import Column, table_driver, write_table
@@ -70,6 +70,7 @@ def outputs_of(parameters: StatisticsParameters) -> List[Output]:
 def check_statistics(parameters: StatisticsParameters, output_is_known: bool = True) -> None:
     """Refuse parameters and inputs that are wrong, and outputs that could not be written or would harm other files."""
     parameters.check(output_is_known)
+    recover_beside(parameters.segments, parameters.values)
     describe(parameters.segments, (1,))
     bands = len(describe(parameters.values, parameters.bands).bands)
     if parameters.update_rat:

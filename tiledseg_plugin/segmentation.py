@@ -17,6 +17,7 @@ from .no_data import scaling_note
 from .plan import EMPTY, FEW_TILES, SPARSE, judge_tiles, make_plan, part_few, work_units
 from .products import check_products, publishing_all, stages, write_outputs
 from .progress import Progress, TileWatch
+from .publish import recover_beside
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .rsgislib_stretch import as_rsgislib_sees
@@ -123,6 +124,7 @@ class _Run:
         if self.with_rsgislib:
             feedback.info(rsgislib_engine.require().sentence)
         self.parameters, self.feedback = parameters, feedback
+        recover_beside(parameters.input)
         self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
         check_products(parameters, self.raster)
         if parameters.rsgislib_stretch:

@@ -31,7 +31,8 @@ def check_table_can_be_updated(segments):
         raise SegmentationError(
             f"SEGMENTS {segments} is a {driver} file, which UPDATE_RAT cannot write into: use .tif, .img or .kea."
         )
-    with staging(segments, "SEGMENTS"):
+    beside = [Path(segments + ".aux.xml"), Path(attributes_path(segments))]
+    with staging(segments, "SEGMENTS", lambda target: beside, itself=not keeps_table_as_xml(segments)):
         pass
 
 

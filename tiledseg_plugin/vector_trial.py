@@ -74,7 +74,7 @@ def _there_and_back(
         dataset = ogr.GetDriverByName(driver).CreateDataSource(trial)
         layer = None if dataset is None else dataset.CreateLayer("trial", crs, ogr.wkbPolygon)
         written = layer is not None and layer.CreateField(ogr.FieldDefn("segment", ogr.OFTInteger)) == 0
-        if written:
+        if layer is not None and written:
             feature = ogr.Feature(layer.GetLayerDefn())
             feature.SetField(0, 1)
             feature.SetGeometryDirectly(ogr.CreateGeometryFromWkb(wkb))

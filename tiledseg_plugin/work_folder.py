@@ -1,28 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The work folder: a manifest of the run and one finished file a piece and stage.
 
-A file is written under another name and renamed, so that what bears its name is whole. All names begin alike, so
-that nothing else in a folder of the user's is ever touched.
+A file is written under another name and renamed, so that what bears its name is whole. All names are known, so that
+nothing else in a folder of the user's is ever touched, also if its name begins alike.
 """
 
 import json
 import os
+import re
 import tempfile
 import time
 import uuid
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from .errors import SegmentationError, why
-from .ownership import Occupied, Ownership, remove_abandoned
+from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
 FORMAT = 5  # of the files; those of another one are made anew
-ENDINGS = (".npz", ".npy", ".raw", ".bin", ".zip", ".partial")
+NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
+KEPT = "|".join(  # after the prefix, what a run can be taken up from
+    (
+        rf"(graph|moments|table|stage\d)-{NUMBER}\.npz",
+        rf"(table|corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
+        rf"(owner|value|times)-\d+-{NUMBER}\.npy",
+        rf"(labels|ids|stage\d)-{NUMBER}\.raw",
+        r"(survey|sample)\.npz|(ids|sizes)\.npy",
+    )
+)
+PASSING = rf"code-{TOKEN}\.zip|stage-{TOKEN}-[0-9a-f]{{6}}(-\d+-[0-9a-f]{{8}})?\.bin"  # what Dask sends about
+PARTIAL = rf"({KEPT}|{PASSING}|manifest\.json)(\.\d+(-[0-9a-f]{{8}})?)?\.partial"
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -51,12 +64,12 @@ class WorkFolder:
         try:
             if self.is_temporary:
                 remove_abandoned(tempfile.gettempdir(), PREFIX)
-                self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+                self.path, self._ownership = make_owned_folder(tempfile.gettempdir(), PREFIX)
             else:
                 self.path = Path(path).absolute()
                 self._made = not self.path.exists()
                 self.path.mkdir(parents=True, exist_ok=True)
-            self._ownership = Ownership(self.path)
+                self._ownership = Ownership(self.path)
         except Occupied as error:
             raise SegmentationError(
                 f"WORK_DIR {self.path} is in use by {error}: wait for its end, or give another folder."
@@ -87,13 +100,13 @@ class WorkFolder:
             found = {}
         if found and found.get("format") == FORMAT and found != manifest:
             raise SegmentationError(self._difference(found, manifest))
-        self._remove_files(".partial")
+        self._begin_without(PARTIAL, PASSING)
         if found == manifest:
             self.note = f"An interrupted run is taken up in {self.path}."
             return
         if found is not None:
             self.note = f"The manifest in {self.path} is damaged or of another version: the run begins anew."
-        self._remove_files(*ENDINGS)
+        self._begin_without(KEPT)
         self._replace(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
 
     def _difference(self, found, manifest):
@@ -113,13 +126,16 @@ class WorkFolder:
 
     def _replace(self, name, write):
         target = self.path / name
+        if name != MANIFEST and not re.fullmatch(PREFIX + f"({KEPT})", name):
+            raise ValueError(f"{name} would not be known as a file of a run: add it to KEPT.")
         partial = target.with_name(f"{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
         try:
             with open(partial, "wb") as file:
                 write(file)
             os.replace(partial, target)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise SegmentationError(
                 f"{target} cannot be written ({why(error)}): make room in "
                 + ("the temporary folder, or give a WORK_DIR." if self.is_temporary else "WORK_DIR, or choose another.")
@@ -192,14 +208,19 @@ class WorkFolder:
         """The names of the arrays that begin so."""
         return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
 
-    def save_bytes(self, name, content):
-        """Write bytes under a name; gives the path."""
-        self._replace(PREFIX + name, lambda file: file.write(content))
-        return str(self.path / (PREFIX + name))
+    def forget(self, names):
+        """Remove files of an earlier run.
 
-    def discard(self, name):
-        """Remove what was saved under a name with `save_bytes`."""
-        (self.path / (PREFIX + name)).unlink(missing_ok=True)
+        Parameters
+        ----------
+        names : regular expression of what follows the prefix
+
+        Raises
+        ------
+        OSError : one cannot be removed
+        """
+        for path in self._files(names):
+            path.unlink(missing_ok=True)
 
     def close(self, finished):
         """Give the folder up.
@@ -211,20 +232,32 @@ class WorkFolder:
         if self.is_temporary:
             self._ownership.remove_folder()
             return
-        self._remove_files(*(ENDINGS if finished else (".partial", ".bin", ".zip")))
-        if finished:
-            (self.path / MANIFEST).unlink(missing_ok=True)
+        names = [PARTIAL, PASSING, *([KEPT, re.escape(MANIFEST[len(PREFIX) :])] if finished else [])]
+        for path in (path for one in names for path in self._files(one)):
+            with suppress(OSError):  # the next run removes it
+                path.unlink()
         self._ownership.release()
         if finished and self._made:
-            try:
+            with suppress(OSError):  # somebody else has put something there
                 self.path.rmdir()
-            except OSError:
-                pass  # somebody else has put something there
 
-    def _remove_files(self, *endings):
-        for file in self.path.glob(PREFIX + "*"):
-            if file.name.endswith(endings):
-                file.unlink(missing_ok=True)
+    def _begin_without(self, *names):
+        try:
+            for one in names:
+                self.forget(one)
+        except OSError as error:
+            raise SegmentationError(
+                f"The work folder {self.path} cannot be used, as a file that an earlier run left cannot be removed "
+                f"({error.filename}: {error.strerror}): close it in other programs, or choose another folder."
+            ) from error
+
+    def _files(self, names):
+        """The files here that a run makes under such names; no folder and no link is one."""
+        try:
+            found = [Path(entry.path) for entry in os.scandir(self.path) if entry.is_file(follow_symlinks=False)]
+        except OSError:
+            return []
+        return sorted(path for path in found if re.fullmatch(f"{PREFIX}({names})", path.name))
 
 
 def _shown(value):

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One stage after the other, each over all workers; what comes out is written as the built-in engine's segments are."""
 
-import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +9,15 @@ import numpy as np
 from ..graph import Segments
 from ..needs import WORKER_BYTES
 from ..raster import Window
-from ..work_folder import PREFIX
+from ..work_folder import NUMBER
 from .availability import describe, has_kea
 from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
 from .shepherd import Shepherd
 from .tasks import (
-    SCRATCH,
     Job,
     Merge,
     Settings,
+    clear_scratch,
     finished,
     load,
     merge_piece,
@@ -78,8 +76,7 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
     segmenter = segmenter_for(parameters)
     own = settings.own or settings.untiled
     job = Job(raster, plan, folder, settings, segmenter, None if own else colours, centres)
-    scratch = Path(folder.path) / SCRATCH
-    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    clear_scratch(folder)  # of a run that was killed
     try:
         stages = _Stages(job, run, progress)
         tiles = tile_patches(units)
@@ -92,7 +89,7 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
         job = replace(job, third=stages.run(3, "region", segment_region, job, rest))
         segments = _merge(job, units, progress, run)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        clear_scratch(folder)
     facts = {
         "version": describe().version,
         "intermediate_format": getattr(segmenter, "form", None),
@@ -167,8 +164,7 @@ def _brief(printed):
 def _forget_after(folder, stage):
     """Remove what later stages of an earlier run made of patches that are now made anew."""
     for later in range(stage + 1, 4):
-        for file in Path(folder.path).glob(f"{PREFIX}stage{later}-*"):
-            file.unlink()
+        folder.forget(rf"stage{later}-{NUMBER}\.(npz|raw)")
 
 
 def _regions(folder, patch):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What workers do: segment one patch of a stage, and put the stages together in one piece of the plan."""
 
+import re
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
@@ -21,7 +23,7 @@ from ..rsgislib_stretch import declares_nothing_but_zero
 from ..sampling import denser_steps
 from ..statistics import BandStatistics, Summary, sample_colours
 from ..tiles import labels_of
-from ..work_folder import PREFIX, WorkFolder
+from ..work_folder import NUMBER, PREFIX, WorkFolder
 from .patches import Layer
 from .shepherd import TooFewColoursError
 
@@ -270,6 +272,16 @@ def _segment(job, patch, compared, valid, centres):
     if ((labels != 0) != valid).any():
         raise SegmentationError(f"RSGISLib left pixels of part {patch} without a segment: use ENGINE=builtin.")
     return labels, printed
+
+
+def clear_scratch(folder):
+    """Remove what RSGISLib left in a work folder, and nothing else."""
+    scratch = Path(folder.path) / SCRATCH
+    for patch in scratch.glob("stage?-*") if not scratch.is_symlink() else ():
+        if re.fullmatch(rf"stage\d-{NUMBER}", patch.name) and not patch.is_symlink():
+            shutil.rmtree(patch, ignore_errors=True)
+    with suppress(OSError):  # something else is in it, or it is not there
+        scratch.rmdir()
 
 
 class _Scratch:

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Finished files take the places of earlier ones, so that neither are lost if the process or the power goes meanwhile.
+
+What is to move where is written into the staging folder, and is on the disk, before anything moves: the journal.
+Earlier files are moved into the same folder, and removed when all the new ones are in their places. So a folder
+without a journal holds nothing of worth, and what a journal says can be finished by whoever finds it (`finish`), or
+taken back by the run itself (`take_back`). Outputs of one run have one journal, in the first one's folder, the leader;
+those of the others name it, and repeat their own part for the case that the leader is out of reach.
+"""
+
+import errno
+import json
+import os
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from .ownership import OWNER, Occupied, Ownership, remove_folder_of_another
+
+JOURNAL = "tiledseg-journal.json"
+REPLACED = ".replaced"
+NAMES_WITHIN = (".ige", ".rrd")  # of files whose names another file holds
+NOT_WRITTEN = (errno.EIO, errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+State = Tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How the files of one output get to their places, which are relative to the folder's parent.
+
+    folder : the staging folder
+    target : name of the output
+    places : {file in the folder: its place}
+    old : names of the earlier files, which go away
+    states : {file in the folder: (bytes, time of change)}, by which it is known again
+    earlier : (bytes, time of change) of what was at the output's place; None for nothing
+    """
+
+    folder: str
+    target: str
+    places: Dict[str, str] = field(default_factory=dict)
+    old: Tuple[str, ...] = ()
+    states: Dict[str, Optional[State]] = field(default_factory=dict)
+    earlier: Optional[State] = None
+
+    @property
+    def parent(self) -> Path:
+        return Path(self.folder).parent
+
+    @property
+    def kept(self) -> Path:
+        return Path(self.folder) / REPLACED
+
+    @property
+    def output(self) -> str:
+        """The place of the output, or of the first of its side files if only those are replaced."""
+        return self.places.get(self.target) or next(iter(self.places.values()), self.target)
+
+    def concerns(self, path: Optional[str]) -> bool:
+        """Whether a file is one of these, here or there."""
+        where = Path(path or "")
+        return where.parent in (self.parent, Path(self.folder), self.kept) and where.name in {
+            *self.places,
+            *self.places.values(),
+            *self.old,
+        }
+
+    def order(self) -> List[str]:
+        """The files in the folder; the output itself comes last."""
+        return sorted(self.places, key=lambda name: (name == self.target, name))
+
+
+def plan_moves(folder: Path, target: Path, replaced: Sequence[Path]) -> Moves:
+    """Everything in the folder goes beside it; what has the same names there goes away, and `replaced`, too."""
+    new = sorted(path.name for path in folder.iterdir() if path.name not in (OWNER, JOURNAL, REPLACED))
+    there = sorted({path for path in [*replaced, *(target.parent / name for name in new)] if os.path.lexists(path)})
+    return Moves(
+        str(folder),
+        target.name,
+        {name: name for name in new},
+        tuple(path.name for path in there),
+        {name: _state(folder / name) for name in new},
+        _state(target),
+    )
+
+
+def refuse_folders(moves: Sequence[Moves]) -> None:
+    """Raise IsADirectoryError if a folder has the name of a file that is to be replaced."""
+    for path in (one.parent / name for one in moves for name in one.old):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+
+
+def settle(folder: Path) -> None:
+    """Have the contents of a folder on the disk before any of its files gets a name that counts.
+
+    Raises
+    ------
+    OSError : the disk is full or broken, and what was written is not there
+    """
+    for path in folder.iterdir():
+        if path.is_file():
+            _synchronize(path)
+    _synchronize(folder)
+
+
+def commit(moves: Sequence[Moves]) -> None:
+    """Write the journals of the outputs of one run; from the last one on, the leader's, they get their places."""
+    leader = moves[0]
+    for one in reversed(moves[1:]):
+        _write(one.folder, {"leader": leader.folder, "outputs": [asdict(one)]})
+    _write(leader.folder, {"leader": "", "outputs": [asdict(one) for one in moves]})
+    for one in moves:
+        _synchronize(one.parent)
+
+
+def move(moves: Sequence[Moves]) -> None:
+    """Do what is left to do of the moves, whatever has been done before."""
+    for one in moves:
+        _move(one)
+    for one in moves:
+        _synchronize(one.parent)
+
+
+def _move(one: Moves) -> None:
+    folder, placed = Path(one.folder), set()
+    for name, place in one.places.items():
+        if not os.path.lexists(folder / name):
+            placed.add(place)
+    for name in one.old:
+        if name not in placed and os.path.lexists(one.parent / name):
+            if name in one.places.values() or not os.path.lexists(one.kept / name):
+                one.kept.mkdir(exist_ok=True)
+                os.replace(one.parent / name, one.kept / name)
+    for name in one.order():
+        place = one.places[name]
+        if place not in placed:
+            if os.path.dirname(place):
+                (one.parent / place).parent.mkdir(exist_ok=True)
+            os.replace(folder / name, one.parent / place)
+
+
+def take_back(moves: Sequence[Moves]) -> None:
+    """Undo the moves of a run that goes on: new files into the folders again, earlier ones to their places."""
+    for one in moves:
+        for name in reversed(one.order()):
+            if not os.path.lexists(Path(one.folder) / name) and os.path.lexists(one.parent / one.places[name]):
+                os.replace(one.parent / one.places[name], Path(one.folder) / name)
+        for path in sorted(one.kept.iterdir()) if one.kept.is_dir() else []:
+            os.replace(path, one.parent / path.name)
+
+
+def close(moves: Sequence[Moves]) -> None:
+    """Say that nothing is left to do; the folders hold nothing of worth any more.
+
+    A journal that cannot be removed says so, too: all that it names is in its place.
+    """
+    for one in reversed(moves):
+        with suppress(OSError):
+            (Path(one.folder) / JOURNAL).unlink(missing_ok=True)
+
+
+def is_open(folder: Path) -> bool:
+    """Whether a folder has a journal, and with it things that must not be lost."""
+    return os.path.lexists(folder / JOURNAL)
+
+
+def beside(one: Moves) -> Moves:
+    """The same files under names that nothing has, for when their own cannot be had; all are in the folder."""
+    places = _free_places(one, one.order(), "kept")
+    return Moves(one.folder, one.target, places, (), one.states)
+
+
+def _beside_what_is_there(one: Moves) -> Moves:
+    """As `beside`, of a run that is no more and whose output's name somebody has used since.
+
+    What has its place already is taken back if it is still the same, and the earlier files that had to go are kept.
+    """
+    for name, place in one.places.items():
+        if not os.path.lexists(Path(one.folder) / name) and _state(one.parent / place) == one.states.get(name):
+            os.replace(one.parent / place, Path(one.folder) / name)
+    waiting = {name: place for name, place in one.places.items() if os.path.lexists(Path(one.folder) / name)}
+    fresh = beside(replace(one, places=waiting))
+    earlier = sorted(path.name for path in one.kept.iterdir()) if one.kept.is_dir() else []
+    found = _free_places(one, earlier, "earlier")
+    return replace(fresh, places={**fresh.places, **{f"{REPLACED}/{name}": place for name, place in found.items()}})
+
+
+def _free_places(one: Moves, names: Sequence[str], word: str) -> Dict[str, str]:
+    """{name: place}: another beginning, or a folder where files hold each other's names."""
+    stem = Path(one.target).stem
+    number = 1
+    while True:
+        fresh = f"{stem}_{word}" + (f"_{number}" if number > 1 else "")
+        if any(name.endswith(NAMES_WITHIN) for name in names):
+            places = {name: f"{fresh}/{name}" for name in names}
+            taken = os.path.lexists(one.parent / fresh)
+        else:
+            places = {name: fresh + (name[len(stem) :] if name.startswith(stem) else f"_{name}") for name in names}
+            taken = any(os.path.lexists(one.parent / place) for place in places.values())
+        if not taken:
+            return places
+        number += 1
+
+
+def finish(folder: Path) -> bool:
+    """Finish what a run that is no more has begun; returns whether what is left in the folder may be removed.
+
+    Parameters
+    ----------
+    folder : a staging folder that nobody else takes up meanwhile
+
+    Raises
+    ------
+    OSError : it cannot be done now; nothing is lost
+    """
+    if not is_open(folder):
+        return True
+    journal = _read(folder)
+    if journal is None:
+        return False
+    leader = _found(Path(journal["leader"]), folder) if journal["leader"] else None
+    if leader is not None and leader.parent.is_dir():
+        if not is_open(leader):
+            return True  # the run has ended before it began to replace anything, or after all was done
+        return _finish_from(leader)
+    moves = []
+    for told in journal["outputs"]:
+        own = not journal["leader"] and told is journal["outputs"][0]
+        place = folder if own or leader is not None else _found(Path(told["folder"]), folder)
+        if place.is_dir():
+            moves.append(_moves(told, place))
+    _finish(moves)
+    for one in moves:
+        if Path(one.folder) != folder:
+            remove_folder_of_another(one.folder)
+    return True
+
+
+def _finish_from(leader: Path) -> bool:
+    try:
+        ownership = Ownership(leader)
+    except Occupied:
+        return False
+    done = False
+    try:
+        done = finish(leader)
+    finally:
+        if done:
+            ownership.remove_folder()
+        else:
+            ownership.leave()
+    return done
+
+
+def _finish(moves: List[Moves]) -> None:
+    """Finish the moves; where somebody has used an output's name since, that stays and the others get other names."""
+    settled = [_beside_what_is_there(one) if _is_taken(one) else one for one in moves]
+    if settled != moves:
+        commit(settled)
+    move(settled)
+    close(settled)
+
+
+def _is_taken(one: Moves) -> bool:
+    if one.target not in one.places or not os.path.lexists(Path(one.folder) / one.target):
+        return False
+    now = _state(one.parent / one.places[one.target])
+    return now is not None and now != one.earlier
+
+
+def _found(path: Path, near: Path) -> Path:
+    """A staging folder where it was, or, if the folder with all of them has been moved, beside another one."""
+    return path if path.is_dir() or not (near.parent / path.name).is_dir() else near.parent / path.name
+
+
+def _moves(told: dict, folder: Path) -> Moves:
+    states = {name: tuple(state) if state else None for name, state in told["states"].items()}
+    earlier = tuple(told["earlier"]) if told["earlier"] else None
+    return Moves(str(folder), told["target"], dict(told["places"]), tuple(told["old"]), states, earlier)
+
+
+def _state(path: Path) -> Optional[Tuple[int, int]]:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _read(folder: Path) -> Optional[dict]:
+    try:
+        journal = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
+        return journal if isinstance(journal, dict) and {"leader", "outputs"} <= journal.keys() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _write(folder: str, journal: dict) -> None:
+    partial = Path(folder) / f"{JOURNAL}.partial"
+    with open(partial, "w", encoding="utf-8") as file:
+        json.dump(journal, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, Path(folder) / JOURNAL)
+    _synchronize(Path(folder))
+
+
+def _synchronize(path: Path) -> None:
+    """Have a file's contents, or a folder's names, on the disk, where the system can do that."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    try:
+        file = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno in NOT_WRITTEN:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(file)
