@@ -5,10 +5,11 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from osgeo import ogr, osr
+from osgeo import ogr
 
 from .errors import SegmentationError
 from .gdal_access import collected_errors, configured, open_raster, reason
+from .georeference import geotransform, spatial_reference
 from .outlines import SEGMENTS_AT_A_TIME
 from .publish import staging
 from .tables import Column, create_fields, parts
@@ -72,8 +73,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
     """
     driver = vector_driver(path)
     source = open_raster(grid.path)
-    crs = osr.SpatialReference(wkt=assign_crs) if assign_crs else source.GetSpatialRef()
-    geotransform = source.GetGeoTransform(can_return_null=True) or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    crs, transform = spatial_reference(source, assign_crs), geotransform(source)
     multiple = rings.parts > 1
     columns = [Column("segment", attributes.ids.astype(np.int64)), Column("pixels", attributes.sizes), *columns]
     total = attributes.ids.size
@@ -91,7 +91,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
             for first in range(0, total, SEGMENTS_AT_A_TIME):
                 advance(first / total)
                 end = min(first + SEGMENTS_AT_A_TIME, total)
-                for geometry in geometries(rings, first, end, geotransform, multiple, simplify):
+                for geometry in geometries(rings, first, end, transform, multiple, simplify):
                     written += _add(layer, geometry, next(rows), numbered)
                 if written < end:
                     break
@@ -115,7 +115,7 @@ def _add(layer, geometry, row, numbered):
     return layer.CreateFeature(feature) == ogr.OGRERR_NONE
 
 
-def geometries(rings, first, end, geotransform, multiple, simplify):
+def geometries(rings, first, end, transform, multiple, simplify):
     """The geometries of the segments at places first..end, as WKB."""
     chosen, offsets, corners, flags = rings.range(first, end)
     owners, outer = rings.owners[chosen], rings.outer[chosen]
@@ -124,7 +124,7 @@ def geometries(rings, first, end, geotransform, multiple, simplify):
     else:
         simple = corners
     rows, cols = simple[:, 0].astype(np.float64), simple[:, 1].astype(np.float64)
-    x0, xc, xr, y0, yc, yr = geotransform
+    x0, xc, xr, y0, yc, yr = transform
     points = np.stack([x0 + cols * xc + rows * xr, y0 + cols * yc + rows * yr], axis=1)
     wkb = []
     for low, high in zip(offsets[:-1].tolist(), offsets[1:].tolist()):

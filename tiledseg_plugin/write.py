@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import gdal
 
 from . import kernels
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
+from .georeference import carry_georeference
 from .overviews import GrowingOverviews
 from .publish import staging
 from .raster import Window
@@ -109,7 +110,7 @@ def creation_options(driver_name, given, threads):
 
 
 def create_like(path, raster, count, data_type, options, assign_crs):
-    """A new dataset with the input's size, geotransform, GCPs and CRS (or the CRS given as WKT)."""
+    """A new dataset with the input's size and georeference (with the CRS given as WKT)."""
     source = open_raster(raster.path)
     with collected_errors() as messages:
         driver = driver_for(path)
@@ -118,18 +119,8 @@ def create_like(path, raster, count, data_type, options, assign_crs):
         raise SegmentationError(
             f"OUTPUT {Path(path).name} cannot be created ({reason(messages)}): check CREATION_OPTIONS and free space."
         )
-    crs = source.GetSpatialRef()
-    gcp_crs = source.GetGCPSpatialRef()
-    if assign_crs:
-        crs = gcp_crs = osr.SpatialReference(wkt=assign_crs)
     with collected_errors():
-        geotransform = source.GetGeoTransform(can_return_null=True)
-        if geotransform is not None:
-            dataset.SetGeoTransform(geotransform)
-        if source.GetGCPCount():
-            dataset.SetGCPs(source.GetGCPs(), gcp_crs)
-        if crs is not None:
-            dataset.SetSpatialRef(crs)
+        carry_georeference(source, dataset, assign_crs)
     return dataset
 
 
