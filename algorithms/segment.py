@@ -185,7 +185,11 @@ class SegmentRaster(TilingAlgorithm):
         )
         self.add(
             QgsProcessingParameterString(self.CREATION_OPTIONS, tr("Creation options"), optional=True),
-            tr("GDAL creation options of the output, separated by |, such as COMPRESS=ZSTD|BIGTIFF=YES."),
+            tr(
+                "GDAL creation options of OUTPUT, and of the mean image where it has the same format, separated by |, "
+                "such as COMPRESS=ZSTD|BIGTIFF=YES. What the format does not know, or what would change segment "
+                "numbers or their grid, is refused."
+            ),
             advanced=True,
         )
 
@@ -377,14 +381,15 @@ class SegmentRaster(TilingAlgorithm):
 
 def _check_files(run):
     """What the engine would refuse right at its start, so that a dialog says it at once."""
+    from ..tiledseg_plugin.products import check_options
     from ..tiledseg_plugin.raster import describe
-    from ..tiledseg_plugin.write import check_output, creation_options, driver_for
+    from ..tiledseg_plugin.write import check_output
 
     if run.engine == "rsgislib":
         from ..tiledseg_plugin import rsgislib_engine
 
         rsgislib_engine.require()
-    describe(run.input, run.bands, run.nodata_rule)
+    raster = describe(run.input, run.bands, run.nodata_rule)
     if run.output:
         check_output(run.output, files_of(run.input))
-        creation_options(driver_for(run.output).ShortName, run.creation_options, threads=1)
+        check_options(run, raster)

@@ -5,11 +5,11 @@ import os
 
 from osgeo import gdal
 
+from .creation_options import creation_options
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
 from .georeference import keep_geolocation
 from .overviews import Told
-from .write import creation_options
 
 
 def make_cog(path, options, workers, advance):

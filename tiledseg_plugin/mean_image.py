@@ -9,10 +9,11 @@ import numpy as np
 from osgeo import gdal
 
 from .cog import make_cog
+from .creation_options import creation_options
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
 from .overviews import build_overviews
-from .write import create_like, creation_options, driver_for, is_cog, output_windows, worked_ahead
+from .write import create_like, driver_for, is_cog, output_windows, worked_ahead
 
 
 def mean_image_type(dtypes):

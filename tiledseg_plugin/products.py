@@ -15,6 +15,7 @@ from .attribute_table import (
 )
 from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
 from .cog import make_cog
+from .creation_options import check_creation_options, options_for
 from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
@@ -22,7 +23,7 @@ from .overviews import build_overviews
 from .polygons import check_vector, vector_side_files, write_polygons
 from .publish import publishing, side_files
 from .segment_ids import TileIds
-from .write import check_output, grows_overviews, is_cog
+from .write import check_output, format_of, grows_overviews, is_cog
 
 STAGES = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
@@ -45,6 +46,24 @@ def check_products(parameters):
     given = [getattr(parameters, name) for name in ("output", *OPTIONAL_STAGES) if getattr(parameters, name)]
     if len({os.path.normcase(os.path.abspath(path)) for path in given}) < len(given):
         raise SegmentationError(f"Two outputs have one name ({', '.join(given)}): give each its own.")
+
+
+def check_options(parameters, raster):
+    """Refuse creation options that are not for what a run writes, before anything is done.
+
+    Parameters
+    ----------
+    raster : Raster, of INPUT
+    """
+    check_creation_options(format_of(parameters.output), parameters.creation_options)
+    if parameters.mean_image:
+        driver, given = format_of(parameters.mean_image, "MEAN_IMAGE"), _mean_image_options(parameters)
+        check_creation_options(driver, given, mean_image_type([raster.dtype]), len(raster.numbers))
+
+
+def _mean_image_options(parameters):
+    """CREATION_OPTIONS are OUTPUT's; a mean image of the same format is written with them, too."""
+    return options_for(format_of(parameters.mean_image), format_of(parameters.output), parameters.creation_options)
 
 
 @contextmanager
@@ -97,7 +116,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
             attributes,
             mean_image_type([raster.dtype]),
             workers,
-            parameters.creation_options,
+            _mean_image_options(parameters),
             parameters.assign_crs,
             progress.advance_as("Writing the mean image"),
         )

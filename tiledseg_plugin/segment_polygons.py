@@ -7,12 +7,13 @@ from typing import Tuple
 
 from . import kernels
 from .attribute_table import statistic_columns
+from .creation_options import check_creation_options
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .own_run import own_run
 from .polygons import check_vector, vector_side_files, write_polygons
 from .publish import publishing
-from .write import check_output
+from .write import check_output, format_of
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def segment_mean_image(parameters, feedback):
     started = time.monotonic()
     check_output(parameters.output, [parameters.segments, parameters.values])
     with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:
+        dtype = mean_image_type([band.dtype for band in run.job.bands])
+        check_creation_options(format_of(parameters.output), parameters.creation_options, dtype, len(run.job.bands))
         attributes = run.measure()
         run.progress.start("write", "Writing the mean image")
         with publishing(parameters.output) as path:
@@ -103,7 +106,7 @@ def segment_mean_image(parameters, feedback):
                 run.segments,
                 run.job.ids,
                 attributes,
-                mean_image_type([band.dtype for band in run.job.bands]),
+                dtype,
                 run.runner.workers,
                 parameters.creation_options,
                 "",

@@ -14,7 +14,7 @@ from .graph import merge_all
 from .machine import available_cores
 from .needs import worker_memory
 from .plan import EMPTY, FEW_TILES, SPARSE, judge_tiles, make_plan, part_few, work_units
-from .products import check_products, publishing_all, stages, write_outputs
+from .products import check_options, check_products, publishing_all, stages, write_outputs
 from .progress import Progress, TileWatch
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
@@ -114,6 +114,7 @@ class _Run:
         check_products(parameters)
         self.parameters, self.feedback = parameters, feedback
         self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+        check_options(parameters, self.raster)
         self.plan = make_plan(self.raster, parameters)
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)

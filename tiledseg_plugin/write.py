@@ -16,6 +16,7 @@ import numpy as np
 from osgeo import gdal
 
 from . import kernels
+from .creation_options import BLOCK, creation_options
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
 from .georeference import carry_georeference
@@ -27,7 +28,6 @@ from .work_folder import WorkFolder
 
 WINDOW_PIXELS = 1 << 22
 MOST_AHEAD = 4  # windows that wait to be written
-BLOCK = 512
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".kea": "KEA"}
 COG = ".cog.tif"
 
@@ -35,6 +35,11 @@ COG = ".cog.tif"
 def is_cog(output):
     """Whether the output is to be a cloud optimized GeoTIFF: its name ends in `.cog.tif`."""
     return str(output).lower().endswith(COG)
+
+
+def format_of(output, name="OUTPUT"):
+    """The short name of the GDAL driver whose creation options count for an output: GTiff, HFA, KEA or COG."""
+    return "COG" if is_cog(output) else driver_for(output, name).ShortName
 
 
 def grows_overviews(output):
@@ -79,34 +84,6 @@ def check_output(output, inputs, name="OUTPUT"):
         raise SegmentationError(f"{name} {output} is a folder: give a file name in it.")
     with staging(output, name):
         pass  # a folder that cannot be written to is told now
-
-
-def creation_options(driver_name, given, threads):
-    """GDAL creation options: the user's, and ours for what they leave open.
-
-    Parameters
-    ----------
-    driver_name : GTiff, HFA, KEA or COG
-    given : `|`-separated
-    """
-    options = dict(option.split("=", 1) for option in given.split("|") if "=" in option)
-    wrong = [option for option in given.split("|") if option and "=" not in option]
-    if wrong:
-        raise SegmentationError(f"CREATION_OPTIONS has '{wrong[0]}': write NAME=VALUE, separated by '|'.")
-    options = {name.strip().upper(): value.strip() for name, value in options.items()}
-    defaults = {}
-    if driver_name == "GTiff":
-        defaults = {"TILED": "YES", "COMPRESS": "DEFLATE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": str(threads)}
-        if options.get("TILED", "YES").upper() == "YES":
-            defaults.update(BLOCKXSIZE=str(BLOCK), BLOCKYSIZE=str(BLOCK))
-        if options.get("COMPRESS", "DEFLATE").upper() == "DEFLATE":
-            defaults["ZLEVEL"] = "1"
-    elif driver_name == "COG":
-        defaults = {"COMPRESS": "DEFLATE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": str(threads)}
-        defaults.update(OVERVIEW_RESAMPLING="NEAREST", BLOCKSIZE=str(BLOCK))
-    elif driver_name == "HFA":
-        defaults = {"COMPRESSED": "YES"}
-    return [f"{name}={value}" for name, value in {**defaults, **options}.items()]
 
 
 def create_like(path, raster, count, data_type, options, assign_crs):
