@@ -206,6 +206,12 @@ def options_for(driver_name: str, other: str, given: str) -> str:
     return given if driver_name == other else ""
 
 
+def keeps_bits(given: str) -> bool:
+    """Whether floats come back bit for bit; LERC has no bits for numbers that are none."""
+    known = parsed(given)
+    return not any(name in known for name in ROUNDINGS) and "LERC" not in known.get("COMPRESS", "").upper()
+
+
 def allows_gaps(given: str) -> bool:
     """Whether blocks without data may be missing in a file."""
     known: Dict[str, str] = parsed(given)

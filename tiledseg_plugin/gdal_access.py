@@ -112,7 +112,7 @@ def configured(options):
 
 def reason(messages, otherwise="GDAL gives no reason"):
     """The first failure as part of a sentence."""
-    return (messages[0] if messages else otherwise).rstrip(".")
+    return " ".join((messages[0] if messages else otherwise).split()).rstrip(".")
 
 
 def open_raster(path):

@@ -13,6 +13,7 @@ from .georeference import geotransform, spatial_reference
 from .outlines import SEGMENTS_AT_A_TIME
 from .publish import staging
 from .tables import Column, create_fields, parts
+from .verification import verify_features
 
 DRIVERS = {
     ".gpkg": "GPKG",
@@ -102,6 +103,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
         raise SegmentationError(
             f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
         )
+    verify_features(str(path), total, name, int(attributes.ids[-1]) if numbered else None)
 
 
 def _add(layer, geometry, row, numbered):

@@ -15,7 +15,7 @@ from .attribute_table import (
 )
 from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
 from .cog import make_cog
-from .creation_options import check_creation_options, options_for
+from .creation_options import allows_gaps, check_creation_options, options_for
 from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
@@ -23,7 +23,8 @@ from .overviews import build_overviews
 from .polygons import check_vector, vector_side_files, write_polygons
 from .publish import publishing, side_files
 from .segment_ids import TileIds
-from .write import check_output, format_of, grows_overviews, is_cog
+from .verification import verify_raster
+from .write import check_output, format_of, grows_overviews, is_cog, least_overviews
 
 STAGES = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
@@ -87,7 +88,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
     paths : as `publishing_all` gives them
     segments : graph.Segments
     summary : statistics.Summary
-    write_ids : called with the path of OUTPUT; writes the raster, which is the stage `write`
+    write_ids : called with the path of OUTPUT; writes the raster, which is the stage `write`, and returns its Samples
     """
     workers = runner.workers
     check = progress.listening_to(runner)
@@ -106,7 +107,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
         job = AttributeJob(source, run_bands(raster), kernel.NAME)
         attributes = describe_segments(job, ids, runner, advance, check)
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
-    _write_raster(paths["output"], columns, parameters.creation_options, workers, progress, write_ids)
+    _write_raster(paths["output"], raster, columns, parameters.creation_options, workers, progress, write_ids)
     if parameters.mean_image:
         progress.start("mean_image", "Writing the mean image")
         write_mean_image(
@@ -138,7 +139,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
         )
 
 
-def _write_raster(path, columns, options, workers, progress, write_ids):
+def _write_raster(path, raster, columns, options, workers, progress, write_ids):
     """OUTPUT with overviews and attribute table.
 
     A table that becomes a file of its own is written meanwhile; the stage `attribute_table` is then the rest of it.
@@ -146,13 +147,14 @@ def _write_raster(path, columns, options, workers, progress, write_ids):
     """
 
     def write():
-        write_ids(path)
+        samples = write_ids(path)
         if not grows_overviews(path):
             progress.start("overviews", "Building overviews")
             if is_cog(path):
                 make_cog(path, options, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
             else:
                 build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
+        verify_raster(path, samples, least_overviews(path, raster), allows_gaps(options))
         progress.start("attribute_table", "Writing the attribute table")
 
     if stands_beside(path, columns, progress.feedback):

@@ -2,6 +2,7 @@
 """Tables of plain columns, as files that QGIS and others read: GeoPackage, CSV, Parquet."""
 
 import csv
+import os
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from osgeo import ogr
 
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
+from .verification import verify_features, verify_text_table
 
 DRIVERS = {".gpkg": "GPKG", ".csv": "CSV", ".parquet": "Parquet"}
 VALUES = 1 << 15  # made plain at a time: more would not stay in the cache
@@ -66,6 +68,8 @@ def write_table(path, columns, check_cancelled):
         raise SegmentationError(
             f"The table {Path(path).name} cannot be written ({error}): make room, or choose another folder."
         ) from error
+    if driver.GetName() != "CSV":
+        verify_features(str(path), columns[0].values.size, "The table")
 
 
 def parts(columns, check_cancelled):
@@ -172,6 +176,9 @@ def _write_csv(path, columns, driver, check_cancelled):
         writer.writerow([column.name for column in columns])
         for rows in parts(columns, check_cancelled):
             writer.writerows(rows)
+        file.flush()
+        size = os.fstat(file.fileno()).st_size
+    verify_text_table(path, size, "The table")
     types = ",".join("Real" if column.is_real else "Integer64" for column in columns)
     Path(path).with_suffix(".csvt").write_text(types + "\n", encoding="utf-8")
 

@@ -20,10 +20,11 @@ from .creation_options import BLOCK, creation_options
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
 from .georeference import carry_georeference
-from .overviews import GrowingOverviews
+from .overviews import GrowingOverviews, overview_levels
 from .publish import staging
 from .raster import Window
 from .tiles import labels_of
+from .verification import Samples
 from .work_folder import WorkFolder
 
 WINDOW_PIXELS = 1 << 22
@@ -45,6 +46,11 @@ def format_of(output, name="OUTPUT"):
 def grows_overviews(output):
     """Whether the output is a GeoTIFF, whose overviews `write_segments` writes along with it."""
     return DRIVERS[Path(output).suffix.lower()] == "GTiff" and not is_cog(output)
+
+
+def least_overviews(output, raster):
+    """How many overviews a finished output has at least; those of a cloud optimized one are the user's choice."""
+    return 0 if is_cog(output) else len(overview_levels(raster.width, raster.height))
 
 
 def driver_for(output, name="OUTPUT"):
@@ -169,6 +175,10 @@ def write_segments(
     options : the user's creation options, `|`-separated
     advance : called with the fraction that is done
     relabelled : whether `relabel_piece` has been at all pieces
+
+    Returns
+    -------
+    verification.Samples, to hold the finished file against
     """
     driver = driver_for(path)
     options = creation_options(driver.ShortName, "" if is_cog(path) else options, workers)
@@ -194,11 +204,12 @@ def write_segments(
                 ids[common.within(window)] = array
         return ids
 
-    windows = output_windows(raster.width, raster.height)
+    windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, workers) if grows_overviews(path) else None
         for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, workers), 1):
             band.WriteArray(ids, window.col, window.row)
+            samples.add(window, [ids])
             if overviews:
                 overviews.add(ids, window)
             dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
@@ -213,6 +224,7 @@ def write_segments(
         raise SegmentationError(
             f"OUTPUT cannot be written ({reason(messages)}): make room on its disk, or choose another."
         )
+    return samples
 
 
 def _describe_ids(band, sizes):
