@@ -77,10 +77,11 @@ def parts(columns, check_cancelled):
     rows = max(1, VALUES // len(columns))
     for first in range(0, columns[0].values.size, rows):
         check_cancelled()
-        yield list(zip(*(_plain(column.values[first : first + rows]) for column in columns)))
+        yield list(zip(*(plain_values(column.values[first : first + rows]) for column in columns)))
 
 
-def _plain(values):
+def plain_values(values):
+    """Numbers as Python's, NaN as None."""
     if values.dtype.kind != "f":
         return values.tolist()
     listed = values.tolist()
@@ -112,11 +113,11 @@ def _write_geopackage(path, columns, driver, check_cancelled):
     name = layer.GetName()
     del layer
     del dataset
-    names = ", ".join(_quoted(column.name) for column in columns)
+    names = ", ".join(quoted(column.name) for column in columns)
     row = "(" + ", ".join("?" * len(columns)) + ")"
 
     def insert(rows):
-        return f"INSERT INTO {_quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608: quoted
+        return f"INSERT INTO {quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608: quoted
 
     total, at_a_time = columns[0].values.size, max(1, PLACES // len(columns))
     with _unjournalled(path) as connection, _counted_at_once(connection, name, total):
@@ -137,7 +138,7 @@ def _row_after_row(columns, at_a_time, check_cancelled):
         rows = min(step, total - first)
         values = [None] * (rows * len(columns))
         for index, column in enumerate(columns):
-            values[index :: len(columns)] = _plain(column.values[first : first + rows])
+            values[index :: len(columns)] = plain_values(column.values[first : first + rows])
         yield values, rows
 
 
@@ -159,14 +160,15 @@ def _counted_at_once(connection, table, rows):
         (table, "trigger_insert_feature_count%"),
     ).fetchall()
     for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {_quoted(name)}")
+        connection.execute(f"DROP TRIGGER {quoted(name)}")
     yield
     for _, definition in triggers:
         connection.execute(definition)
         connection.execute("UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?", (rows, table))
 
 
-def _quoted(name):
+def quoted(name):
+    """A name in an SQL statement."""
     return '"' + name.replace('"', '""') + '"'
 
 
