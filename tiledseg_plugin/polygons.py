@@ -12,7 +12,7 @@ from .gdal_access import collected_errors, configured, open_raster, reason
 from .georeference import geotransform, spatial_reference
 from .outlines import SEGMENTS_AT_A_TIME
 from .publish import staging
-from .tables import Column, create_fields, parts
+from .tables import Column, create_fields, layer_name, parts
 from .verification import verify_features
 
 DRIVERS = {
@@ -84,7 +84,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
     with collected_errors() as messages, configured(options):
         dataset = driver.CreateDataSource(str(path))
         kind = ogr.wkbMultiPolygon if multiple else ogr.wkbPolygon
-        layer = None if dataset is None else dataset.CreateLayer(Path(path).stem, crs, kind)
+        layer = None if dataset is None else dataset.CreateLayer(layer_name(path), crs, kind)
         if layer is not None:
             create_fields(layer, columns)
             layer.StartTransaction()

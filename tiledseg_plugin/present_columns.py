@@ -58,13 +58,15 @@ class PresentColumns:
                 if key in self._by_key and self.holds(replace(column, name=name)):
                     held.append(self._by_key[key])
                     break
-            if name != column.name:
-                there = "are there already as" if held[-1:] == [name] else "the new one is called"
-                if there.startswith("are"):
-                    feedback.info(f"The values of {column.name} {there} {name}.")
-                else:
-                    feedback.info(f"The attribute table has a column {column.name} already: {there} {name}.")
+            if name != column.name and held[-1:] == [name]:
+                feedback.info(f"The values of {column.name} are in the attribute table already, as {name}.")
+            elif name != column.name:
+                feedback.info(f"The attribute table has a column {column.name} already: the new one is called {name}.")
         return new, held
+
+    def stale(self, fresh: List[str]) -> List[str]:
+        """The names of columns that look like ours and that nobody has computed anew."""
+        return [name for name in self.names if STATISTIC.match(name) and name not in fresh]
 
     def tell_stale(self, fresh: List[str], absent: int, feedback) -> None:
         """Say that the table was made for other pixels, and which of our columns nobody has computed anew.
@@ -74,7 +76,7 @@ class PresentColumns:
         fresh : names of columns whose values have been checked
         absent : how many of the table's segments the raster does not have
         """
-        stale = [name for name in self.names if STATISTIC.match(name) and name not in fresh]
+        stale = self.stale(fresh)
         shown = ", ".join(stale[:MOST_NAMES]) + (f" and {len(stale) - MOST_NAMES} more" if stale[MOST_NAMES:] else "")
         feedback.warning(
             f"The attribute table is of other pixels than SEGMENTS has now: {HISTOGRAM} has been counted anew"

@@ -17,6 +17,7 @@ from .verification import verify_features, verify_text_table
 
 DRIVERS = {".gpkg": "GPKG", ".csv": "CSV", ".parquet": "Parquet"}
 VALUES = 1 << 15  # made plain at a time: more would not stay in the cache
+NOT_FIRST = "`~!@#$%^&*()+-={}|[]\\:\";'<>?,./ "  # in the name of an OGR layer
 PLACES = 999  # for values in an SQL statement; newer versions of SQLite take more
 
 
@@ -90,6 +91,11 @@ def plain_values(values):
     return listed
 
 
+def layer_name(path):
+    """What the layer in a file is called: as the file, but for characters that a GeoPackage takes no name to begin with."""
+    return Path(path).stem.lstrip(NOT_FIRST) or "segments"
+
+
 def create_fields(layer, columns):
     """Add the columns to an OGR layer."""
     for column in columns:
@@ -99,7 +105,7 @@ def create_fields(layer, columns):
 def _create(path, columns, driver):
     with collected_errors() as messages:
         dataset = driver.CreateDataSource(str(path))
-        layer = None if dataset is None else dataset.CreateLayer(Path(path).stem, geom_type=ogr.wkbNone)
+        layer = None if dataset is None else dataset.CreateLayer(layer_name(path), geom_type=ogr.wkbNone)
         if layer is not None:
             create_fields(layer, columns)
     if layer is None or messages:

@@ -77,19 +77,24 @@ def _to_be_written(attributes, columns, rows, present, prefix, feedback):
     there = PresentColumns(present, values_of)
     new, fresh = there.named(columns, prefix, feedback)
     histogram = Column(HISTOGRAM, attributes.sizes * 1.0, "PixelCount")
-    if HISTOGRAM not in there:
-        return spread(attributes, [histogram, *new], rows)
+    new = spread(attributes, new, rows)
     counted = present.get(HISTOGRAM)
-    if counted is None or counted.dtype.kind not in "iuf":
-        return spread(attributes, new, rows)  # a user's column of the same name, which stays
+    if HISTOGRAM in there and (counted is None or counted.dtype.kind not in "iuf"):
+        return new  # a user's column of the same name, which stays
     (histogram,) = spread(attributes, [histogram], rows)
-    wanted = histogram.values[: counted.size].copy()
-    if attributes.ids[0]:
-        counted, wanted = counted[1:], wanted[1:]  # pixels of no data may have been counted, too
-    if np.array_equal(counted, wanted) and not histogram.values[counted.size + 1 :].any():
-        return spread(attributes, new, rows)
+    before = max((values.size for values in present.values()), default=0)
+    if counted is None:  # GDAL drops it, and only it, when it copies a part of a raster
+        absent = before - 1 - np.count_nonzero((attributes.ids > 0) & (attributes.ids < before))
+        if there.stale(fresh):
+            there.tell_stale(fresh, absent, feedback)
+        return [histogram, *new]
+    known = slice(0 if attributes.ids[0] == 0 else 1, None)  # pixels of no data may have been counted, too
+    counted = np.append(counted, np.zeros(rows - counted.size))[known]
+    wanted = histogram.values[known]
+    if np.array_equal(counted, wanted):
+        return new
     there.tell_stale(fresh, int(np.count_nonzero(counted[wanted == 0])), feedback)
-    return [histogram, *spread(attributes, new, rows)]
+    return [histogram, *new]
 
 
 def spread(attributes, columns, rows):
