@@ -15,10 +15,22 @@ QUICK = {"sampling": 3, "min_pixels": 5, "num_clusters": 8, "execution": "serial
 EXTENSIONS = {"GTiff": "tif", "COG": "cog.tif", "HFA": "img"}
 REFUSED = {
     "GTiff": (
-        *("COMPRESS=JPEG", "COMPRESS=JPEG|NUM_THREADS=2", "COMPRESS=WEBP|NUM_THREADS=2", "COMPRESS=WEBP|WEBP_LOSSLESS=YES"),
+        *(
+            "COMPRESS=JPEG",
+            "COMPRESS=JPEG|NUM_THREADS=2",
+            "COMPRESS=WEBP|NUM_THREADS=2",
+            "COMPRESS=WEBP|WEBP_LOSSLESS=YES",
+        ),
         *("COMPRESS=CCITTFAX4", "COMPRESS=JXL", "COMPRESS=LZWW", "COMPRESS=LERC|MAX_Z_ERROR=1", "COMPRESS="),
         *("COMPRESS=LERC_ZSTD|MAX_Z_ERROR=0.75", "compress=lerc_deflate|max_z_error=2", "DISCARD_LSB=1"),
-        *("DISCARD_LSB=0,2", "NBITS=20", "NBITS=8", "PIXELTYPE=SIGNEDBYTE", "PHOTOMETRIC=RGB", "PHOTOMETRIC=MINISWHITE"),
+        *(
+            "DISCARD_LSB=0,2",
+            "NBITS=20",
+            "NBITS=8",
+            "PIXELTYPE=SIGNEDBYTE",
+            "PHOTOMETRIC=RGB",
+            "PHOTOMETRIC=MINISWHITE",
+        ),
         *("ALPHA=YES", "STREAMABLE_OUTPUT=YES", "BLOCKXSIZE=100", "BLOCKXSIZE=wide", "PREDICTOR=3", "PREDICTOR=7"),
         *("ZLEVEL=77", "COMPRESS=ZSTD|ZSTD_LEVEL=99", "BIGTIFF=MAYBE", "COMPRES=LZW", "SPARSE_OK=perhaps", "TILED=2"),
         *("NUM_THREADS=lots", "COMPRESS", "=LZW", "COMPRESS=LZW|x", "MAX_Z_ERROR=nan", "COMPRESSED=YES"),
@@ -26,7 +38,13 @@ REFUSED = {
     "COG": (
         *("COMPRESS=JPEG", "COMPRESS=WEBP|QUALITY=100", "COMPRESS=LERC|MAX_Z_ERROR=1", "OVERVIEW_COMPRESS=JPEG"),
         *("OVERVIEW_COMPRESS=WEBP", "RESAMPLING=AVERAGE", "OVERVIEW_RESAMPLING=cubic", "TARGET_SRS=EPSG:4326", "RES=2"),
-        *("TILING_SCHEME=GoogleMapsCompatible", "EXTENT=0,0,1,1", "WARP_RESAMPLING=NEAREST", "ADD_ALPHA=NO", "ZOOM_LEVEL=3"),
+        *(
+            "TILING_SCHEME=GoogleMapsCompatible",
+            "EXTENT=0,0,1,1",
+            "WARP_RESAMPLING=NEAREST",
+            "ADD_ALPHA=NO",
+            "ZOOM_LEVEL=3",
+        ),
         *("ALIGNED_LEVELS=2", "BLOCKSIZE=77", "BLOCKSIZE=100", "TILED=YES", "BLOCKXSIZE=256", "NBITS=8"),
     ),
     "HFA": (
@@ -44,9 +62,23 @@ KEPT = {
     ),
     "COG": (
         *("", "COMPRESS=LZW|PREDICTOR=YES", "COMPRESS=NONE|OVERVIEWS=NONE", "COMPRESS=ZSTD|LEVEL=3", "BLOCKSIZE=128"),
-        *("OVERVIEW_COMPRESS=LZW", "RESAMPLING=MODE", "OVERVIEW_RESAMPLING=NEAREST", "TILING_SCHEME=CUSTOM", "SPARSE_OK=YES"),
+        *(
+            "OVERVIEW_COMPRESS=LZW",
+            "RESAMPLING=MODE",
+            "OVERVIEW_RESAMPLING=NEAREST",
+            "TILING_SCHEME=CUSTOM",
+            "SPARSE_OK=YES",
+        ),
     ),
-    "HFA": ("", "COMPRESSED=NO", "COMPRESS=YES", "BLOCKSIZE=128", "USE_SPILL=YES", "IGNOREUTM=YES", "FORCETOPESTRING=YES"),
+    "HFA": (
+        "",
+        "COMPRESSED=NO",
+        "COMPRESS=YES",
+        "BLOCKSIZE=128",
+        "USE_SPILL=YES",
+        "IGNOREUTM=YES",
+        "FORCETOPESTRING=YES",
+    ),
 }
 
 
@@ -58,7 +90,12 @@ def offered(driver_name, options):
     listed = driver.GetMetadataItem("DMD_CREATIONOPTIONLIST").replace("'", '"')
     for option in options.split("|"):
         name, _, value = option.upper().partition("=")
-        if name.endswith("COMPRESS") and driver_name != "HFA" and value not in ("NONE", "") and f">{value}<" not in listed:
+        if (
+            name.endswith("COMPRESS")
+            and driver_name != "HFA"
+            and value not in ("NONE", "")
+            and f">{value}<" not in listed
+        ):
             return False
     return True
 

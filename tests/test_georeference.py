@@ -43,7 +43,10 @@ SYSTEMS = {
         (0, 10, 0, 400, 0, -10),
     ),
     "sinusoidal": ("+proj=sinu +R=6371007.181 +units=m", (500000, 463, 0, 5000000, 0, -463)),
-    "rotated pole": ("+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +to_meter=0.0174532925", DEGREES),
+    "rotated pole": (
+        "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +to_meter=0.0174532925",
+        DEGREES,
+    ),
     "feet": ("EPSG:2263", (980000, 3, 0, 190000, 0, -3)),
     "south-up": (UTM, SOUTH_UP),
     "rotated": (UTM, ROTATED),
@@ -169,8 +172,8 @@ def test_a_geotransform_stays_where_there_are_points_as_well(tmp_path, extension
 
 @pytest.mark.parametrize("extension", ["tif", "cog.tif", "img"])
 def test_sensor_models_are_carried_over(tmp_path, extension):
-    numbers = {name: "1.5" for name in ("LINE_OFF", "SAMP_OFF", "LAT_OFF", "LONG_OFF", "HEIGHT_OFF")}
-    numbers.update({name: "2" for name in ("LINE_SCALE", "SAMP_SCALE", "LAT_SCALE", "LONG_SCALE", "HEIGHT_SCALE")})
+    numbers = dict.fromkeys(("LINE_OFF", "SAMP_OFF", "LAT_OFF", "LONG_OFF", "HEIGHT_OFF"), "1.5")
+    numbers.update(dict.fromkeys(("LINE_SCALE", "SAMP_SCALE", "LAT_SCALE", "LONG_SCALE", "HEIGHT_SCALE"), "2"))
     for name in ("LINE_NUM", "LINE_DEN", "SAMP_NUM", "SAMP_DEN"):
         numbers[f"{name}_COEFF"] = " ".join(str(0.25 * i) for i in range(1, 21))
     place = write_raster(tmp_path / "place.tif", scene())

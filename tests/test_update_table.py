@@ -19,13 +19,19 @@ from tiledseg.tiledseg_plugin.segment_polygons import PolygonsParameters, segmen
 from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters, segment_statistics
 
 EXTENSIONS = [".tif", ".cog.tif", ".img", ".kea"]
-ODD_FOLDERS = ["a#b", "a?b", "100% of it", "%41b", "a&b=c;d", "it's \"so\"", "ä ö", "a+b", "[x]*", "#", "-1"]
+ODD_FOLDERS = ["a#b", "a?b", "100% of it", "%41b", "a&b=c;d", 'it\'s "so"', "ä ö", "a+b", "[x]*", "#", "-1"]
 
 
 def update(segments, values, log=None, statistics=("mean", "count"), output="", **parameters):
     segment_statistics(
         StatisticsParameters(
-            str(segments), str(values), str(output), statistics=statistics, update_rat=True, execution="serial", **parameters
+            str(segments),
+            str(values),
+            str(output),
+            statistics=statistics,
+            update_rat=True,
+            execution="serial",
+            **parameters,
         ),
         log or Feedback(),
     )
@@ -265,15 +271,26 @@ def test_all_that_users_have_put_into_a_geopackage_stays(tmp_path, beside, journ
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
         with connection:
-            for column in ("note TEXT(40)", '"class ""x""" MEDIUMINT', "seen BOOLEAN", "photo BLOB", "day DATE", "MEDIAN_1 TEXT"):
+            for column in (
+                "note TEXT(40)",
+                '"class ""x""" MEDIUMINT',
+                "seen BOOLEAN",
+                "photo BLOB",
+                "day DATE",
+                "MEDIAN_1 TEXT",
+            ):
                 connection.execute(f"ALTER TABLE s_attributes ADD COLUMN {column}")
             connection.execute("UPDATE s_attributes SET note = 'ä ' || segment WHERE segment % 3 = 0")
-            connection.execute("UPDATE s_attributes SET photo = x'00ff', \"class \"\"x\"\"\" = 7, seen = 1 WHERE segment = 4")
+            connection.execute(
+                'UPDATE s_attributes SET photo = x\'00ff\', "class ""x""" = 7, seen = 1 WHERE segment = 4'
+            )
             connection.execute("UPDATE s_attributes SET day = '2026-02-03', MEDIAN_1 = 'text' WHERE segment = 5")
             connection.execute("UPDATE s_attributes SET mean_2 = NULL WHERE segment = 6")
             connection.execute("CREATE INDEX by_note ON s_attributes (note)")
             connection.execute("CREATE VIEW seen AS SELECT segment, note FROM s_attributes WHERE seen")
-            connection.execute("CREATE TABLE layer_styles (id INTEGER PRIMARY KEY, styleQML TEXT, useAsDefault BOOLEAN)")
+            connection.execute(
+                "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY, styleQML TEXT, useAsDefault BOOLEAN)"
+            )
             connection.execute("INSERT INTO layer_styles VALUES (1, '<qgis/>', 1)")
     new = ("in_median_1", "median_2")
     time = ("last_change",)
@@ -300,7 +317,9 @@ def test_a_geopackage_of_a_part_is_counted_anew_and_a_segment_without_values_is_
     ids, values = read(part), read(raster)[:, 40:101, 30:100]
     values[0][ids == ids[5, 5]] = 0
     left, step, _, top, _, down = gdal.Open(str(part)).GetGeoTransform()
-    other = write_raster(tmp_path / "v.tif", values + (values > 0), nodata=0, geotransform=(left, step, 0, top, 0, down))
+    other = write_raster(
+        tmp_path / "v.tif", values + (values > 0), nodata=0, geotransform=(left, step, 0, top, 0, down)
+    )
     log = Log()
     update(part, other, log, statistics=("mean", "count"))
     counts = np.bincount(ids.ravel(), minlength=read(segments).max() + 1)

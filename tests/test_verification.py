@@ -86,9 +86,7 @@ def test_polygons_that_lost_their_end(tmp_path, scene, monkeypatch, name, suffix
     if name.endswith("gml") and part in (1,):
         pytest.skip("a line end less is no loss")
     cutting(monkeypatch, polygons, "verify_features", part, suffix)
-    is_refused(
-        lambda: run(scene, tmp_path / "o.tif", polygons=str(tmp_path / name), **QUICK), tmp_path, set()
-    )
+    is_refused(lambda: run(scene, tmp_path / "o.tif", polygons=str(tmp_path / name), **QUICK), tmp_path, set())
 
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part != 1])
@@ -105,7 +103,9 @@ def test_tables_that_lost_their_end(tmp_path, scene, monkeypatch, extension, par
     run(scene, tmp_path / "s.tif", **QUICK)
     kept = {path.name for path in tmp_path.iterdir()}
     cutting(monkeypatch, tables, "verify_text_table" if extension == "csv" else "verify_features", part)
-    parameters = StatisticsParameters(str(tmp_path / "s.tif"), scene, str(tmp_path / f"t.{extension}"), execution="serial")
+    parameters = StatisticsParameters(
+        str(tmp_path / "s.tif"), scene, str(tmp_path / f"t.{extension}"), execution="serial"
+    )
     is_refused(lambda: segment_statistics.segment_statistics(parameters, Feedback()), tmp_path, kept)
 
 

@@ -52,7 +52,7 @@ def describe_values(values, bands, segments):
 
 
 def _same_grid(one, other):
-    """Whether two rasters have the same pixels, though one may have been through a format that keeps less of its CRS."""
+    """Whether two rasters have the same pixels, though a format may have kept less of the CRS of one."""
     if (one.RasterXSize, one.RasterYSize) != (other.RasterXSize, other.RasterYSize):
         return False
     if not is_georeferenced(one) or not is_georeferenced(other):

@@ -14,6 +14,7 @@ SENSOR_MODELS = ("RPC", "GEOLOCATION")  # domains of metadata
 LOCATION_FILES = ("X_DATASET", "Y_DATASET")  # of GEOLOCATION
 EXCLUSIVE = ("GTiff", "COG")  # hold a geotransform or ground control points, never both
 
+
 def geotransform(dataset):
     """The six numbers from pixels to map coordinates.
 

@@ -86,7 +86,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
         kind = ogr.wkbMultiPolygon if multiple else ogr.wkbPolygon
         layer = None if dataset is None else dataset.CreateLayer(layer_name(path), crs, kind)
         if layer is not None:
-            create_fields(layer, columns)
+            create_fields(layer, columns, path)
             layer.StartTransaction()
             rows = (row for part in parts(columns, check) for row in part)
             for first in range(0, total, SEGMENTS_AT_A_TIME):

@@ -12,6 +12,7 @@ import numpy as np
 from osgeo import ogr
 
 from .errors import SegmentationError
+from .field_names import field_names
 from .gdal_access import collected_errors, reason
 from .verification import verify_features, verify_text_table
 
@@ -92,14 +93,14 @@ def plain_values(values):
 
 
 def layer_name(path):
-    """What the layer in a file is called: as the file, but for characters that a GeoPackage takes no name to begin with."""
+    """What the layer in a file is called: as the file, without what no name in a GeoPackage may begin with."""
     return Path(path).stem.lstrip(NOT_FIRST) or "segments"
 
 
-def create_fields(layer, columns):
-    """Add the columns to an OGR layer."""
-    for column in columns:
-        layer.CreateField(ogr.FieldDefn(column.name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
+def create_fields(layer, columns, path):
+    """Add the columns to the OGR layer of a file; see `field_names`."""
+    for column, name in zip(columns, field_names([column.name for column in columns], path)):
+        layer.CreateField(ogr.FieldDefn(name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
 
 
 def _create(path, columns, driver):
@@ -107,7 +108,7 @@ def _create(path, columns, driver):
         dataset = driver.CreateDataSource(str(path))
         layer = None if dataset is None else dataset.CreateLayer(layer_name(path), geom_type=ogr.wkbNone)
         if layer is not None:
-            create_fields(layer, columns)
+            create_fields(layer, columns, path)
     if layer is None or messages:
         raise SegmentationError(f"The table {Path(path).name} cannot be created ({reason(messages)}): make room.")
     return dataset, layer

@@ -54,7 +54,9 @@ def _update(connection, path, attributes, columns, prefix, feedback):
     rowids, ids = (np.array(values, np.float64) for values in (zip(*rows) if rows else ((), ())))
     order = np.argsort(ids, kind="stable")
     places = np.searchsorted(ids[order], attributes.ids)
-    if ids.size < attributes.ids.size or not np.array_equal(ids[order][np.minimum(places, ids.size - 1)], attributes.ids):
+    if ids.size < attributes.ids.size or not np.array_equal(
+        ids[order][np.minimum(places, ids.size - 1)], attributes.ids
+    ):
         raise SegmentationError(f"{path} holds other segments than SEGMENTS: delete it, or switch UPDATE_RAT off.")
     places = order[places]  # of the raster's segments, in the table
     held = {}
@@ -62,7 +64,7 @@ def _update(connection, path, attributes, columns, prefix, feedback):
     def every_value(name):
         if name not in held:
             found = connection.execute(f"SELECT {quoted(name)} FROM {quoted(table)}").fetchall()  # noqa: S608 # nosec B608
-            held[name] = _numbers([value for value, in found])
+            held[name] = _numbers([value for (value,) in found])
         return held[name]
 
     def values_of(name):
@@ -83,7 +85,7 @@ def _update(connection, path, attributes, columns, prefix, feedback):
 
 def _table_of(connection, path):
     """The name of the table with the raster's segments, and of its columns."""
-    tables = [name for name, in connection.execute("SELECT table_name FROM gpkg_contents")]
+    tables = [name for (name,) in connection.execute("SELECT table_name FROM gpkg_contents")]
     stem = Path(path).stem
     for table in sorted(tables, key=lambda name: name != stem):  # a file may have been given another name
         names = [row[1] for row in connection.execute(f"PRAGMA table_info({quoted(table)})")]
@@ -119,5 +121,6 @@ def _write(connection, table, rowids, columns, new):
             values = [plain_values(column.values[part]) for column in columns]
             connection.executemany(statement, zip(*values, rowids[part].astype(np.int64).tolist()))
         connection.execute(
-            "UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE table_name = ?", (table,)
+            "UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE table_name = ?",
+            (table,),
         )

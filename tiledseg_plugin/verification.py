@@ -4,7 +4,8 @@
 GDAL does not report every write that fails: since 3.10 not that of the last buffer of a file, and never, to the thread
 that waits, what its compression threads could not do. Of a GeoTIFF the places of all blocks are looked at, which are in
 its directories, and they must lie within the file; of other rasters all blocks are read. Some blocks are also compared
-with what was written, the last one among them. Of vector files and tables, the rows are counted and the last one is read.
+with what was written, the last one among them. Of vector files and tables,
+the rows are counted and the last one is read.
 """
 
 import os
