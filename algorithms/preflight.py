@@ -47,7 +47,8 @@ class CheckTiles(TilingAlgorithm):
                 "Fields: tile_id; col and row, the place of the tile, counted from 0 at the left and the top; width "
                 "and height in pixels; valid_pixels; valid_fraction (0 to 1); status; merged_into. Status is 'ok'; "
                 "'empty', a tile without a valid pixel, which is left out; or 'sparse', a tile under the valid data "
-                "threshold, worked together with the neighbour on its longest edge, which merged_into names."
+                "threshold, worked together with the neighbour on its longest edge, which merged_into names. A "
+                "Shapefile has valid_px, valid_frac and merged_in."
             ),
             tr(
                 "The log tells how many tiles are empty or sparse, how much of the raster is valid, what a run will "

@@ -200,7 +200,11 @@ class SegmentRaster(TilingAlgorithm):
         )
         self.add(
             QgsProcessingParameterString(self.CREATION_OPTIONS, tr("Creation options"), optional=True),
-            tr("GDAL creation options of the output, separated by |, such as COMPRESS=ZSTD|BIGTIFF=YES."),
+            tr(
+                "GDAL creation options of OUTPUT, and of the mean image where it has the same format, separated by |, "
+                "such as COMPRESS=ZSTD|BIGTIFF=YES. What the format does not know, or what would change segment "
+                "numbers or their grid, is refused."
+            ),
             advanced=True,
         )
 

@@ -68,7 +68,9 @@ class SegmentStatistics(SegmentsAlgorithm):
             ),
             tr(
                 "Write the columns into the attribute table of the segments, too, in the file itself; a column that is "
-                "there with other values stays, and the new one is called by the raster's name as well."
+                "there with other values, or with text, stays, and the new one is called by the raster's name as well. "
+                "A segment without a value has NaN there, in a GeoPackage null, and 0 as its count. The pixel counts "
+                "in Histogram are set right where the table is of other pixels, and the log names what may be stale."
             ),
         )
         self.add(

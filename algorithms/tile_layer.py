@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tile layer, S1Tiles, in QGIS: its fields, how it is written, and how it looks when it is loaded."""
 
+import os
+from pathlib import Path
 from typing import Any, List
 
 from qgis.core import (
@@ -16,6 +18,7 @@ from qgis.core import (
 
 from ..tiledseg_plugin.compat import FIELD_DOUBLE, FIELD_INTEGER, FIELD_LARGE_INTEGER, FIELD_TEXT
 from ..tiledseg_plugin.errors import SegmentationError
+from ..tiledseg_plugin.field_names import SHORT, field_names
 from ..tiledseg_plugin.metadata import PLUGIN_FOLDER
 from .text import tr
 
@@ -65,8 +68,11 @@ class TileLayerOutput:
         ----------
         field_list : BEFORE_A_RUN or AFTER_A_RUN
         """
+        parameters, context = self._run
+        names = [name for name, _ in field_list]
+        destination = self._algorithm.path_asked_for(parameters, self._name, context)
         fields = QgsFields()
-        for name, kind in field_list:
+        for name, (_, kind) in zip(field_names(names, destination), field_list):
             fields.append(QgsField(name, kind, "", STATUS_LENGTH if kind == FIELD_TEXT else 0))
         geometries = [_geometry(record.geometry) for record in records]
         multiple = any(geometry.isMultipart() for geometry in geometries)
@@ -76,7 +82,7 @@ class TileLayerOutput:
                 geometry.convertToMultiType()
             feature = QgsFeature(fields)
             feature.setGeometry(geometry)
-            feature.setAttributes([getattr(record, name) for name, _ in field_list])
+            feature.setAttributes([getattr(record, name) for name in names])
             if not sink.addFeature(feature, QgsFeatureSink.Flag.FastInsert):
                 raise SegmentationError(
                     tr("Tile {} cannot be written to the tile layer ({}): choose another format or folder.").format(
@@ -84,7 +90,25 @@ class TileLayerOutput:
                     )
                 )
         sink.flushBuffer()
+        del sink
+        self._verify(len(records))
         return self._layer_id
+
+    def _verify(self, count):
+        """Refuse a file of a known kind that does not hold what was written, and remove what there is of it."""
+        from ..tiledseg_plugin.output_files import layer_output, side_files
+        from ..tiledseg_plugin.polygons import DRIVERS
+        from ..tiledseg_plugin.verification import verify_features
+
+        path = str(self._layer_id)
+        if not os.path.isfile(path) or os.path.splitext(path)[1].lower() not in DRIVERS:
+            return
+        try:
+            verify_features(path, count, self._name)
+        except SegmentationError:
+            for left in (Path(path), *(side.path for side in side_files(layer_output(self._name, path)))):
+                left.unlink(missing_ok=True)
+            raise
 
     def _open(self, fields, kind):
         parameters, context = self._run
@@ -164,6 +188,7 @@ class TileLayerLook(QgsProcessingLayerPostProcessorInterface):
             layer.setCrs(self._crs)  # a GeoPackage without one is read as in degrees
         if not self._has_style_of_the_users():
             layer.loadNamedStyle(STYLE)
+            _follow_short_names(layer)
             layer.triggerRepaint()
         if context.project() is not None:
             place_above(context.project().layerTreeRoot(), layer.id(), self._raster_id)
@@ -175,6 +200,15 @@ class TileLayerLook(QgsProcessingLayerPostProcessorInterface):
         from processing.gui.RenderingStyles import RenderingStyles
 
         return RenderingStyles.getStyle(*self._output) is not None
+
+
+def _follow_short_names(layer):
+    """Let the map tip of the style name the fields as a Shapefile has them."""
+    tip = layer.mapTipTemplate()
+    for name, short in SHORT.items():
+        if layer.fields().lookupField(name) < 0 <= layer.fields().lookupField(short):
+            tip = tip.replace(f'"{name}"', f'"{short}"')
+    layer.setMapTipTemplate(tip)
 
 
 def place_above(root, layer_id, raster_id):

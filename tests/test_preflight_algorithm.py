@@ -13,6 +13,7 @@ gdal = pytest.importorskip("osgeo.gdal")
 pytestmark = pytest.mark.qgis
 
 FIELDS = ["tile_id", "col", "row", "width", "height", "valid_pixels", "valid_fraction", "status", "merged_into"]
+SHORT_FIELDS = ["tile_id", "col", "row", "width", "height", "valid_px", "valid_frac", "status", "merged_in"]
 QUICK = {"NUM_CLUSTERS": 8, "MIN_PIXELS": 10, "SAMPLING": 1}
 GEOTRANSFORM = (500000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0)
 TURN = math.radians(25)
@@ -95,11 +96,7 @@ def test_any_vector_format(plugin, slanted, tmp_path, extension, capfd):
     result, _ = run(plugin, INPUT=slanted(), TILE_WIDTH=20, TILE_HEIGHT=20, OUTPUT=output)
     layer = layer_of(result)
     names = [field.name() for field in layer.fields() if field.name() != "fid"]
-    if extension == "shp":
-        assert len(set(names)) == 9 and all(long.startswith(short) or short == "merged_int"
-                                            for short, long in zip(names, FIELDS))  # fmt: skip
-    else:
-        assert names == FIELDS
+    assert names == (SHORT_FIELDS if extension == "shp" else FIELDS)
     assert {feature["status"] for feature in layer.getFeatures()} == {"ok", "sparse", "empty"}
     assert sum(feature[names[5]] for feature in layer.getFeatures()) == slanted.valid.sum()
     assert layer.crs().authid() == "EPSG:32630" or extension == "geojson"
@@ -331,3 +328,61 @@ def test_example_of_a_100_km_grid_in_another_crs(plugin, shared, tmp_path):
         many, _ = run(plugin, "segment", INPUT=raster, TILES=tiles, OUTPUT=output, **options)
         assert many["TILE_COUNT"] == before["TILE_COUNT"] > 4
         assert np.array_equal(gdal.Open(output).ReadAsArray(), gdal.Open(one["OUTPUT"]).ReadAsArray())
+
+
+@pytest.mark.parametrize("extension", ["shp", "SHP", "gpkg", "geojson"])
+@pytest.mark.parametrize("name", ["preflight", "segment"])
+def test_fields_of_tiles_have_their_documented_names_and_the_map_tip_follows(
+    plugin, slanted, tmp_path, extension, name
+):
+    from qgis.core import QgsExpression, QgsExpressionContext, QgsExpressionContextUtils, QgsProcessingContext
+
+    output = "OUTPUT" if name == "preflight" else "S1TILES"
+    path = str(tmp_path / f"tiles.{extension}")
+    parameters = {"TILE_WIDTH": 20, "TILE_HEIGHT": 20, output: path}
+    if name == "segment":
+        parameters.update(QUICK, OUTPUT=str(tmp_path / "a.tif"))
+    whole, _ = run(plugin, INPUT=slanted(), TILE_WIDTH=20, TILE_HEIGHT=20, OUTPUT="memory:")
+    result, _ = run(plugin, name, INPUT=slanted(), **parameters)
+    layer = layer_of(result, output)
+    expected = SHORT_FIELDS if extension.lower() == "shp" else FIELDS
+    found = [field.name() for field in layer.fields() if field.name() != "fid"]
+    assert found[:9] == expected and found[9:] == ([] if name == "preflight" else ["segments", "seconds"])
+    rows = {feature["tile_id"]: feature for feature in layer.getFeatures()}
+    for feature in layer_of(whole).getFeatures():
+        row = rows[feature["tile_id"]]
+        for field, written in zip(FIELDS, expected):
+            assert row[written] == (
+                pytest.approx(feature[field], abs=1e-9) if field == "valid_fraction" else feature[field]
+            )
+    import tiledseg.algorithms.tile_layer as tile_layer
+
+    look = tile_layer.TileLayerLook("tiledseg:preflight", "OUTPUT", layer.crs(), "")
+    look.postProcessLayer(layer, QgsProcessingContext(), None)
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+    for feature in layer.getFeatures():
+        context.setFeature(feature)
+        shown = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
+        told = float(shown.rpartition(">")[2].removesuffix(" % valid"))
+        assert told == pytest.approx(100 * feature[expected[6]], abs=0.0501)
+
+
+@pytest.mark.parametrize("extension", ["shp", "gpkg", "fgb", "geojson"])
+def test_a_tile_layer_that_lost_its_end_is_no_output(plugin, slanted, tmp_path, monkeypatch, extension):
+    from tiledseg.tiledseg_plugin import verification
+
+    verify = verification.verify_features
+    path = tmp_path / "out" / f"tiles.{extension}"
+    path.parent.mkdir()
+
+    def verify_less(written, *arguments):
+        assert written == str(path)
+        os.truncate(path, path.stat().st_size // 2)
+        return verify(written, *arguments)
+
+    monkeypatch.setattr(verification, "verify_features", verify_less)
+    from qgis.core import QgsProcessingException
+
+    with pytest.raises(QgsProcessingException, match="OUTPUT tiles.* is not on the disk as it was written"):
+        run(plugin, INPUT=slanted(), TILE_WIDTH=20, TILE_HEIGHT=20, OUTPUT=str(path))
+    assert list(path.parent.iterdir()) == []

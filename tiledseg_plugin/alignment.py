@@ -6,15 +6,17 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Tuple
 
-from osgeo import gdal
+from osgeo import gdal, osr
 
 from .attributes import single_bands
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
+from .georeference import geotransform, is_georeferenced, spatial_reference
 from .raster import Raster, describe
 from .work_folder import WorkFolder
 
 TOLERANCE = 1e-3  # pixels over the whole raster by which the same grid may be off
+SAME_PLACE = 0.1  # pixels by which what is left of a CRS may shift it
 
 
 def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder) -> Tuple[Raster, ...]:
@@ -32,8 +34,8 @@ def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder) -> Tuple
     source, grid = open_raster(raster.path), open_raster(segments.path)
     if _same_grid(source, grid):
         return single_bands(raster)
-    transform = grid.GetGeoTransform(can_return_null=True)
-    if transform is None or source.GetGeoTransform(can_return_null=True) is None or transform[2] or transform[4]:
+    transform = geotransform(grid)
+    if not is_georeferenced(grid) or not is_georeferenced(source) or transform[2] or transform[4]:
         raise SegmentationError(
             f"VALUES {raster.path} ({raster.width} x {raster.height} pixels) and SEGMENTS ({segments.width} x "
             f"{segments.height}) have different grids and cannot be aligned: both must have a georeference, and "
@@ -48,18 +50,38 @@ def describe_values(values: str, bands: Tuple[int, ...]) -> Raster:
 
 
 def _same_grid(one, other):
+    """Whether two rasters have the same pixels, though a format may have kept less of the CRS of one."""
     if (one.RasterXSize, one.RasterYSize) != (other.RasterXSize, other.RasterYSize):
         return False
-    a, b = one.GetGeoTransform(can_return_null=True), other.GetGeoTransform(can_return_null=True)
-    if a is None or b is None:
-        return a is None and b is None
-    crs, other_crs = one.GetSpatialRef(), other.GetSpatialRef()
-    axes = ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]
-    if crs is not None and other_crs is not None and not crs.IsSame(other_crs, axes):
-        return False
+    if not is_georeferenced(one) or not is_georeferenced(other):
+        return is_georeferenced(one) == is_georeferenced(other)
+    a, b = geotransform(one), geotransform(other)
     size = max(one.RasterXSize, one.RasterYSize)
     limits = [abs(b[1]) + abs(b[2]), abs(b[4]) + abs(b[5])]
-    return all(abs(a[i] - b[i]) * (1 if i in (0, 3) else size) <= TOLERANCE * limits[i // 3] for i in range(6))
+    if any(abs(a[i] - b[i]) * (1 if i in (0, 3) else size) > TOLERANCE * limits[i // 3] for i in range(6)):
+        return False
+    return _same_place(spatial_reference(one), spatial_reference(other), b, one.RasterXSize, one.RasterYSize)
+
+
+def _same_place(crs, other, transform, width, height):
+    """Whether coordinates mean the same in two systems, as far as can be told: within a fraction of a pixel."""
+    if crs is None or other is None or crs.IsSame(other, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]):
+        return True
+    if crs.IsLocal() or other.IsLocal():
+        return bool(crs.IsLocal() and other.IsLocal())
+    corners = [
+        gdal.ApplyGeoTransform(transform, col, row)
+        for col, row in ((0, 0), (width, 0), (0, height), (width, height), (width / 2, height / 2))
+    ]
+    for system in (crs, other):
+        system.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    with collected_errors() as messages:
+        change = osr.CoordinateTransformation(crs, other)
+        moved = [] if change is None or messages else change.TransformPoints([(x, y) for x, y in corners])
+    if messages or len(moved) != len(corners):
+        return False
+    x_limit, y_limit = (SAME_PLACE * (abs(transform[i]) + abs(transform[i + 1])) for i in (1, 4))
+    return all(abs(x - a) <= x_limit and abs(y - b) <= y_limit for (x, y), (a, b, *_) in zip(corners, moved))
 
 
 def _warped(raster: Raster, segments: Raster, grid: Any, folder: Path) -> Raster:
@@ -68,8 +90,8 @@ def _warped(raster: Raster, segments: Raster, grid: Any, folder: Path) -> Raster
     What masks the band becomes bands beside it, and a last one tells which pixels the values cover, so that what is valid
     is judged by the same rules as on the values' own grid.
     """
-    left, across, _, top, _, down = grid.GetGeoTransform()
-    crs = grid.GetSpatialRef()
+    left, across, _, top, _, down = geotransform(grid)
+    crs = spatial_reference(grid)
     (band,) = raster.bands
     single, aligned = (str(folder / f"{kind}-{band.number}.vrt") for kind in ("band", "values"))
     planes = [band.number, *band.alphas, *([f"mask,{band.mask}"] if band.mask else [])]
@@ -79,6 +101,10 @@ def _warped(raster: Raster, segments: Raster, grid: Any, folder: Path) -> Raster
             stacked.SetMetadata({})  # NODATA_VALUES, by which GDAL would leave out pixels itself
             for number in range(1, len(planes) + 1):
                 stacked.GetRasterBand(number).SetColorInterpretation(gdal.GCI_GrayIndex)
+            if stacked.GetGCPCount():  # a warp would fit another surface to them
+                stacked.SetGeoTransform(geotransform(stacked))
+                stacked.SetSpatialRef(spatial_reference(stacked))
+                stacked.SetGCPs([], None)
             if crs is not None and stacked.GetSpatialRef() is None:
                 stacked.SetSpatialRef(crs)
             stacked.FlushCache()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The raster attribute table: the columns of a segment's attributes, and how each format holds them.
 
-Row n belongs to segment n; row 0, no data, is 0 everywhere. KEA and HFA hold tables of any length. GeoTIFF keeps its
+Row n belongs to segment n; row 0, no data, is 0 everywhere. What a segment does not have is NaN in columns of real
+numbers; in those of integers, which are counts, it is 0. KEA and HFA hold tables of any length. GeoTIFF keeps its
 table as XML in a side file that is read whole whenever the raster is opened: 0.7 s for a million values, and as many
 GB of memory. So beyond MOST_XML_VALUES the table becomes a GeoPackage beside the raster.
 """
@@ -166,8 +167,8 @@ def _fill(table, columns, rows):
             kind = gdal.GFT_Real if column.is_real else gdal.GFT_Integer
             table.CreateColumn(column.name, kind, getattr(gdal, f"GFU_{column.usage}"))
             names.append(column.name)
-        values = np.nan_to_num(column.values) if column.is_real else column.values.astype(np.int32)
+        values = column.values if column.is_real else column.values.astype(np.int32)
         index = names.index(column.name)
         if table.GetTypeOfCol(index) == gdal.GFT_Integer:
-            values = values.astype(np.int32)
+            values = np.nan_to_num(values).astype(np.int32)
         table.WriteArray(np.ascontiguousarray(values), index)

@@ -5,10 +5,11 @@ import os
 
 from osgeo import gdal
 
+from .creation_options import creation_options
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
+from .georeference import keep_geolocation
 from .overviews import Told
-from .write import creation_options
 
 
 def make_cog(path, options, workers, advance):
@@ -24,7 +25,10 @@ def make_cog(path, options, workers, advance):
             options=creation_options("COG", options, workers),
             callback=told,
         )
-        del copy, source
+        del copy
+        if source is not None and os.path.exists(path):
+            keep_geolocation(source, path)
+        del source
     told.again()
     for left in (plain, plain + ".aux.xml"):
         if os.path.exists(left):

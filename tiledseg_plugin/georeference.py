@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a raster's pixels lie on the map."""
+"""Where a raster's pixels lie on the map: one rule for all that is read, aligned and written.
 
-from osgeo import gdal, ogr
+A geotransform counts where there is one; else ground control points are approximated; else there is no georeference.
+"""
+
+import os
+from pathlib import Path
+
+from osgeo import gdal, ogr, osr
+
+IDENTITY = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)  # GDAL's way to say that there is none; some formats keep it, some do not
+SENSOR_MODELS = ("RPC", "GEOLOCATION")  # domains of metadata
+LOCATION_FILES = ("X_DATASET", "Y_DATASET")  # of GEOLOCATION
+EXCLUSIVE = ("GTiff", "COG")  # hold a geotransform or ground control points, never both
 
 
 def geotransform(dataset):
@@ -10,16 +21,80 @@ def geotransform(dataset):
     Ground control points are approximated. A raster with neither lies where QGIS shows it: its upper left corner at
     0, 0, pixels of size 1, downwards.
     """
-    found = dataset.GetGeoTransform(can_return_null=True)
+    found = _own_geotransform(dataset)
     if found is None and dataset.GetGCPCount():
         found = gdal.GCPsToGeoTransform(dataset.GetGCPs())
     return tuple(found) if found is not None else (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 
 
-def spatial_reference(dataset):
-    """The coordinate system of the raster or of its ground control points; None where it has none."""
+def is_georeferenced(dataset):
+    """Whether `geotransform` is the raster's own, or that of its ground control points."""
+    found = _own_geotransform(dataset)
+    return (found is not None and tuple(found) != IDENTITY) or bool(dataset.GetGCPCount())
+
+
+def _own_geotransform(dataset):
+    found = dataset.GetGeoTransform(can_return_null=True)
+    return None if found is not None and tuple(found) == IDENTITY and dataset.GetGCPCount() else found
+
+
+def spatial_reference(dataset, assigned=""):
+    """The coordinate system of the raster or of its ground control points; None where it has none.
+
+    Parameters
+    ----------
+    assigned : WKT of the one that counts instead
+    """
+    if assigned:
+        crs = osr.SpatialReference(wkt=assigned)
+        crs.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)  # as the coordinates of all that GDAL reads
+        return crs
     crs = dataset.GetSpatialRef() or dataset.GetGCPSpatialRef()
     return crs.Clone() if crs is not None else None
+
+
+def carry_georeference(source, dataset, assigned=""):
+    """Give a new dataset all by which another of its size is placed: geotransform, points, CRS and sensor models.
+
+    A GeoTIFF drops its geotransform when it is given ground control points: there the geotransform goes first.
+
+    Parameters
+    ----------
+    assigned : WKT of a coordinate system instead of the source's
+    """
+    found = _own_geotransform(source)
+    crs = spatial_reference(source, assigned)
+    if source.GetGCPCount() and (found is None or dataset.GetDriver().ShortName not in EXCLUSIVE):
+        dataset.SetGCPs(source.GetGCPs(), crs if assigned else source.GetGCPSpatialRef())
+    if found is not None:
+        dataset.SetGeoTransform(found)
+    if crs is not None and (assigned or source.GetSpatialRef() is not None):
+        dataset.SetSpatialRef(crs)
+    for domain in SENSOR_MODELS:
+        model = source.GetMetadata(domain)
+        if model:
+            dataset.SetMetadata(_with_whole_paths(model, source), domain)
+
+
+def keep_geolocation(source, path):
+    """Put a GEOLOCATION, which the COG driver leaves out, into the side file of a copy."""
+    model = source.GetMetadata("GEOLOCATION")
+    if model:
+        copy = gdal.Open(path, gdal.GA_ReadOnly)
+        copy.SetMetadata(model, "GEOLOCATION")
+        copy.FlushCache()
+
+
+def _with_whole_paths(model, source):
+    """A sensor model whose files are found from wherever a copy of it lies."""
+    whole = dict(model)
+    for name in LOCATION_FILES:
+        for folder in ("", os.path.dirname(source.GetDescription())):
+            path = os.path.join(folder, model.get(name, ""))
+            if os.path.isfile(path):
+                whole[name] = Path(path).absolute().as_posix()
+                break
+    return whole
 
 
 def outline(windows, transform):

@@ -10,12 +10,14 @@ import numpy as np
 from osgeo import gdal
 
 from .cog import make_cog
+from .creation_options import allows_gaps, creation_options, keeps_bits
 from .errors import SegmentationError
 from .gdal_access import collected_errors, reason
 from .no_data import Band
 from .overviews import build_overviews
 from .raster import Raster
-from .write import create_like, creation_options, driver_for, is_cog, output_windows, worked_ahead
+from .verification import Samples, verify_raster
+from .write import create_like, driver_for, is_cog, least_overviews, output_windows, worked_ahead
 
 
 def mean_image_type(bands: Sequence[Raster]) -> np.dtype:
@@ -60,11 +62,13 @@ def write_mean_image(path, grid, source, attributes, dtype, workers, options, as
     for index, mean in enumerate(means):
         _describe_band(dataset.GetRasterBand(index + 1), mean, attributes)
     tables = [np.append(np.nan, mean).astype(dtype) for mean in means]
+    samples = Samples(keeps_bits(options))
     with collected_errors() as messages:
         windows = output_windows(grid.width, grid.height)
         pixels = _means_of(windows, source, attributes.ids, tables, workers)
         for done, (window, bands) in enumerate(pixels):
             advance(0.8 * done / len(windows))
+            samples.add(window, bands)
             for index, values in enumerate(bands):
                 dataset.GetRasterBand(index + 1).WriteArray(values, window.col, window.row)
             if messages:
@@ -83,6 +87,7 @@ def write_mean_image(path, grid, source, attributes, dtype, workers, options, as
         make_cog(path, "OVERVIEW_RESAMPLING=AVERAGE|" + options, workers, finish)
     else:
         build_overviews(path, "AVERAGE", workers, finish)
+    verify_raster(path, samples, least_overviews(path, grid), allows_gaps(options), name)
 
 
 def _describe_band(band, mean, attributes):

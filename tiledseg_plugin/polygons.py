@@ -5,15 +5,17 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from osgeo import ogr, osr
+from osgeo import ogr
 
 from .attribute_table import BAND_STATISTICS
 from .errors import SegmentationError
 from .gdal_access import collected_errors, configured, open_raster, reason
+from .georeference import geotransform, spatial_reference
 from .outlines import SEGMENTS_AT_A_TIME
 from .raster import Raster
-from .tables import Column, create_fields, parts
+from .tables import Column, create_fields, layer_name, parts
 from .vector_trial import check_columns, check_place
+from .verification import verify_features
 
 DRIVERS = {
     ".gpkg": "GPKG",
@@ -71,8 +73,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
     """
     driver = vector_driver(path)
     source = open_raster(grid.path)
-    crs = osr.SpatialReference(wkt=assign_crs) if assign_crs else source.GetSpatialRef()
-    geotransform = source.GetGeoTransform(can_return_null=True) or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    crs, transform = spatial_reference(source, assign_crs), geotransform(source)
     multiple = rings.parts > 1
     own = zip(OWN_COLUMNS, (attributes.ids.astype(np.int64), attributes.sizes))
     columns = [*(Column(column, values) for column, values in own), *columns]
@@ -83,15 +84,15 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
     with collected_errors() as messages, configured(options):
         dataset = driver.CreateDataSource(str(path))
         kind = ogr.wkbMultiPolygon if multiple else ogr.wkbPolygon
-        layer = None if dataset is None else dataset.CreateLayer(Path(path).stem, crs, kind)
+        layer = None if dataset is None else dataset.CreateLayer(layer_name(path), crs, kind)
         if layer is not None:
-            create_fields(layer, columns)
+            create_fields(layer, columns, path)
             layer.StartTransaction()
             rows = (row for part in parts(columns, check) for row in part)
             for first in range(0, total, SEGMENTS_AT_A_TIME):
                 advance(first / total)
                 end = min(first + SEGMENTS_AT_A_TIME, total)
-                for geometry in geometries(rings, first, end, geotransform, multiple, simplify):
+                for geometry in geometries(rings, first, end, transform, multiple, simplify):
                     written += _add(layer, geometry, next(rows), numbered)
                 if written < end:
                     break
@@ -102,6 +103,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
         raise SegmentationError(
             f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
         )
+    verify_features(str(path), total, name, int(attributes.ids[-1]) if numbered else None)
 
 
 def _add(layer, geometry, row, numbered):
@@ -115,7 +117,7 @@ def _add(layer, geometry, row, numbered):
     return layer.CreateFeature(feature) == ogr.OGRERR_NONE
 
 
-def geometries(rings, first, end, geotransform, multiple, simplify):
+def geometries(rings, first, end, transform, multiple, simplify):
     """The geometries of the segments at places first..end, as WKB."""
     chosen, offsets, corners, flags = rings.range(first, end)
     owners, outer = rings.owners[chosen], rings.outer[chosen]
@@ -124,7 +126,7 @@ def geometries(rings, first, end, geotransform, multiple, simplify):
     else:
         simple = corners
     rows, cols = simple[:, 0].astype(np.float64), simple[:, 1].astype(np.float64)
-    x0, xc, xr, y0, yc, yr = geotransform
+    x0, xc, xr, y0, yc, yr = transform
     points = np.stack([x0 + cols * xc + rows * xr, y0 + cols * yc + rows * yr], axis=1)
     wkb = []
     for low, high in zip(offsets[:-1].tolist(), offsets[1:].tolist()):

@@ -16,6 +16,7 @@ from .attribute_table import (
 )
 from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
 from .cog import make_cog
+from .creation_options import allows_gaps, check_creation_options, options_for
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .output_files import IMAGE, SEGMENTS, VECTOR, Output, check_files, layer_output, replaced_files
@@ -25,7 +26,8 @@ from .polygons import check_vector, write_polygons
 from .publish import publishing_together
 from .raster import Raster
 from .segment_ids import TileIds
-from .write import creation_options, driver_for, grows_overviews, is_cog
+from .verification import verify_raster
+from .write import format_of, grows_overviews, is_cog, least_overviews
 
 STAGES = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
@@ -57,15 +59,25 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
     parameters : outputs without a path are passed over
     raster : the input
     """
-    outputs = outputs_of(parameters)
-    for output in outputs:
-        if output.path and output.kind in (SEGMENTS, IMAGE):
-            creation_options(driver_for(output.path, output.name).ShortName, parameters.creation_options, threads=1)
-    check_files(outputs, [("INPUT", parameters.input), ("TILES", parameters.tiles_source)])
+    _check_options(parameters, raster)
+    check_files(outputs_of(parameters), [("INPUT", parameters.input), ("TILES", parameters.tiles_source)])
     if parameters.output:
         check_table_fits(parameters.output, len(raster.bands))
     if parameters.polygons:
         check_vector(parameters.polygons, "POLYGONS", raster, len(raster.bands), parameters.assign_crs)
+
+
+def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
+    if parameters.output:
+        check_creation_options(format_of(parameters.output), parameters.creation_options)
+    if parameters.mean_image and parameters.output:
+        driver, given = format_of(parameters.mean_image, "MEAN_IMAGE"), _mean_image_options(parameters)
+        check_creation_options(driver, given, mean_image_type(run_bands(raster)), len(raster.numbers))
+
+
+def _mean_image_options(parameters):
+    """CREATION_OPTIONS are OUTPUT's; a mean image of the same format is written with them, too."""
+    return options_for(format_of(parameters.mean_image), format_of(parameters.output), parameters.creation_options)
 
 
 @contextmanager
@@ -84,7 +96,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
     paths : as `publishing_all` gives them
     segments : graph.Segments
     summary : statistics.Summary
-    write_ids : called with the path of OUTPUT; writes the raster, which is the stage `write`
+    write_ids : called with the path of OUTPUT; writes the raster, which is the stage `write`, and returns its Samples
     """
     workers = runner.workers
     check = progress.listening_to(runner)
@@ -103,7 +115,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
         job = AttributeJob(source, run_bands(raster), kernel.NAME)
         attributes = describe_segments(job, ids, runner, advance, check)
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
-    _write_raster(paths["output"], columns, parameters.creation_options, workers, progress, write_ids)
+    _write_raster(paths["output"], raster, columns, parameters.creation_options, workers, progress, write_ids)
     if parameters.mean_image:
         progress.start("mean_image", "Writing the mean image")
         write_mean_image(
@@ -113,7 +125,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
             attributes,
             mean_image_type(run_bands(raster)),
             workers,
-            parameters.creation_options,
+            _mean_image_options(parameters),
             parameters.assign_crs,
             progress.advance_as("Writing the mean image"),
         )
@@ -135,7 +147,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
         )
 
 
-def _write_raster(path, columns, options, workers, progress, write_ids):
+def _write_raster(path, raster, columns, options, workers, progress, write_ids):
     """OUTPUT with overviews and attribute table.
 
     A table that becomes a file of its own is written meanwhile; the stage `attribute_table` is then the rest of it.
@@ -143,13 +155,14 @@ def _write_raster(path, columns, options, workers, progress, write_ids):
     """
 
     def write():
-        write_ids(path)
+        samples = write_ids(path)
         if not grows_overviews(path):
             progress.start("overviews", "Building overviews")
             if is_cog(path):
                 make_cog(path, options, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
             else:
                 build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
+        verify_raster(path, samples, least_overviews(path, raster), allows_gaps(options))
         progress.start("attribute_table", "Writing the attribute table")
 
     if stands_beside(path, columns, progress.feedback):

@@ -7,6 +7,7 @@ from typing import Tuple, Union
 
 from . import kernels
 from .attribute_table import statistic_columns
+from .creation_options import check_creation_options
 from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
@@ -16,7 +17,7 @@ from .parameters import PlainParameters
 from .polygons import check_vector, vector_driver, write_polygons
 from .publish import publishing, recover_beside
 from .raster import Raster, describe
-from .write import creation_options, driver_for
+from .write import format_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def check_mean_image(parameters: MeanImageParameters) -> None:
     if not parameters.values:
         raise SegmentationError("VALUES is missing: give the raster whose means are wanted.")
     if parameters.output:
-        creation_options(driver_for(parameters.output).ShortName, parameters.creation_options, threads=1)
+        check_creation_options(format_of(parameters.output), parameters.creation_options)
         check_files([_output(parameters)], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
 
 
@@ -135,6 +136,8 @@ def segment_mean_image(parameters, feedback):
     started = time.monotonic()
     check_mean_image(parameters)
     with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:
+        dtype = mean_image_type(run.job.bands)
+        check_creation_options(format_of(parameters.output), parameters.creation_options, dtype, len(run.job.bands))
         attributes = run.measure()
         run.progress.start("write", "Writing the mean image")
         with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
@@ -143,7 +146,7 @@ def segment_mean_image(parameters, feedback):
                 run.segments,
                 run.job.ids,
                 attributes,
-                mean_image_type(run.job.bands),
+                dtype,
                 run.runner.workers,
                 parameters.creation_options,
                 "",

@@ -348,7 +348,7 @@ class _Run:
         def advance(fraction):
             self.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
 
-        write_segments(
+        return write_segments(
             path,
             self.raster,
             self.plan,

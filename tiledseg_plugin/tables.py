@@ -2,6 +2,7 @@
 """Tables of plain columns, as files that QGIS and others read: GeoPackage, CSV, Parquet."""
 
 import csv
+import os
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ import numpy as np
 from osgeo import ogr
 
 from .errors import SegmentationError
+from .field_names import field_names
 from .gdal_access import collected_errors, reason
+from .verification import verify_features, verify_text_table
 
 DRIVERS = {".gpkg": "GPKG", ".csv": "CSV", ".parquet": "Parquet"}
 VALUES = 1 << 15  # made plain at a time: more would not stay in the cache
+NOT_FIRST = "`~!@#$%^&*()+-={}|[]\\:\";'<>?,./ "  # in the name of an OGR layer
 PLACES = 999  # for values in an SQL statement; newer versions of SQLite take more
 
 
@@ -66,6 +70,8 @@ def write_table(path, columns, check_cancelled):
         raise SegmentationError(
             f"The table {Path(path).name} cannot be written ({error}): make room, or choose another folder."
         ) from error
+    if driver.GetName() != "CSV":
+        verify_features(str(path), columns[0].values.size, "The table")
 
 
 def parts(columns, check_cancelled):
@@ -73,10 +79,11 @@ def parts(columns, check_cancelled):
     rows = max(1, VALUES // len(columns))
     for first in range(0, columns[0].values.size, rows):
         check_cancelled()
-        yield list(zip(*(_plain(column.values[first : first + rows]) for column in columns)))
+        yield list(zip(*(plain_values(column.values[first : first + rows]) for column in columns)))
 
 
-def _plain(values):
+def plain_values(values):
+    """Numbers as Python's, NaN as None."""
     if values.dtype.kind != "f":
         return values.tolist()
     listed = values.tolist()
@@ -85,18 +92,23 @@ def _plain(values):
     return listed
 
 
-def create_fields(layer, columns):
-    """Add the columns to an OGR layer."""
-    for column in columns:
-        layer.CreateField(ogr.FieldDefn(column.name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
+def layer_name(path):
+    """What the layer in a file is called: as the file, without what no name in a GeoPackage may begin with."""
+    return Path(path).stem.lstrip(NOT_FIRST) or "segments"
+
+
+def create_fields(layer, columns, path):
+    """Add the columns to the OGR layer of a file; see `field_names`."""
+    for column, name in zip(columns, field_names([column.name for column in columns], path)):
+        layer.CreateField(ogr.FieldDefn(name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
 
 
 def _create(path, columns, driver):
     with collected_errors() as messages:
         dataset = driver.CreateDataSource(str(path))
-        layer = None if dataset is None else dataset.CreateLayer(Path(path).stem, geom_type=ogr.wkbNone)
+        layer = None if dataset is None else dataset.CreateLayer(layer_name(path), geom_type=ogr.wkbNone)
         if layer is not None:
-            create_fields(layer, columns)
+            create_fields(layer, columns, path)
     if layer is None or messages:
         raise SegmentationError(f"The table {Path(path).name} cannot be created ({reason(messages)}): make room.")
     return dataset, layer
@@ -108,11 +120,11 @@ def _write_geopackage(path, columns, driver, check_cancelled):
     name = layer.GetName()
     del layer
     del dataset
-    names = ", ".join(_quoted(column.name) for column in columns)
+    names = ", ".join(quoted(column.name) for column in columns)
     row = "(" + ", ".join("?" * len(columns)) + ")"
 
     def insert(rows):
-        return f"INSERT INTO {_quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608
+        return f"INSERT INTO {quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608
 
     total, at_a_time = columns[0].values.size, max(1, PLACES // len(columns))
     with _unjournalled(path) as connection, _counted_at_once(connection, name, total):
@@ -133,7 +145,7 @@ def _row_after_row(columns, at_a_time, check_cancelled):
         rows = min(step, total - first)
         values = [None] * (rows * len(columns))
         for index, column in enumerate(columns):
-            values[index :: len(columns)] = _plain(column.values[first : first + rows])
+            values[index :: len(columns)] = plain_values(column.values[first : first + rows])
         yield values, rows
 
 
@@ -155,14 +167,15 @@ def _counted_at_once(connection, table, rows):
         (table, "trigger_insert_feature_count%"),
     ).fetchall()
     for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {_quoted(name)}")
+        connection.execute(f"DROP TRIGGER {quoted(name)}")
     yield
     for _, definition in triggers:
         connection.execute(definition)
         connection.execute("UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?", (rows, table))
 
 
-def _quoted(name):
+def quoted(name):
+    """A name in an SQL statement."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -172,6 +185,9 @@ def _write_csv(path, columns, driver, check_cancelled):
         writer.writerow([column.name for column in columns])
         for rows in parts(columns, check_cancelled):
             writer.writerows(rows)
+        file.flush()
+        size = os.fstat(file.fileno()).st_size
+    verify_text_table(path, size, "The table")
     types = ",".join("Real" if column.is_real else "Integer64" for column in columns)
     Path(path).with_suffix(".csvt").write_text(types + "\n", encoding="utf-8")
 

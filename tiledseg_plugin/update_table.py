@@ -3,8 +3,6 @@
 
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +14,10 @@ from .attributes import Attributes
 from .errors import SegmentationError, why
 from .gdal_access import collected_errors, open_raster
 from .output_files import is_attribute_table
+from .present_columns import HISTOGRAM, PresentColumns
 from .publish import attributes_path, publishing, staging
-from .tables import Column, write_table
+from .tables import Column
+from .update_geopackage import update_geopackage
 
 MOST_SPARSE = 50_000_000  # rows that a table with gaps may have
 
@@ -52,7 +52,10 @@ def _has_table_beside(segments: str) -> bool:
 
 
 def update_attribute_table(segments, attributes, columns, prefix, feedback):
-    """Add columns; one that is there under the same name with other values stays, and the new one gets the prefix.
+    """Add columns; what is there under the same name with other values stays, and the new one gets another name.
+
+    Counts of pixels are refreshed. A segment without a value has NaN (in a GeoPackage null), and so have rows of ids
+    that the raster does not have; row 0, if it is no segment, is 0.
 
     Parameters
     ----------
@@ -61,96 +64,99 @@ def update_attribute_table(segments, attributes, columns, prefix, feedback):
     """
     beside = attributes_path(segments)
     if _has_table_beside(segments):
-        _update_geopackage(beside, attributes, columns, prefix, feedback)
+        update_geopackage(beside, attributes, columns, prefix, feedback)
         return
-    rows = check_rows_fit(segments, attributes)
     present = _table_columns(segments)
-    columns = _named(_spread(attributes, columns, rows), present, prefix, feedback)
-    if not any(column.name == "Histogram" for column in present):
-        columns.insert(0, _spread(attributes, [Column("Histogram", attributes.sizes * 1.0, "PixelCount")], rows)[0])
-    every = len({column.name for column in [*present, *columns]})
+    rows = max([check_rows_fit(segments, attributes), *(values.size for values in present.values())])
+    columns = _to_be_written(attributes, columns, rows, present, prefix, feedback)
+    every = len({*present, *(column.name for column in columns)})
     if keeps_table_as_xml(segments) and rows * every > MOST_XML_VALUES:
         raise SegmentationError(
             f"The attribute table of {rows} rows is too large for the side file of a GeoTIFF: switch UPDATE_RAT off, "
             "or use .kea or .img for SEGMENTS."
         )
-    with publishing(segments, "SEGMENTS", replaced=lambda target: []) as path:
-        if keeps_table_as_xml(segments):
-            _write_side_file(segments, path, columns)
-        else:
-            try:
-                shutil.copy2(segments, path)
-                os.chmod(path, 0o644)
-            except OSError as error:
-                raise SegmentationError(f"SEGMENTS cannot be copied ({why(error)}): make room on its disk.") from error
-            set_attribute_table(path, columns)
+    if columns:
+        _write(segments, columns)
 
 
-def _write_side_file(segments, path, columns):
-    """Only the side file is replaced: it is made beside a raster of one pixel."""
-    if os.path.exists(segments + ".aux.xml"):
-        shutil.copy2(segments + ".aux.xml", path + ".aux.xml")
-        os.chmod(path + ".aux.xml", 0o644)
-    with collected_errors():
-        dataset = gdal.GetDriverByName("GTiff").Create(path, 1, 1, 1, gdal.GDT_UInt32)
-        del dataset
-    set_attribute_table(path, columns)
-    os.unlink(path)
+def _to_be_written(attributes, columns, rows, present, prefix, feedback):
+    """The new columns and, if it is not right, the histogram; with a row for each id up to the largest."""
+
+    def values_of(name):
+        values = present[name]
+        if values.dtype.kind not in "iuf":
+            return None
+        padded = np.append(values, np.full(rows - values.size, np.nan))
+        return padded[attributes.ids]
+
+    there = PresentColumns(present, values_of)
+    new, fresh = there.named(columns, prefix, feedback)
+    histogram = Column(HISTOGRAM, attributes.sizes * 1.0, "PixelCount")
+    new = spread(attributes, new, rows)
+    counted = present.get(HISTOGRAM)
+    if HISTOGRAM in there and (counted is None or counted.dtype.kind not in "iuf"):
+        return new  # a user's column of the same name, which stays
+    (histogram,) = spread(attributes, [histogram], rows)
+    before = max((values.size for values in present.values()), default=0)
+    if counted is None:  # GDAL drops it, and only it, when it copies a part of a raster
+        absent = before - 1 - np.count_nonzero((attributes.ids > 0) & (attributes.ids < before))
+        if there.stale(fresh):
+            there.tell_stale(fresh, absent, feedback)
+        return [histogram, *new]
+    known = slice(0 if attributes.ids[0] == 0 else 1, None)  # pixels of no data may have been counted, too
+    counted = np.append(counted, np.zeros(rows - counted.size))[known]
+    wanted = histogram.values[known]
+    if np.array_equal(counted, wanted):
+        return new
+    there.tell_stale(fresh, int(np.count_nonzero(counted[wanted == 0])), feedback)
+    return [histogram, *new]
 
 
-def _spread(attributes, columns, rows):
-    """The columns with a row for each id up to the largest."""
-    spread = []
+def spread(attributes, columns, rows):
+    """The columns with a row for each id up to the largest: NaN, or 0, where there is no such id."""
+    spread_out = []
     for column in columns:
-        values = np.zeros(rows, column.values.dtype)
+        real = column.is_real and column.usage != "PixelCount"
+        values = np.full(rows, np.nan) if real else np.zeros(rows, column.values.dtype)
+        values[0] = 0
         values[attributes.ids] = column.values
-        spread.append(replace(column, values=np.nan_to_num(values) if column.is_real else values))
-    return spread
+        spread_out.append(replace(column, values=values))
+    return spread_out
 
 
 def _table_columns(segments):
+    """{name: (rows,) values} of the table in a raster."""
     with collected_errors():
         dataset = open_raster(segments)
         table = dataset.GetRasterBand(1).GetDefaultRAT()
         if table is None:
-            return []
-        return [
-            Column(table.GetNameOfCol(index), np.asarray(table.ReadAsArray(index)))
-            for index in range(table.GetColumnCount())
-            if table.GetTypeOfCol(index) != gdal.GFT_String
-        ]
+            return {}
+        return {
+            table.GetNameOfCol(index): np.asarray(table.ReadAsArray(index)) for index in range(table.GetColumnCount())
+        }
 
 
-def _named(columns, present, prefix, feedback):
-    there = {column.name: column.values for column in present}
-    named = []
-    for column in columns:
-        values = there.get(column.name)
-        same = values is None or (
-            values.size == column.values.size and np.allclose(values, column.values, rtol=1e-9, equal_nan=True)
-        )
-        name = column.name if same else f"{prefix}_{column.name}"
-        if not same:
-            feedback.info(f"The attribute table has a column {column.name} already: the new one is called {name}.")
-        named.append(replace(column, name=name))
-    return named
+def _write(segments, columns):
+    with publishing(segments, "SEGMENTS", replaced=lambda target: []) as path:
+        if keeps_table_as_xml(segments):
+            _write_side_file(segments, path, columns)
+            return
+        try:
+            shutil.copy2(segments, path)
+            os.chmod(path, 0o644)
+        except OSError as error:
+            raise SegmentationError(f"SEGMENTS cannot be copied ({why(error)}): make room on its disk.") from error
+        set_attribute_table(path, columns)
 
 
-def _update_geopackage(path, attributes, columns, prefix, feedback):
-    with closing(sqlite3.connect(f"file:{Path(path).as_posix()}?mode=ro", uri=True)) as connection:
-        name = Path(path).stem.replace('"', '""')
-        cursor = connection.execute(f'SELECT * FROM "{name}" ORDER BY segment')  # noqa: S608 # nosec B608
-        names = [description[0] for description in cursor.description]
-        rows = cursor.fetchall()
-    present = [Column(name, np.array(values)) for name, values in zip(names, zip(*rows)) if name != "fid"]
-    present = [replace(column, values=_numbers(column.values)) for column in present]
-    if not np.array_equal(present[0].values, attributes.ids):
-        raise SegmentationError(f"{path} holds other segments than SEGMENTS: delete it, or switch UPDATE_RAT off.")
-    new = {column.name: column for column in _named(columns, present, prefix, feedback)}
-    kept = [column for column in present if column.name not in new]
-    with publishing(path, "SEGMENTS", replaced=lambda target: []) as staged:
-        write_table(staged, [*kept, *new.values()], lambda: None)
-
-
-def _numbers(values):
-    return values.astype(np.float64) if values.dtype == object else values
+def _write_side_file(segments, path, columns):
+    """Only the side file is replaced: it is made beside a raster of one pixel, and of as many bands."""
+    if os.path.exists(segments + ".aux.xml"):
+        shutil.copy2(segments + ".aux.xml", path + ".aux.xml")
+        os.chmod(path + ".aux.xml", 0o644)
+    bands = open_raster(segments).RasterCount
+    with collected_errors():
+        dataset = gdal.GetDriverByName("GTiff").Create(path, 1, 1, bands, gdal.GDT_UInt32)
+        del dataset
+    set_attribute_table(path, columns)
+    os.unlink(path)

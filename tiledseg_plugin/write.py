@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import gdal
 
 from . import kernels
+from .creation_options import BLOCK, creation_options
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
-from .overviews import GrowingOverviews
+from .georeference import carry_georeference
+from .overviews import GrowingOverviews, overview_levels
 from .raster import Window
 from .tiles import labels_of
+from .verification import Samples
 from .work_folder import WorkFolder
 
 WINDOW_PIXELS = 1 << 22
 MOST_AHEAD = 4  # windows that wait to be written
-BLOCK = 512
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".kea": "KEA"}
 COG = ".cog.tif"
 
@@ -34,9 +36,19 @@ def is_cog(output):
     return str(output).lower().endswith(COG)
 
 
+def format_of(output, name="OUTPUT"):
+    """The short name of the GDAL driver whose creation options count for an output: GTiff, HFA, KEA or COG."""
+    return "COG" if is_cog(output) else driver_for(output, name).ShortName
+
+
 def grows_overviews(output):
     """Whether the output is a GeoTIFF, whose overviews `write_segments` writes along with it."""
     return DRIVERS[Path(output).suffix.lower()] == "GTiff" and not is_cog(output)
+
+
+def least_overviews(output, raster):
+    """How many overviews a finished output has at least; those of a cloud optimized one are the user's choice."""
+    return 0 if is_cog(output) else len(overview_levels(raster.width, raster.height))
 
 
 def driver_for(output, name="OUTPUT"):
@@ -57,36 +69,8 @@ def driver_for(output, name="OUTPUT"):
     return driver
 
 
-def creation_options(driver_name, given, threads):
-    """GDAL creation options: the user's, and ours for what they leave open.
-
-    Parameters
-    ----------
-    driver_name : GTiff, HFA, KEA or COG
-    given : `|`-separated
-    """
-    options = dict(option.split("=", 1) for option in given.split("|") if "=" in option)
-    wrong = [option for option in given.split("|") if option and "=" not in option]
-    if wrong:
-        raise SegmentationError(f"CREATION_OPTIONS has '{wrong[0]}': write NAME=VALUE, separated by '|'.")
-    options = {name.strip().upper(): value.strip() for name, value in options.items()}
-    defaults = {}
-    if driver_name == "GTiff":
-        defaults = {"TILED": "YES", "COMPRESS": "DEFLATE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": str(threads)}
-        if options.get("TILED", "YES").upper() == "YES":
-            defaults.update(BLOCKXSIZE=str(BLOCK), BLOCKYSIZE=str(BLOCK))
-        if options.get("COMPRESS", "DEFLATE").upper() == "DEFLATE":
-            defaults["ZLEVEL"] = "1"
-    elif driver_name == "COG":
-        defaults = {"COMPRESS": "DEFLATE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": str(threads)}
-        defaults.update(OVERVIEW_RESAMPLING="NEAREST", BLOCKSIZE=str(BLOCK))
-    elif driver_name == "HFA":
-        defaults = {"COMPRESSED": "YES"}
-    return [f"{name}={value}" for name, value in {**defaults, **options}.items()]
-
-
 def create_like(path, raster, count, data_type, options, assign_crs):
-    """A new dataset with the input's size, geotransform, GCPs and CRS (or the CRS given as WKT)."""
+    """A new dataset with the input's size and georeference (with the CRS given as WKT)."""
     source = open_raster(raster.path)
     with collected_errors() as messages:
         driver = driver_for(path)
@@ -95,18 +79,8 @@ def create_like(path, raster, count, data_type, options, assign_crs):
         raise SegmentationError(
             f"OUTPUT {Path(path).name} cannot be created ({reason(messages)}): check CREATION_OPTIONS and free space."
         )
-    crs = source.GetSpatialRef()
-    gcp_crs = source.GetGCPSpatialRef()
-    if assign_crs:
-        crs = gcp_crs = osr.SpatialReference(wkt=assign_crs)
     with collected_errors():
-        geotransform = source.GetGeoTransform(can_return_null=True)
-        if geotransform is not None:
-            dataset.SetGeoTransform(geotransform)
-        if source.GetGCPCount():
-            dataset.SetGCPs(source.GetGCPs(), gcp_crs)
-        if crs is not None:
-            dataset.SetSpatialRef(crs)
+        carry_georeference(source, dataset, assign_crs)
     return dataset
 
 
@@ -178,6 +152,10 @@ def write_segments(
     options : the user's creation options, `|`-separated
     advance : called with the fraction that is done
     relabelled : whether `relabel_piece` has been at all pieces
+
+    Returns
+    -------
+    verification.Samples, to hold the finished file against
     """
     driver = driver_for(path)
     options = creation_options(driver.ShortName, "" if is_cog(path) else options, workers)
@@ -203,11 +181,12 @@ def write_segments(
                 ids[common.within(window)] = array
         return ids
 
-    windows = output_windows(raster.width, raster.height)
+    windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, workers) if grows_overviews(path) else None
         for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, workers), 1):
             band.WriteArray(ids, window.col, window.row)
+            samples.add(window, [ids])
             if overviews:
                 overviews.add(ids, window)
             dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
@@ -222,6 +201,7 @@ def write_segments(
         raise SegmentationError(
             f"OUTPUT cannot be written ({reason(messages)}): make room on its disk, or choose another."
         )
+    return samples
 
 
 def _describe_ids(band, sizes):

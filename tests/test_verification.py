@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A file that lost a part after it was closed, as GDAL 3.10 and later leave it on a full disk, is no output."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from osgeo import gdal, ogr
+from rasters import leftovers, read, run, write_raster
+from tiledseg.tiledseg_plugin import attribute_table, mean_image, polygons, products, segment_statistics, tables
+from tiledseg.tiledseg_plugin.errors import SegmentationError
+from tiledseg.tiledseg_plugin.progress import Feedback
+from tiledseg.tiledseg_plugin.raster import Window
+from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters
+from tiledseg.tiledseg_plugin.verification import Samples, verify_features, verify_raster
+
+QUICK = {"sampling": 3, "min_pixels": 5, "num_clusters": 8, "execution": "serial"}
+PARTS = (1, 2, 8, 100, 512, 4096, 0.05, 0.2, 0.5, 0.8, 0.99, 1.0)  # bytes, or shares of the file, cut off its end
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Large enough for overviews and for many blocks; a part of it is empty."""
+    rng = np.random.default_rng(1)
+    values = np.kron(rng.integers(1, 250, (3, 90, 100)), np.ones((1, 12, 12), int)).astype(np.uint8)
+    values[:, 600:, :500] = 0
+    return write_raster(tmp_path_factory.mktemp("scene") / "in.tif", values)
+
+
+def cut(path, part):
+    size = os.path.getsize(path)
+    os.truncate(path, max(size - (int(size * part) if isinstance(part, float) else part), 0))
+
+
+def cutting(monkeypatch, module, name, part, suffix=None):
+    """Cut the file off between closing it and verifying it."""
+    verify = getattr(module, name)
+
+    def verify_less(path, *arguments, **named):
+        cut(os.path.splitext(path)[0] + suffix if suffix else path, part)
+        return verify(path, *arguments, **named)
+
+    monkeypatch.setattr(module, name, verify_less)
+
+
+def is_refused(work, folder, allowed):
+    with pytest.raises(SegmentationError, match="on the disk|opened") as raised:
+        work()
+    assert "\n" not in str(raised.value)
+    assert not leftovers(folder, allowed)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("extension", ["tif", "cog.tif"])
+def test_output_that_lost_its_end(tmp_path, scene, monkeypatch, extension, part):
+    cutting(monkeypatch, products, "verify_raster", part)
+    is_refused(lambda: run(scene, tmp_path / f"o.{extension}", **QUICK), tmp_path, set())
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("extension", ["tif", "cog.tif"])
+def test_mean_image_that_lost_its_end(tmp_path, scene, monkeypatch, extension, part):
+    cutting(monkeypatch, mean_image, "verify_raster", part)
+    is_refused(
+        lambda: run(scene, tmp_path / "o.tif", mean_image=str(tmp_path / f"m.{extension}"), **QUICK), tmp_path, set()
+    )
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_imagine_files_that_lost_their_end(tmp_path, scene, monkeypatch, part):
+    for module, outputs in ((products, {}), (mean_image, {"mean_image": str(tmp_path / "m.img")})):
+        with monkeypatch.context() as patch:
+            cutting(patch, module, "verify_raster", part)
+            is_refused(lambda outputs=outputs: run(scene, tmp_path / "o.img", **outputs, **QUICK), tmp_path, set())
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "name, suffix",
+    [("p.gpkg", None), ("p.fgb", None), ("p.shp", ".shp"), ("p.shp", ".shx"), ("p.geojson", None), ("p.gml", None)],
+)
+def test_polygons_that_lost_their_end(tmp_path, scene, monkeypatch, name, suffix, part):
+    if suffix is None and name.endswith("json") and part in (1,):
+        pytest.skip("a line end less is no loss")
+    if name.endswith("gml") and part in (1,):
+        pytest.skip("a line end less is no loss")
+    cutting(monkeypatch, polygons, "verify_features", part, suffix)
+    is_refused(lambda: run(scene, tmp_path / "o.tif", polygons=str(tmp_path / name), **QUICK), tmp_path, set())
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part != 1])
+def test_fields_of_a_shapefile_that_lost_their_end(tmp_path, scene, monkeypatch, part):
+    cutting(monkeypatch, polygons, "verify_features", part, ".dbf")  # its last byte is a mark that nobody needs
+    is_refused(lambda: run(scene, tmp_path / "o.tif", polygons=str(tmp_path / "p.shp"), **QUICK), tmp_path, set())
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("extension", ["gpkg", "csv", "parquet"])
+def test_tables_that_lost_their_end(tmp_path, scene, monkeypatch, extension, part):
+    if extension == "parquet" and gdal.GetDriverByName("Parquet") is None:
+        pytest.skip("this GDAL has no Parquet driver")
+    run(scene, tmp_path / "s.tif", **QUICK)
+    kept = {path.name for path in tmp_path.iterdir()}
+    cutting(monkeypatch, tables, "verify_text_table" if extension == "csv" else "verify_features", part)
+    parameters = StatisticsParameters(
+        str(tmp_path / "s.tif"), scene, str(tmp_path / f"t.{extension}"), execution="serial"
+    )
+    is_refused(lambda: segment_statistics.segment_statistics(parameters, Feedback()), tmp_path, kept)
+
+
+def test_a_table_beside_output_that_lost_its_end(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr(attribute_table, "MOST_XML_VALUES", 10)
+    cutting(monkeypatch, tables, "verify_features", 0.3)
+    is_refused(lambda: run(scene, tmp_path / "o.tif", **QUICK), tmp_path, set())
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory):
+    """A GeoTIFF of 3 x 3 blocks with its samples, as if written window by window, and another with its own values."""
+    folder = tmp_path_factory.mktemp("blocks")
+    ids = np.random.default_rng(3).integers(1, 2**32, (1500, 1500)).astype(np.uint32)
+    samples = Samples()
+    for row in range(0, 1500, 512):
+        samples.add(Window(0, row, 1500, min(512, 1500 - row)), [ids[row : row + 512]])
+    options = ["TILED=YES", "BLOCKXSIZE=512", "BLOCKYSIZE=512", "COMPRESS=DEFLATE"]
+    write_raster(folder / "a.tif", ids[None], options=options)
+    return folder / "a.tif", ids, samples, options
+
+
+def test_a_block_that_is_nowhere_or_holds_other_values(tmp_path, blocks):
+    path, ids, samples, options = blocks
+    verify_raster(str(path), samples, 0, False)
+    for col, row in ((0, 0), (1, 1), (2, 2)):
+        gaps = gdal.GetDriverByName("GTiff").Create(
+            str(tmp_path / "gaps.tif"), 1500, 1500, 1, gdal.GDT_UInt32, [*options, "SPARSE_OK=YES"]
+        )
+        for y in range(3):
+            for x in range(3):
+                if (x, y) != (col, row):
+                    part = ids[y * 512 : (y + 1) * 512, x * 512 : (x + 1) * 512]
+                    gaps.GetRasterBand(1).WriteArray(part, x * 512, y * 512)
+        del gaps
+        with pytest.raises(SegmentationError, match="a part is missing"):
+            verify_raster(str(tmp_path / "gaps.tif"), Samples(), 0, False)
+        verify_raster(str(tmp_path / "gaps.tif"), Samples(), 0, True)
+    with pytest.raises(SegmentationError, match="on the disk"):
+        verify_raster(str(path), samples, 1, False)  # an overview is missing
+    other = ids.copy()
+    other[-1, -1] -= 1
+    write_raster(tmp_path / "other.tif", other[None], options=options)
+    with pytest.raises(SegmentationError, match="on the disk"):
+        verify_raster(str(tmp_path / "other.tif"), samples, 0, False)
+
+
+def test_values_that_gdals_threads_could_not_write_are_noticed(tmp_path, scene, monkeypatch):
+    """The errors of compression threads do not reach the thread that waits: OUTPUT was 0 everywhere."""
+    monkeypatch.setattr(products, "check_creation_options", lambda *arguments: None)
+    for options in ("COMPRESS=JPEG|NUM_THREADS=2", "COMPRESS=WEBP|NUM_THREADS=2"):
+        with pytest.raises(SegmentationError):
+            run(scene, tmp_path / "o.tif", creation_options=options, **QUICK)
+        assert not leftovers(tmp_path, set())
+
+
+def test_rounded_means_are_compared_for_where_they_are(tmp_path):
+    values = np.random.default_rng(0).random((600, 600)).astype(np.float32)
+    values[:50] = np.nan
+    samples, rounded = Samples(), Samples(exact=False)
+    for sample in (samples, rounded):
+        sample.add(Window(0, 0, 600, 600), [values])
+    path = write_raster(tmp_path / "a.tif", values[None] + np.float32(0.01))
+    assert rounded.agree(gdal.Open(path)) and not samples.agree(gdal.Open(path))
+    assert not rounded.agree(gdal.Open(write_raster(tmp_path / "b.tif", np.nan_to_num(values)[None])))
+
+
+def test_features_are_counted(tmp_path):
+    dataset = ogr.GetDriverByName("GPKG").CreateDataSource(str(tmp_path / "a.gpkg"))
+    layer = dataset.CreateLayer("a", geom_type=ogr.wkbNone)
+    for _ in range(3):
+        layer.CreateFeature(ogr.Feature(layer.GetLayerDefn()))
+    del layer, dataset
+    verify_features(str(tmp_path / "a.gpkg"), 3)
+    for count in (2, 4):
+        with pytest.raises(SegmentationError):
+            verify_features(str(tmp_path / "a.gpkg"), count)
+
+
+@pytest.mark.parametrize("extension", ["tif", "cog.tif", "img"])
+def test_whole_files_pass_with_empty_parts_and_all_sizes(tmp_path, extension):
+    rng = np.random.default_rng(5)
+    for width, height in ((16, 16), (511, 700), (1300, 513), (4100, 20)):
+        values = np.kron(rng.integers(1, 250, (1, height // 9 + 1, width // 9 + 1)), np.ones((1, 9, 9), int))
+        values = values[:, :height, :width].astype(np.uint8)
+        values[:, : height // 2] = 0
+        path = write_raster(tmp_path / "in.tif", values)
+        ids, _ = run(path, tmp_path / f"o.{extension}", mean_image=str(tmp_path / f"m.{extension}"), **QUICK)
+        assert np.array_equal(ids > 0, values[0] > 0)
+        assert np.array_equal(np.isfinite(read(tmp_path / f"m.{extension}")), ids > 0)
+    shutil.rmtree(tmp_path)
