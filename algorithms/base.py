@@ -19,7 +19,7 @@ from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
 from .text import facts, parameter_help, tr
 
-NEEDED = ("numpy", "scipy", "osgeo")
+NEEDED = ("numpy", "osgeo")
 
 
 class TiledAlgorithm(QgsProcessingAlgorithm):
