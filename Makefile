@@ -31,14 +31,16 @@ bench: setup  ## run the product and its peers side by side; SIZES="1 4" RUNS=3 
 bench-peers:  ## install the peers that Debian has: Orfeo Toolbox and GRASS
 	@scripts/install-peers.sh
 
-lint: build/lint/bin/ruff  ## check format, lint and types
+lint: build/lint/bin/flake8  ## check format, lint and types
 	build/lint/bin/ruff format --check .
 	build/lint/bin/ruff check .
 	build/lint/bin/mypy tiledseg_plugin
+	build/lint/bin/flake8 --isolated --select QGS1,QGS4 --extend-ignore QGS105 tiledseg_plugin algorithms __init__.py
+	QT_QPA_PLATFORM=offscreen build/lint/bin/python scripts/qt6_names.py
 
-build/lint/bin/ruff:
+build/lint/bin/flake8:
 	@$(PYTHON) -m venv build/lint
-	@build/lint/bin/pip install -q ruff mypy
+	@build/lint/bin/pip install -q ruff mypy flake8 flake8-qgis PyQt6
 
 package:  ## build dist/tiledseg-VERSION.zip of the last commit
 	@mkdir -p dist

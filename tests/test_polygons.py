@@ -129,7 +129,7 @@ def test_polygons_carry_the_statistics_of_the_run(tmp_path):
         assert items["pixels"] == inside.size
         assert items["mean_2"] == pytest.approx(inside.mean()) and items["std_2"] == pytest.approx(inside.std())
         assert (items["min_2"], items["max_2"]) == (inside.min(), inside.max())
-    assert not leftovers(tmp_path, {"in.tif", "o.tif", "o.tif.aux.xml", "o_report.json", "p.gpkg"})
+    assert not leftovers(tmp_path, {"in.tif", "o.tif", "o.tif.aux.xml", "o.qml", "o_report.json", "p.gpkg"})
 
 
 def test_values_give_their_statistics(tmp_path, small_windows):

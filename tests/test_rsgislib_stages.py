@@ -178,7 +178,7 @@ def test_side_files_stay_in_the_work_folder_and_go(own_kernels, textured, tmp_pa
     (tmp_path / "out").mkdir()
     before = leftovers(os.path.dirname(textured), ())
     run(textured, tmp_path / "out" / "out.tif", tile_width=50, work_dir=str(work), **SMALL)
-    assert leftovers(tmp_path / "out", {"out.tif", "out.tif.aux.xml", "out_report.json"}) == []
+    assert leftovers(tmp_path / "out", {"out.tif", "out.tif.aux.xml", "out.qml", "out_report.json"}) == []
     assert leftovers(os.path.dirname(textured), ()) == before
     assert not work.exists() or not os.listdir(work)
 

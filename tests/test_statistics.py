@@ -235,7 +235,7 @@ def test_the_attribute_table_gets_the_columns_too(tmp_path, extension):
     assert np.allclose(last["mean_1"], before["mean_1"])
     assert any("other_mean_1" in line for line in log.lines)
     assert np.array_equal(read(segments), ids)
-    allowed = {"in.tif", "other.tif", segments.name, "s_report.json"} | {f"{segments.name}.aux.xml"}
+    allowed = {"in.tif", "other.tif", segments.name, "s.qml", "s_report.json"} | {f"{segments.name}.aux.xml"}
     assert not leftovers(tmp_path, allowed)
 
 

@@ -21,6 +21,7 @@ from .outlines import OutlineJob, trace_segments
 from .overviews import build_overviews
 from .polygons import check_vector, vector_side_files, write_polygons
 from .publish import publishing, side_files
+from .segment_style import write_style
 from .segment_ids import TileIds
 from .write import check_output, grows_overviews, is_cog
 
@@ -88,6 +89,8 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
         attributes = describe_segments(job, ids, runner, advance, check)
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
     _write_raster(paths["output"], columns, parameters.creation_options, workers, progress, write_ids)
+    others = [getattr(parameters, name) for name in OPTIONAL_STAGES if getattr(parameters, name)]
+    write_style(paths["output"], parameters.output, segments.sizes.size, others, progress.feedback)
     if parameters.mean_image:
         progress.start("mean_image", "Writing the mean image")
         write_mean_image(
