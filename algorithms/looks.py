@@ -51,7 +51,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         layer.emitStyleChanged()
 
     def _has_style_of_the_users(self, layer):
-        """Whether there is a rendering style for this output in Processing, or a style file of theirs beside the layer's."""
+        """Whether there is a rendering style for this output in Processing, or a style file of theirs beside it."""
         from processing.gui.RenderingStyles import RenderingStyles
 
         beside = os.path.splitext(layer.source().split("|")[0])[0] + ".qml"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Resolves every name of Qt that the plugin, its tests and scripts use against PyQt6, which QGIS 4 has, and prints those
-that are not there: enumerations without their scope, what has moved to another module, what is gone.
+"""Resolves every name of Qt that the plugin, its tests and scripts use against PyQt6, which QGIS 4 has.
+
+Prints those that are not there: enumerations without their scope, what has moved to another module, what is gone.
 
 A line that ends in `# Qt 5 only` is left out. Exit status 1 if there are any, 2 if PyQt6 is not installed.
 """

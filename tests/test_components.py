@@ -117,7 +117,8 @@ from tiledseg.tiledseg_plugin.segmentation import segment
 
 result = segment(
     SegmentParameters(
-        input={image!r}, output={folder!r} + "/o.tif", polygons={folder!r} + "/p.gpkg", mean_image={folder!r} + "/m.tif",
+        input={image!r}, output={folder!r} + "/o.tif",
+        polygons={folder!r} + "/p.gpkg", mean_image={folder!r} + "/m.tif",
         tile_width=50, tile_height=40, min_pixels=20, execution={execution!r}, workers=2, kernels={kernels!r},
     ),
     Feedback(),

@@ -2,10 +2,10 @@
 """The raster attribute table: the columns of a segment's attributes, and how each format holds them.
 
 Row n belongs to segment n; row 0, no data, is 0 everywhere, also in `Alpha`, which is 255 for segments: without it
-GDAL's colour table, TuiView and RSGISLib have no colours. A column `Value` with the number of the row is in every table,
-as QGIS takes none without; of the GeoPackage, the column `segment` is that. KEA and HFA hold tables of any length. GeoTIFF keeps its
-table as XML in a side file that is read whole whenever the raster is opened: 0.7 s for a million values, and as many
-GB of memory. So beyond MOST_XML_VALUES the table becomes a GeoPackage beside the raster.
+GDAL's colour table, TuiView and RSGISLib have no colours. A column `Value` with the number of the row is in every
+table, as QGIS takes none without; of the GeoPackage, the column `segment` is that. KEA and HFA hold tables of any
+length. GeoTIFF keeps its table as XML in a side file that is read whole whenever the raster is opened: 0.7 s for a
+million values, and as many GB of memory. So beyond MOST_XML_VALUES the table becomes a GeoPackage beside the raster.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ BAND_STATISTICS = ("mean", "min", "max", "std")
 
 
 def attribute_columns(attributes, numbers, ranges):
-    """The columns of a run's segments: Histogram, Red, Green, Blue, Alpha, and mean_1, min_1, max_1, std_1 of band 1 ...
+    """The columns of a run's segments: Histogram, Red, Green, Blue, Alpha, and mean_1, min_1, max_1, std_1 of band 1 ..
 
     Parameters
     ----------

@@ -7,9 +7,9 @@ from qgis.core import Qgis, QgsCoordinateReferenceSystem, QgsRasterBandStats, Qg
 from qgis.PyQt.QtCore import QMetaType, QVariant
 
 try:
-    from qgis.PyQt.QtGui import QAction  # Qt 6
+    from qgis.PyQt.QtGui import QAction as QAction  # Qt 6
 except ImportError:
-    from qgis.PyQt.QtWidgets import QAction  # Qt 5 only
+    from qgis.PyQt.QtWidgets import QAction as QAction  # Qt 5 only
 
 if Qgis.QGIS_VERSION_INT >= 33800:
     FIELD_INTEGER, FIELD_LARGE_INTEGER = QMetaType.Type.Int, QMetaType.Type.LongLong
@@ -24,10 +24,7 @@ if hasattr(QgsTask.Flag, "Silent"):
     QUIET_TASK = QgsTask.Flag.CanCancel | QgsTask.Flag.Silent
 
 # what of a band's statistics to find; since 3.36 the same under another name
-if hasattr(Qgis, "RasterBandStatistic"):
-    MAXIMUM = Qgis.RasterBandStatistic.Max
-else:
-    MAXIMUM = QgsRasterBandStats.Max
+MAXIMUM = Qgis.RasterBandStatistic.Max if hasattr(Qgis, "RasterBandStatistic") else QgsRasterBandStats.Max
 
 
 def algorithm_dialog() -> Tuple[Any, Any, Any]:
@@ -40,10 +37,12 @@ def algorithm_dialog() -> Tuple[Any, Any, Any]:
     except ImportError:
         from processing.gui.AlgorithmDialog import AlgorithmDialog as Dialog
     try:
-        from processing.core import exceptions as errors
+        from processing.core.exceptions import InvalidOutputExtension, InvalidParameterValue
     except ImportError:
-        from processing.gui.AlgorithmDialogBase import AlgorithmDialogBase as errors
-    return Dialog, errors.InvalidParameterValue, errors.InvalidOutputExtension
+        from processing.gui.AlgorithmDialogBase import AlgorithmDialogBase as Base
+
+        return Dialog, Base.InvalidParameterValue, Base.InvalidOutputExtension
+    return Dialog, InvalidParameterValue, InvalidOutputExtension
 
 
 def is_null(value):

@@ -21,8 +21,8 @@ from .outlines import OutlineJob, trace_segments
 from .overviews import build_overviews
 from .polygons import check_vector, vector_side_files, write_polygons
 from .publish import publishing, side_files
-from .segment_style import write_style
 from .segment_ids import TileIds
+from .segment_style import write_style
 from .write import check_output, grows_overviews, is_cog
 
 STAGES = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The style of segments in QGIS, also as a .qml file beside OUTPUT: QGIS opens the raster with it, whenever that is.
 
-Without it QGIS 3.30 and later make a class of every row of the attribute table, which takes seconds for some 30,000
-segments, and megabytes in each project. A ramp of some thousand colours does as well. The file is plain XML and needs no
-QGIS; it goes by the raster's name without the extension, so it is not written where that is another file's name, too.
+Without it QGIS 3.30 and later make a class of every row of the attribute table: 30,000 entries in the legend, and
+megabytes in each project. A ramp of some thousand colours does as well. The file is plain XML and needs no QGIS. It
+goes by the raster's name without the extension, so it is not written where that is another file's name, too.
 """
 
 import colorsys

@@ -22,7 +22,7 @@ def as_held(column, as_integers):
 
 
 def holds_columns(path, columns, as_xml):
-    """Whether the table of a raster, which is closed, has the columns with all of their rows and, where looked at, values.
+    """Whether the table of a raster, which is closed, has the columns with all rows and, where looked at, their values.
 
     Parameters
     ----------
