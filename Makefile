@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER
 
-.PHONY: help setup demo test stress bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test matrix stress bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -17,6 +17,9 @@ demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/de
 
 test: setup  ## run all tests
 	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
+
+matrix:  ## the tests on three releases of Debian, and without numba, pathos, scipy, in trees under build/ (as root)
+	@$(PYTHON) scripts/matrix.py $(MATRIX)
 
 screenshots: setup  ## pictures of the panel at work in QGIS Desktop, to build/screenshots
 	@$(PYTHON) scripts/screenshots.py

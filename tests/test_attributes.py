@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
-from scipy import ndimage
 from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels, products, segmentation, table_readback
 from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, single_bands
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
@@ -19,6 +18,8 @@ from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.publish import publishing
 from tiledseg.tiledseg_plugin.raster import Band, Window, describe
 from tiledseg.tiledseg_plugin.tables import Column
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
 RASTERS = {
     "sentinel": ("sen2_20210527_aber_10band.tif", {"bands": (8, 9, 3)}),

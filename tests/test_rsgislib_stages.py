@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_kernels import OwnKernels
 from rasters import Log, leftovers, read, run, write_raster
-from scipy import ndimage
 from tiledseg.tiledseg_plugin import rsgislib_engine
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.parameters import SegmentParameters
@@ -29,6 +28,8 @@ from tiledseg.tiledseg_plugin.rsgislib_engine.patches import (
     region_patches,
     tile_patches,
 )
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
 SMALL = {"engine": "rsgislib", "execution": "serial", "min_pixels": 12, "num_clusters": 12, "sampling": 5}
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import GEOTRANSFORM, Log, leftovers, read, run, write_raster
-from scipy import ndimage
 from test_attributes import need_driver, table_of, two_band_scene
 from tiledseg.tiledseg_plugin import attribute_table, kernels, quantiles
 from tiledseg.tiledseg_plugin import statistics as survey
@@ -16,6 +15,8 @@ from tiledseg.tiledseg_plugin.errors import SegmentationError
 from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.progress import Feedback
 from tiledseg.tiledseg_plugin.segment_statistics import STATISTICS, StatisticsParameters, segment_statistics
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
 
 def statistics(segments, values, output, **parameters):
