@@ -151,7 +151,8 @@ def test_what_a_table_lacks_is_found(tmp_path, what):
     path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
     columns = [Column("Value", np.arange(9), "MinMax"), Column("mean_2", np.arange(9) / 7), Column("n", np.arange(9))]
     attribute_table.set_attribute_table(path, columns)
-    assert table_readback.holds_columns(path, columns, as_xml=True)
+    assert table_readback._xml_holds(path + ".aux.xml", columns)  # the quick way, whatever GDAL's version
+    assert table_readback.holds_columns(path, columns, as_xml=False)
     side_file = tmp_path / "in.tif.aux.xml"
     side_file.write_text(lose(side_file.read_text(), what))
     assert not table_readback.holds_columns(path, columns, as_xml=True)

@@ -29,11 +29,11 @@ def holds_columns(path, columns, as_xml):
     columns : Columns with a row for each value, 0 included
     as_xml : whether the table is in the side file
     """
-    return _xml_holds(path + ".aux.xml", columns) if as_xml else _raster_holds(path, columns)
+    return (as_xml and _xml_holds(path + ".aux.xml", columns)) or _raster_holds(path, columns)
 
 
 def _xml_holds(path, columns):
-    """The file is looked through as text, as GDAL needs ten times as long as that."""
+    """Looked through as text, as GDAL takes ten times as long; where a version writes it otherwise, GDAL is asked."""
     try:
         content = Path(path).read_bytes()
     except OSError:
@@ -43,7 +43,7 @@ def _xml_holds(path, columns):
     if start < 0 or END not in content[-40:] or content.count(b"<Row index=", start) < rows:
         return False
     first = content.find(b"<Row index=", start)
-    fields = re.findall(rb"<FieldDefn[^>]*>\s*<Name>(.*?)</Name>\s*<Type>(\d)</Type>", content[start:first], re.DOTALL)
+    fields = re.findall(rb"<FieldDefn[^>]*>\s*<Name>(.*?)</Name>\s*<Type[^>]*>(\d)<", content[start:first], re.DOTALL)
     names = [html.unescape(name.decode("utf-8", "replace")) for name, _ in fields]
     if any(column.name not in names for column in columns):
         return False
