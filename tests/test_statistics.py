@@ -251,6 +251,28 @@ def test_a_table_beside_the_raster_gets_the_columns_too(tmp_path, monkeypatch):
     del dataset
 
 
+@pytest.mark.parametrize("extension", [".tif", ".img"])
+def test_columns_of_others_stay_wherever_gdal_keeps_them(tmp_path, extension):
+    """GDAL 3.12 and later write the table of a GeoTIFF into the raster itself, if it is open for that."""
+    ids = blobs()
+    driver = "GTiff" if extension == ".tif" else "HFA"
+    segments = write_raster(tmp_path / f"s{extension}", ids[None], driver=driver)
+    raster = write_raster(tmp_path / "v.tif", two_band_scene(np.uint8))
+    dataset = gdal.Open(segments, gdal.GA_Update)
+    table = gdal.RasterAttributeTable()
+    table.SetRowCount(int(ids.max()) + 1)
+    table.CreateColumn("theirs", gdal.GFT_Real, gdal.GFU_Generic)
+    table.WriteArray(np.arange(ids.max() + 1) * 1.5, 0)
+    dataset.GetRasterBand(1).SetDefaultRAT(table)
+    del table, dataset
+    statistics(segments, raster, None, statistics=("mean",), update_rat=True)
+    columns, usages = table_of(segments)
+    assert np.array_equal(columns["theirs"], np.arange(ids.max() + 1) * 1.5)
+    assert np.array_equal(columns["Value"], np.arange(ids.max() + 1))
+    assert usages["Value"] == gdal.GFU_MinMax or extension == ".img"
+    assert "mean_2" in columns
+
+
 def test_a_raster_without_a_table_gets_one(tmp_path):
     ids, values = blobs(), two_band_scene(np.uint8)
     segments, raster = write_raster(tmp_path / "s.tif", ids[None]), write_raster(tmp_path / "v.tif", values)

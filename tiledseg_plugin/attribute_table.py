@@ -106,7 +106,7 @@ def keeps_table_as_xml(path):
     return Path(path).suffix.lower() in (".tif", ".tiff")
 
 
-def set_attribute_table(path, columns):
+def set_attribute_table(path, columns, present=None):
     """Write columns into the attribute table of a raster, in place of those of the same names, and read it again.
 
     A table without it gets a column `Value`, the number of each row.
@@ -114,6 +114,7 @@ def set_attribute_table(path, columns):
     Parameters
     ----------
     columns : Columns with a row for each value, 0 included
+    present : a table whose columns stay, if not that of the raster itself
     """
     rows = columns[0].values.size
     if rows > MOST_ROWS:
@@ -124,7 +125,7 @@ def set_attribute_table(path, columns):
     with configured({"GTIFF_WRITE_RAT_TO_PAM": "YES"}), collected_errors() as messages:
         dataset = gdal.Open(path, gdal.GA_ReadOnly if as_xml else gdal.GA_Update)
         band = None if dataset is None else dataset.GetRasterBand(1)
-        table = None if band is None else band.GetDefaultRAT()
+        table = None if band is None else present or band.GetDefaultRAT()
         held = table is not None and not as_xml
         if table is None:
             table = gdal.RasterAttributeTable()

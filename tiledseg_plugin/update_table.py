@@ -75,14 +75,21 @@ def update_attribute_table(segments, attributes, columns, prefix, feedback):
 
 
 def _write_side_file(segments, path, columns):
-    """Only the side file is replaced: it is made beside a raster of one pixel."""
+    """Only the side file is replaced: it is made beside a raster of one pixel.
+
+    GDAL 3.12 and later may hold the table in the raster, whose columns would be hidden by those of the side file.
+    """
     if os.path.exists(segments + ".aux.xml"):
         shutil.copy2(segments + ".aux.xml", path + ".aux.xml")
         os.chmod(path + ".aux.xml", 0o644)
     with collected_errors():
         dataset = gdal.GetDriverByName("GTiff").Create(path, 1, 1, 1, gdal.GDT_UInt32)
         del dataset
-    set_attribute_table(path, columns)
+        dataset = open_raster(segments)
+        present = dataset.GetRasterBand(1).GetDefaultRAT()
+        present = None if present is None else present.Clone()
+        del dataset
+    set_attribute_table(path, columns, present)
     os.unlink(path)
 
 
