@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER
 
-.PHONY: help setup demo test stress fuzz bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test matrix stress fuzz bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -17,6 +17,9 @@ demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/de
 
 test: setup  ## run all tests
 	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
+
+matrix:  ## the tests on three releases of Debian, and without numba, pathos, scipy, in trees under build/ (as root)
+	@$(PYTHON) scripts/matrix.py $(MATRIX)
 
 screenshots: setup  ## pictures of the panel at work in QGIS Desktop, to build/screenshots
 	@$(PYTHON) scripts/screenshots.py
@@ -34,14 +37,16 @@ bench: setup  ## run the product and its peers side by side; SIZES="1 4" RUNS=3 
 bench-peers:  ## install the peers that Debian has: Orfeo Toolbox and GRASS
 	@scripts/install-peers.sh
 
-lint: build/lint/bin/ruff build/plugins/tiledseg  ## check format, lint and types
+lint: build/lint/bin/flake8 build/plugins/tiledseg  ## check format, lint and types
 	build/lint/bin/ruff format --check .
 	build/lint/bin/ruff check .
 	cd build/plugins && ../lint/bin/mypy --config-file tiledseg/pyproject.toml -p tiledseg.tiledseg_plugin -p tiledseg.algorithms
+	build/lint/bin/flake8 --isolated --select QGS1,QGS4 --extend-ignore QGS105 tiledseg_plugin algorithms __init__.py
+	QT_QPA_PLATFORM=offscreen build/lint/bin/python scripts/qt6_names.py
 
-build/lint/bin/ruff:
+build/lint/bin/flake8:
 	@$(PYTHON) -m venv build/lint
-	@build/lint/bin/pip install -q ruff==0.17.6 mypy==2.4.1
+	@build/lint/bin/pip install -q ruff==0.17.6 mypy==2.4.1 flake8 flake8-qgis PyQt6
 
 build/plugins/tiledseg:  # under a name that Python takes for a package, whatever the clone is called
 	@mkdir -p build/plugins

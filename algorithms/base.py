@@ -22,7 +22,7 @@ from .inputs import path_asked_for, without_files
 from .text import facts, parameter_help, tr
 from .values import check_values, evaluated, is_read_here, read
 
-NEEDED = ("numpy", "scipy", "osgeo")
+NEEDED = ("numpy", "osgeo")
 
 
 class TiledAlgorithm(QgsProcessingAlgorithm):

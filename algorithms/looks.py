@@ -4,21 +4,17 @@
 import os
 
 from qgis.core import (
-    QgsColorRampShader,
     QgsContrastEnhancement,
     QgsFillSymbol,
     QgsMultiBandColorRenderer,
     QgsProcessingLayerPostProcessorInterface,
-    QgsRasterBandStats,
-    QgsRasterShader,
     QgsSingleBandGrayRenderer,
-    QgsSingleBandPseudoColorRenderer,
     QgsSingleSymbolRenderer,
 )
-from qgis.PyQt.QtGui import QColor
+from qgis.PyQt.QtXml import QDomDocument
 
-MOST_COLOURS = 8192  # of a ramp that QGIS draws and saves without effort
-TURN = 0.6180339887498949  # of the colour circle, from one colour to the next: the golden ratio
+from ..tiledseg_plugin.compat import MAXIMUM
+from ..tiledseg_plugin.segment_style import is_ours, style
 
 
 class Look(QgsProcessingLayerPostProcessorInterface):
@@ -55,43 +51,18 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         layer.emitStyleChanged()
 
     def _has_style_of_the_users(self, layer):
-        """Whether there is a rendering style for this output in Processing, or a style file beside the layer's."""
+        """Whether there is a rendering style for this output in Processing, or a style file of theirs beside it."""
         from processing.gui.RenderingStyles import RenderingStyles
 
         beside = os.path.splitext(layer.source().split("|")[0])[0] + ".qml"
-        return RenderingStyles.getStyle(*self._output) is not None or os.path.exists(beside)
+        return RenderingStyles.getStyle(*self._output) is not None or (os.path.exists(beside) and not is_ours(beside))
 
 
 def show_segments(layer):
-    """Colours that change from id to id, or, for millions of ids, between any that are not close to each other.
-
-    Ids are given in raster order, so neighbours' ids are seldom close: those of one row of pixels lie between them.
-    """
-    provider = layer.dataProvider()
-    wanted = QgsRasterBandStats.Stats
-    statistics = provider.bandStatistics(1, getattr(wanted, "Max", None) or QgsRasterBandStats.Max)
-    most = max(int(statistics.maximumValue), 1)
-    count = min(most, MOST_COLOURS)
-    ramp = QgsColorRampShader(1, most)
-    ramp.setColorRampType(QgsColorRampShader.Type.Interpolated)
-    ramp.setColorRampItemList(
-        [
-            QgsColorRampShader.ColorRampItem(1 + (most - 1) * index / max(count - 1, 1), _colour(index), "")
-            for index in range(count)
-        ]
-    )
-    shader = QgsRasterShader(1, most)
-    shader.setRasterShaderFunction(ramp)
-    renderer = QgsSingleBandPseudoColorRenderer(provider, 1, shader)
-    renderer.setClassificationMin(1)
-    renderer.setClassificationMax(most)
-    layer.setRenderer(renderer)
-
-
-def _colour(index):
-    return QColor.fromHsvF(
-        (index * TURN) % 1.0, 0.45 + 0.5 * ((index * 0.37) % 1.0), 0.55 + 0.45 * ((index * 0.71) % 1.0)
-    )
+    """The style that the engine puts beside OUTPUT, made for the largest id of the layer."""
+    document = QDomDocument()
+    document.setContent(style(int(layer.dataProvider().bandStatistics(1, MAXIMUM).maximumValue)))
+    layer.importNamedStyle(document)
 
 
 def show_means(layer):

@@ -5,7 +5,8 @@ set -eu
 
 needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest python3-hypothesis
 python3-dask python3-distributed python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth"
-wanted="python3-numba"   # compiled kernels; not in every release, and the result is the same without it
+# compiled kernels and worker processes; not in every release, and the result is the same without them
+wanted="python3-numba python3-pathos"
 
 installed() {
     dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
@@ -22,7 +23,7 @@ as_root() {
     fi
 }
 
-# Worker processes use pathos, which Debian does not have; without it threads are used, and their tests are skipped.
+# Worker processes use pathos, which Debian has since release 13; without it threads are used, their tests skipped.
 install_pathos() {
     /usr/bin/python3 -c "import pathos" 2>/dev/null && return
     echo "Installing: pathos (PyPI)"
@@ -56,7 +57,7 @@ as_root apt-get update -q || [ -z "$missing" ]
 [ -z "$missing" ] || install $missing
 for package in $optional; do
     install "$package" || {
-        echo "$package cannot be installed here; the plain kernels are used, with the same result." >&2
+        echo "$package is not to be had here: the result is the same without it." >&2
         mkdir -p "$(dirname "$marker")" && touch "$marker"
     }
 done

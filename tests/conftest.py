@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes the repository importable as the package `tiledseg`, whatever the clone's folder is called, and starts QGIS."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ def qgis_application(tmp_path_factory):
 
     Processing.initialize()
     yield application
+    gc.collect()  # what is left of QGIS's objects goes before what they need does
     application.exitQgis()
 
 

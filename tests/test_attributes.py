@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
-from scipy import ndimage
-from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels, products, segmentation
+from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels, products, segmentation, table_readback
 from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, single_bands
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.no_data import Band
 from tiledseg.tiledseg_plugin.publish import publishing
-from tiledseg.tiledseg_plugin.raster import Window, describe
+from tiledseg.tiledseg_plugin.raster import Band, Window, describe
+from tiledseg.tiledseg_plugin.tables import Column
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
 RASTERS = {
     "sentinel": ("sen2_20210527_aber_10band.tif", {"bands": (8, 9, 3)}),
@@ -63,6 +65,8 @@ def check_against_scipy(columns, ids, values, numbers):
         deviation = ndimage.standard_deviation(band, ids, every)
         np.testing.assert_allclose(columns[f"std_{number}"][1:], deviation, rtol=1e-7, atol=1e-9)
     assert all(values[0] == 0 for values in columns.values())
+    assert np.array_equal(columns["Value"], np.arange(ids.max() + 1))
+    assert (columns.get("Alpha", columns.get("Opacity"))[1:] == 255).all()  # HFA's name for it
 
 
 @pytest.mark.parametrize("name", RASTERS)
@@ -87,6 +91,8 @@ def test_every_format_holds_the_table_overviews_and_band_statistics(tmp_path, ex
     check_against_scipy(columns, ids.astype(np.int64), values, (1, 2, 3, 4))
     assert usages["Histogram"] == gdal.GFU_PixelCount
     assert [usages[name] for name in ("Red", "Green", "Blue")] == [gdal.GFU_Red, gdal.GFU_Green, gdal.GFU_Blue]
+    assert gdal.GFU_Alpha in usages.values()
+    assert usages["Value"] == gdal.GFU_MinMax or extension == ".img"  # HFA keeps no such usage; QGIS goes by the name
     assert columns["Red"].min() >= 0 and columns["Red"].max() <= 255 and columns["Red"].max() > 200
     dataset = gdal.Open(str(output))
     band = dataset.GetRasterBand(1)
@@ -97,6 +103,61 @@ def test_every_format_holds_the_table_overviews_and_band_statistics(tmp_path, ex
     assert (least, most) == (1, result.segment_count)
     assert (mean, deviation) == (pytest.approx(valid.mean()), pytest.approx(valid.std()))
     assert band.GetNoDataValue() == 0
+
+
+@pytest.mark.parametrize("extension", [".tif", ".img"])
+@pytest.mark.parametrize("bands", [(1,), (1, 2), (2, 1, 3), (1, 2, 3, 4)])
+def test_segments_have_the_colours_of_their_first_bands(tmp_path, extension, bands):
+    values = np.concatenate([two_band_scene(np.uint16), two_band_scene(np.uint16, seed=4) * 30]) + np.uint16(1)
+    path = write_raster(tmp_path / "in.tif", values)
+    run(path, tmp_path / f"o{extension}", min_pixels=30, bands=bands)
+    columns, _ = table_of(tmp_path / f"o{extension}")
+    found = [columns[name][1:] for name in ("Red", "Green", "Blue")]
+    expected = []
+    for number in bands[:3]:
+        band = values[number - 1].astype(float)
+        low = max(band.mean() - 2 * band.std(), band.min())
+        high = min(band.mean() + 2 * band.std(), band.max())
+        share = (columns[f"mean_{number}"][1:] - low) / (high - low)
+        expected.append(np.floor(np.clip(share, 0, 1) * 255 + 0.5))
+    expected = {1: expected * 3, 2: [*expected, 0 * expected[0]]}.get(len(bands), expected)
+    for ours, theirs in zip(found, expected):
+        assert np.ptp(ours) > 100 or not theirs.any()
+        np.testing.assert_allclose(ours, theirs, atol=1)  # the mean may lie between two of them
+
+
+@pytest.mark.parametrize("extension", [".tif", ".cog.tif"])
+def test_a_table_that_gdal_loses_in_silence_is_an_error(tmp_path, monkeypatch, extension):
+    """GDAL 3.12 and later return 0 and save nothing where the table would go into a file that is open for reading."""
+    path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
+    monkeypatch.setattr(gdal.Band, "SetDefaultRAT", lambda band, table: gdal.CE_None)
+    with pytest.raises(SegmentationError, match="does not hold what was written"):
+        run(path, tmp_path / f"o{extension}", min_pixels=30)
+    assert not leftovers(tmp_path, {"in.tif", "in.tif.aux.xml"})
+
+
+def lose(text, what):
+    """A side file without its last row, a column, or with another value at the end."""
+    head, row, tail = text.rpartition("    <Row index=")
+    if what == "a row":
+        return head + tail.partition("</Row>\n")[2]
+    if what == "a column":
+        return text.replace("<Name>mean_2</Name>", "<Name>other</Name>")
+    first, _, last = tail.rpartition("<F>")
+    return head + row + first + "<F>-77</F>" + last.partition("</F>")[2]
+
+
+@pytest.mark.parametrize("what", ["a row", "a column", "a value"])
+def test_what_a_table_lacks_is_found(tmp_path, what):
+    path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
+    columns = [Column("Value", np.arange(9), "MinMax"), Column("mean_2", np.arange(9) / 7), Column("n", np.arange(9))]
+    attribute_table.set_attribute_table(path, columns)
+    assert table_readback._xml_holds(path + ".aux.xml", columns)  # the quick way, whatever GDAL's version
+    assert table_readback.holds_columns(path, columns, as_xml=False)
+    side_file = tmp_path / "in.tif.aux.xml"
+    side_file.write_text(lose(side_file.read_text(), what))
+    assert not table_readback.holds_columns(path, columns, as_xml=True)
+    assert not table_readback.holds_columns(path, columns, as_xml=False)  # GDAL says the same
 
 
 @pytest.mark.parametrize("tile", [1000, 37])
@@ -121,7 +182,8 @@ def test_a_cog_is_one(tmp_path):
     assert np.array_equal(ids, run(tmp_path / "in.tif", tmp_path / "p.tif", min_pixels=30)[0])
     assert not leftovers(
         tmp_path,
-        {"in.tif", "o.cog.tif", "o.cog.tif.aux.xml", "o.cog_report.json", "p.tif", "p.tif.aux.xml", "p_report.json"},
+        {"in.tif", "o.cog.tif", "o.cog.tif.aux.xml", "o.cog.qml", "o.cog_report.json"}
+        | {"p.tif", "p.tif.aux.xml", "p.qml", "p_report.json"},
     )
 
 

@@ -325,7 +325,7 @@ def test_damaged_input_is_told_and_leaves_the_old_output(tmp_path):
     with pytest.raises(SegmentationError, match="cannot be"):
         run(path, tmp_path / "out.tif", **QUICK)
     assert (tmp_path / "out.tif").read_bytes() == before
-    assert leftovers(tmp_path, {"in.tif", "out.tif", "out.tif.aux.xml", "out_report.json"}) == []
+    assert leftovers(tmp_path, {"in.tif", "out.tif", "out.tif.aux.xml", "out.qml", "out_report.json"}) == []
 
 
 @pytest.mark.parametrize("at", [0, 10, 40, 70, 82])

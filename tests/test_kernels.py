@@ -270,7 +270,9 @@ def test_clumps_and_edges_are_the_same(window, as_integers):
     labels, count = plain.clump(clusters)
     assert_same(compiled.clump(clusters)[0], labels)
     assert compiled.clump(clusters)[1] == count
-    quantities = values if values.dtype == np.uint8 and not as_integers else (values % 1000).astype(np.int64) << 40
+    quantities = (
+        values if values.dtype == np.uint8 and not as_integers else (values.astype(float) % 1000).astype(np.int64) << 40
+    )
     expected = plain.describe_clumps(labels, count, clusters, quantities)
     for ours, theirs in zip(compiled.describe_clumps(labels, count, clusters, quantities), expected):
         assert_same(ours, theirs)

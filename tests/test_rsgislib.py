@@ -145,7 +145,7 @@ def test_neither_texts_nor_files_reach_the_user(data, tmp_path, form, capfd, mon
     os.mkdir("out")
     run(raster, tmp_path / "out" / "out.tif", feedback, tile_width=200, work_dir=str(tmp_path / "work"), **ENGINE)
     assert leftovers(raster.parent, {"in.tif"}) == []
-    assert leftovers(tmp_path / "out", {"out.tif", "out.tif.aux.xml", "out_report.json"}) == []
+    assert leftovers(tmp_path / "out", {"out.tif", "out.tif.aux.xml", "out.qml", "out_report.json"}) == []
     assert leftovers(tmp_path, {"in", "out", "work"}) == []
     assert not os.path.exists("work") or not os.listdir("work")
     assert capfd.readouterr() == ("", "")

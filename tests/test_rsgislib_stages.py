@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_kernels import OwnKernels
 from rasters import Log, leftovers, read, run, write_raster
-from scipy import ndimage
 from tiledseg.tiledseg_plugin import rsgislib_engine
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.parameters import SegmentParameters
@@ -29,6 +28,8 @@ from tiledseg.tiledseg_plugin.rsgislib_engine.patches import (
     region_patches,
     tile_patches,
 )
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
 SMALL = {"engine": "rsgislib", "execution": "serial", "min_pixels": 12, "num_clusters": 12, "sampling": 5}
 
@@ -178,7 +179,7 @@ def test_side_files_stay_in_the_work_folder_and_go(own_kernels, textured, tmp_pa
     (tmp_path / "out").mkdir()
     before = leftovers(os.path.dirname(textured), ())
     run(textured, tmp_path / "out" / "out.tif", tile_width=50, work_dir=str(work), **SMALL)
-    assert leftovers(tmp_path / "out", {"out.tif", "out.tif.aux.xml", "out_report.json"}) == []
+    assert leftovers(tmp_path / "out", {"out.tif", "out.tif.aux.xml", "out.qml", "out_report.json"}) == []
     assert leftovers(os.path.dirname(textured), ()) == before
     assert not work.exists() or not os.listdir(work)
 

@@ -164,7 +164,7 @@ def test_wrong_schemes_get_a_sentence(tmp_path, polygons, message, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("order", itertools.permutations((gdal, ogr, osr)))
+@pytest.mark.parametrize("order", list(itertools.permutations((gdal, ogr, osr))))
 def test_exceptions_stay_as_other_plugins_set_them(tmp_path, order):
     path = raster(tmp_path / "a.tif")
     for module in order:

@@ -43,7 +43,7 @@ def test_numbers_and_report_come_out(plugin, small_raster, tmp_path):
     assert result["SECONDS"] > 0
     report = json.loads(Path(result["REPORT"]).read_text(encoding="utf-8"))
     assert report["parameters"]["num_clusters"] == 8
-    assert files_below(tmp_path) == ["segmente größer.tif", "segmente größer_report.json"]
+    assert files_below(tmp_path) == ["segmente größer.qml", "segmente größer.tif", "segmente größer_report.json"]
 
 
 @pytest.mark.parametrize(

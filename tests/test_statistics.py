@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import GEOTRANSFORM, Log, leftovers, read, run, write_raster
-from scipy import ndimage
 from test_attributes import need_driver, table_of, two_band_scene
 from tiledseg.tiledseg_plugin import attribute_table, kernels, quantiles
 from tiledseg.tiledseg_plugin import statistics as survey
@@ -16,6 +15,8 @@ from tiledseg.tiledseg_plugin.errors import SegmentationError
 from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.progress import Feedback
 from tiledseg.tiledseg_plugin.segment_statistics import STATISTICS, StatisticsParameters, segment_statistics
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
 
 def statistics(segments, values, output, **parameters):
@@ -235,7 +236,7 @@ def test_the_attribute_table_gets_the_columns_too(tmp_path, extension):
     assert np.allclose(last["mean_1"], before["mean_1"])
     assert any("other_mean_1" in line for line in log.lines)
     assert np.array_equal(read(segments), ids)
-    allowed = {"in.tif", "other.tif", segments.name, "s_report.json"} | {f"{segments.name}.aux.xml"}
+    allowed = {"in.tif", "other.tif", segments.name, "s.qml", "s_report.json"} | {f"{segments.name}.aux.xml"}
     assert not leftovers(tmp_path, allowed)
 
 
@@ -248,6 +249,28 @@ def test_a_table_beside_the_raster_gets_the_columns_too(tmp_path, monkeypatch):
     feature = layer.GetNextFeature()
     assert feature["median_2"] is not None and feature["std_1"] is not None
     del dataset
+
+
+@pytest.mark.parametrize("extension", [".tif", ".img"])
+def test_columns_of_others_stay_wherever_gdal_keeps_them(tmp_path, extension):
+    """GDAL 3.12 and later write the table of a GeoTIFF into the raster itself, if it is open for that."""
+    ids = blobs()
+    driver = "GTiff" if extension == ".tif" else "HFA"
+    segments = write_raster(tmp_path / f"s{extension}", ids[None], driver=driver)
+    raster = write_raster(tmp_path / "v.tif", two_band_scene(np.uint8))
+    dataset = gdal.Open(segments, gdal.GA_Update)
+    table = gdal.RasterAttributeTable()
+    table.SetRowCount(int(ids.max()) + 1)
+    table.CreateColumn("theirs", gdal.GFT_Real, gdal.GFU_Generic)
+    table.WriteArray(np.arange(ids.max() + 1) * 1.5, 0)
+    dataset.GetRasterBand(1).SetDefaultRAT(table)
+    del table, dataset
+    statistics(segments, raster, None, statistics=("mean",), update_rat=True)
+    columns, usages = table_of(segments)
+    assert np.array_equal(columns["theirs"], np.arange(ids.max() + 1) * 1.5)
+    assert np.array_equal(columns["Value"], np.arange(ids.max() + 1))
+    assert usages["Value"] == gdal.GFU_MinMax or extension == ".img"
+    assert "mean_2" in columns
 
 
 def test_a_raster_without_a_table_gets_one(tmp_path):

@@ -9,6 +9,7 @@ from tiledseg.tiledseg_plugin import kernels, status
 from tiledseg.tiledseg_plugin.errors import SegmentationError
 from tiledseg.tiledseg_plugin.execution import processes
 from tiledseg.tiledseg_plugin.progress import Feedback
+from tiledseg.tiledseg_plugin.rsgislib_engine.availability import Availability
 from time_limit import no_test_hangs  # noqa: F401
 
 
@@ -33,6 +34,8 @@ def test_what_is_missing_is_advised(monkeypatch):
     monkeypatch.setattr(kernels, "choose", only_plain)
     monkeypatch.setattr(status, "_version", lambda name: None)
     monkeypatch.setattr(processes, "missing_package", lambda: "pathos")
+    not_installed = Availability("", False, "the Python package rsgislib is not installed")
+    monkeypatch.setattr(status.rsgislib_engine, "describe", lambda: not_installed)
     found = status.find_status(Feedback())
     assert found.kernels == ("plain",)
     assert found.executions == ("auto", "threads", "serial")

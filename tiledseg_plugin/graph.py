@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from .components import components
 from .elimination import Graph, Merged, merge_within
 from .machine import release_free_memory
 from .plan import neighbouring
@@ -177,8 +176,7 @@ def _number(first, same):
     """
     members, index = np.unique(same, return_inverse=True)
     index = index.reshape(same.shape)
-    links = coo_matrix((np.ones(len(same), bool), (index[:, 0], index[:, 1])), shape=(members.size, members.size))
-    _, component = connected_components(links, directed=False)
+    _, component = components(members.size, index[:, 0], index[:, 1])
     by_component = np.lexsort((first[members], component))
     starts = np.flatnonzero(np.diff(component[by_component], prepend=-1))
     leader = np.arange(first.size)

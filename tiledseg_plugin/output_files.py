@@ -23,6 +23,8 @@ from .errors import SegmentationError, why
 from .gdal_access import collected_errors
 from .publish import attributes_path, nothing_else, recover_beside, staging
 from .report import report_path
+from .segment_style import is_ours as is_our_style
+from .segment_style import style_path
 
 SEGMENTS = "segments"  # with attribute table and report
 IMAGE = "image"
@@ -117,6 +119,10 @@ def _is_table(target: Path, path: Path) -> bool:
     return is_attribute_table(str(path))
 
 
+def _is_style(target: Path, path: Path) -> bool:
+    return is_our_style(str(path))
+
+
 def _is_types(target: Path, path: Path) -> bool:
     return TYPES.match(_head(path).decode("utf-8", "replace")) is not None
 
@@ -160,6 +166,9 @@ def side_files(output: Output) -> List[SideFile]:
         sides += [SideFile(table, _is_table), *(SideFile(Path(f"{table}{end}"), _is_beside) for end in DATABASE_SIDES)]
     if output.kind == SEGMENTS:
         sides.append(SideFile(Path(report_path(str(target))), _is_report))
+        style = style_path(str(target))
+        if is_our_style(style) or not os.path.lexists(style):  # one of the user's stays, and none is written
+            sides.append(SideFile(Path(style), _is_style))
     return sides
 
 

@@ -26,6 +26,7 @@ from .polygons import check_vector, write_polygons
 from .publish import publishing_together
 from .raster import Raster
 from .segment_ids import TileIds
+from .segment_style import write_style
 from .verification import verify_raster
 from .write import format_of, grows_overviews, is_cog, least_overviews
 
@@ -116,6 +117,8 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
         attributes = describe_segments(job, ids, runner, advance, check)
     columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
     _write_raster(paths["output"], raster, columns, parameters.creation_options, workers, progress, write_ids)
+    others = [getattr(parameters, name) for name in OPTIONAL_STAGES if getattr(parameters, name)]
+    write_style(paths["output"], parameters.output, segments.sizes.size, others, progress.feedback)
     if parameters.mean_image:
         progress.start("mean_image", "Writing the mean image")
         write_mean_image(

@@ -18,7 +18,7 @@ def report_path(output):
 def versions():
     """Versions of what the result could depend on; None for what is not installed."""
     found: Dict[str, Optional[str]] = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in ("numpy", "scipy", "numba"):
+    for name in ("numpy", "numba"):
         try:
             found[name] = import_module(name).__version__
         except Exception:  # a broken numba fails in many ways; for the report it is as good as none

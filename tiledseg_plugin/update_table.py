@@ -150,13 +150,19 @@ def _write(segments, columns):
 
 
 def _write_side_file(segments, path, columns):
-    """Only the side file is replaced: it is made beside a raster of one pixel, and of as many bands."""
+    """Only the side file is replaced: it is made beside a raster of one pixel, and of as many bands.
+
+    GDAL 3.12 and later may hold the table in the raster, whose columns would be hidden by those of the side file.
+    """
     if os.path.exists(segments + ".aux.xml"):
         shutil.copy2(segments + ".aux.xml", path + ".aux.xml")
         os.chmod(path + ".aux.xml", 0o644)
-    bands = open_raster(segments).RasterCount
     with collected_errors():
-        dataset = gdal.GetDriverByName("GTiff").Create(path, 1, 1, bands, gdal.GDT_UInt32)
+        source = open_raster(segments)
+        dataset = gdal.GetDriverByName("GTiff").Create(path, 1, 1, source.RasterCount, gdal.GDT_UInt32)
         del dataset
-    set_attribute_table(path, columns)
+        present = source.GetRasterBand(1).GetDefaultRAT()
+        present = None if present is None else present.Clone()
+        del source
+    set_attribute_table(path, columns, present)
     os.unlink(path)

@@ -57,7 +57,7 @@ def unload():
 def is_ours(one):
     """An object of Qt's that is an instance of a class of ours, and that Qt still has."""
     kind = type(one)
-    return kind.__module__.startswith("tiledseg.") and issubclass(kind, QObject) and not sip.isdeleted(one)
+    return str(kind.__module__).startswith("tiledseg.") and issubclass(kind, QObject) and not sip.isdeleted(one)
 
 
 def count(layer):

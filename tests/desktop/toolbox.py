@@ -4,12 +4,12 @@
 import driver
 import processing
 from driver import ARGUMENTS, FOLDER, found
-from processing.gui.AlgorithmDialog import AlgorithmDialog
 from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
 from processing.modeler.ModelerParametersDialog import ModelerParametersDialog
 from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProject
 from qgis.PyQt.QtWidgets import QApplication, QDialogButtonBox, QPushButton
 from qgis.utils import iface
+from tiledseg.tiledseg_plugin.compat import algorithm_dialog
 
 
 def main():
@@ -24,7 +24,7 @@ def dialog(raster):
     one.show()
     driver.pause(0.5)
     buttons = [button.text() for button in one.buttonBox().buttons()]
-    found["dialog"] = {"is standard": isinstance(one, AlgorithmDialog), "buttons": buttons}
+    found["dialog"] = {"is standard": isinstance(one, algorithm_dialog()[0]), "buttons": buttons}
     driver.click(one.check_button)
     driver.wait(lambda: one.tile_layer is not None, 60, "the check")
     found["dialog"]["order after check"] = driver.order()

@@ -6,9 +6,9 @@ from typing import Any
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, Qt
 from qgis.PyQt.QtGui import QIcon
-from qgis.PyQt.QtWidgets import QAction
 
 from ...algorithms.text import tr
+from ..compat import QAction
 from ..metadata import ICON
 
 

@@ -3,17 +3,19 @@
 
 from typing import Any
 
-from processing.gui.AlgorithmDialog import AlgorithmDialog
-from processing.gui.AlgorithmDialogBase import AlgorithmDialogBase
 from qgis.core import Qgis, QgsProject
 from qgis.PyQt.QtWidgets import QDialogButtonBox, QPushButton
 
 from ...algorithms.text import tr
+from ..compat import algorithm_dialog
 from . import checks, layers
 from .tasks import wait_until
 
+Dialog: Any
+Dialog, InvalidParameterValue, InvalidOutputExtension = algorithm_dialog()
 
-class SegmentDialog(AlgorithmDialog):
+
+class SegmentDialog(Dialog):
     """The standard dialog; only the button is added."""
 
     def __init__(self, algorithm, parent=None):
@@ -30,12 +32,13 @@ class SegmentDialog(AlgorithmDialog):
         """The pre-flight with the dialog's values; its layer over the raster, its summary in the message bar."""
         self.messageBar().clearWidgets()
         try:
-            values = self.createProcessingParameters()
-        except AlgorithmDialogBase.InvalidParameterValue as error:
+            # not the dialog's own method, which since QGIS 4.2 shows the errors itself and returns nothing
+            values = self.mainWidget().createProcessingParameters()
+        except InvalidParameterValue as error:
             name = error.parameter.description()
             self._tell(tr("Wrong or missing value: {}.").format(name), Qgis.MessageLevel.Warning)
             return
-        except AlgorithmDialogBase.InvalidOutputExtension as error:
+        except InvalidOutputExtension as error:
             self._tell(error.message, Qgis.MessageLevel.Warning)
             return
         self._check = checks.check_run(values)

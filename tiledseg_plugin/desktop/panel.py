@@ -5,7 +5,6 @@ from qgis.gui import QgsCollapsibleGroupBox, QgsDockWidget
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import (
-    QAction,
     QFormLayout,
     QFrame,
     QHBoxLayout,
@@ -22,6 +21,7 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from ...algorithms.text import tr
+from ..compat import QAction
 from ..metadata import ICON
 from .fields import Fields
 

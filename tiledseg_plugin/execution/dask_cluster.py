@@ -3,7 +3,7 @@
 
 Pixels travel by files in WORK_DIR, which all machines see. The engine itself travels there, too, as an archive that
 each worker unpacks into a folder of its own: so all run the same version, also workers that join later, and nothing
-has to be installed on them but Python, numpy, scipy and GDAL. By the network go only names and small numbers; what
+has to be installed on them but Python, numpy and GDAL. By the network go only names and small numbers; what
 is larger than a message ought to be, such as the sample of a block, goes through a file as well.
 """
 
@@ -240,7 +240,7 @@ class DaskCluster:
             if isinstance(answer, BaseException):
                 raise SegmentationError(
                     f"The Dask worker {name} cannot work ({type(answer).__name__}: {answer}): it must see WORK_DIR "
-                    f"{self._folder}, and needs numpy, scipy and GDAL."
+                    f"{self._folder}, and needs numpy and GDAL."
                 )
             seen, there = answer
             if seen != [self._raster.width, self._raster.height]:

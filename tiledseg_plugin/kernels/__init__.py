@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two sets of kernels behind one contract: `compiled` (numba) and `plain` (numpy, scipy).
+"""Two sets of kernels behind one contract: `compiled` (numba) and `plain` (numpy).
 
 They give identical arrays. `choose` picks one, once a run; nothing else knows which one runs.
 """
@@ -53,4 +53,4 @@ def choose(wanted="auto"):
     else:
         reason = "asked for"
     plain = importlib.import_module(".plain", __name__)
-    return plain, f"Kernels: plain (numpy, scipy); compiled ones are not used ({reason})."
+    return plain, f"Kernels: plain (numpy); compiled ones are not used ({reason})."

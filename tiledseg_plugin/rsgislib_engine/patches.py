@@ -6,9 +6,8 @@ from functools import cached_property
 from typing import Dict, Tuple
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from ..components import components
 from ..plan import neighbouring
 from ..raster import Window
 
@@ -197,8 +196,7 @@ def _join(keys, pairs):
     """For each key the number of its connected component; components in order of their first keys."""
     index = {key: i for i, key in enumerate(keys)}
     links = np.array([(index[a], index[b]) for a, b in sorted(pairs)], np.int64).reshape(-1, 2)
-    matrix = coo_matrix((np.ones(len(links), bool), links.T), shape=(len(keys), len(keys)))
-    _, component = connected_components(matrix, directed=False)
+    _, component = components(len(keys), links[:, 0], links[:, 1])
     return component.tolist()
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
 import numpy as np
-from scipy import ndimage
 
 from .. import kernels
 from ..colours import Raw, Stretched
 from ..errors import SegmentationError, why
 from ..gdal_access import open_raster
+from ..kernels.plain.clumps import clump
 from ..kmeans import cluster, distinct_colours
 from ..plan import Plan
 from ..raster import Raster, Window, read_window
@@ -353,21 +353,26 @@ def _overlay(target, window, folder, source, table):
 
 def _describe_regions(labels, touching, window, surrounding):
     """Number the connected regions of touching segments: their boxes, their segments, and where they meet the sides."""
-    regions, count = ndimage.label(touching[labels])
+    regions, count = clump(touching[labels].astype(np.uint16))
     region_of = np.zeros(touching.size, np.int64)
     region_of[labels] = regions
     region_of[~touching] = 0
-    boxes = np.array(
-        [
-            (window.col + cols.start, window.row + rows.start, window.col + cols.stop, window.row + rows.stop)
-            for rows, cols in ndimage.find_objects(regions)
-        ],
-        np.int64,
-    ).reshape(-1, 4)
+    boxes = _bounding_boxes(regions, count) + np.array((window.col, window.row) * 2)
     whole = np.zeros((surrounding.height, surrounding.width), np.int64)
     whole[window.within(surrounding)] = regions
     sides = {"top": whole[0], "bottom": whole[-1], "left": whole[:, 0], "right": whole[:, -1]}
     return {"region_of": region_of, "boxes": boxes, "surrounding": np.array(surrounding), **sides}
+
+
+def _bounding_boxes(regions, count):
+    """Left, top, right and bottom (beyond the last pixel) of each region: (count, 4) int64."""
+    boxes = np.empty((count, 4), np.int64)
+    for low, array in ((1, regions), (0, regions.T)):
+        lines, places = np.nonzero(array)
+        region = array[lines, places].astype(np.int64) - 1
+        boxes[region[::-1], low] = lines[::-1]  # lines ascend, and what is written last stays
+        boxes[region, low + 2] = lines + 1
+    return boxes
 
 
 def _save(job, patch, window, labels, started, note="", printed="", **arrays):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernels in numpy and scipy: the readable definition of every pixel and graph step.
+"""The kernels in numpy alone: the readable definition of every pixel and graph step.
 
 `compiled` gives the same arrays for the same arguments, faster. Shapes and dtypes that all of them share:
 

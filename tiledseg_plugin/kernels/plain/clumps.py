@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from ...components import components
+
 
 def clump(clusters):
     """Number the 4-connected regions of equal cluster, from 1, in raster order of their first pixels.
@@ -16,21 +18,21 @@ def clump(clusters):
     labels : (rows, cols) uint32
     count : int
     """
-    rows, cols = clusters.shape
-    # On a grid of twice the size the cells between two pixels say whether the two belong together.
-    links = np.zeros((2 * rows - 1, 2 * cols - 1), bool)
-    links[::2, ::2] = clusters != 0
-    links[::2, 1::2] = (clusters[:, 1:] == clusters[:, :-1]) & (clusters[:, 1:] != 0)
-    links[1::2, ::2] = (clusters[1:] == clusters[:-1]) & (clusters[1:] != 0)
-    from scipy import ndimage  # not before it is needed: the compiled kernels do without
-
-    labels, count = ndimage.label(links)
-    labels = np.ascontiguousarray(labels[::2, ::2]).astype(np.uint32)
-    first = first_pixels(labels, count)
-    order = np.empty(count + 1, np.uint32)
-    order[0] = 0
-    order[1 + np.argsort(first, kind="stable")] = np.arange(1, count + 1, dtype=np.uint32)
-    return order[labels], count
+    # Runs of equal cluster along the rows are the nodes; two that touch from row to row are linked once, where the
+    # later of them begins.
+    begins = np.ones(clusters.shape, bool)
+    np.not_equal(clusters[:, 1:], clusters[:, :-1], out=begins[:, 1:])
+    run = np.cumsum(begins.ravel()).reshape(clusters.shape)
+    run -= 1
+    linked = clusters[1:] == clusters[:-1]
+    linked &= begins[1:] | begins[:-1]
+    linked &= clusters[1:] != 0
+    holds_data = clusters[begins] != 0
+    found, component = components(holds_data.size, run[:-1][linked], run[1:][linked])
+    is_clump = np.zeros(found, bool)
+    is_clump[component[holds_data]] = True
+    label = np.cumsum(is_clump) * is_clump
+    return label[component].astype(np.uint32)[run], int(np.count_nonzero(is_clump))
 
 
 def first_pixels(labels, count):

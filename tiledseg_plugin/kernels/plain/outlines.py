@@ -9,8 +9,8 @@ the walk stays with its pixel, so that regions which touch only there have rings
 from typing import Dict, List
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+
+from ...components import components
 
 STEP_ROW = np.array([0, 1, 0, -1])
 STEP_COL = np.array([1, 0, -1, 0])
@@ -88,8 +88,7 @@ def _order(following, may_start):
     """Chain number of every side, and the sides in the order of the chains and along each."""
     count = following.size
     linked = np.flatnonzero(following >= 0)
-    graph = coo_matrix((np.ones(linked.size, bool), (linked, following[linked])), shape=(count, count))
-    chains, member = connected_components(graph, directed=False)
+    chains, member = components(count, linked, following[linked])
     is_start = np.ones(count, bool)
     is_start[following[linked]] = False
     start = np.full(chains, count, np.int64)
