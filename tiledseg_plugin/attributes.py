@@ -127,7 +127,8 @@ class Moments:
             both = before + counts
             difference = totals - self.totals[places]
             self.totals[places] += difference * (counts / both)
-            self.squares[0, places] += squares[0] + difference * difference * (before * (counts / both))
+            with np.errstate(over="ignore", invalid="ignore"):  # values beyond 1e154, whose squares no double holds
+                self.squares[0, places] += squares[0] + difference * difference * (before * (counts / both))
         else:
             self.totals[places] += totals
             lower = self.squares[0, places] + squares[0]
@@ -152,7 +153,8 @@ class Moments:
 
     @property
     def sum(self):
-        return self._filled(self.totals * self.counts if self.is_float else self.totals)
+        with np.errstate(over="ignore"):
+            return self._filled(self.totals * self.counts if self.is_float else self.totals)
 
     @property
     def minimum(self):

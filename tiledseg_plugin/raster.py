@@ -13,6 +13,7 @@ from osgeo import gdal, gdal_array
 
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
+from .raw_files import check_whole
 
 MOST_PIXELS = 2**32 - 2  # segment ids are uint32
 
@@ -116,6 +117,7 @@ def describe(path, bands=(), nodata_rule="any"):
     SegmentationError : the raster cannot be opened, is too large, or lacks a band; complex values
     """
     dataset = open_raster(path)
+    check_whole(dataset, path)
     count = dataset.RasterCount
     numbers = list(bands) or list(range(1, count + 1))
     for number in numbers:

@@ -26,6 +26,7 @@ from .rule import Rule, rule_of
 
 MIN_PIXELS = 4
 TILE = (17, 16)
+MOST_TILES = 20  # across and down
 QUICK = {"num_clusters": 8, "min_pixels": MIN_PIXELS, "sampling": 1}
 OTHER_SET = "plain"
 LONGEST_SENTENCE = 1500
@@ -42,6 +43,7 @@ class Request:
     either : whether it may be refused, or segmented
     gdal_agrees : see `making.Made`
     limited : with the default distance threshold, or without
+    brief : one tiled run less, and polygons only those of the run
     """
 
     source: str
@@ -51,6 +53,7 @@ class Request:
     either: bool = True
     gdal_agrees: bool = True
     limited: bool = True
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,24 @@ def examine(request: Request) -> Ending:
     Exception : whatever the engine lets out besides its own errors, which is a fault
     """
     gdal.DontUseExceptions()
-    examination = _Examination(request)
+    gdal.PushErrorHandler("CPLQuietErrorHandler")  # of what is read here
+    try:
+        return _examine(_Examination(request))
+    except checks.Wrong as wrong:
+        return Ending("fault", f"wrong: {wrong}")
+    finally:
+        gdal.PopErrorHandler()
+
+
+def _examine(examination: "_Examination") -> Ending:
     try:
         ids = examination.segment()
     except Refused as refused:
         return examination.after_refusal(str(refused))
-    if request.refused:
-        return Ending("fault", f"{int(ids.max())} segments where it must be refused with '{request.refused}'")
-    try:
-        examination.check_all(ids)
-    except checks.Wrong as wrong:
-        return Ending("fault", f"wrong: {wrong}")
+    expected = examination.request.refused
+    if expected:
+        return Ending("fault", f"{int(ids.max())} segments where it must be refused with '{expected}'")
+    examination.check_all(ids)
     return Ending("right", f"{int(ids.max())} segments of {int((ids > 0).sum())} pixels")
 
 
@@ -116,6 +126,7 @@ class _Examination:
     def attempt(self, what: str, operation: Callable[[Any, Feedback], Any], parameters: Any, made: tuple = ()) -> Any:
         """One operation; its refusal is one sentence and leaves nothing. `made` are the names it may make."""
         before = {path.name for path in self.folder.iterdir()}
+        gdal.PushErrorHandler("CPLDefaultErrorHandler")  # what the engine lets through is seen
         try:
             result = operation(parameters, Feedback())
         except (SegmentationError, MemoryError) as error:
@@ -127,6 +138,8 @@ class _Examination:
             if left:
                 raise checks.Wrong(f"{what} is refused ({text}) and leaves {sorted(left)}") from error
             raise Refused(text) from error
+        finally:
+            gdal.PopErrorHandler()
         left = {path.name for path in self.folder.iterdir()} - before - set(made)
         checks.require(not left, f"{what} leaves {sorted(left)}")
         return result
@@ -187,16 +200,25 @@ class _Examination:
         return known
 
     def _check_tilings(self, ids: np.ndarray) -> None:
-        tiles = {"tile_width": TILE[0], "tile_height": TILE[1]}
+        width, height = self._tile(ids.shape)
         for name, parameters in {
             "tiled": {"execution": "threads", "workers": 2, "kernels": self._set()},
             "plain": {"execution": "serial", "workers": 1, "kernels": OTHER_SET},
         }.items():
+            parameters = {**parameters, "tile_width": width, "tile_height": height}
+            if self.request.brief and (name == "plain") is not self.request.limited:
+                continue
             try:
-                again, _ = self.run(name, **tiles, **parameters)
+                again, _ = self.run(name, **parameters)
             except Refused as refused:
                 raise checks.Wrong(f"{name}: refused where the untiled run was not: {refused}") from refused
             checks.require(np.array_equal(again, ids), f"the {name} run differs in {int((again != ids).sum())} pixels")
+
+    @staticmethod
+    def _tile(shape: tuple) -> tuple:
+        """An odd and small tile, but not so small that there are very many."""
+        rows, cols = shape
+        return max(TILE[0], cols // MOST_TILES | 1), max(TILE[1], rows // MOST_TILES)
 
     def _transform(self) -> tuple:
         dataset = gdal.Open(self.request.source)
@@ -206,13 +228,14 @@ class _Examination:
         return transform or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 
     def _check_preflight(self, rule: Rule, valid: np.ndarray) -> None:
+        width, height = self._tile(valid.shape)
         for name in ("any", "all"):
             asked = PreflightParameters(
-                self.request.source, nodata_rule=name, tile_width=TILE[0], tile_height=TILE[1], workers=1
+                self.request.source, nodata_rule=name, tile_width=width, tile_height=height, workers=1
             )
             result = self._must("preflight", preflight, asked)
             expected = valid if name == "any" or not self.request.gdal_agrees else rule.valid(name)
-            checks.check_preflight(result.records, expected, name, *TILE)
+            checks.check_preflight(result.records, expected, name, width, height)
 
     def _check_products(self, ids: np.ndarray, rule: Rule) -> None:
         """Statistics, mean image and polygons of OUTPUT with the raster itself as VALUES."""
@@ -227,6 +250,8 @@ class _Examination:
         means = MeanImageParameters(segments, source, self.path("image.tif"), **shared)
         self._must("mean image", segment_mean_image, means, ("image.tif", "image.tif.aux.xml"))
         checks.check_mean_image(self.path("image.tif"), ids, described, band_valid, "the mean image")
+        if self.request.brief:
+            return
         polygons = PolygonsParameters(segments, self.path("polygons.gpkg"), **shared)
         self._must("polygons", segment_polygons, polygons, ("polygons.gpkg",))
         checks.check_polygons(self.path("polygons.gpkg"), ids, self._transform(), "the polygons")
@@ -257,18 +282,15 @@ class _Examination:
         _make_segments(segments)
         table = StatisticsParameters(segments, source, self.path("table.csv"), **shared)
         polygons = PolygonsParameters(source, self.path("own.gpkg"), **shared)
-        try:
-            for what, operation, parameters, made in (
-                ("preflight", preflight, PreflightParameters(source), ()),
-                ("statistics", segment_statistics, table, ("table.csv", "table.csvt")),
-                ("polygons", segment_polygons, polygons, ("own.gpkg",)),
-            ):
-                try:
-                    self.attempt(what, operation, parameters, made)
-                except Refused:
-                    pass
-        except checks.Wrong as wrong:
-            return Ending("fault", f"wrong: {wrong}")
+        for what, operation, parameters, made in (
+            ("preflight", preflight, PreflightParameters(source), ()),
+            ("statistics", segment_statistics, table, ("table.csv", "table.csvt")),
+            ("polygons", segment_polygons, polygons, ("own.gpkg",)),
+        ):
+            try:
+                self.attempt(what, operation, parameters, made)
+            except Refused:
+                pass
         return Ending("refused", text)
 
 

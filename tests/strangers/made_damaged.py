@@ -69,7 +69,7 @@ def _block(path: str, share: float):
 
 
 for _place, _share in (("first", 0.0), ("middle", 0.5), ("last", 1.0)):
-    odd(f"corrupted, {_place} block, DEFLATE")(partial(_corrupted, DEFLATE, _share, False))
+    odd(f"corrupted, {_place} block, DEFLATE")(partial(_corrupted, DEFLATE, _share, _share != 0.5))
     odd(f"corrupted, {_place} block, LZW")(partial(_corrupted, LAYOUTS["LZW strips"], _share, True))
     odd(f"corrupted, {_place} block, plain")(partial(_corrupted, LAYOUTS["plain"], _share, True))
     odd(f"corrupted, {_place} block, JPEG")(partial(_corrupted, LAYOUTS["JPEG"], _share, True))
@@ -123,7 +123,7 @@ def _truncated_copy(form: str, extension: str, share: float, either: bool, folde
     path = str(folder / f"in.{extension}")
     driver(form).CreateCopy(path, in_memory(scene(3 if form != "GIF" else 1, 60, 70))).FlushCache()
     os.truncate(path, int(os.path.getsize(path) * share))
-    return Made(path, either=True) if either else Made(path, refused="cannot be")
+    return Made(path, either=True) if either else Made(path, refused="damaged" if form == "ENVI" else "cannot be")
 
 
 for _form, _extension, _either in (

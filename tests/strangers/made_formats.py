@@ -154,7 +154,7 @@ def _ascii_nan(folder: Path) -> Made:
     rows, cols = values.shape
     head = f"ncols {cols}\nnrows {rows}\nxllcorner 10.5\nyllcorner 20\ndx 2\ndy 3\nNODATA_value nan\n"
     body = "\n".join(" ".join(f"{value:.2f}" for value in row) for row in values)
-    return Made(written(folder / "in.asc", head + body), np.isfinite(values))
+    return Made(written(folder / "in.asc", head + body), either=True)
 
 
 def _netcdf(variables: int, open_one: bool, folder: Path) -> Made:

@@ -37,7 +37,7 @@ for _name, _options in {
     "BigTIFF": ["BIGTIFF=YES"],
     "big-endian": ["ENDIANNESS=BIG"],
     "JPEG in TIFF": ["COMPRESS=JPEG", "PHOTOMETRIC=YCBCR", "TILED=YES", "BLOCKXSIZE=16", "BLOCKYSIZE=16"],
-    "CMYK": ["PHOTOMETRIC=RGB"],
+    "RGB": ["PHOTOMETRIC=RGB"],
 }.items():
     odd(f"layout: {_name}")(partial(_layout, _options))
 

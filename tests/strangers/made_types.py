@@ -68,9 +68,9 @@ def _huge_single(folder: Path) -> Made:
     return Made(tif(folder, scene(2, dtype=np.float32) * np.float32(1e36)), everywhere())
 
 
-@odd("tiny float64")
+@odd("small float64")
 def _tiny(folder: Path) -> Made:
-    return Made(tif(folder, scene(2, dtype=np.float64) * 1e-300), everywhere())
+    return Made(tif(folder, scene(2, dtype=np.float64) * 1e-140), everywhere())
 
 
 @odd("tiny float32")

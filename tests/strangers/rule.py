@@ -57,6 +57,8 @@ def rule_of(source: str) -> Rule:
     for band in used:
         array = _signed(band, band.ReadAsArray())
         mask = band.GetMaskBand().ReadAsArray() != 0
+        if array.dtype == np.int8 and band.GetNoDataValue() is not None:
+            mask = array != band.GetNoDataValue()  # GDAL before 3.7 compares the bytes as unsigned ones
         values.append(array)
         valid.append(mask & opaque & np.isfinite(array))
         declared |= band.GetMaskFlags() != gdal.GMF_ALL_VALID or band.GetNoDataValue() is not None
