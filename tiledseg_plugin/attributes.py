@@ -129,7 +129,8 @@ class Moments:
             both = before + counts
             difference = totals - self.totals[places]
             self.totals[places] += difference * (counts / both)
-            self.squares[0, places] += squares[0] + difference * difference * (before * (counts / both))
+            with np.errstate(over="ignore", invalid="ignore"):  # values beyond 1e154, whose squares no double holds
+                self.squares[0, places] += squares[0] + difference * difference * (before * (counts / both))
         else:
             self.totals[places] += totals
             lower = self.squares[0, places] + squares[0]
@@ -161,7 +162,8 @@ class Moments:
 
     @property
     def sum(self):
-        total = self._filled(self.totals * self.counts if self.is_float else self.totals)
+        with np.errstate(over="ignore"):
+            total = self._filled(self.totals * self.counts if self.is_float else self.totals)
         return total if not self.offset and self.scale == 1 else total * self.scale + self.counts * self.offset
 
     @property

@@ -58,8 +58,11 @@ def stretch(values, low, high):
     """Scale `low`..`high` to 0..255, clip, round half up, add 1 (at most 255): uint8 of the same shape."""
     if high <= low:
         return np.ones(values.shape, np.uint8)
-    scaled = np.clip((values.astype(np.float64) - low) / (high - low) * 255.0, 0, 255)
-    return np.minimum(np.floor(scaled + 0.5) + 1, 255).astype(np.uint8)
+    if not np.isfinite(high - low):
+        values, low, high = values / 4, low / 4, high / 4
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge no-data values
+        scaled = np.clip((values.astype(np.float64) - low) / (high - low) * 255.0, 0, 255)
+        return np.minimum(np.floor(scaled + 0.5) + 1, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from osgeo import gdal, ogr, osr
 from .errors import SegmentationError
 
 LONGEST_REASON = 300  # characters; a statement that SQLite refuses names all of its columns
+OPENING = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}  # or a .gz of the user's is given a side file
 CACHE_BYTES = 128_000_000  # every block is read or written once, so more would not help
 
 
@@ -124,8 +125,12 @@ def open_raster(path):
     ------
     SegmentationError : GDAL cannot open it, or it has no band
     """
-    with collected_errors() as messages:
-        dataset = gdal.Open(path, gdal.GA_ReadOnly)
+    try:
+        with collected_errors() as messages, configured(OPENING):
+            dataset = gdal.Open(path, gdal.GA_ReadOnly)
+    except (RuntimeError, UnicodeError) as error:  # surrogates stand for bytes that are no letters
+        shown = path.encode("utf-8", "replace").decode("utf-8")
+        raise SegmentationError(f"The path {shown} is not UTF-8, so GDAL cannot open it: rename it.") from error
     if dataset is None:
         raise SegmentationError(
             f"The raster {path} cannot be opened ({reason(messages)}): check the path and the format."

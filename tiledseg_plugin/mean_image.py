@@ -97,8 +97,9 @@ def _describe_band(band, mean, attributes):
     if not some.any():
         return
     mean, pixels = mean[some], attributes.sizes[some]
-    average = float((mean * pixels).sum()) / float(pixels.sum())
-    deviation = math.sqrt(float(((mean - average) ** 2 * pixels).sum()) / float(pixels.sum()))
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond 1e154, whose squares no double holds
+        average = float((mean * pixels).sum()) / float(pixels.sum())
+        deviation = math.sqrt(float(((mean - average) ** 2 * pixels).sum()) / float(pixels.sum()))
     band.SetStatistics(float(mean.min()), float(mean.max()), average, deviation)
 
 

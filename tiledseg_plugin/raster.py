@@ -16,6 +16,7 @@ import numpy as np
 from .errors import SegmentationError
 from .gdal_access import collected_errors, open_raster, reason
 from .no_data import Band, data_bands, describe_bands, invalid_values, value_type
+from .raw_files import check_whole
 from .resampling import depends_on_windows
 
 MOST_PIXELS = 2**32 - 2  # segment ids are uint32
@@ -112,6 +113,7 @@ def describe(path, bands=(), nodata_rule="any", zero_may_be_nodata=True):
     SegmentationError : the raster cannot be opened, is too large, or lacks a band; complex values
     """
     dataset = open_raster(path)
+    check_whole(dataset, path)
     numbers = list(bands) or data_bands(dataset)
     _check_numbers(numbers, dataset.RasterCount, path)
     width, height = dataset.RasterXSize, dataset.RasterYSize

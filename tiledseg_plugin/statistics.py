@@ -157,7 +157,8 @@ def combine(moments, is_integer):
         result.count, result.mean = count, total / count
         result.squares = (count * squares - total * total) / count
         return result
-    for count, mean, squares, _, _ in parts:
+    result.count, result.mean, result.squares = parts[0][:3]
+    for count, mean, squares, _, _ in parts[1:]:
         both = result.count + count
         difference = mean - result.mean
         result.mean += difference * (count / both)

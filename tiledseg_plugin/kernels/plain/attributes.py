@@ -28,7 +28,8 @@ def region_moments(labels, count, values):
         totals = _sums(labels, count, wide)
         totals = np.divide(totals, counts, out=totals, where=counts > 0)
         deviations = wide - np.append(0.0, totals)[labels]
-        squares = _sums(labels, count, deviations * deviations)[None]
+        with np.errstate(over="ignore"):
+            squares = _sums(labels, count, deviations * deviations)[None]
     else:
         limits = np.iinfo(values.dtype)
         wide = values.astype(np.int64)
