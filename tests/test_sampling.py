@@ -107,7 +107,7 @@ def test_a_raster_with_no_valid_pixel_in_the_sample_is_segmented(narrow, tmp_pat
     expected, result = run(narrow, tmp_path / "a.tif", log, min_pixels=5)
     assert result.valid_pixels == 2000 == np.count_nonzero(expected)
     assert any(
-        "SAMPLING=100 meets 0 different colours for 60 clusters" in line and "every 25. place" in line
+        "SAMPLING=100 meets 0 different colours for 60 clusters" in line and "one place in 25 of the raster" in line
         for line in log.lines
     )
     ways = [{"execution": "threads", "workers": 3}, {"execution": "serial", "kernels": "plain"}, {"sampling": 25}]
@@ -134,7 +134,7 @@ def test_clusters_are_fewer_only_where_all_pixels_have_fewer_colours(tmp_path):
     values = np.random.default_rng(1).integers(1, 5, (1, 50, 60)).astype(np.uint8)
     log = Log()
     run(write_raster(tmp_path / "in.tif", values), tmp_path / "out.tif", log, stretch=False)
-    assert any("every 1. place of the raster instead of every 100., with 4 colours" in line for line in log.lines)
+    assert any("one place in 1 of the raster instead, with 4 different colours" in line for line in log.lines)
     assert any("4 clusters instead of 60" in line for line in log.lines)
 
 

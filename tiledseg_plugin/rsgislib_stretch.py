@@ -32,6 +32,7 @@ def as_rsgislib_sees(raster):
     """
     note = f"RSGISLIB_STRETCH: pixels that are 0 in band {raster.bands[0].number} are no data, as RSGISLib has it."
     if not declares_nothing_but_zero(raster):
+        note += " So is what the raster itself declares, which counts as 0 in the statistics."
         return replace(raster, first_zero_is_nodata=True, notes=(*raster.notes, note))
     bands = tuple(Band(band.number) for band in raster.bands)
     return replace(raster, bands=bands, zero_is_nodata=False, first_zero_is_nodata=True, notes=(note,))

@@ -303,8 +303,8 @@ def take_sample(raster, plan, summary, colours, parameters, kernel, runner, prog
             lambda fraction: progress.advance(0.8 + 0.1 * fraction, text),
         )
         progress.feedback.info(
-            f"SAMPLING={step} meets {len(found.colours)} different colours for {wanted} clusters, so k-means takes "
-            f"every {denser.step}. place of the raster instead of every {step}., with {len(denser.colours)} colours."
+            f"SAMPLING={step} meets {len(found.colours)} different colours for {wanted} clusters, so k-means takes one "
+            f"place in {denser.step} of the raster instead, with {len(denser.colours)} different colours."
         )
         found = denser
     return found
