@@ -9,7 +9,6 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingOutputFile,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterBoolean,
     QgsProcessingParameterCrs,
     QgsProcessingParameterFeatureSink,
     QgsProcessingParameterFile,
@@ -24,7 +23,7 @@ from ..tiledseg_plugin.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS, Seg
 from .looks import Look, show_means, show_outlines, show_segments
 from .text import tr
 from .tile_layer import AFTER_A_RUN, check_tile_output
-from .tiling import DEFAULTS, DOUBLE, TilingAlgorithm
+from .tiling import DOUBLE, TilingAlgorithm
 
 
 class SegmentRaster(TilingAlgorithm):
@@ -121,17 +120,17 @@ class SegmentRaster(TilingAlgorithm):
             least=0,
             optional=True,
         )
-        self.add(
-            QgsProcessingParameterBoolean(self.STRETCH, tr("Stretch values first"), defaultValue=DEFAULTS["stretch"]),
+        self._add_switch(
+            self.STRETCH,
+            tr("Stretch values first"),
             tr(
                 "Stretch each band to 8 bit (two standard deviations about its mean) so that all bands count alike. "
                 "Switched off, the values are used as they are. True or false."
             ),
         )
-        self.add(
-            QgsProcessingParameterBoolean(
-                self.RSGISLIB_STRETCH, tr("Stretch as RSGISLib does"), defaultValue=DEFAULTS["rsgislib_stretch"]
-            ),
+        self._add_switch(
+            self.RSGISLIB_STRETCH,
+            tr("Stretch as RSGISLib does"),
             tr(
                 "The stretch with the statistics that RSGISLib's script computes (zeros count, pixels equal to 1 do "
                 "not) and its rule that a pixel is no data where the first band is 0, for the very result of RSGISLib "
@@ -219,12 +218,9 @@ class SegmentRaster(TilingAlgorithm):
             ),
             ENGINES,
         )
-        self.add(
-            QgsProcessingParameterBoolean(
-                self.PER_TILE_STATISTICS,
-                tr("Each tile has its own stretch and clusters"),
-                defaultValue=DEFAULTS["per_tile_statistics"],
-            ),
+        self._add_switch(
+            self.PER_TILE_STATISTICS,
+            tr("Each tile has its own stretch and clusters"),
             tr(
                 "Of the engine 'rsgislib' only: stretch and cluster centres are found for each tile by itself instead "
                 "of once for the whole raster. True or false."

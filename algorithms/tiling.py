@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingException,
     QgsProcessingFeatureSource,
     QgsProcessingParameterBand,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterNumber,
@@ -136,6 +137,9 @@ class TilingAlgorithm(TiledAlgorithm):
             maxValue=most,
         )
         self.add(definition, text, advanced)
+
+    def _add_switch(self, name: str, label: str, text: str, advanced: bool = False) -> None:
+        self.add(QgsProcessingParameterBoolean(name, label, defaultValue=DEFAULTS[name.lower()]), text, advanced)
 
     def _add_choice(self, name, label, text, options):
         definition = QgsProcessingParameterEnum(

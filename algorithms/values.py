@@ -10,12 +10,13 @@ them, so algorithms read with this, too.
 import math
 import re
 from numbers import Integral, Real
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsExpression,
     QgsMapLayer,
+    QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
@@ -30,9 +31,10 @@ from .text import NO_LIMIT, tr
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 LONGEST = 60  # characters of a value that a message shows
+Definition = QgsProcessingParameterDefinition
 
 
-def read(definition, parameters, context):
+def read(definition: Definition, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
     """The plain value of a parameter.
 
     Parameters
@@ -59,22 +61,22 @@ def read(definition, parameters, context):
     return value if reader is None else reader(definition, value, context)
 
 
-def check_values(definitions, parameters, context):
+def check_values(definitions: Iterable[Definition], parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
     """Raise SegmentationError for the first value that is not understood."""
     for definition in definitions:
         read(definition, parameters, context)
 
 
-def is_read_here(definition):
+def is_read_here(definition: Definition) -> bool:
     """Whether what `read` accepts is right, whatever QGIS thinks of it."""
     return definition.type() in READ_HERE
 
 
-def is_optional(definition):
+def is_optional(definition: Definition) -> bool:
     return bool(definition.flags() & QgsProcessingParameterDefinition.Flag.FlagOptional)
 
 
-def evaluated(name, value, context):
+def evaluated(name: str, value: Any, context: QgsProcessingContext) -> Any:
     """A raw value; of a property (an expression, a field, a fixed value), what it stands for."""
     if not isinstance(value, QgsProperty):
         return value
@@ -93,19 +95,19 @@ def evaluated(name, value, context):
     return found
 
 
-def shown(value):
+def shown(value: Any) -> str:
     """A value in a message: one line, not too long."""
     text = " ".join((value.name() if isinstance(value, QgsMapLayer) else str(value)).split())
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
-def _refusal(definition, value, what, advice):
+def _refusal(definition: Definition, value: Any, what: str, advice: str) -> SegmentationError:
     return SegmentationError(
         tr("{} is '{}', which is not {}: {}.").format(definition.name(), shown(value), what, advice)
     )
 
 
-def parse_number(value):
+def parse_number(value: Any) -> Union[int, float, None]:
     """A number, or a text that is one in the notation of programs, as int or float; None for anything else."""
     if isinstance(value, bool):
         return None
@@ -123,7 +125,7 @@ def parse_number(value):
     return found if math.isfinite(found) else None
 
 
-def _number(definition, value, context):
+def _number(definition: Definition, value: Any, context: QgsProcessingContext) -> Union[int, float]:
     whole = definition.dataType() == QgsProcessingParameterNumber.Type.Integer
     found = parse_number(value)
     if found is not None and whole:
@@ -140,7 +142,7 @@ def _number(definition, value, context):
     raise _refusal(definition, value, _allowed(definition, whole, beyond), advice)
 
 
-def _allowed(definition, whole, beyond):
+def _allowed(definition: Definition, whole: bool, beyond: bool) -> str:
     noun = tr("a whole number") if whole else tr("a number")
     least, most = definition.minimum(), definition.maximum()
     if most < NO_LIMIT or beyond:
@@ -150,7 +152,7 @@ def _allowed(definition, whole, beyond):
     return tr("{} of at least {:.10g}").format(noun, least)
 
 
-def _boolean(definition, value, context):
+def _boolean(definition: Definition, value: Any, context: QgsProcessingContext) -> bool:
     if isinstance(value, bool):
         return value
     number = parse_number(value)
@@ -161,7 +163,7 @@ def _boolean(definition, value, context):
     raise _refusal(definition, value, tr("true or false"), tr("give one of the two"))
 
 
-def _enum(definition, value, context):
+def _enum(definition: Definition, value: Any, context: QgsProcessingContext) -> Union[str, Tuple[str, ...]]:
     options = definition.options()
     if not definition.allowMultiple():
         return _option(definition, value, options)
@@ -178,7 +180,7 @@ def _enum(definition, value, context):
     )
 
 
-def _option(definition, value, options):
+def _option(definition: Definition, value: Any, options: List[str]) -> str:
     if isinstance(value, str) and value in options:
         return value
     raise _refusal(
@@ -186,19 +188,19 @@ def _option(definition, value, options):
     )
 
 
-def _text(definition, value, context):
+def _text(definition: Definition, value: Any, context: QgsProcessingContext) -> str:
     if isinstance(value, str) and "\0" not in value:
         return value
     advice = tr("give it as text") + (tr(", or leave it empty") if is_optional(definition) else "")
     raise _refusal(definition, value, tr("text"), advice)
 
 
-def _bands(definition, value, context):
+def _bands(definition: Definition, value: Any, context: QgsProcessingContext) -> Tuple[int, ...]:
     parts = value.split(";") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
     return tuple(_band(definition, part) for part in parts)
 
 
-def _band(definition, part):
+def _band(definition: Definition, part: Any) -> int:
     number = parse_number(part)
     if number is None or number != int(number):
         raise SegmentationError(
@@ -209,7 +211,7 @@ def _band(definition, part):
     return int(number)
 
 
-def _crs(definition, value, context):
+def _crs(definition: Definition, value: Any, context: QgsProcessingContext) -> Any:
     if isinstance(value, (str, QgsCoordinateReferenceSystem, QgsMapLayer)):
         return value
     raise _refusal(
@@ -217,13 +219,13 @@ def _crs(definition, value, context):
     )
 
 
-def _layer(definition, value, context):
+def _layer(definition: Definition, value: Any, context: QgsProcessingContext) -> Any:
     if isinstance(value, (str, QgsMapLayer, QgsProcessingFeatureSourceDefinition)):
         return value
     raise _refusal(definition, value, tr("a layer"), tr("give a layer, or the path of a file as text"))
 
 
-def _destination(definition, value, context):
+def _destination(definition: Definition, value: Any, context: QgsProcessingContext) -> Optional[str]:
     if isinstance(value, QgsProcessingOutputLayerDefinition):
         value = evaluated(definition.name(), value.sink, context)
     if is_null(value) or (isinstance(value, str) and "\0" not in value):

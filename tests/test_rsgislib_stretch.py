@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from own_kernels import OwnKernels
 from rasters import Log, read, run, write_raster
-from tiledseg.tiledseg_plugin import kernels, rsgislib_stretch
+from tiledseg.tiledseg_plugin import kernels, rsgislib_engine, rsgislib_stretch
 from tiledseg.tiledseg_plugin import statistics as survey
 from tiledseg.tiledseg_plugin.errors import SegmentationError
 from tiledseg.tiledseg_plugin.gdal_access import open_raster
@@ -17,6 +18,8 @@ from tiledseg.tiledseg_plugin.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.preview import find_basis
 from tiledseg.tiledseg_plugin.progress import Feedback
 from tiledseg.tiledseg_plugin.raster import read_window
+from tiledseg.tiledseg_plugin.rsgislib_engine import run as stages_of_rsgislib
+from tiledseg.tiledseg_plugin.rsgislib_engine.availability import Availability
 
 DATA = Path(__file__).parent / "data"
 SHARED = {
@@ -157,6 +160,28 @@ def test_values_of_zero_in_other_bands_count_in_the_attributes(tmp_path):
     path = write_raster(tmp_path / "in.tif", values)
     run(path, tmp_path / "out.tif", rsgislib_stretch=True, num_clusters=2, mean_image=str(tmp_path / "mean.tif"))
     assert np.allclose(read(tmp_path / "mean.tif")[1].mean(), 4.5)
+
+
+def test_tiles_of_the_other_engine_are_stretched_so_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(rsgislib_engine, "require", lambda: Availability("5", False, ""))
+    seen = []
+
+    class Remembering(OwnKernels):
+        def with_centres(self, compared, valid, centres, folder):
+            seen.append(compared[:, valid])
+            return super().with_centres(compared, valid, centres, folder)
+
+    monkeypatch.setattr(stages_of_rsgislib, "segmenter_for", lambda parameters: Remembering(5, 100.0))
+    values = np.random.default_rng(1).integers(0, 60, (2, 64, 64)).astype(np.uint8)
+    path = write_raster(tmp_path / "in.tif", values)
+    way = {"engine": "rsgislib", "execution": "serial", "tile_width": 32, "tile_height": 32, "num_clusters": 5}
+    ids, _ = run(path, tmp_path / "out.tif", rsgislib_stretch=True, **way)
+    assert np.array_equal(ids != 0, values[0] != 0)
+    stretched = script(values, np.ones((64, 64), bool))
+    first = np.concatenate(seen[:4], axis=1)
+    assert np.array_equal(
+        np.bincount(first[1], minlength=256), np.bincount(stretched[1][values[0] != 0], minlength=256)
+    )
 
 
 @pytest.mark.parametrize("other", [{"stretch": False}, {"engine": "rsgislib", "per_tile_statistics": True}])

@@ -17,7 +17,7 @@ from tiledseg.tiledseg_plugin.progress import Feedback, Progress
 from tiledseg.tiledseg_plugin.raster import describe
 from tiledseg.tiledseg_plugin.rsgislib_engine import run as stages
 from tiledseg.tiledseg_plugin.rsgislib_engine.availability import Availability
-from tiledseg.tiledseg_plugin.sampling import denser_steps
+from tiledseg.tiledseg_plugin.sampling import SampleJob, denser_steps
 
 
 def defined(compared, valid, step, wanted):
@@ -42,7 +42,8 @@ def taken(path, feedback=None, **parameters):
     try:
         summary = survey.survey(raster, plan, parameters, runner, progress)
         colours = summary.colours(raster, parameters.stretch)
-        return survey.take_sample(raster, plan, summary, colours, parameters, kernel, runner, progress), colours
+        job = SampleJob(raster, plan, colours, kernel.NAME, parameters.num_clusters, parameters.sampling)
+        return survey.take_sample(job, summary, runner, progress), colours
     finally:
         runner.close()
 
@@ -107,7 +108,7 @@ def test_a_raster_with_no_valid_pixel_in_the_sample_is_segmented(narrow, tmp_pat
     expected, result = run(narrow, tmp_path / "a.tif", log, min_pixels=5)
     assert result.valid_pixels == 2000 == np.count_nonzero(expected)
     assert any(
-        "SAMPLING=100 meets 0 different colours for 60 clusters" in line and "every 25. place" in line
+        "SAMPLING=100 meets 0 different colours for 60 clusters" in line and "one place in 25 of the raster" in line
         for line in log.lines
     )
     ways = [{"execution": "threads", "workers": 3}, {"execution": "serial", "kernels": "plain"}, {"sampling": 25}]
@@ -134,7 +135,7 @@ def test_clusters_are_fewer_only_where_all_pixels_have_fewer_colours(tmp_path):
     values = np.random.default_rng(1).integers(1, 5, (1, 50, 60)).astype(np.uint8)
     log = Log()
     run(write_raster(tmp_path / "in.tif", values), tmp_path / "out.tif", log, stretch=False)
-    assert any("every 1. place of the raster instead of every 100., with 4 colours" in line for line in log.lines)
+    assert any("every place of the raster instead, with 4 different colours" in line for line in log.lines)
     assert any("4 clusters instead of 60" in line for line in log.lines)
 
 

@@ -144,13 +144,25 @@ def small_rasters(draw):
     num_clusters=st.sampled_from([2, 5, 60]),
     min_pixels=st.sampled_from([1, 2, 12, 100, 10**6]),
     threshold=st.sampled_from([None, 3.0, 100.0]),
-    sampling=st.sampled_from([1, 3]),
+    sampling=st.sampled_from([1, 3, 100]),
+    as_rsgislib=st.booleans(),
     nodata_rule=st.sampled_from(["any", "all"]),
     execution=st.sampled_from(["serial", "threads"]),
     kernels=st.sampled_from([("compiled", "plain"), ("plain", "compiled"), ("plain", "plain")]),
 )
 def test_result_never_depends_on_tiling(
-    raster, tile, stretch, num_clusters, min_pixels, threshold, sampling, nodata_rule, execution, kernels, scratch
+    raster,
+    tile,
+    stretch,
+    num_clusters,
+    min_pixels,
+    threshold,
+    sampling,
+    as_rsgislib,
+    nodata_rule,
+    execution,
+    kernels,
+    scratch,
 ):
     values, nodata = raster
     path = write_raster(scratch / "in.tif", values, nodata)
@@ -160,6 +172,7 @@ def test_result_never_depends_on_tiling(
         "min_pixels": min_pixels,
         "distance_threshold": threshold,
         "sampling": sampling,
+        "rsgislib_stretch": stretch and as_rsgislib,
         "nodata_rule": nodata_rule,
     }
     try:

@@ -24,7 +24,7 @@ from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters, se
 ALGORITHMS = ("segment", "preflight", "statistics", "meanimage", "polygons", "checksegmentstatistics")
 NAN, INFINITE = math.nan, math.inf
 NO_NUMBERS = ["50,5", "none", "1e999", "0x10", "1_000", "٣", "12 px", "--5", "NaN", "inf", True, False, NAN, INFINITE]
-NO_NUMBERS += [-INFINITE, [60], {"a": 1}, 10**30, "1" * 400]
+NO_NUMBERS += [np.array([60, 61]), np.array([]), -INFINITE, [60], {"a": 1}, 10**30, "1" * 400]
 NO_TEXTS = [5, True, 1.5, ["a"], {"a": 1}, "a\0b"]
 BAD = {
     "whole": [*NO_NUMBERS, "5.7", 5.7, "1e12", 1e12, 10**12, -(10**12), 2**31, "1e-3", 0.5],
@@ -32,7 +32,7 @@ BAD = {
     "boolean": ["maybe", "2", 2, -1, 0.5, [True], "wahr", "truee", NAN, {"a": 1}],
     "enum": ["magic", 0, 1, 99, -1, True, 1.5, ["any"], {"a": 1}],
     "enums": [["mode"], "mode", [10], [-1], [True], 3.5, "MEAN", ["mean", "mode"], {"a": 1}],
-    "band": ["1,3", "red", [1.5], 1.5, True, "1_0", [[1]], NAN, {"a": 1}, "1;;3", "Band 1", "1e9999"],
+    "band": ["1,3", "red", [1.5], 1.5, True, "1_0", [[1]], NAN, {"a": 1}, "1;;3", "Band 1", "1e9999", np.array([1, 3])],
     "string": NO_TEXTS,
     "file": NO_TEXTS,
     "crs": [5, True, ["EPSG:4326"], 4326, {"a": 1}, "EPSG:99999999", "mine"],

@@ -47,7 +47,7 @@ def algorithm_dialog() -> Tuple[Any, Any, Any]:
 
 def is_null(value):
     """True for what QGIS hands over where the user gave nothing: None, a null QVariant (Qt 5) or empty text."""
-    return value is None or value == "" or (isinstance(value, QVariant) and value.isNull())
+    return value is None or (isinstance(value, str) and not value) or (isinstance(value, QVariant) and value.isNull())
 
 
 def crs_to_wkt(crs):

@@ -17,11 +17,11 @@ LARGEST = 2**31 - 1  # of any whole number, as in QGIS
 class PlainParameters:
     """A dataclass of parameters whose values are plain: numbers of numpy become Python's, lists become tuples."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
 
-    def check_kinds(self):
+    def check_kinds(self) -> None:
         """Raise SegmentationError for a value that is of another kind than its parameter."""
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
@@ -30,25 +30,25 @@ class PlainParameters:
                 raise SegmentationError(f"{field.name.upper()} is {value!r}, which is not {what}: correct it.")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(_plain(part) for part in value)
     return value.item() if getattr(value, "ndim", None) == 0 else value  # a scalar of numpy's
 
 
-def _is_whole(value):
+def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _are_whole(value):
+def _are_whole(value: Any) -> bool:
     return isinstance(value, tuple) and all(map(_is_whole, value))
 
 
-def _are_tiles(value):
+def _are_tiles(value: Any) -> bool:
     return isinstance(value, tuple) and all(_are_whole(tile) and len(tile) == 4 for tile in value)
 
 

@@ -23,6 +23,7 @@ from .plan import Piece, Plan, make_plan, plan_grid
 from .progress import Progress
 from .raster import Raster, Window, describe, identity
 from .rsgislib_stretch import as_rsgislib_sees
+from .sampling import SampleJob
 from .statistics import find_centres, survey, take_sample
 from .tiles import PixelJob, calm_clusters
 
@@ -124,7 +125,8 @@ def find_basis(parameters, feedback):
         summary = survey(raster, plan, parameters, runner, progress)
         summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
-        sample = take_sample(raster, plan, summary, colours, parameters, kernel, runner, progress)
+        job = SampleJob(raster, plan, colours, kernel.NAME, parameters.num_clusters, parameters.sampling)
+        sample = take_sample(job, summary, runner, progress)
         centres = find_centres(sample, parameters, kernel, progress, runner.workers)
     finally:
         runner.close()

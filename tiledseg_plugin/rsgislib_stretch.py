@@ -9,35 +9,37 @@ its results and its source; with these rules all its stretched images are reprod
 """
 
 from dataclasses import replace
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
 from .colours import Stretched
 from .errors import SegmentationError
-from .raster import Band
+from .raster import Band, Raster
 
 NOT_COUNTED = 1  # `True` as a number
 
 
-def declares_nothing_but_zero(raster):
+def declares_nothing_but_zero(raster: Raster) -> bool:
     """Whether what is no data holds a 0, so that RSGISLib's own rule (the first band is 0) can stand for it."""
     plain = all(band.nodata in (None, 0) and not band.is_masked for band in raster.bands)
     return plain and np.dtype(raster.dtype).kind in "iu"
 
 
-def as_rsgislib_sees(raster):
+def as_rsgislib_sees(raster: Raster) -> Raster:
     """The raster with RSGISLib's rule of what is no data: a pixel that is 0 in the first of the bands.
 
     What a raster declares otherwise (another value, a mask, NaN) is no data, too, and counts as 0 in the statistics.
     """
     note = f"RSGISLIB_STRETCH: pixels that are 0 in band {raster.bands[0].number} are no data, as RSGISLib has it."
     if not declares_nothing_but_zero(raster):
+        note += " So is what the raster itself declares, which counts as 0 in the statistics."
         return replace(raster, first_zero_is_nodata=True, notes=(*raster.notes, note))
     bands = tuple(Band(band.number) for band in raster.bands)
     return replace(raster, bands=bands, zero_is_nodata=False, first_zero_is_nodata=True, notes=(note,))
 
 
-def counted_values(values, valid, covered):
+def counted_values(values: np.ndarray, valid: np.ndarray, covered: Optional[np.ndarray]) -> List[np.ndarray]:
     """The values of each band of a window that RSGISLib's statistics are of.
 
     Parameters
@@ -51,11 +53,11 @@ def counted_values(values, valid, covered):
     list of (n,) arrays, of integers of up to 16 bits or float32
     """
     seen = as_read(np.where(valid, values, values.dtype.type(0)))
-    inside = slice(None) if covered is None else covered
+    inside: Any = slice(None) if covered is None else covered
     return [band[inside][band[inside] != NOT_COUNTED] for band in seen]
 
 
-def as_read(values):
+def as_read(values: np.ndarray) -> np.ndarray:
     """Values as RSGISLib reads them: float32; small integers, which are the same in it, as they are."""
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         return values
@@ -63,13 +65,13 @@ def as_read(values):
         return values.astype(np.float32)
 
 
-def sums_are_exact(raster):
+def sums_are_exact(raster: Raster) -> bool:
     """Whether `counted_values` are integers."""
     dtype = np.dtype(raster.dtype)
     return dtype.kind in "iu" and dtype.itemsize <= 2
 
 
-def stretch(values, low, high):
+def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """One band's values as uint8 of the same shape, 1 to 255."""
     if not high > low:  # one value only, or none
         return np.ones(values.shape, np.uint8)
@@ -85,12 +87,21 @@ class StretchedAsRsgislib(Stretched):
     """See `colours.Stretched`."""
 
     @staticmethod
-    def stretch(values, low, high):
+    def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
         return stretch(values, low, high)
 
 
-def colours_of(bands, raster):
-    """How values become the colours that are compared, from the statistics of `counted_values`."""
+def colours_of(bands: Sequence[Any], raster: Raster) -> StretchedAsRsgislib:
+    """How values become the colours that are compared.
+
+    Parameters
+    ----------
+    bands : statistics.BandStatistics of each band's `counted_values`
+
+    Raises
+    ------
+    SegmentationError : the statistics are not finite, as values are beyond float32
+    """
     low, high = zip(*(band.stretch_range() if band.count else (0.0, 0.0) for band in bands))
     if not np.isfinite([*low, *high]).all():
         raise SegmentationError(

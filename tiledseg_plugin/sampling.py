@@ -8,7 +8,7 @@ the order in which they are done.
 """
 
 from dataclasses import dataclass
-from typing import List, NamedTuple, Tuple, Union
+from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from .colours import Raw, Stretched
 from .gdal_access import open_raster
 from .kmeans import distinct_colours
 from .plan import Plan
-from .raster import Raster, read_window
+from .raster import Raster, Window, read_window
+
+Part = Tuple[np.ndarray, np.ndarray, np.ndarray]  # colours, counts, positions of their first pixels in the raster
 
 
 class ColourSample(NamedTuple):
@@ -35,11 +37,11 @@ class ColourSample(NamedTuple):
 
 @dataclass(frozen=True)
 class SampleJob:
-    """What all blocks of a denser sample share.
+    """What a sample is taken of; all blocks of a denser one share it.
 
     kernels : name of the set, as `kernels.choose` takes it
     wanted : how many different colours are enough
-    steps : the steps to try, each a smaller one
+    step : SAMPLING
     """
 
     raster: Raster
@@ -47,10 +49,15 @@ class SampleJob:
     colours: Union[Stretched, Raw]
     kernels: str
     wanted: int
-    steps: Tuple[int, ...]
+    step: int
+
+    @property
+    def denser(self) -> Tuple[int, ...]:
+        """The steps to try after `step`."""
+        return denser_steps(self.step)
 
 
-def denser_steps(step):
+def denser_steps(step: int) -> Tuple[int, ...]:
     """The steps that are tried after this one."""
     steps = []
     while step > 1:
@@ -59,7 +66,7 @@ def denser_steps(step):
     return tuple(steps)
 
 
-def places(raster_width, block, step):
+def places(raster_width: int, block: Window, step: int) -> Tuple[np.ndarray, np.ndarray]:
     """Rows and columns within a block of every n-th place of the raster, counted in raster order from its first."""
     first = -((block.row + np.arange(block.height)) * raster_width + block.col) % step
     cols = first[:, None] + step * np.arange(-(-block.width // step))
@@ -67,20 +74,19 @@ def places(raster_width, block, step):
     return rows, cols[rows, index]
 
 
-def sample_block(job, block, check_cancelled):
+def sample_block(job: SampleJob, block: Window, check_cancelled: Callable[[], None]) -> List[Part]:
     """The task of a denser sample.
 
     Returns
     -------
-    list, a step each, of (colours as a kernel compares them, counts, positions of their first pixels in the raster);
-    no smaller step follows one at which the block by itself has colours enough
+    list of a Part for each of the job's denser steps; none for those after one at which the block by itself has enough
     """
     check_cancelled()
     raster = job.raster
     values, valid = read_window(open_raster(raster.path), raster, block, job.plan.covered(block))
     kernel, _ = kernels.choose(job.kernels)
-    found: List[tuple] = []
-    for step in job.steps:
+    found: List[Part] = []
+    for step in job.denser:
         check_cancelled()
         rows, cols = places(raster.width, block, step)
         chosen = valid[rows, cols]
@@ -100,22 +106,22 @@ def sample_block(job, block, check_cancelled):
 class _Growing:
     """Different colours of one step, from blocks in any order; parts are put together when they are worth it."""
 
-    def __init__(self, bands, wanted):
+    def __init__(self, bands: int, wanted: int) -> None:
         self._wanted = wanted
         self._parts = [(np.empty((0, bands), np.float32), np.empty(0, np.int64), np.empty(0, np.int64))]
         self._pending = 0
 
-    def add(self, colours, counts, positions):
+    def add(self, colours: np.ndarray, counts: np.ndarray, positions: np.ndarray) -> None:
         self._parts.append((colours, counts, positions))
         self._pending += len(colours)
         if len(self._parts[0][0]) < self._wanted or self._pending > len(self._parts[0][0]):
             self._put_together()
 
     @property
-    def is_enough(self):
+    def is_enough(self) -> bool:
         return len(self._parts[0][0]) >= self._wanted
 
-    def _put_together(self):
+    def _put_together(self) -> None:
         colours, counts, positions = (np.concatenate(arrays) for arrays in zip(*self._parts))
         order = np.argsort(positions, kind="stable")  # so that the first of those that are alike is the first of all
         colours, counts, positions = (array[order] for array in (colours, counts, positions))
@@ -127,17 +133,21 @@ class _Growing:
         self._parts = [(colours[first[order]], whole[order], positions[first[order]])]
         self._pending = 0
 
-    def sample(self, step):
+    def sample(self, step: int) -> ColourSample:
         self._put_together()
         return ColourSample(step, *self._parts[0][:2])
 
 
-def denser_sample(job, blocks, run, advance):
+def denser_sample(
+    job: SampleJob,
+    blocks: Sequence[Window],
+    run: Callable[..., Iterator[Tuple[Any, Any]]],
+    advance: Callable[[float], None],
+) -> ColourSample:
     """The sample of the first of the steps that has colours enough, else of the last.
 
     Parameters
     ----------
-    job : SampleJob
     blocks : windows that together hold all valid pixels
     run : function (task, common, items) -> iterator of (item, result), see `execution`
     advance : called with the fraction that is done
@@ -146,14 +156,14 @@ def denser_sample(job, blocks, run, advance):
     -------
     ColourSample
     """
-    growing = {step: _Growing(len(job.raster.bands), job.wanted) for step in job.steps}
+    growing = {step: _Growing(len(job.raster.bands), job.wanted) for step in job.denser}
     for done, (_, found) in enumerate(run(sample_block, job, blocks), 1):
-        for step, part in zip(job.steps, found):
+        for step, part in zip(job.denser, found):
             if step not in growing:
                 break
             growing[step].add(*part)
             if growing[step].is_enough:
-                for later in job.steps[job.steps.index(step) + 1 :]:
+                for later in job.denser[job.denser.index(step) + 1 :]:
                     growing.pop(later, None)
                 break
         advance(done / len(blocks))

@@ -21,6 +21,7 @@ from .publish import recover_beside
 from .raster import describe, identity
 from .report import peak_memory, report_path, write_report
 from .rsgislib_stretch import as_rsgislib_sees
+from .sampling import SampleJob
 from .statistics import (
     blocks,
     find_centres,
@@ -227,11 +228,10 @@ class _Run:
         kept = load_sample(self.folder)
         if kept is not None:
             return kept
-        raster, plan, parameters = self.raster, self.plan, self.parameters
-        sample = take_sample(
-            raster, plan, self.summary, self.colours, parameters, self.kernel, self.runner, self.progress
-        )
-        if sample.step != parameters.sampling and not self.folder.is_temporary:
+        wanted, step = self.parameters.num_clusters, self.parameters.sampling
+        job = SampleJob(self.raster, self.plan, self.colours, self.kernel.NAME, wanted, step)
+        sample = take_sample(job, self.summary, self.runner, self.progress)
+        if sample.step != step and not self.folder.is_temporary:
             save_sample(sample, self.folder)
         return sample
 

@@ -8,18 +8,20 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Dict, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from . import rsgislib_stretch
+from . import kernels, rsgislib_stretch
 from .colours import Raw, Stretched
 from .errors import SegmentationError
 from .gdal_access import open_raster
 from .kmeans import cluster, distinct_colours
 from .plan import Plan
+from .progress import Progress
 from .raster import Raster, Window, grid, read_window
-from .sampling import ColourSample, SampleJob, denser_sample, denser_steps, places
+from .sampling import ColourSample, SampleJob, denser_sample, places
+from .work_folder import WorkFolder
 
 BLOCK_PIXELS = 1 << 20
 PART = 1 << 16  # values whose squares are added up at a time, in the cache
@@ -99,12 +101,13 @@ def survey_block(survey, block, check_cancelled):
     return BlockResult(moments, positions, values[:, rows, cols].T.copy(), tiles, rsgislib_moments)
 
 
-def _read_block(survey, block):
+def _read_block(survey: Survey, block: Window) -> Tuple[np.ndarray, np.ndarray, list]:
     """The values of a block, what is valid in it, and the moments of what RSGISLib's script counts."""
     raster, covered = survey.raster, survey.plan.covered(block)
     dataset = open_raster(raster.path)
     if not survey.as_rsgislib:
-        return (*read_window(dataset, raster, block, covered), [])
+        values, valid = read_window(dataset, raster, block, covered)
+        return values, valid, []
     values, declared = read_window(dataset, replace(raster, first_zero_is_nodata=False), block, covered)
     exact = rsgislib_stretch.sums_are_exact(raster)
     counted = rsgislib_stretch.counted_values(values, declared, covered)
@@ -222,7 +225,7 @@ def summarise(raster, plan, results):
     )
 
 
-def _combined(moments, is_integer):
+def _combined(moments: List[list], is_integer: bool) -> Tuple[BandStatistics, ...]:
     """Statistics of each band from the moments of the blocks; those have as many bands each."""
     return tuple(combine(band, is_integer) for band in zip(*moments))
 
@@ -265,47 +268,43 @@ def survey(raster, plan, parameters, runner, progress):
     return summarise(raster, plan, [results[block] for block in todo])
 
 
-def take_sample(raster, plan, summary, colours, parameters, kernel, runner, progress):
-    """What k-means works on: the ColourSample of SAMPLING, or a denser one where that has too few different colours.
+def take_sample(job: SampleJob, summary: Summary, runner: Any, progress: Progress) -> ColourSample:
+    """What k-means works on: the sample of SAMPLING, or a denser one where that has too few different colours.
 
     `progress` is in its stage `statistics`; the log says which sample it is.
     """
-    step, wanted = parameters.sampling, parameters.num_clusters
-    found = ColourSample(step, np.empty((0, len(raster.bands)), np.float32), np.empty(0, np.int64))
+    kernel, _ = kernels.choose(job.kernels)
+    found = ColourSample(job.step, np.empty((0, len(job.raster.bands)), np.float32), np.empty(0, np.int64))
     if len(summary.sample):
         *different, _ = progress.aside(
-            lambda check, advance: distinct_colours(sample_colours(summary, colours, kernel), kernel),
+            lambda check, advance: distinct_colours(sample_colours(summary, job.colours, kernel), kernel),
             "Finding cluster centres",
             (0.8, 0.8),
         )
-        found = ColourSample(step, *different)
-    if len(found.colours) < wanted and step > 1:
-        every = blocks(raster)
-        text = "Taking a denser sample"
-
-        def run(task, common, items):
-            return runner.run(task, common, items, progress.listening_to(runner))
-
-        denser = denser_sample(
-            SampleJob(raster, plan, colours, kernel.NAME, wanted, denser_steps(step)),
-            [every[index] for index in summary.occupied],
-            run,
-            lambda fraction: progress.advance(0.8 + 0.1 * fraction, text),
-        )
-        progress.feedback.info(
-            f"SAMPLING={step} meets {len(found.colours)} different colours for {wanted} clusters, so k-means takes "
-            f"every {denser.step}. place of the raster instead of every {step}., with {len(denser.colours)} colours."
-        )
-        found = denser
-    return found
+        found = ColourSample(job.step, *different)
+    if len(found.colours) >= job.wanted or job.step == 1:
+        return found
+    every = blocks(job.raster)
+    denser = denser_sample(
+        job,
+        [every[index] for index in summary.occupied],
+        lambda task, common, items: runner.run(task, common, items, progress.listening_to(runner)),
+        lambda fraction: progress.advance(0.8 + 0.1 * fraction, "Taking a denser sample"),
+    )
+    places_taken = "every place" if denser.step == 1 else f"one place in {denser.step}"
+    progress.feedback.info(
+        f"SAMPLING={job.step} meets {len(found.colours)} different colours for {job.wanted} clusters, so k-means takes "
+        f"{places_taken} of the raster instead, with {len(denser.colours)} different colours."
+    )
+    return denser
 
 
-def save_sample(sample, folder):
+def save_sample(sample: ColourSample, folder: WorkFolder) -> None:
     """Keep a sample that took a pass of its own in the work folder."""
     folder.save("sample", step=np.int64(sample.step), colours=sample.colours, counts=sample.counts)
 
 
-def load_sample(folder):
+def load_sample(folder: WorkFolder) -> Optional[ColourSample]:
     """The sample that `save_sample` kept; None if there is none, or it is damaged."""
     saved = folder.load("sample")
     return None if saved is None else ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
