@@ -13,7 +13,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtXml import QDomDocument
 
-from ..tiledseg_plugin.compat import MAXIMUM
+from ..tiledseg_plugin.compat import ALL_STATISTICS, MAXIMUM
 from ..tiledseg_plugin.segment_style import is_ours, style
 
 
@@ -80,7 +80,7 @@ def show_means(layer):
 
 
 def _stretched(provider, band):
-    statistics = provider.bandStatistics(band)
+    statistics = provider.bandStatistics(band, ALL_STATISTICS)
     low = max(statistics.mean - 2 * statistics.stdDev, statistics.minimumValue)
     high = min(statistics.mean + 2 * statistics.stdDev, statistics.maximumValue)
     enhancement = QgsContrastEnhancement(provider.dataType(band))

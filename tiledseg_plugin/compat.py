@@ -24,7 +24,8 @@ if hasattr(QgsTask.Flag, "Silent"):
     QUIET_TASK = QgsTask.Flag.CanCancel | QgsTask.Flag.Silent
 
 # what of a band's statistics to find; since 3.36 the same under another name
-MAXIMUM = Qgis.RasterBandStatistic.Max if hasattr(Qgis, "RasterBandStatistic") else QgsRasterBandStats.Max
+_STATISTIC = Qgis.RasterBandStatistic if hasattr(Qgis, "RasterBandStatistic") else QgsRasterBandStats
+MAXIMUM, ALL_STATISTICS = _STATISTIC.Max, _STATISTIC.All
 
 
 def algorithm_dialog() -> Tuple[Any, Any, Any]:

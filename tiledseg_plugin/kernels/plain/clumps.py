@@ -22,7 +22,7 @@ def clump(clusters):
     # later of them begins.
     begins = np.ones(clusters.shape, bool)
     np.not_equal(clusters[:, 1:], clusters[:, :-1], out=begins[:, 1:])
-    run = np.cumsum(begins.ravel()).reshape(clusters.shape)
+    run = np.cumsum(begins.ravel(), dtype=np.int32 if begins.size < 1 << 31 else np.int64).reshape(clusters.shape)
     run -= 1
     linked = clusters[1:] == clusters[:-1]
     linked &= begins[1:] | begins[:-1]
