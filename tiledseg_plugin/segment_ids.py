@@ -10,7 +10,7 @@ from . import kernels
 from .errors import SegmentationError
 from .gdal_access import open_raster
 from .plan import Plan
-from .raster import Raster, read_window
+from .raster import Raster, read_values, read_window
 from .tiles import labels_of
 from .work_folder import WorkFolder
 from .write import table_of
@@ -85,9 +85,9 @@ class RasterIds:
         plain = raster.dtype == np.dtype(np.uint32).str and absent == 0 and not raster.bands[0].is_masked
 
         def read(window):
+            if plain:  # as they are
+                return read_values(dataset, raster, window)[0]
             values, valid = read_window(dataset, raster, window)
-            if plain:
-                return values[0]
             self._check(values[0], valid)
             ids = np.where(valid, values[0], values.dtype.type(0)).astype(np.uint32)
             if absent:
