@@ -16,8 +16,8 @@ from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, 
 from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.kernels import plain
-from tiledseg.tiledseg_plugin.publish import publishing
 from tiledseg.tiledseg_plugin.no_data import Band
+from tiledseg.tiledseg_plugin.publish import publishing
 from tiledseg.tiledseg_plugin.raster import Window, describe
 
 RASTERS = {

@@ -109,7 +109,9 @@ def test_alpha_masks_and_is_no_band_unless_it_is_named(tmp_path, dtype, place):
     assert len([line for line in log.lines if "marked as alpha" in line]) == 1
     expected, _ = run(path, tmp_path / "b.tif", bands=data, **QUICK)
     assert np.array_equal(ids, expected)
-    with_nothing = write_raster(tmp_path / "c.tif", np.where(hidden, 0, values[np.array(data) - 1]).astype(dtype), nodata=0)
+    with_nothing = write_raster(
+        tmp_path / "c.tif", np.where(hidden, 0, values[np.array(data) - 1]).astype(dtype), nodata=0
+    )
     assert np.array_equal(ids, run(with_nothing, tmp_path / "c_out.tif", **QUICK)[0])
     log = Log()
     ids, _ = run(path, tmp_path / "d.tif", log, bands=tuple(range(1, len(values) + 1)), **QUICK)

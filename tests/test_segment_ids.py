@@ -129,7 +129,9 @@ def test_mean_image_and_polygons_of_the_segments_that_are_declared(tmp_path, dty
 @pytest.mark.parametrize("extension", ["tif", "img"])
 def test_the_row_of_segment_0_in_the_attribute_table(tmp_path, extension):
     ids = with_numbers(range(90), np.uint16, 65535)
-    segments = write_raster(tmp_path / f"s.{extension}", ids[None], 65535, driver="GTiff" if extension == "tif" else "HFA")
+    segments = write_raster(
+        tmp_path / f"s.{extension}", ids[None], 65535, driver="GTiff" if extension == "tif" else "HFA"
+    )
     values = values_for(ids.shape)
     raster = write_raster(tmp_path / "v.tif", values)
     statistics(segments, raster, None, update_rat=True, statistics=("mean", "count"))
@@ -171,7 +173,10 @@ def test_what_is_no_id_is_told_in_one_sentence(tmp_path, dtype, value):
 
 def test_one_id_too_many_is_told(tmp_path):
     ids = with_numbers([*range(89), MOST], np.float64, -1)
-    path, raster = write_raster(tmp_path / "s.tif", ids[None], -1), write_raster(tmp_path / "v.tif", values_for(ids.shape))
+    path, raster = (
+        write_raster(tmp_path / "s.tif", ids[None], -1),
+        write_raster(tmp_path / "v.tif", values_for(ids.shape)),
+    )
     with pytest.raises(SegmentationError, match="declare 0 or 4294967295 as no data"):
         statistics(path, raster, tmp_path / "o.csv")
 

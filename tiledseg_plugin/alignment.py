@@ -65,8 +65,8 @@ def _same_grid(one, other):
 def _warped(raster: Raster, segments: Raster, grid: Any, folder: Path) -> Raster:
     """A raster of one band through VRT files: nearest pixels as they are stored, whatever they mean.
 
-    What masks the band becomes bands beside it, and a last one tells which pixels the values cover, so that what is valid
-    is judged by the same rules as on the values' own grid.
+    What masks the band becomes bands beside it, and a last one tells which pixels the values cover, so that what is
+    valid is judged by the same rules as on the values' own grid.
     """
     left, across, _, top, _, down = grid.GetGeoTransform()
     crs = grid.GetSpatialRef()

@@ -25,7 +25,9 @@ def mean_image_type(bands: Sequence[Raster]) -> np.dtype:
     ----------
     bands : one raster of one band each
     """
-    return np.dtype(np.float64 if any(_is_wide(np.dtype(raster.dtype), raster.bands[0]) for raster in bands) else np.float32)
+    return np.dtype(
+        np.float64 if any(_is_wide(np.dtype(raster.dtype), raster.bands[0]) for raster in bands) else np.float32
+    )
 
 
 def _is_wide(dtype: np.dtype, band: Band) -> bool:

@@ -2,8 +2,8 @@
 """What the bands of a raster hold and what they declare as no data: the rules (shepherd-algorithm, section 1).
 
 A band's pixels are valid where GDAL's mask band of it says so, with three differences that are meant: NaN and infinity
-are never valid, any band that is marked as alpha masks the others (GDAL knows that of two and of four bands, of 8 and 16
-bits, and only where no no-data value is declared), and signed bytes have a no-data value in GDAL before 3.7, too.
+are never valid, any band that is marked as alpha masks the others (GDAL knows that of two and of four bands, of 8 and
+16 bits, and only where no no-data value is declared), and signed bytes have a no-data value in GDAL before 3.7, too.
 """
 
 import math
@@ -146,7 +146,9 @@ def _alpha_notes(marked: Sequence[int], numbers: Sequence[int]) -> List[str]:
     notes = []
     masks, data = ([number for number in marked if (number in numbers) == chosen] for chosen in (False, True))
     if masks:
-        notes.append(f"{_listed(masks)} marked as alpha: it is the mask (0 is no data), and data only if BANDS names it.")
+        notes.append(
+            f"{_listed(masks)} marked as alpha: it is the mask (0 is no data), and data only if BANDS names it."
+        )
     if data:
         notes.append(f"{_listed(data)} marked as alpha, but selected: it is used as data, not as a mask.")
     return notes
@@ -185,7 +187,7 @@ def invalid_values(values: np.ndarray, band: Band) -> np.ndarray:
 
 
 def _is_no_data(values: np.ndarray, nodata: Any) -> np.ndarray:
-    """GDAL's own arithmetic: near the ends of the range the sum overflows, and all that is far enough out is no data."""
+    """GDAL's own arithmetic: near the ends of the range the sum overflows, and what is far enough out is no data."""
     with np.errstate(over="ignore", invalid="ignore"):
         near = np.abs(values - nodata) < np.abs(values + nodata) * values.dtype.type(FLOAT_TOLERANCE)
         return near | (values == nodata)
@@ -193,7 +195,7 @@ def _is_no_data(values: np.ndarray, nodata: Any) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _no_data_range(nodata: float, real: str) -> Tuple[Any, Any]:
-    """The first and the last float that `_is_no_data` takes for no data, found by halving; None where they are no range.
+    """The first and the last float that `_is_no_data` takes for no data, found by halving; None where that may differ.
 
     Two comparisons take half the time that the arithmetic does.
     """

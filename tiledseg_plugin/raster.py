@@ -8,7 +8,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -183,10 +183,9 @@ def read_window(dataset, raster, window, covered=None, cells=None):
     values = read_values(dataset, raster, window, cells)
     invalid: Any = None
     for bad in _invalid(dataset, raster, window, values, cells):
-        if invalid is None:
-            invalid = bad
-        else:
-            invalid = invalid | bad if raster.nodata_rule == "any" else invalid & bad
+        if invalid is not None:
+            bad = invalid | bad if raster.nodata_rule == "any" else invalid & bad
+        invalid = bad
     if raster.zero_is_nodata:
         invalid = invalid | ~values.any(axis=0)
     valid = _opposite(invalid, values.shape[1:])
@@ -255,7 +254,7 @@ class Cells:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: "OrderedDict[tuple, np.ndarray]" = OrderedDict()
+        self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
 
     def __reduce__(self) -> tuple:
         return Cells, ()
