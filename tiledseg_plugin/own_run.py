@@ -59,7 +59,7 @@ class OwnRun:
 
     def named(self, attributes: Attributes) -> Attributes:
         """The attributes with the ids that SEGMENTS has, rather than those by which segments are counted here."""
-        return replace(attributes, ids=self.job.ids.named(attributes.ids))
+        return replace(attributes, ids=RasterIds(self.segments).named(attributes.ids))
 
 
 @contextmanager

@@ -293,7 +293,8 @@ def _read(dataset: Any, raster: Raster, window: Window, source: tuple, cells: Op
         if whole is None:
             whole = np.empty((len(part), window.height, window.width), part.dtype)
         common = cell.intersection(window)
-        whole[(slice(None), *common.within(window))] = part[(slice(None), *common.within(cell))]
+        (rows, cols), (of_rows, of_cols) = common.within(window), common.within(cell)
+        whole[:, rows, cols] = part[:, of_rows, of_cols]
     return whole
 
 
