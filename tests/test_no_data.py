@@ -179,7 +179,7 @@ def test_a_colour_is_no_data_where_all_channels_have_it(tmp_path, kind, rule):
     assert np.array_equal(run(path, tmp_path / "out.tif", bands=(2,), **options)[0] > 0, expected)
 
 
-@pytest.mark.parametrize("where", ["in the file", "in a .msk file"])
+@pytest.mark.parametrize("where", ["in the file", "in a .msk file", "in a .msk file, as alpha"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_a_mask_for_all_bands_is_read_wherever_it_lies(tmp_path, where, dtype):
     values = np.maximum(colours(), 1).astype(dtype)
@@ -189,12 +189,12 @@ def test_a_mask_for_all_bands_is_read_wherever_it_lies(tmp_path, where, dtype):
     gdal.SetConfigOption("GDAL_TIFF_INTERNAL_MASK", "YES" if where == "in the file" else "NO")
     try:
         dataset = gdal.Open(path, gdal.GA_Update)
-        dataset.CreateMaskBand(gdal.GMF_PER_DATASET)
+        dataset.CreateMaskBand(gdal.GMF_PER_DATASET | (gdal.GMF_ALPHA if "alpha" in where else 0))
         dataset.GetRasterBand(1).GetMaskBand().WriteArray(mask)
         del dataset
     finally:
         gdal.SetConfigOption("GDAL_TIFF_INTERNAL_MASK", previous)
-    assert (tmp_path / "in.tif.msk").exists() == (where == "in a .msk file")
+    assert (tmp_path / "in.tif.msk").exists() == ("in a .msk file" in where)
     check(path, masks(path))
     ids, _ = run(path, tmp_path / "out.tif", sampling=1, min_pixels=3, num_clusters=4)
     assert np.array_equal(ids > 0, mask > 0)  # a mask stands for all that is declared, as it does in GDAL

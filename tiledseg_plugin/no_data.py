@@ -96,7 +96,7 @@ def describe_bands(dataset: Any, numbers: Sequence[int], dtype: np.dtype) -> Tup
     bands, declared, shared = [], bool(alphas), 0
     for number in numbers:
         band = dataset.GetRasterBand(number)
-        nodata, real, mask = _declared(band, np.dtype(dtype))
+        nodata, real, mask = _declared(band, np.dtype(dtype), bool(marked))
         if mask and band.GetMaskFlags() & gdal.GMF_PER_DATASET:
             shared = mask = shared or mask
         declared = declared or bool(mask) or band.GetNoDataValue() is not None
@@ -105,12 +105,12 @@ def describe_bands(dataset: Any, numbers: Sequence[int], dtype: np.dtype) -> Tup
     return tuple(bands), declared, _alpha_notes(marked, numbers)
 
 
-def _declared(band: Any, dtype: np.dtype) -> Tuple[Optional[float], str, int]:
-    """(nodata, real, mask) of a band: see `Band`."""
+def _declared(band: Any, dtype: np.dtype, has_alpha: bool) -> Tuple[Optional[float], str, int]:
+    """(nodata, real, mask) of a band: see `Band`. Alpha is a band where the raster has one, else some other mask."""
     flags = band.GetMaskFlags()
     number = band.GetBand()
-    if flags & gdal.GMF_ALPHA and not flags & gdal.GMF_NODATA:
-        return None, "", 0  # see `alphas`
+    if flags & gdal.GMF_ALPHA and has_alpha:
+        return None, "", 0
     if not flags & gdal.GMF_NODATA or flags & gdal.GMF_PER_DATASET:
         if is_signed_byte(band) and flags & gdal.GMF_ALL_VALID:
             return _whole(band.GetNoDataValue(), np.iinfo(np.int8)), "", 0

@@ -21,7 +21,7 @@ from .ownership import Occupied, Ownership, remove_abandoned
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
-FORMAT = 4  # of the files; those of another one are made anew
+FORMAT = 5  # of the files; those of another one are made anew
 ENDINGS = (".npz", ".npy", ".raw", ".bin", ".zip", ".partial")
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
