@@ -242,7 +242,10 @@ class SegmentRaster(TilingAlgorithm):
             QgsProcessingParameterRasterDestination(
                 self.MEAN_IMAGE, tr("Mean image"), optional=True, createByDefault=False
             ),
-            tr("Raster in which every pixel has the means of its segment, in the input's values. Empty: none."),
+            tr(
+                "Raster in which every pixel has the means of its segment, in the input's values as QGIS shows them, "
+                "with scale and offset applied. Empty: none."
+            ),
         )
         self.add(
             QgsProcessingParameterVectorDestination(

@@ -38,20 +38,24 @@ class SegmentsAlgorithm(TiledAlgorithm):
     def _add_inputs(self, values_optional=False):
         self.add(
             QgsProcessingParameterRasterLayer(self.SEGMENTS, tr("Segments")),
-            tr("Raster of segment numbers, as 'Segment raster' writes it, or of any other whole numbers above 0."),
+            tr(
+                "Raster of segment numbers, as 'Segment raster' writes it, or of any other whole numbers. What it "
+                "declares as no data is no data; where it declares nothing, 0 is."
+            ),
         )
         self.add(
             QgsProcessingParameterRasterLayer(self.VALUES, tr("Raster of values"), optional=values_optional),
             tr(
                 "Any raster that overlaps the segments; where its grid or coordinates are others, the nearest pixel "
-                "counts. A pixel that a band declares as no data does not count."
+                "counts. A pixel that a band declares as no data, or that alpha or a mask hides, does not count. Scale "
+                "and offset of a band are applied, as QGIS does."
             ),
         )
         self.add(
             QgsProcessingParameterBand(
                 self.BANDS, tr("Bands"), parentLayerParameterName=self.VALUES, allowMultiple=True, optional=True
             ),
-            tr("Bands of the values, such as 1;3. Empty: all."),
+            tr("Bands of the values, such as 1;3. Empty: all but alpha."),
         )
 
     def _add_count(self):

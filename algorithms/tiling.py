@@ -69,7 +69,10 @@ class TilingAlgorithm(TiledAlgorithm):
                 optional=True,
                 allowMultiple=True,
             ),
-            tr("Numbers of the bands to use, as text separated by semicolons (1;3). Empty: all bands."),
+            tr(
+                "Numbers of the bands to use, as text separated by semicolons (1;3). Empty: all bands but alpha, which "
+                "is the mask of the others (0 is no data) unless it is named here."
+            ),
         )
 
     def _add_nodata_rule(self):

@@ -73,7 +73,7 @@ def make(scene, target):
     options = ["TILED=YES", "COMPRESS=DEFLATE", f"PREDICTOR={2 if integer else 3}", "NUM_THREADS=ALL_CPUS"]
     kind = gdal_array.NumericTypeCodeToGDALTypeCode(unit.dtype)
     dataset = gdal.GetDriverByName("GTiff").Create(
-        str(partial), scene.side, scene.side, scene.bands, kind, options + ["BIGTIFF=IF_SAFER"]
+        str(partial), scene.side, scene.side, scene.bands, kind, options + ["BIGTIFF=IF_SAFER", "ALPHA=NO"]
     )
     dataset.SetProjection(projection)
     dataset.SetGeoTransform(geotransform)

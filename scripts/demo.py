@@ -15,18 +15,21 @@ from headless import BUILD, HeadlessError, QgisProcess
 FOLDER = BUILD / "demo"
 SOURCE = "obia==0.2.0"  # a package on PyPI that carries a NAIP tile (USDA, public domain)
 IMAGE = "train_image.tif"
+BANDS = "1;2;3;4"  # its near infrared is marked as alpha, and would be taken for the mask
 
 
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
-    raster = Path(os.environ["RASTER"]).expanduser() if os.environ.get("RASTER") else aerial_image()
+    own = os.environ.get("RASTER")
+    raster = Path(own).expanduser() if own else aerial_image()
     if not raster.exists():
         raise HeadlessError(f"There is no file '{raster}': give one as make demo RASTER=file.")
     output = FOLDER / "segments.tif"
     shutil.rmtree(FOLDER / "profile", ignore_errors=True)
     qgis_process = QgisProcess(FOLDER / "profile")
     print(f"Segmenting {raster} ...", flush=True)
-    finished = qgis_process("--json", "run", "tiledseg:segment", "--", f"INPUT={raster}", f"OUTPUT={output}")
+    given = [f"INPUT={raster}", f"OUTPUT={output}"] + ([] if own else [f"BANDS={BANDS}"])
+    finished = qgis_process("--json", "run", "tiledseg:segment", "--", *given)
     if finished.returncode:
         raise HeadlessError(f"The segmentation failed: {finished.stderr.strip()}")
     results = json.loads(finished.stdout)["results"]

@@ -38,7 +38,7 @@ class Log(Feedback):
 
 
 def write_raster(path, values, nodata=None, geotransform=GEOTRANSFORM, crs=UTM, driver="GTiff", options=()):
-    """A raster of (bands, rows, cols) values; `nodata` one value for all bands, or None; no band is alpha unless asked."""
+    """A raster of (bands, rows, cols) values; `nodata` one value for all bands, or None; none is alpha unless asked."""
     bands, rows, cols = values.shape
     if driver == "GTiff" and not any(option.startswith("ALPHA=") for option in options):
         options = [*options, "ALPHA=NO"]  # GDAL takes the fourth of four bytes for alpha

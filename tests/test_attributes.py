@@ -17,7 +17,7 @@ from tiledseg.tiledseg_plugin.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.kernels import plain
 from tiledseg.tiledseg_plugin.no_data import Band
 from tiledseg.tiledseg_plugin.publish import publishing
-from tiledseg.tiledseg_plugin.raster import Band, Window, describe
+from tiledseg.tiledseg_plugin.raster import Window, describe
 from tiledseg.tiledseg_plugin.tables import Column
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")

@@ -87,8 +87,8 @@ def _same_place(crs, other, transform, width, height):
 def _warped(raster: Raster, segments: Raster, grid: Any, folder: Path) -> Raster:
     """A raster of one band through VRT files: nearest pixels as they are stored, whatever they mean.
 
-    What masks the band becomes bands beside it, and a last one tells which pixels the values cover, so that what is valid
-    is judged by the same rules as on the values' own grid.
+    What masks the band becomes bands beside it, and a last one tells which pixels the values cover, so that what is
+    valid is judged by the same rules as on the values' own grid.
     """
     left, across, _, top, _, down = geotransform(grid)
     crs = spatial_reference(grid)

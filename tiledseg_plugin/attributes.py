@@ -99,7 +99,7 @@ def in_order(results, items):
 class Moments:
     """Count, sum, sum of squares and range of one band in each segment.
 
-    They are added up of the values as they are stored; scale and offset are applied to what comes out, which is as exact.
+    They are added up of the values as they are stored; scale and offset are applied to what comes out, as exactly.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def read_bands(dataset, raster, window):
     -------
     [(values, valid)] : per band (rows, cols) of the raster's dtype, finite, and (rows, cols) bool
     """
-    values = _values(dataset, raster, window)
+    values = read_values(dataset, raster, window)
     judged = []
     for plane, bad in zip(values, _invalid(dataset, raster, window, values)):
         if raster.zero_is_nodata:
@@ -184,13 +184,12 @@ def read_window(dataset, raster, window, covered=None, cells=None):
     values : (bands, rows, cols) of the raster's dtype, finite
     valid : (rows, cols) bool
     """
-    values = _values(dataset, raster, window, cells)
+    values = read_values(dataset, raster, window, cells)
     invalid: Any = None
     for bad in _invalid(dataset, raster, window, values, cells):
-        if invalid is None:
-            invalid = bad
-        else:
-            invalid = invalid | bad if raster.nodata_rule == "any" else invalid & bad
+        if invalid is not None:
+            bad = invalid | bad if raster.nodata_rule == "any" else invalid & bad
+        invalid = bad
     if raster.zero_is_nodata:
         invalid = invalid | ~values.any(axis=0)
     valid = _opposite(invalid, values.shape[1:])
@@ -214,7 +213,7 @@ def read_validity(dataset, raster, window):
         or np.dtype(raster.dtype).kind == "f"
         or any(band.nodata is not None for band in raster.bands)
     )
-    values: Any = _values(dataset, raster, window) if decided_by_values else None
+    values: Any = read_values(dataset, raster, window) if decided_by_values else None
     any_bad: Any = None
     all_bad: Any = None
     for bad in _invalid(dataset, raster, window, values):
@@ -252,7 +251,8 @@ def _invalid(
         yield bad
 
 
-def _values(dataset: Any, raster: Raster, window: Window, cells: Optional["Cells"] = None) -> np.ndarray:
+def read_values(dataset: Any, raster: Raster, window: Window, cells: Optional["Cells"] = None) -> np.ndarray:
+    """The values of a window as they are stored, valid or not: (bands, rows, cols) of the raster's dtype."""
     return _read(dataset, raster, window, ("values", *raster.numbers), cells)
 
 

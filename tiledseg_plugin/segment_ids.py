@@ -10,7 +10,7 @@ from . import kernels
 from .errors import SegmentationError
 from .gdal_access import open_raster
 from .plan import Plan
-from .raster import Raster, read_window
+from .raster import Raster, read_values, read_window
 from .tiles import labels_of
 from .work_folder import WorkFolder
 from .write import table_of
@@ -61,8 +61,8 @@ class TileIds:
 class RasterIds:
     """The segments in a raster of one band.
 
-    What it declares as no data is no data; 0 is only where it declares nothing, and else a segment. Readers return 0 for
-    no data in any case, and so count every id below that of no data one higher; `named` turns them back.
+    What it declares as no data is no data; 0 is only where it declares nothing, and else a segment. Readers return 0
+    for no data in any case, and so count every id below that of no data one higher; `named` turns them back.
     """
 
     raster: Raster
@@ -85,9 +85,9 @@ class RasterIds:
         plain = raster.dtype == np.dtype(np.uint32).str and absent == 0 and not raster.bands[0].is_masked
 
         def read(window):
+            if plain:  # as they are
+                return read_values(dataset, raster, window)[0]
             values, valid = read_window(dataset, raster, window)
-            if plain:
-                return values[0]
             self._check(values[0], valid)
             ids = np.where(valid, values[0], values.dtype.type(0)).astype(np.uint32)
             if absent:
