@@ -15,7 +15,7 @@ from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
-from .inputs import path_asked_for, raw_value, without_files
+from .inputs import path_asked_for, raw_value
 from .text import facts, parameter_help, tr
 
 NEEDED = ("numpy", "scipy", "osgeo")
@@ -82,7 +82,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         return Output(called, path, VECTOR)
 
     def checkParameterValues(self, parameters, context):
-        accepted, _ = super().checkParameterValues(without_files(self, parameters, context), context)
+        accepted, _ = super().checkParameterValues(parameters, context)
         try:
             self.check(parameters, context)
         except SegmentationError as error:

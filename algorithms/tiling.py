@@ -14,7 +14,6 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterNumber,
-    QgsProcessingParameterRasterLayer,
     QgsWkbTypes,
 )
 
@@ -22,7 +21,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
-from .inputs import band_numbers, gdal_source, layer_source, raster_layer
+from .inputs import RasterParameter, band_numbers, gdal_source, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import TileLayerOutput
 
@@ -57,7 +56,7 @@ class TilingAlgorithm(TiledAlgorithm):
 
     def _add_raster(self, label):
         self.add(
-            QgsProcessingParameterRasterLayer(self.INPUT, label),
+            RasterParameter(self.INPUT, label),
             tr("Any raster that GDAL opens, of any numeric type and number of bands."),
         )
         self.add(
