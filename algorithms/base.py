@@ -18,7 +18,7 @@ from ..tiledseg_plugin.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.metadata import ICON, homepage
 from ..tiledseg_plugin.publish import recover_beside
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
-from .inputs import path_asked_for, without_files
+from .inputs import path_asked_for
 from .text import facts, parameter_help, tr
 from .values import check_values, evaluated, is_read_here, read
 
@@ -94,7 +94,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
 
     def checkParameterValues(self, parameters, context):
         self._recover_files(parameters)
-        accepted, _ = super().checkParameterValues(without_files(self, parameters, context), context)
+        accepted, _ = super().checkParameterValues(parameters, context)
         try:
             check_values(self.parameterDefinitions(), parameters, context)
             self.check(parameters, context)

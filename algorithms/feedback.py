@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from qgis.core import QgsProcessingException
 
-from ..tiledseg_plugin.errors import Cancelled, SegmentationError
+from ..tiledseg_plugin.errors import Cancelled, SegmentationError, why
 from ..tiledseg_plugin.progress import Feedback
 from .text import tr
 
@@ -64,9 +64,9 @@ def errors_as_processing_exceptions(feedback):
         ) from error
     except OSError as error:
         raise QgsProcessingException(
-            tr("Reading or writing failed ({}): check that the disk has room and that the file may be written.").format(
-                error
-            )
+            tr(
+                "{} cannot be read or written ({}): check that its disk has room and that the file may be changed."
+            ).format(error.filename or tr("A file"), why(error))
         ) from error
     except (Cancelled, QgsProcessingException):
         raise

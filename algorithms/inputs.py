@@ -9,7 +9,6 @@ from qgis.core import (
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterRasterLayer,
     QgsProcessingUtils,
-    QgsProperty,
 )
 
 from ..tiledseg_plugin.compat import is_null
@@ -40,17 +39,17 @@ def path_asked_for(parameters, name, context):
     return "" if is_null(value) or value == "TEMPORARY_OUTPUT" else str(value)
 
 
-def without_files(algorithm, parameters, context):
-    """The parameters of an algorithm with a stand-in for each raster that is only a file.
+class RasterParameter(QgsProcessingParameterRasterLayer):
+    """A raster, of which QGIS makes no layer only to see whether it can, where it is a file.
 
-    QGIS accepts a value by making a layer of it, which looks at the pixels and leaves a side file beside them.
+    It would look at the pixels and leave a side file beside them, or change a VRT; `qgis_process` asks before anything
+    else, and even where the run is refused.
     """
-    stood_in = dict(parameters)
-    for definition in algorithm.parameterDefinitions():
-        if isinstance(definition, QgsProcessingParameterRasterLayer) and definition.name() in parameters:
-            if is_loose_file(evaluated(definition.name(), parameters[definition.name()], context), context):
-                stood_in[definition.name()] = QgsProperty.fromExpression("''")
-    return stood_in
+
+    def checkValueIsAcceptable(self, value, context=None):
+        if context is not None and is_loose_file(value, context):
+            return True
+        return super().checkValueIsAcceptable(value, context)
 
 
 def raster_layer(algorithm, parameters, name, context):

@@ -3,12 +3,12 @@
 
 from typing import Dict
 
-from qgis.core import QgsApplication, QgsMapLayer, QgsProcessingModelAlgorithm
+from qgis.core import QgsApplication, QgsMapLayer, QgsProcessingModelAlgorithm, QgsProcessingParameterRasterLayer
 from qgis.PyQt.QtGui import QIcon
 
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.metadata import ICON, PLUGIN_FOLDER, homepage
-from .inputs import layer_source, path_asked_for, without_files
+from .inputs import RasterParameter, layer_source, path_asked_for
 from .text import tr
 from .values import check_values
 
@@ -24,6 +24,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         copy = type(self)()
         copy.loadVariant(self.toVariant())
         copy.setProvider(self.provider())
+        copy.take_files()
         copy.explain()
         return copy
 
@@ -31,8 +32,22 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         """Read the file; False if that fails or an algorithm that it is made of is not there."""
         if not self.fromFile(self.FILE) or not self.canExecute()[0]:
             return False
+        self.take_files()
         self.explain()
         return True
+
+    def take_files(self):
+        """Take rasters as the plugin's own algorithms do, see `RasterParameter`; the order stays."""
+        definitions = [definition.clone() for definition in self.parameterDefinitions()]
+        for definition in definitions:
+            self.removeParameter(definition.name())
+        for definition in definitions:
+            if isinstance(definition, QgsProcessingParameterRasterLayer):
+                optional = bool(definition.flags() & definition.Flag.FlagOptional)
+                definition = RasterParameter(
+                    definition.name(), definition.description(), definition.defaultValue(), optional
+                )
+            self.addParameter(definition, False)
 
     def explain(self):
         """Give the parameters the help of those they stand for, as model files hold none."""
@@ -47,7 +62,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
             definition.setHelp(helps.get(definition.name(), ""))
 
     def checkParameterValues(self, parameters, context):
-        accepted, reason = super().checkParameterValues(without_files(self, parameters, context), context)
+        accepted, reason = super().checkParameterValues(parameters, context)
         if not accepted:
             return accepted, reason
         try:
@@ -61,7 +76,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         """Refuse before the first step what a later one would, and outputs of one that are files of another."""
         from ..tiledseg_plugin.output_files import check_files
 
-        outputs, sources = [], {}
+        outputs, sources, checks = [], {}, []
         for child_id, child in self.childAlgorithms().items():
             algorithm = QgsApplication.processingRegistry().createAlgorithmById(child.algorithmId())
             given, linked = _given(child, parameters)
@@ -70,11 +85,13 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
                 given[output.childOutputName()] = path
                 outputs.append(algorithm.output_of(output.childOutputName(), path, output.name()))
             if all(_is_optional(algorithm.parameterDefinition(name)) for name in linked):
-                algorithm.check(given, context)
+                checks.append((algorithm, given))
             for name in ("INPUT", "VALUES"):
                 if isinstance(given.get(name), (str, QgsMapLayer)):
                     sources[layer_source(given[name], context)] = "INPUT"
         check_files(outputs, [(name, source) for source, name in sources.items()])
+        for algorithm, given in checks:
+            algorithm.check(given, context)
 
     def displayName(self):
         return tr("Check tiles, segment and describe segments")

@@ -323,7 +323,10 @@ class SegmentRaster(TilingAlgorithm):
 
     def output_of(self, name, path, called):
         from ..tiledseg_plugin.products import outputs_of
+        from ..tiledseg_plugin.write import driver_for
 
+        if path and name in (self.OUTPUT, self.MEAN_IMAGE):
+            driver_for(path, called)
         run = replace(SegmentParameters("", ""), **{name.lower(): path})
         return next(replace(output, name=called) for output in outputs_of(run) if output.name == name)
 

@@ -6,12 +6,11 @@ from typing import Callable, Optional, Tuple
 from qgis.core import (
     QgsProcessingOutputNumber,
     QgsProcessingParameterBand,
-    QgsProcessingParameterRasterLayer,
 )
 
 from ..tiledseg_plugin.compat import is_null
 from .base import TiledAlgorithm
-from .inputs import gdal_source, raster_layer
+from .inputs import RasterParameter, gdal_source, raster_layer
 from .looks import Look
 from .text import tr
 
@@ -37,14 +36,14 @@ class SegmentsAlgorithm(TiledAlgorithm):
 
     def _add_inputs(self, values_optional=False):
         self.add(
-            QgsProcessingParameterRasterLayer(self.SEGMENTS, tr("Segments")),
+            RasterParameter(self.SEGMENTS, tr("Segments")),
             tr(
                 "Raster of segment numbers, as 'Segment raster' writes it, or of any other whole numbers. What it "
                 "declares as no data is no data; where it declares nothing, 0 is."
             ),
         )
         self.add(
-            QgsProcessingParameterRasterLayer(self.VALUES, tr("Raster of values"), optional=values_optional),
+            RasterParameter(self.VALUES, tr("Raster of values"), optional=values_optional),
             tr(
                 "Any raster that overlaps the segments; where its grid or coordinates are others, the nearest pixel "
                 "counts. A pixel that a band declares as no data, or that alpha or a mask hides, does not count. Scale "

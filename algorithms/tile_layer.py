@@ -11,6 +11,7 @@ from qgis.core import (
     QgsField,
     QgsFields,
     QgsGeometry,
+    QgsProcessingException,
     QgsProcessingLayerPostProcessorInterface,
     QgsVectorFileWriter,
     QgsWkbTypes,
@@ -112,11 +113,17 @@ class TileLayerOutput:
 
     def _open(self, fields, kind):
         parameters, context = self._run
-        sink, self._layer_id = self._algorithm.parameterAsSink(parameters, self._name, context, fields, kind, self._crs)
+        reason = tr("QGIS gives no reason")
+        try:
+            sink, self._layer_id = self._algorithm.parameterAsSink(
+                parameters, self._name, context, fields, kind, self._crs
+            )
+        except QgsProcessingException as error:
+            sink, reason = None, str(error).rstrip(".")
         if sink is None:
             raise SegmentationError(
-                tr("{} cannot be written: check its folder, its extension, and that it is not open elsewhere.").format(
-                    self._name
+                tr("{} cannot be written ({}): check that its disk has room and that it is not open elsewhere.").format(
+                    self._name, reason
                 )
             )
         if not self._crs.isValid():

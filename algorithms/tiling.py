@@ -15,7 +15,6 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterNumber,
-    QgsProcessingParameterRasterLayer,
     QgsWkbTypes,
 )
 
@@ -23,7 +22,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
-from .inputs import gdal_source, layer_source, raster_layer
+from .inputs import RasterParameter, gdal_source, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import TileLayerOutput
 
@@ -58,7 +57,7 @@ class TilingAlgorithm(TiledAlgorithm):
 
     def _add_raster(self, label):
         self.add(
-            QgsProcessingParameterRasterLayer(self.INPUT, label),
+            RasterParameter(self.INPUT, label),
             tr("Any raster that GDAL opens, of any numeric type and number of bands."),
         )
         self.add(

@@ -48,16 +48,28 @@ def ignores_case(folder: str) -> bool:
     return bool(name) and other != folder and os.path.exists(other) and os.path.samefile(folder, other)
 
 
-def file_keys(path: str) -> Set[str]:
-    """What two names of one file have in common, whether it is there or not: its place, and of a link its target's."""
-    absolute = os.path.abspath(path)
-    folder, name = os.path.split(absolute)
-    return {_key(os.path.join(os.path.realpath(folder), name)), _key(os.path.realpath(absolute))}
+class FileKeys:
+    """What all names of one file have in common, whether it is there or not; each folder is looked at once."""
 
+    def __init__(self) -> None:
+        self._folders: Dict[str, Tuple[str, bool]] = {}
 
-def _key(real: str) -> str:
-    folder, name = os.path.split(unicodedata.normalize("NFC", real))
-    return os.path.join(folder, name).casefold() if ignores_case(os.path.dirname(real)) else os.path.join(folder, name)
+    def of(self, path: str) -> Set[str]:
+        """The file's place and, of a link, its target's."""
+        absolute = os.path.abspath(path)
+        keys = {self._key(absolute)}
+        if os.path.islink(absolute):
+            keys.add(self._key(os.path.realpath(absolute)))
+        return keys
+
+    def _key(self, absolute: str) -> str:
+        folder, name = os.path.split(absolute)
+        if folder not in self._folders:
+            real = os.path.realpath(folder)
+            self._folders[folder] = unicodedata.normalize("NFC", real), ignores_case(real)
+        real, without_case = self._folders[folder]
+        key = os.path.join(real, name if name.isascii() else unicodedata.normalize("NFC", name))
+        return key.casefold() if without_case else key
 
 
 def _identity(path: str) -> Tuple[int, int]:
@@ -69,18 +81,19 @@ class FileSet:
     """Files by all their names: relative and absolute, links of both kinds, and case where it does not count."""
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
+        self._names = FileKeys()
         self._keys: Set[str] = set()
         self._identities: Set[Tuple[int, int]] = set()
         for path in paths:
             self.add(path)
 
     def add(self, path: str) -> None:
-        self._keys |= file_keys(path)
+        self._keys |= self._names.of(path)
         with suppress(OSError):
             self._identities.add(_identity(path))
 
     def __contains__(self, path: str) -> bool:
-        if self._keys & file_keys(path):
+        if self._keys & self._names.of(path):
             return True
         try:
             return _identity(path) in self._identities
@@ -101,24 +114,28 @@ class Dataset:
         self.name, self.source = name, source
         named = _with_sources(source)
         self._folders = FileSet(path for path in named if os.path.isdir(path))
-        self._files = FileSet([*named, *listed_files(source)])
+        self._files = FileSet(dict.fromkeys([*named, *listed_files(source)]))
+        self._names = FileKeys()
         self._siblings: Dict[str, List[str]] = {}
         for path in named:
-            for key in file_keys(os.path.dirname(os.path.abspath(path))):
+            for key in self._beginnings(path):
                 self._siblings.setdefault(key, []).append(path)
 
     def holds(self, path: str) -> bool:
         """Whether a file is one of the dataset, or lies in a folder that is the dataset."""
         return path in self._files or self._is_beside(path) or self._is_inside(path)
 
+    def _beginnings(self, path: str) -> Set[str]:
+        """What the names of a file and of its side files have in common: the folder, and what is before the first dot."""
+        folder, name = os.path.split(os.path.abspath(path))
+        return {key + os.sep + name.split(".")[0].casefold() for key in self._names.of(folder)}
+
     def _is_beside(self, path: str) -> bool:
         """Whether a file belongs to one of those that are named: GDAL is only asked where its name suggests it."""
         absolute = os.path.abspath(path)
         name = os.path.basename(absolute).casefold()
         there = os.path.exists(absolute)
-        for sibling in {
-            sibling for key in file_keys(os.path.dirname(absolute)) for sibling in self._siblings.get(key, ())
-        }:
+        for sibling in {sibling for key in self._beginnings(absolute) for sibling in self._siblings.get(key, ())}:
             own = os.path.basename(sibling).casefold()
             if name.startswith(tuple(own + mark for mark in WHOLE_NAME)):
                 return True
@@ -151,9 +168,10 @@ def _with_sources(source: str) -> List[str]:
         if text in seen:
             continue
         seen.add(text)
-        found += [path for path in paths_in(given, folder)]
-        pending += _sources_of(text)
-        pending += [entry for path in paths_in(given, folder) if path != text for entry in _sources_of(path)]
+        paths = paths_in(given, folder)
+        found += paths
+        for path in dict.fromkeys([text, *paths]):
+            pending += _sources_of(path)
     return list(dict.fromkeys(found))
 
 

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a user is told when something is wrong: one sentence, on one line, once, the right one; and no file is changed."""
+
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from osgeo import gdal
+from rasters import write_raster
+from test_guard import contents, ids, values, write_tiles, write_vrt
+from tiledseg.tiledseg_plugin.errors import SegmentationError, why
+from tiledseg.tiledseg_plugin.gdal_access import LONGEST_REASON, reason
+from tiledseg.tiledseg_plugin.work_folder import WorkFolder
+
+pytestmark = pytest.mark.qgis
+
+# (algorithm, parameters, what the sentence says); {f} is the folder
+REFUSED = {
+    "missing raster": ("segment", {"INPUT": "{f}/nope.tif"}, r"INPUT: .*nope\.tif cannot be opened .*No such file"),
+    "no raster": ("segment", {"INPUT": "{f}/text.tif"}, r"INPUT: .*text\.tif cannot be opened .*not recognized"),
+    "container": ("segment", {"INPUT": "{f}/two.gpkg"}, r"INPUT: .*choose one of its subdatasets"),
+    "container of values": ("statistics", {"VALUES": "{f}/two.gpkg"}, r"VALUES: .*choose one of its subdatasets"),
+    "container of segments": ("polygons", {"SEGMENTS": "{f}/two.gpkg"}, r"SEGMENTS: .*choose one of its subdatasets"),
+    "damaged VRT": ("segment", {"INPUT": "{f}/damaged.vrt"}, r"INPUT: .*damaged\.vrt cannot be opened"),
+    "band": ("segment", {"BANDS": "9"}, r"BANDS names band 9"),
+    "band of values": ("meanimage", {"BANDS": "9"}, r"BANDS names band 9"),
+    "missing folder": ("segment", {"OUTPUT": "{f}/no/o.tif"}, r"folder .*/no of OUTPUT does not exist"),
+    "missing folder of tiles": ("segment", {"S1TILES": "{f}/no/t.gpkg"}, r"folder .*/no of S1TILES does not exist"),
+    "missing folder of polygons": (
+        "segment",
+        {"POLYGONS": "{f}/no/t.gpkg"},
+        r"folder .*/no of POLYGONS does not exist",
+    ),
+    "missing folder of an image": (
+        "segment",
+        {"MEAN_IMAGE": "{f}/no/t.tif"},
+        r"folder .*/no of MEAN_IMAGE does not exist",
+    ),
+    "missing folder of the check": ("preflight", {"OUTPUT": "{f}/no/t.gpkg"}, r"folder .*/no of OUTPUT does not exist"),
+    "missing folder of a table": ("statistics", {"OUTPUT": "{f}/no/t.gpkg"}, r"folder .*/no of OUTPUT does not exist"),
+    "folder of the system": ("segment", {"S1TILES": "/proc/t.gpkg"}, r"folder /proc of S1TILES cannot be written to"),
+    "folder as polygons": ("polygons", {"OUTPUT": "{f}/folder.gpkg"}, r"OUTPUT .*folder\.gpkg is a folder"),
+    "folder as tiles": ("segment", {"S1TILES": "{f}/folder.gpkg"}, r"S1TILES .*folder\.gpkg is a folder"),
+    "extension": ("segment", {"OUTPUT": "{f}/o.xyz9"}, r"'\.xyz9'"),
+    "extension of tiles": ("segment", {"S1TILES": "{f}/t.xyz9"}, r"S1TILES .*'\.xyz9', which QGIS writes no layers to"),
+    "extension of the check": (
+        "preflight",
+        {"OUTPUT": "{f}/t.xyz9"},
+        r"OUTPUT .*'\.xyz9', which QGIS writes no layers to",
+    ),
+    "extension of polygons": ("segment", {"POLYGONS": "{f}/p.xyz9"}, r"POLYGONS .*'\.xyz9'"),
+    "extension of a table": ("statistics", {"OUTPUT": "{f}/t.xyz9"}, r"'\.xyz9'"),
+    "format without polygons": ("segment", {"S1TILES": "{f}/t.gpx"}, r"S1TILES .*does not take polygons"),
+    "long name": ("segment", {"OUTPUT": "{f}/" + 247 * "n" + ".tif"}, r"name of OUTPUT .* is too long"),
+    "long name of tiles": ("segment", {"S1TILES": "{f}/" + 249 * "n" + ".gpkg"}, r"name of S1TILES .* is too long"),
+    "long name of a table": ("statistics", {"OUTPUT": "{f}/" + 249 * "n" + ".gpkg"}, r"name of OUTPUT .* is too long"),
+    "reference system": (
+        "segment",
+        {"INPUT": "{f}/own.tif", "POLYGONS": "{f}/p.geojson"},
+        r"POLYGONS .*cannot hold the coordinate",
+    ),
+    "reference system of tiles": (
+        "segment",
+        {"INPUT": "{f}/own.tif", "S1TILES": "{f}/p.geojson"},
+        r"S1TILES .*cannot hold the coordinate",
+    ),
+    "reference system of the check": (
+        "preflight",
+        {"INPUT": "{f}/own.tif", "OUTPUT": "{f}/p.geojson"},
+        r"OUTPUT .*cannot hold the coordinate",
+    ),
+    "input": ("segment", {"OUTPUT": "{f}/in.tif"}, r"OUTPUT .*in\.tif is the input itself, INPUT"),
+    "source of the input": ("segment", {"INPUT": "{f}/v.vrt", "OUTPUT": "{f}/in.tif"}, r"in\.tif is a file of INPUT"),
+    "tiles": ("segment", {"TILES": "{f}/tiles.gpkg", "S1TILES": "{f}/tiles.gpkg"}, r"is the input itself, TILES"),
+    "collision": ("segment", {"POLYGONS": "{f}/p.gpkg", "S1TILES": "{f}/p.gpkg"}, r"Two outputs have one name"),
+    "a user's file": ("segment", {"OUTPUT": "{f}/mine.tif"}, r"mine_report\.json is in the way of OUTPUT"),
+    "no polygons": ("segment", {"TILES": "{f}/nope.gpkg"}, r"TILES .*nope\.gpkg"),
+    "creation options": ("segment", {"CREATION_OPTIONS": "COMPRESS"}, r"CREATION_OPTIONS has 'COMPRESS'"),
+    "statistics": ("statistics", {"STATISTICS": "mode"}, r"STATISTICS: 'mode' is not known"),
+    "table": ("statistics", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot write"),
+    "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
+    "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
+    "damaged": ("segment", {"INPUT": "{f}/damaged.tif"}, r"damaged\.tif cannot be read at column 0"),
+    "model": ("checksegmentstatistics", {"segment:Segments": "{f}/in.tif"}, r"Segments .*in\.tif is the input itself"),
+    "table of the model": ("checksegmentstatistics", {"statistics:Statistics": "{f}/s.xyz9"}, r"Statistics .*'\.xyz9'"),
+}
+OUTPUTS = {
+    "segment": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/o.tif", "EXECUTION": "serial"},
+    "preflight": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
+    "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
+    "checksegmentstatistics": {
+        "INPUT": "{f}/in.tif",
+        "preflight:Tiles": "{f}/out/t.gpkg",
+        "segment:Segments": "{f}/out/s.tif",
+        "statistics:Statistics": "{f}/out/t.csv",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ein ordner")
+    write_raster(folder / "in.tif", values())
+    write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
+    write_raster(folder / "s.tif", ids(), 0)
+    write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
+    write_vrt(folder / "v.vrt", "in.tif", relative=True)
+    damaged = write_raster(
+        folder / "damaged.tif",
+        np.random.default_rng(1).integers(1, 9999, (3, 300, 300), np.uint16),
+        options=["COMPRESS=DEFLATE"],
+    )
+    with open(damaged, "r+b") as file:
+        file.seek(2000)
+        file.write(bytes(100_000))
+    (folder / "damaged.vrt").write_text("<VRTDataset rasterXSize='4'\n rasterYSize=")
+    (folder / "text.tif").write_text("no\nraster")
+    (folder / "mine_report.json").write_text('{"mine": 1}')
+    (folder / "folder.gpkg").mkdir()
+    (folder / "out").mkdir()
+    write_tiles(folder / "tiles.gpkg")
+    write_tiles(folder / "shape.shp", "ESRI Shapefile")
+    small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
+    for table in ("a", "b"):
+        gdal.Translate(
+            str(folder / "two.gpkg"),
+            small,
+            format="GPKG",
+            creationOptions=[f"RASTER_TABLE={table}", "APPEND_SUBDATASET=YES"],
+        )
+    return folder
+
+
+def parameters_of(case, folder):
+    algorithm, given, sentence = REFUSED[case]
+    parameters = {**OUTPUTS[algorithm], **given}
+    filled = {name: value.format(f=folder) if isinstance(value, str) else value for name, value in parameters.items()}
+    return f"tiledseg:{algorithm}", filled, sentence
+
+
+def is_one_sentence(text):
+    return "\n" not in text and "Traceback" not in text and "None" not in text and text.rstrip().endswith((".", "?"))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_processing_says_what_is_wrong_in_one_line(plugin, folder, case):
+    import processing
+    from qgis.core import QgsProcessingException, QgsProcessingFeedback
+
+    algorithm, parameters, sentence = parameters_of(case, folder)
+    before, feedback = contents(folder), QgsProcessingFeedback()
+    with pytest.raises(QgsProcessingException) as raised:
+        processing.run(algorithm, parameters, feedback=feedback)
+    said = re.sub(
+        r"^(Unable to execute algorithm|There were errors executing the algorithm\.)\s*", "", str(raised.value)
+    )
+    assert re.search(sentence, said), said
+    assert is_one_sentence(said), said
+    assert feedback.textLog().count(said) <= 1
+    assert contents(folder) == before
+
+
+COMMAND_LINE = (  # a kind each, as a call takes seconds
+    "missing raster",
+    "container",
+    "damaged VRT",
+    "band",
+    "missing folder of tiles",
+    "extension of the check",
+    "long name of a table",
+    "reference system",
+    "source of the input",
+    "tiles",
+    "a user's file",
+    "no segments",
+    "model",
+)
+
+
+@pytest.mark.parametrize("case", COMMAND_LINE)
+def test_the_command_line_says_what_is_wrong_in_one_line_once(qgis_process, folder, case):
+    algorithm, parameters, sentence = parameters_of(case, folder)
+    before = contents(folder)
+    finished = qgis_process("run", algorithm, "--", *(f"{name}={value}" for name, value in parameters.items()))
+    assert finished.returncode == 1
+    lines = [line for line in finished.stderr.splitlines() if line.strip() and "DeprecationWarning" not in line]
+    checked = "ERROR:\tAn error was encountered while checking parameter values"
+    said = [line.replace("ERROR:", "").strip() for line in lines if line != checked]
+    assert len(set(said)) == 1 and re.search(sentence, said[0]), finished.stderr
+    # QGIS 3.22 itself says three times what ends a run: in its log, as an error, and in its log again
+    assert len(said) == (1 if checked in lines else 3), finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert contents(folder) == before
+
+
+RUNS = {
+    "segment": ({"S1TILES": "{f}/out/t.gpkg", "TILES": "{f}/tiles.gpkg", "MIN_PIXELS": 3, "SAMPLING": 1}, "INPUT"),
+    "segment in a VRT": ({"INPUT": "{f}/v.vrt", "MIN_PIXELS": 3, "SAMPLING": 1}, "INPUT"),
+    "preflight": ({"TILES": "{f}/shape.shp"}, "INPUT"),
+    "statistics": ({}, "SEGMENTS"),
+    "meanimage": ({}, "SEGMENTS"),
+    "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_a_run_of_the_command_line_changes_nothing_beside_its_inputs(qgis_process, folder, case):
+    algorithm = case.split()[0]
+    given, _ = RUNS[case]
+    parameters = {**OUTPUTS[algorithm], **given}
+    before = contents(folder)
+    finished = qgis_process(
+        "run",
+        f"tiledseg:{algorithm}",
+        "--",
+        *(f"{name}={str(value).format(f=folder)}" for name, value in parameters.items()),
+    )
+    assert finished.returncode == 0, finished.stderr
+    after = {name: content for name, content in contents(folder).items() if not name.startswith("out" + os.sep)}
+    assert after == before
+    shutil.rmtree(folder / "out")
+    (folder / "out").mkdir()
+
+
+def test_errors_have_one_line():
+    assert str(SegmentationError("a\nb:\r\n  c ")) == "a b: c"
+    assert "\n" not in reason(["first\n  second."]) and reason(["first\n  second."]) == "first second"
+    assert len(reason(["x" * 5000])) <= LONGEST_REASON + 5
+
+
+def test_a_full_disk_is_told_as_it_is(tmp_path, monkeypatch):
+    assert why(OSError("100 requested and 10 written")) == "100 requested and 10 written"
+    assert why(OSError(28, "No space left on device")) == "No space left on device"
+
+    def full(file, **arrays):
+        raise OSError("100 requested and 10 written")
+
+    for path, advice in (("", "temporary folder"), (str(tmp_path / "w"), "WORK_DIR, or choose another")):
+        folder = WorkFolder(path, {"parameters": {}})
+        monkeypatch.setattr(np, "savez", full)
+        with pytest.raises(SegmentationError, match="100 requested and 10 written") as raised:
+            folder.save("x", a=np.zeros(3))
+        monkeypatch.undo()
+        folder.close(True)
+        assert advice in str(raised.value) and "None" not in str(raised.value)
+        assert ("choose another WORK_DIR" in str(raised.value)) is False
