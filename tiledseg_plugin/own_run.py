@@ -80,6 +80,8 @@ def own_run(parameters, feedback, stages):
         yield OwnRun(segments, job, runner, progress, folder)
         progress.finish()
     finally:
-        if starting is not None:
-            starting.close()
-        folder.close(True)
+        try:
+            if starting is not None:
+                starting.close()
+        finally:
+            folder.close(True)
