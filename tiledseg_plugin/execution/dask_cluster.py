@@ -20,6 +20,7 @@ from typing import Any, Dict, FrozenSet
 from ..errors import Cancelled, SegmentationError
 from . import failures
 from . import worker as inside
+from .dask_client import connect, leave, quietly
 from .interpreter import facts
 from .shipping import archive, digest_of, greeting_caller, task_caller
 
@@ -29,7 +30,6 @@ POLL_SECONDS = 0.1
 LOOK_SECONDS = 2.0  # between looks at who is there
 ALONE_SECONDS = 60.0  # without any worker
 RESULT_SECONDS = 20.0
-NEWCOMER_SECONDS = 20.0
 LOSSES = 2  # of one task, after which the run is given up
 
 
@@ -76,7 +76,9 @@ class DaskCluster:
         SegmentationError : the scheduler does not answer, or a worker cannot take part
         """
         try:
-            self._client = _within(2 * CONNECT_SECONDS, self._connect, check_cancelled)
+            self._client = _within(
+                2 * CONNECT_SECONDS, lambda: connect(self._scheduler, CONNECT_SECONDS), check_cancelled
+            )
         except Cancelled:
             raise
         except Exception as error:  # an address can be wrong in many ways
@@ -89,21 +91,6 @@ class DaskCluster:
         self._code = (self._save(f"code-{self._token}.zip", code), digest_of(code), __name__.split(".")[0])
         self._check_workers(check_cancelled)
         self._look(None, check_cancelled)
-
-    def _connect(self):
-        made = []
-
-        class Client(self._distributed.Client):  # type: ignore[name-defined, misc]
-            def __init__(self, *arguments, **options):
-                made.append(self)
-                super().__init__(*arguments, **options)
-
-        try:
-            return Client(self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False, name="tiledseg")
-        except BaseException:
-            for client in made:
-                _leave(client)
-            raise
 
     def prepare(self, kernels):
         """Each worker loads them with its first tile."""
@@ -161,7 +148,7 @@ class DaskCluster:
             self._discard(name)
         client, self._client = self._client, None
         if client is not None:
-            thread = threading.Thread(target=_leave, args=(client,), daemon=True)
+            thread = threading.Thread(target=leave, args=(client,), daemon=True)
             thread.start()
             thread.join(1.0)
 
@@ -169,9 +156,8 @@ class DaskCluster:
         """See who is there and can do the work; returns since when there has been nobody, None if there is somebody."""
         threads = self._ask(self._client.nthreads, check_cancelled)
         for name in sorted(threads.keys() - self._checked.keys()):
-            self._checked[name] = wrong = self._fault_of_newcomer(name, check_cancelled)
-            if wrong:
-                self.notes.append(f"A worker that has joined is left out: {wrong}")
+            self._checked[name] = "is being asked"
+            threading.Thread(target=self._ask_newcomer, args=(name,), daemon=True).start()
         self._here = frozenset(name for name in threads if not self._checked[name])
         self.workers = max(1, sum(threads[name] for name in self._here))
         if self._here:
@@ -267,19 +253,21 @@ class DaskCluster:
             greeting_caller(), self._code, str(self._raster.path), workers=workers, on_error="return"
         )
 
-    def _fault_of_newcomer(self, name, check_cancelled):
-        """As at the start: the sentence on why a worker cannot take part; empty if it can."""
+    def _ask_newcomer(self, name):
+        """As at the start, but beside the run, which gives a worker no task before it has answered."""
+        wrong = self._fault_of_newcomer(name)
+        self._checked[name] = wrong
+        if wrong and self._client is not None:
+            self.notes.append(f"A worker that has joined is left out: {wrong}")
+
+    def _fault_of_newcomer(self, name):
+        """The sentence on why a worker cannot take part; empty if it can."""
         from distributed.versions import get_versions
 
-        def ask():
+        try:
             told = self._client.run(get_versions, workers=[name])[name]
             wrong = self._fault_of_versions(f"worker {name}", _versions(told), _versions(get_versions()))
             return wrong or self._fault_of(name, self._greet([name])[name])
-
-        try:
-            return _within(NEWCOMER_SECONDS, ask, check_cancelled)
-        except Cancelled:
-            raise
         except Exception as error:  # it may be gone again, or anything may be wrong with it
             return f"The Dask worker {name} does not answer ({str(error) or type(error).__name__}): start it anew."
 
@@ -338,24 +326,7 @@ class DaskCluster:
 
     def _forget(self, futures):
         if futures and self._client is not None:
-            threading.Thread(target=_quietly, args=(self._client.cancel, futures), daemon=True).start()
-
-
-def _quietly(function, *arguments):
-    try:
-        function(*arguments)
-    except Exception:
-        return  # nobody is there any more to be told
-
-
-def _leave(client):
-    """Close a client for good.
-
-    One that is left open closes itself when it is collected, in whatever thread that happens, which may then wait for
-    itself for ever.
-    """
-    _quietly(client.close, 1.0)
-    client.status = "closed"
+            threading.Thread(target=quietly, args=(self._client.cancel, futures), daemon=True).start()
 
 
 def _within(seconds, function, check_cancelled):
