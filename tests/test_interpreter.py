@@ -104,7 +104,7 @@ def test_names_of_pythons_are_known(tmp_path, name):
 @pytest.fixture
 def find(monkeypatch):
     """What `Processes` finds among given candidates: (the candidate or None, what was tried)."""
-    monkeypatch.setattr(processes, "_passed", {})
+    monkeypatch.setattr(processes, "_builds", {})
     monkeypatch.setattr(processes, "START_SECONDS", 8.0)
 
     def find(*wanted):
@@ -220,3 +220,63 @@ def test_the_search_ends_when_the_run_is_cancelled(tmp_path, monkeypatch):
     execution.close()
     with pytest.raises((SegmentationError, processes.Cancelled)):
         execution.wait_until_ready()
+
+
+@pytest.fixture
+def find_from(monkeypatch):
+    """`find_interpreter` among candidates that exist, with a session's memory of its own."""
+    monkeypatch.setattr(processes, "_builds", {})
+    monkeypatch.setattr(processes, "reason_to_skip", lambda candidate: "")
+    host = interpreter.facts()
+
+    def find_from(*answers):
+        """answers: of the workers of candidates "a", "b", ...: facts, or an exception; gives (name, what was tried)."""
+        started, tried = [], []
+
+        def start(candidate):
+            started.append(candidate.path)
+            answer = answers["abc".index(candidate.path)]
+            if isinstance(answer, Exception):
+                raise answer
+            return Stopped(), {**host, **answer}
+
+        wanted = [Candidate(name) for name, _ in zip("abc", answers)]
+        try:
+            return processes.find_interpreter(wanted, start, host, tried)[0].path, started, tried
+        except processes.Unavailable:
+            return None, started, tried
+
+    return find_from
+
+
+class Stopped:
+    def close(self):
+        """It never ran."""
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["did not answer within 30 s", "cannot be used (SegmentationError: x.tif cannot be opened)", "ended with exit code 3"],
+)
+def test_what_failed_once_is_tried_again_with_the_next_run(find_from, how):
+    found, started, tried = find_from(processes.WorkerDied(how))
+    assert (found, started) == (None, ["a"]) and how in tried[0]
+    found, started, _ = find_from({})
+    assert (found, started) == ("a", ["a"])
+
+
+@pytest.mark.parametrize(
+    "other", [{"abi": "cpython-38"}, {"numpy": "0.1"}, {"gdal": "1.0"}, {"version": [2, 7, 18]}, {"geotiff": False}]
+)
+def test_another_build_is_not_tried_again_until_it_changes(find_from, monkeypatch, other):
+    assert find_from(other, {})[:2] == ("b", ["a", "b"])
+    found, started, tried = find_from({}, {})
+    assert (found, started) == ("b", ["b"])
+    assert len(tried) == 2 and "a: " in tried[0]
+    monkeypatch.setattr(processes, "_changed", lambda path: 1)
+    assert find_from({}, {})[:2] == ("a", ["a"])
+
+
+def test_one_of_another_installation_that_works_is_known_the_next_time(find_from):
+    assert find_from({"base_prefix": "/elsewhere"})[0] == "a"
+    assert find_from({"base_prefix": "/elsewhere"}, {})[:2] == ("a", ["a"])

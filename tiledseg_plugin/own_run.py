@@ -93,9 +93,11 @@ def own_run(parameters, feedback, stages):
         yield OwnRun(segments, job, () if values is None else tuple(values.numbers), runner, progress, folder)
         progress.finish()
     finally:
-        if starting is not None:
-            starting.close()
-        folder.close(True)
+        try:
+            if starting is not None:
+                starting.close()
+        finally:
+            folder.close(True)
 
 
 def _tell(values, feedback):

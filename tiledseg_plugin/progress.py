@@ -38,7 +38,6 @@ class Feedback:
 
 
 POLL_SECONDS = 0.1
-PATIENCE_SECONDS = 1.0
 
 
 class Progress:
@@ -102,7 +101,8 @@ class Progress:
     def aside(self, work, text="", share=(0.0, 1.0)):
         """Do work whose single steps may take long in a thread of its own, and hear of cancelling meanwhile.
 
-        A thread cannot be killed: when the run is cancelled, the work ends at its next step, and is not waited for.
+        A thread cannot be killed: when the run ends otherwise, the work ends at its next step, which is waited for. A
+        thread that goes on beyond the run would crash a process that exits while it loads or compiles something.
 
         Parameters
         ----------
@@ -177,8 +177,10 @@ class TileWatch:
         self._waiting = deque(frozenset(piece.tile_id for piece in unit) for unit in units)
         self._workers = workers
         self._worked = []
-        self._done = set()
-        self._begin()
+        self._started, self._done = set(), set()
+        self._lock = threading.RLock()
+        with self._lock:
+            self._begin()
 
     def _begin(self):
         while self._waiting and len(self._worked) < self._workers:
@@ -186,17 +188,23 @@ class TileWatch:
             if tiles <= self._done:
                 continue
             self._worked.append(tiles)
-            for tile_id in sorted(tiles):
-                self._feedback.tile_started(tile_id)
+            self._start(tiles)
+
+    def _start(self, tile_ids):
+        for tile_id in sorted(set(tile_ids) - self._started):
+            self._started.add(tile_id)
+            self._feedback.tile_started(tile_id)
 
     def finished(self, tile_ids):
-        """All that is worked of some tiles is done."""
-        new = set(tile_ids) - self._done
-        self._done |= new
-        for tile_id in sorted(new):
-            self._feedback.tile_finished(tile_id)
-        self._worked = [tiles for tiles in self._worked if not tiles <= self._done]
-        self._begin()
+        """All that is worked of some tiles is done; any that overtook those before them were started, too."""
+        with self._lock:
+            new = set(tile_ids) - self._done
+            self._start(new)
+            self._done |= new
+            for tile_id in sorted(new):
+                self._feedback.tile_finished(tile_id)
+            self._worked = [tiles for tiles in self._worked if not tiles <= self._done]
+            self._begin()
 
 
 class _Aside:
@@ -208,10 +216,9 @@ class _Aside:
         self.thread = threading.Thread(target=self._run, args=(work,), name="tiledseg-aside", daemon=True)
 
     def stop(self):
-        """Let the work end at its next step, which is not waited for for long."""
-        if not self.stopped.is_set():
-            self.stopped.set()
-            self.thread.join(PATIENCE_SECONDS)
+        """Let the work end at its next step, and wait for that."""
+        self.stopped.set()
+        self.thread.join()
 
     def _run(self, work):
         try:

@@ -3,6 +3,7 @@
 
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Dict, List, Optional
 
@@ -171,7 +172,8 @@ class _Run:
 
     def _load_kernels(self, check, advance):
         """Those that depend on the raster's type, too: compiled here once, rather than by every worker."""
-        kernel, note = kernels.choose(self.parameters.kernels)
+        kernel, note = kernels.choose(self.parameters.kernels, check)
+        check()
         if self.raster.is_integer:
             kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, self.raster.dtype))
         return kernel, note
@@ -401,8 +403,9 @@ class _Run:
 
     def close(self, finished):
         """Stop the workers and tidy the work folder up."""
-        if self._starting:
-            self._starting.close()
-        if self._loading:
-            self._loading.stop()
-        self.folder.close(finished)
+        with ExitStack() as stack:  # each, whatever becomes of the others
+            stack.callback(self.folder.close, finished)
+            if self._starting:
+                stack.callback(self._starting.close)
+            if self._loading:
+                stack.callback(self._loading.stop)

@@ -73,7 +73,7 @@ def _find(check_cancelled):
         found.versions[name] = _version(name)
     rsgislib = rsgislib_engine.describe()
     found.versions["rsgislib"] = rsgislib.version or ("of unknown version" if rsgislib.usable else None)
-    found.kernels = _kernels(advice)
+    found.kernels = _kernels(advice, check_cancelled)
     if rsgislib.usable:
         found.engines += ("rsgislib",)
     else:
@@ -100,11 +100,11 @@ def _version(name):
         return None
 
 
-def _kernels(advice):
+def _kernels(advice, check_cancelled):
     usable = []
     for name in ("compiled", "plain"):
         try:
-            kernels.choose(name)
+            kernels.choose(name, check_cancelled)
             usable.append(name)
         except (SegmentationError, ImportError) as error:
             if name == "compiled":

@@ -3,7 +3,8 @@
 
 Pixels travel by files in WORK_DIR, which all machines see. The engine itself travels there, too, as an archive that
 each worker unpacks into a folder of its own: so all run the same version, also workers that join later, and nothing
-has to be installed on them but Python, numpy and GDAL. By the network go only names and small numbers; what
+has to be installed on them but what the engine imports. A worker gets tasks only when it has been checked, also one that
+joins later. By the network go only names and small numbers; what
 is larger than a message ought to be, such as the sample of a block, goes through a file as well.
 """
 
@@ -14,11 +15,12 @@ import time
 import uuid
 from collections import Counter, deque
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, FrozenSet
 
 from ..errors import Cancelled, SegmentationError
 from . import failures
 from . import worker as inside
+from .dask_client import connect, leave, quietly
 from .interpreter import facts
 from .shipping import archive, digest_of, greeting_caller, task_caller
 
@@ -62,6 +64,8 @@ class DaskCluster:
         self._files = []
         self._client: Any = None
         self._futures: Dict[str, tuple] = {}
+        self._checked: Dict[str, str] = {}  # {address of a worker: what is wrong with it or ""}
+        self._here: FrozenSet[str] = frozenset()  # those that can do the work
         self._distributed = distributed
 
     def wait_until_ready(self, check_cancelled):
@@ -72,7 +76,9 @@ class DaskCluster:
         SegmentationError : the scheduler does not answer, or a worker cannot take part
         """
         try:
-            self._client = _within(2 * CONNECT_SECONDS, self._connect, check_cancelled)
+            self._client = _within(
+                2 * CONNECT_SECONDS, lambda: connect(self._scheduler, CONNECT_SECONDS), check_cancelled
+            )
         except Cancelled:
             raise
         except Exception as error:  # an address can be wrong in many ways
@@ -84,22 +90,7 @@ class DaskCluster:
         code = archive()
         self._code = (self._save(f"code-{self._token}.zip", code), digest_of(code), __name__.split(".")[0])
         self._check_workers(check_cancelled)
-        self.workers = max(1, sum(self._ask(self._client.nthreads, check_cancelled).values()))
-
-    def _connect(self):
-        made = []
-
-        class Client(self._distributed.Client):  # type: ignore[name-defined, misc]
-            def __init__(self, *arguments, **options):
-                made.append(self)
-                super().__init__(*arguments, **options)
-
-        try:
-            return Client(self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False, name="tiledseg")
-        except BaseException:
-            for client in made:
-                _leave(client)
-            raise
+        self._look(None, check_cancelled)
 
     def prepare(self, kernels):
         """Each worker loads them with its first tile."""
@@ -117,30 +108,36 @@ class DaskCluster:
         looked, alone = 0.0, None
         try:
             while waiting or self._futures:
-                while waiting and len(self._futures) < 2 * self.workers:
+                while waiting and self._here and len(self._futures) < 2 * self.workers:
                     index = waiting.popleft()
                     name = f"tiledseg-{stage[6:-4]}-{index}-{losses[index]}"
-                    future = self._client.submit(call, self._code, path, index, key=name, pure=False, retries=1)
-                    self._futures[future.key] = (future, index)
+                    future = self._client.submit(
+                        call, self._code, path, index, key=name, pure=False, retries=1, workers=sorted(self._here)
+                    )
+                    self._futures[future.key] = (future, index, self._here)
                     future.add_done_callback(ended.put)
                 try:
                     future = ended.get(timeout=POLL_SECONDS)
                 except queue.Empty:
                     future = None
                 check_cancelled()
-                if future is not None:
-                    _, index = self._futures.pop(future.key)
+                lost = []
+                if future is not None and future.key in self._futures:
+                    _, index, _ = self._futures.pop(future.key)
                     told = self._told(future, check_cancelled)
                     if told is not None:
                         yield items[index], self._result(told, items[index])
-                    elif losses[index] < LOSSES:
-                        losses[index] += 1
-                        waiting.appendleft(index)
                     else:
-                        raise self._lost(items[index], future.status)
-                elif time.monotonic() - looked > LOOK_SECONDS:
+                        lost.append((index, future.status))
+                if time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
                     alone = self._look(alone, check_cancelled)
+                    lost += [(index, "its workers are gone") for index in self._withdraw()]
+                for index, how in lost:
+                    if losses[index] == LOSSES:
+                        raise self._lost(items[index], how)
+                    losses[index] += 1
+                    waiting.appendleft(index)
         finally:
             self._drop_futures()
             self._discard(stage)  # which also tells tasks that still run to stop
@@ -151,23 +148,35 @@ class DaskCluster:
             self._discard(name)
         client, self._client = self._client, None
         if client is not None:
-            thread = threading.Thread(target=_leave, args=(client,), daemon=True)
+            thread = threading.Thread(target=leave, args=(client,), daemon=True)
             thread.start()
             thread.join(1.0)
 
     def _look(self, alone, check_cancelled):
-        """See who is there; gives since when there has been no worker, None if there are some."""
+        """See who is there and can do the work; returns since when there has been nobody, None if there is somebody."""
         threads = self._ask(self._client.nthreads, check_cancelled)
-        self.workers = max(1, sum(threads.values()))
-        if threads:
+        for name in sorted(threads.keys() - self._checked.keys()):
+            self._checked[name] = "is being asked"
+            threading.Thread(target=self._ask_newcomer, args=(name,), daemon=True).start()
+        self._here = frozenset(name for name in threads if not self._checked[name])
+        self.workers = max(1, sum(threads[name] for name in self._here))
+        if self._here:
             return None
         alone = alone or time.monotonic()
         if time.monotonic() - alone > ALONE_SECONDS:
             raise SegmentationError(
-                f"The Dask scheduler {self._scheduler} has had no worker for {ALONE_SECONDS:.0f} s: start some and run "
-                "again with the same WORK_DIR; what is finished is not done again."
+                f"The Dask scheduler {self._scheduler} has had no worker for {ALONE_SECONDS:.0f} s that can take part: "
+                "start some and run again with the same WORK_DIR; what is finished is not done again."
             )
         return alone
+
+    def _withdraw(self):
+        """Take back the tasks that only workers were to do which are gone; returns which."""
+        gone = {key: entry for key, entry in self._futures.items() if not entry[2] & self._here}
+        for key in gone:
+            del self._futures[key]
+        self._forget([future for future, _, _ in gone.values()])
+        return [index for _, index, _ in gone.values()]
 
     def _told(self, future, check_cancelled):
         """What a task told, or the error that ended it; None if it was lost on the way, with its worker perhaps."""
@@ -220,37 +229,71 @@ class DaskCluster:
             )
         others = {f"worker {name}": versions for name, versions in found["workers"].items()}
         for name, versions in {"scheduler": found["scheduler"], **others}.items():
-            theirs = _versions(versions)
-            wrong = [f"{what} {theirs[what]} instead of {own[what]}" for what in own if theirs[what] != own[what]]
-            if name == "scheduler":
-                wrong = [text for text in wrong if not text.startswith("numpy")]
-            if wrong:
-                raise SegmentationError(
-                    f"The Dask {name} of {self._scheduler} runs {', '.join(wrong)}: "
-                    "use the same versions as this QGIS there."
-                )
+            self._raise_if(self._fault_of_versions(name, _versions(versions), own))
+
+    def _fault_of_versions(self, name, theirs, own):
+        """The sentence on what is not alike; empty if all is."""
+        wrong = [f"{what} {theirs[what]} instead of {own[what]}" for what in own if theirs[what] != own[what]]
+        if name == "scheduler":
+            wrong = [text for text in wrong if not text.startswith("numpy")]
+        if not wrong:
+            return ""
+        return (
+            f"The Dask {name} of {self._scheduler} runs {', '.join(wrong)}: use the same versions as this QGIS there."
+        )
 
     def _check_workers(self, check_cancelled):
-        host = facts()
-        answers = self._ask(
-            lambda: self._client.run(greeting_caller(), self._code, str(self._raster.path), on_error="return"),
-            check_cancelled,
-        )
+        answers = self._ask(lambda: self._greet(None), check_cancelled)
         for name, answer in answers.items():
-            if isinstance(answer, BaseException):
-                raise SegmentationError(
-                    f"The Dask worker {name} cannot work ({type(answer).__name__}: {answer}): it must see WORK_DIR "
-                    f"{self._folder}, and needs numpy and GDAL."
-                )
-            seen, there = answer
-            if seen != [self._raster.width, self._raster.height]:
-                raise SegmentationError(
-                    f"The Dask worker {name} cannot read {self._raster.path} "
-                    f"({there if seen is None else 'another raster'}): "
-                    "the input must be on storage that all workers see, under the same path."
-                )
-            if there["gdal"].split(".")[:2] != host["gdal"].split(".")[:2]:
-                self.notes.append(f"The Dask worker {name} has GDAL {there['gdal']}, this QGIS {host['gdal']}.")
+            self._raise_if(self._fault_of(name, answer))
+            self._checked[name] = ""
+
+    def _greet(self, workers):
+        return self._client.run(
+            greeting_caller(), self._code, str(self._raster.path), workers=workers, on_error="return"
+        )
+
+    def _ask_newcomer(self, name):
+        """As at the start, but beside the run, which gives a worker no task before it has answered."""
+        wrong = self._fault_of_newcomer(name)
+        self._checked[name] = wrong
+        if wrong and self._client is not None:
+            self.notes.append(f"A worker that has joined is left out: {wrong}")
+
+    def _fault_of_newcomer(self, name):
+        """The sentence on why a worker cannot take part; empty if it can."""
+        from distributed.versions import get_versions
+
+        try:
+            told = self._client.run(get_versions, workers=[name])[name]
+            wrong = self._fault_of_versions(f"worker {name}", _versions(told), _versions(get_versions()))
+            return wrong or self._fault_of(name, self._greet([name])[name])
+        except Exception as error:  # it may be gone again, or anything may be wrong with it
+            return f"The Dask worker {name} does not answer ({str(error) or type(error).__name__}): start it anew."
+
+    def _fault_of(self, name, answer):
+        """What is wrong with the answer of a worker to the greeting, as a sentence."""
+        if isinstance(answer, BaseException):
+            return (
+                f"The Dask worker {name} cannot work ({type(answer).__name__}: {answer}): it must see WORK_DIR "
+                f"{self._folder}, and needs numpy and GDAL."
+            )
+        seen, there = answer
+        if seen != [self._raster.width, self._raster.height]:
+            return (
+                f"The Dask worker {name} cannot read {self._raster.path} "
+                f"({there if seen is None else 'another raster'}): "
+                "the input must be on storage that all workers see, under the same path."
+            )
+        host = facts()
+        if there["gdal"].split(".")[:2] != host["gdal"].split(".")[:2]:
+            self.notes.append(f"The Dask worker {name} has GDAL {there['gdal']}, this QGIS {host['gdal']}.")
+        return ""
+
+    @staticmethod
+    def _raise_if(wrong):
+        if wrong:
+            raise SegmentationError(wrong)
 
     def _ask(self, question, check_cancelled):
         """An answer of the scheduler, within a time limit."""
@@ -277,27 +320,13 @@ class DaskCluster:
             self._files.remove(name)
 
     def _drop_futures(self):
-        futures = [future for future, _ in self._futures.values()]
+        futures = [future for future, _, _ in self._futures.values()]
         self._futures.clear()
+        self._forget(futures)
+
+    def _forget(self, futures):
         if futures and self._client is not None:
-            threading.Thread(target=_quietly, args=(self._client.cancel, futures), daemon=True).start()
-
-
-def _quietly(function, *arguments):
-    try:
-        function(*arguments)
-    except Exception:
-        return  # nobody is there any more to be told
-
-
-def _leave(client):
-    """Close a client for good.
-
-    One that is left open closes itself when it is collected, in whatever thread that happens, which may then wait for
-    itself for ever.
-    """
-    _quietly(client.close, 1.0)
-    client.status = "closed"
+            threading.Thread(target=quietly, args=(self._client.cancel, futures), daemon=True).start()
 
 
 def _within(seconds, function, check_cancelled):

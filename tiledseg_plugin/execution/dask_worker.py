@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What runs in a Dask worker, once `dask_cluster` has brought the engine there."""
 
+import importlib
 import os
 import threading
 import time
@@ -20,10 +21,24 @@ _stages: Dict[str, tuple] = {}
 _lock = threading.Lock()
 
 
-def greet(path):
-    """What the worker sees of the input, [columns, rows] or None, and its versions or what went wrong."""
-    from ..gdal_access import open_raster
+STAGES = ("statistics", "tiles", "attributes", "outlines", "write")  # the engine's modules with tasks
 
+
+def greet(path):
+    """What the worker sees of the input, [columns, rows] or None, and its versions or what went wrong.
+
+    Raises
+    ------
+    ImportError : a package that the engine needs is missing
+    """
+    import numpy
+
+    from ..gdal_access import open_raster
+    from ..kernels import choose
+
+    for name in STAGES:
+        importlib.import_module(f"...{name}", __name__)
+    choose("plain")[0].clump(numpy.ones((2, 2), numpy.uint16))  # has all that it imports only when it is needed
     try:
         dataset = open_raster(path)
     except SegmentationError as error:
@@ -52,9 +67,12 @@ def perform(path, index):
         if len(result) <= MESSAGE_BYTES:
             return DONE, result
         name = f"{os.path.splitext(path)[0]}-{index}-{uuid.uuid4().hex[:8]}"
-        with open(f"{name}.partial", "wb") as file:
+        with open(f"{name}.bin.partial", "wb") as file:
             file.write(result)
-        os.replace(f"{name}.partial", f"{name}.bin")
+        os.replace(f"{name}.bin.partial", f"{name}.bin")
+        if not os.path.exists(path):  # the run has ended, and has tidied up before this file was there
+            os.unlink(f"{name}.bin")
+            raise Cancelled()
         return DONE, f"{name}.bin"
     except SegmentationError as error:
         return REFUSED, str(error)

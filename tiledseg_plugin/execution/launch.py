@@ -13,7 +13,6 @@ import subprocess  # nosec B404 - only ever given the interpreter that passed th
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
 from typing import Any
 
 from multiprocess import connection, context, reduction, spawn, util
@@ -21,7 +20,6 @@ from multiprocess import connection, context, reduction, spawn, util
 from .interpreter import import_folders
 
 NEEDED_FIRST = ("multiprocess", "dill")
-_starting = threading.Lock()  # on Windows a start changes settings of the whole process for a moment
 
 
 class Channel:
@@ -168,16 +166,15 @@ class Launch(context.SpawnContext):
 
     def popen(self, process):
         if sys.platform == "win32":
-            with _starting, _settings_of_multiprocess(self.candidate.path), _environment(self.environment):
-                from multiprocess.popen_spawn_win32 import Popen
+            from .launch_windows import Popen
 
-                return Popen(process)
+            return Popen(process, self, _preparation(process.name), _command)
         return _posix_popen()(process, self)
 
 
-def _preparation(name, prepare=spawn.get_preparation_data):
+def _preparation(name):
     """What the child does before anything else: the host's sys.path and folder, but not its main program."""
-    data = prepare(name)
+    data = spawn.get_preparation_data(name)
     for key in ("init_main_from_name", "init_main_from_path", "sys_argv"):
         data.pop(key, None)
     own = import_folders(__name__.split(".")[0], *NEEDED_FIRST)
@@ -249,33 +246,3 @@ def _posix_popen():
             return self.returncode
 
     return Popen
-
-
-@contextmanager
-def _settings_of_multiprocess(python):
-    before, prepare = spawn.get_executable(), spawn.get_preparation_data
-    windowless = os.path.join(os.path.dirname(python), "pythonw.exe")  # python.exe would open a console window
-    spawn.get_preparation_data = lambda name: _preparation(name, prepare)
-    spawn.set_executable(windowless if os.path.isfile(windowless) else python)
-    try:
-        yield
-    finally:
-        spawn.set_executable(before)
-        spawn.get_preparation_data = prepare
-
-
-@contextmanager
-def _environment(wanted):
-    before = dict(os.environ)
-    wanted = {**wanted, "PYTHONPATH": os.pathsep.join(import_folders(*NEEDED_FIRST))}
-    try:
-        _set_environment(wanted)
-        yield
-    finally:
-        _set_environment(before)
-
-
-def _set_environment(wanted):
-    for name in set(os.environ) - set(wanted):
-        del os.environ[name]
-    os.environ.update(wanted)

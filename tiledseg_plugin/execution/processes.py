@@ -24,7 +24,7 @@ from .process_worker import CLOSE_SECONDS, POLL_SECONDS, SILENCE_SECONDS, Worker
 START_SECONDS = 30.0
 
 _stages = itertools.count(1)
-_passed: Dict[tuple, str] = {}  # this session's interpreters: {(candidate, time of change): reason to refuse or ""}
+_builds: Dict[tuple, str] = {}  # this session's interpreters: {(candidate, time of change): reason to refuse or ""}
 
 
 class Unavailable(Exception):
@@ -57,19 +57,19 @@ def find_interpreter(wanted, start, host, tried):
         reason = reason_to_skip(candidate)
         key = (candidate, _changed(candidate.path))
         if not reason:
-            reason = _passed.get(key, "")
+            reason = _builds.get(key, "")
         if not reason:
             try:
                 worker, answer = start(candidate)
             except (WorkerDied, OSError) as error:
-                reason = _passed[key] = f"its worker {error}"
+                reason = f"its worker {error}"  # which may be otherwise the next time: a busy machine, this raster
             else:
                 reason = reason_to_refuse(answer, host)
                 if reason:
-                    _passed[key] = reason
+                    _builds[key] = reason
                     worker.close()
-                elif is_the_same_build(answer, host) or key in _passed:
-                    _passed[key] = ""
+                elif is_the_same_build(answer, host) or key in _builds:
+                    _builds[key] = ""
                     tried.append(f"{candidate}: works")
                     if spare:
                         spare[1].close()
@@ -81,7 +81,7 @@ def find_interpreter(wanted, start, host, tried):
                     reason = "works, but is not the very installation of this QGIS"
         tried.append(f"{candidate}: {reason}")
     if spare:
-        _passed[spare[2]] = ""
+        _builds[spare[2]] = ""
         return spare[:2]
     raise Unavailable("no Python was found that can run worker processes (tried " + "; ".join(tried) + ")")
 

@@ -4,7 +4,7 @@
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from ..errors import Cancelled
 from .failures import out_of_memory
@@ -16,8 +16,10 @@ PATIENCE_SECONDS = 1.0
 class Threads:
     """See `execution`.
 
-    A thread cannot be killed. When a run is cancelled, tasks end at their next check; one that is inside a long
-    call is not waited for longer than a second, and comes to its own end later, without effect.
+    A thread cannot be killed. When a run ends otherwise than with its results, tasks end at their next check, which is
+    waited for: a process that exits while a thread compiles a kernel or reads a raster may crash. Only the user who
+    cancels does not wait longer than a second for one that is inside a long call; it comes to its own end later,
+    without effect.
     """
 
     name = "threads"
@@ -28,6 +30,8 @@ class Threads:
         self.workers = workers
         self.notes = []
         self._stop = Event()
+        self._running: Dict[Future, Any] = {}
+        self._patience: Optional[float] = None  # for tasks at the end, seconds
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
 
     def prepare(self, kernels):
@@ -35,14 +39,18 @@ class Threads:
 
     def run(self, task, common, items, check_cancelled):
         waiting = deque(items)
-        running: Dict[Future, Any] = {}
+        running = self._running = {}
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * self.workers:
                     item = waiting.popleft()
                     running[self._pool.submit(task, common, item, self._check_stopped)] = item
                 finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                check_cancelled()
+                try:
+                    check_cancelled()
+                except Cancelled:
+                    self._patience = PATIENCE_SECONDS
+                    raise
                 for future in finished:
                     item = running.pop(future)
                     try:
@@ -53,11 +61,13 @@ class Threads:
         finally:
             if running:
                 self.close()
-                wait(running, timeout=PATIENCE_SECONDS)
 
     def close(self):
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        begun = [future for future in self._running if not future.cancelled()]
+        if not wait(begun, timeout=self._patience).not_done:
+            self._pool.shutdown(wait=True)
 
     def _check_stopped(self):
         if self._stop.is_set():

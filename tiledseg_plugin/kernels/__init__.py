@@ -7,34 +7,46 @@ They give identical arrays. `choose` picks one, once a run; nothing else knows w
 import importlib
 import os
 import warnings
-from functools import cache
+from typing import Dict
 
-from ..errors import SegmentationError
+from ..errors import Cancelled, SegmentationError
 
 CHOICES = ("auto", "compiled", "plain")
 VARIABLE = "TILEDSEG_KERNELS"
 
 
-@cache
-def _load_compiled():
+_loaded: Dict[str, tuple] = {}  # what came of loading the compiled ones, once in a process
+
+
+def _load_compiled(check):
     """The compiled kernels, or the reason why there are none."""
+    if "compiled" not in _loaded:
+        _loaded["compiled"] = _try_compiled(check)
+    return _loaded["compiled"]
+
+
+def _try_compiled(check):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             kernels = importlib.import_module(".compiled", __name__)
-            kernels.warm_up()
+            kernels.warm_up(check)
+    except Cancelled:
+        raise
     except Exception as error:  # numba breaks in many ways (ABI of numpy, LLVM, caches); all of them mean plain
         return None, f"{type(error).__name__}: {error}".splitlines()[0]
     return kernels, ""
 
 
-def choose(wanted="auto"):
+def choose(wanted="auto", check=lambda: None):
     """The kernels to use and a sentence for the log.
 
     Parameters
     ----------
     wanted : `auto` (compiled where numba works; the environment variable TILEDSEG_KERNELS decides otherwise),
         `compiled` or `plain`
+    check : called between the steps of loading, which takes seconds, and many where all has to be compiled; raises
+        what ends the run
 
     Raises
     ------
@@ -45,7 +57,7 @@ def choose(wanted="auto"):
     if wanted not in CHOICES:
         raise SegmentationError(f"{VARIABLE}={wanted} is not known: set it to one of {', '.join(CHOICES)}.")
     if wanted != "plain":
-        compiled, reason = _load_compiled()
+        compiled, reason = _load_compiled(check)
         if compiled is not None:
             return compiled, "Kernels: compiled (numba)."
         if wanted == "compiled":

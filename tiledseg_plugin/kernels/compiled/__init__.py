@@ -44,29 +44,49 @@ __all__ = [
 ]
 
 
-def warm_up():
+def warm_up(check=lambda: None):
     """Compile the kernels of a run on stretched values, or load them from the cache, before threads need them.
 
     Those of raw values and of the products are compiled where they are first called.
+
+    Parameters
+    ----------
+    check : called between the kernels, raises what ends the run
     """
     clusters = np.array([[1, 1, 2, 0], [1, 3, 2, 2], [3, 3, 1, 2]], np.uint16)
     values, valid = np.arange(12, dtype=np.uint8).reshape(1, 3, 4), clusters != 0
+    for warm in (_warm_up_centres, _warm_up_clumps):
+        for _ in warm(clusters, values, valid):
+            check()
+
+
+def _warm_up_centres(clusters, values, valid):
     centres = np.array([[1], [6], [9]], np.float32)
     for dtype in (np.uint8, np.uint16):
-        translate(values.astype(dtype), valid, np.zeros((1, 256), np.uint8))
+        yield translate(values.astype(dtype), valid, np.zeros((1, 256), np.uint8))
     planes, counts, named = values.reshape(1, 12).astype(np.float32), np.ones(12, np.int64), np.zeros(12, np.uint16)
-    distinct(np.zeros((2, 1), np.uint64))
+    yield distinct(np.zeros((2, 1), np.uint64))
     for moved in (np.empty(0), np.ones(3)):
-        reassign(planes, counts, centres, moved, named, np.zeros(12), np.zeros(12), 0.0, 0.0, True)
-    nearest_centre(values, valid, centres)
-    ColourTable(np.zeros((1, 3), np.float32)).look_up(
+        yield reassign(planes, counts, centres, moved, named, np.zeros(12), np.zeros(12), 0.0, 0.0, True)
+    yield nearest_centre(values, valid, centres)
+    yield ColourTable(np.zeros((1, 3), np.float32)).look_up(
         np.zeros((3, 1), np.uint8), np.ones(1, bool), np.empty(1, np.uint16)
     )
+
+
+def _warm_up_clumps(clusters, values, valid):
     calm, _ = eliminate_singles(clusters, values, (True, False, False, False))
+    yield
     labels, count = clump(calm)
+    yield
     sizes, sums, _, _ = describe_clumps(labels, count, calm, values)
+    yield
     edges, shared = find_edges(labels, count) - np.uint32(1), np.arange(count) == 0
+    yield
     elimination = Elimination(sizes, sums, np.ones(1), edges, 3, np.inf, shared=shared)
+    yield
     elimination.step(2)
+    yield
     elimination.regions()
+    yield
     relabel(labels, np.append(np.uint32(0), elimination.into).astype(np.uint32))
