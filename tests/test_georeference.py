@@ -154,6 +154,8 @@ def check_statistics(segments, values, folder):
 def test_products_of_any_reference_lie_on_the_raster_and_join_it_again(tmp_path, system, extension):
     if extension == "cog.tif" and gdal.GetDriverByName("COG") is None:
         pytest.skip("this GDAL has no COG driver")
+    if extension == "cog.tif" and system not in ("LAEA without code", "south-up", "rotated", "nothing"):
+        pytest.skip("as with .tif")
     crs, transform = SYSTEMS[system]
     path = write_raster(tmp_path / "in.tif", scene(), geotransform=transform, crs=crs)
     output, mean = tmp_path / f"out.{extension}", tmp_path / "mean.tif"
