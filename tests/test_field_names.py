@@ -33,8 +33,8 @@ def test_any_names_stay_distinct_and_short(names):
     assert all(new == old for new, old in zip(short, names) if len(old.encode()) <= LONGEST)
 
 
-@pytest.mark.parametrize("bands", [3, 12, 101])
-def test_polygons_of_many_bands_keep_all_fields_apart(tmp_path, monkeypatch, bands):
+@pytest.mark.parametrize("bands, extension", [(3, "shp"), (12, "shp"), (101, "shp"), (3, "SHP")])
+def test_polygons_of_many_bands_keep_all_fields_apart(tmp_path, monkeypatch, bands, extension):
     ids = np.kron(np.arange(1, 7, dtype=np.uint32).reshape(2, 3), np.ones((9, 9), np.uint32))
     segments = write_raster(tmp_path / "s.tif", ids[None], nodata=0)
     values = np.arange(1, bands + 1)[:, None, None] * np.ones((bands, 18, 27))
@@ -46,7 +46,7 @@ def test_polygons_of_many_bands_keep_all_fields_apart(tmp_path, monkeypatch, ban
         return [*of_statistics(attributes, numbers), *longer, Column("majority_long_2", attributes.sizes)]
 
     monkeypatch.setattr(module, "statistic_columns", with_long_names)
-    path = str(tmp_path / "p.shp")
+    path = str(tmp_path / f"p.{extension}")
     segment_polygons(PolygonsParameters(segments, path, values=raster, execution="serial"), Feedback())
     layer = (dataset := ogr.Open(path)).GetLayer(0)
     definition = layer.GetLayerDefn()

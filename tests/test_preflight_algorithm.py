@@ -330,7 +330,7 @@ def test_example_of_a_100_km_grid_in_another_crs(plugin, shared, tmp_path):
         assert np.array_equal(gdal.Open(output).ReadAsArray(), gdal.Open(one["OUTPUT"]).ReadAsArray())
 
 
-@pytest.mark.parametrize("extension", ["shp", "SHP", "gpkg", "geojson"])
+@pytest.mark.parametrize("extension", ["shp", "gpkg", "geojson"])
 @pytest.mark.parametrize("name", ["preflight", "segment"])
 def test_fields_of_tiles_have_their_documented_names_and_the_map_tip_follows(
     plugin, slanted, tmp_path, extension, name

@@ -6,6 +6,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Tuple
 
+import numpy as np
 from osgeo import gdal, osr
 
 from .attributes import single_bands
@@ -64,11 +65,12 @@ def _same_grid(one, other):
 
 
 def _same_place(crs, other, transform, width, height):
-    """Whether coordinates mean the same in two systems, as far as can be told: within a fraction of a pixel."""
+    """Whether coordinates mean the same in two systems, within a fraction of a pixel; also where that cannot be told.
+
+    Formats lose a system, or keep it as one that cannot be transformed: size and geotransform speak then.
+    """
     if crs is None or other is None or crs.IsSame(other, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]):
         return True
-    if crs.IsLocal() or other.IsLocal():
-        return bool(crs.IsLocal() and other.IsLocal())
     corners = [
         gdal.ApplyGeoTransform(transform, col, row)
         for col, row in ((0, 0), (width, 0), (0, height), (width, height), (width / 2, height / 2))
@@ -77,11 +79,12 @@ def _same_place(crs, other, transform, width, height):
         system.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     with collected_errors() as messages:
         change = osr.CoordinateTransformation(crs, other)
-        moved = [] if change is None or messages else change.TransformPoints([(x, y) for x, y in corners])
-    if messages or len(moved) != len(corners):
-        return False
-    x_limit, y_limit = (SAME_PLACE * (abs(transform[i]) + abs(transform[i + 1])) for i in (1, 4))
-    return all(abs(x - a) <= x_limit and abs(y - b) <= y_limit for (x, y), (a, b, *_) in zip(corners, moved))
+        if messages:
+            return True
+        moved = np.array(change.TransformPoints([[x, y] for x, y in corners]))[:, :2]
+    limits = [SAME_PLACE * (abs(transform[i]) + abs(transform[i + 1])) for i in (1, 4)]
+    known = np.isfinite(moved).all(axis=1)  # a corner may be outside of what a system can say
+    return bool((np.abs(moved - corners) <= limits)[known].all())
 
 
 def _warped(raster: Raster, segments: Raster, grid: Any, folder: Path) -> Raster:

@@ -9,6 +9,7 @@ from osgeo import ogr
 
 from .attribute_table import BAND_STATISTICS
 from .errors import SegmentationError
+from .field_names import is_shapefile
 from .gdal_access import collected_errors, configured, open_raster, reason
 from .georeference import geotransform, spatial_reference
 from .outlines import SEGMENTS_AT_A_TIME
@@ -82,7 +83,8 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
     options = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "SHAPE_ENCODING": "UTF-8"}
     written = 0
     with collected_errors() as messages, configured(options):
-        dataset = driver.CreateDataSource(str(path))
+        made = Path(path).with_suffix(".shp") if is_shapefile(path) else Path(path)  # OGR makes no .SHP
+        dataset = driver.CreateDataSource(str(made))
         kind = ogr.wkbMultiPolygon if multiple else ogr.wkbPolygon
         layer = None if dataset is None else dataset.CreateLayer(layer_name(path), crs, kind)
         if layer is not None:
@@ -103,6 +105,7 @@ def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs,
         raise SegmentationError(
             f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
         )
+    made.replace(path)
     verify_features(str(path), total, name, int(attributes.ids[-1]) if numbered else None)
 
 

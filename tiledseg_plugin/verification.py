@@ -18,6 +18,7 @@ from osgeo import gdal, ogr
 
 from .creation_options import BLOCK
 from .errors import SegmentationError
+from .field_names import is_shapefile
 from .gdal_access import collected_errors, reason
 from .raster import Window
 
@@ -190,8 +191,9 @@ def _ends_well(path: str) -> bool:
         if head[24:28] != head[92:96]:
             return True  # the number of pages is not valid then
         return size == int.from_bytes(head[28:32], "big") * (65536 if page == 1 else page)
-    if Path(path).suffix.lower() == ".shp":
-        return all(_shape_file_is_whole(Path(path).with_suffix(suffix)) for suffix in (".shp", ".shx", ".dbf"))
+    if is_shapefile(path):
+        others = [Path(path).with_suffix(suffix) for suffix in (".shx", ".dbf")]
+        return all(other.is_file() and _shape_file_is_whole(other) for other in [Path(path), *others])
     return True
 
 
