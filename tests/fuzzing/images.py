@@ -7,7 +7,7 @@ elimination: it takes images with regions of all sizes, hence the fractals, ramp
 """
 
 import os
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,7 @@ def _real(shape, rng, grain, band, recipe):
     return crop + rng.normal(0, 0.5 * (grain % 3), shape)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _real_raster(index):
     """(bands, rows, cols), None where it is not there."""
     from osgeo import gdal

@@ -13,13 +13,11 @@ def segment_levels(values, valid, min_pixels, levels, **parameters):
     ----------
     levels : minimum sizes above `min_pixels`, ascending
     """
-    return {
-        size: segment(values, valid, min_pixels=size, **parameters).clumps for size in [min_pixels, *levels]
-    }
+    return {size: segment(values, valid, min_pixels=size, **parameters).clumps for size in [min_pixels, *levels]}
 
 
 def level_columns(by_level):
-    """{level: (segments,) uint32}: for the segments of the least level, in the order of their ids, that which holds each.
+    """{level: (segments,) uint32}: for each segment of the least level, in the order of their ids, its holder.
 
     Raises
     ------

@@ -18,7 +18,9 @@ class Grid:
     def __init__(self, valid, zones=None):
         self.rows, self.cols = len(valid), len(valid[0])
         self.pixels = [r * self.cols + c for r in range(self.rows) for c in range(self.cols) if valid[r][c]]
-        self._zone = {pixel: None if zones is None else zones[pixel // self.cols][pixel % self.cols] for pixel in self.pixels}
+        self._zone = {
+            pixel: None if zones is None else zones[pixel // self.cols][pixel % self.cols] for pixel in self.pixels
+        }
 
     def neighbours(self, pixel):
         """The valid neighbours of a pixel in its zone: up, down, left, right."""
