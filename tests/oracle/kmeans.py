@@ -32,7 +32,7 @@ def find_centres(sample, num_clusters, max_iterations):
     sample : colours, sequences of numbers, in raster order
     num_clusters : lowered to the number of different colours
     """
-    pixels = np.array([[value for value in colour] for colour in sample]).astype(np.float32)
+    pixels = np.array([list(colour) for colour in sample]).astype(np.float32)
     unique = list(dict.fromkeys(tuple(colour) for colour in pixels.tolist()))
     number_of = {colour: number for number, colour in enumerate(unique)}
     members = [number_of[tuple(colour)] for colour in pixels.tolist()]  # the colour that each pixel has

@@ -17,7 +17,7 @@ def segment_levels(values, valid, min_pixels, levels, **parameters):
 
 
 def level_columns(by_level):
-    """{level: (segments,) uint32}: for the segments of the least level, in the order of their ids, that which holds each.
+    """{level: (segments,) uint32}: for each segment of the least level, in the order of their ids, its holder.
 
     Raises
     ------
