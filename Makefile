@@ -2,9 +2,9 @@
 # QGIS's Python is the system's, which need not be the first python3 on PATH.
 PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
-export RASTER
+export RASTER FOLDER
 
-.PHONY: help setup demo test stress bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test stress odd bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -23,6 +23,9 @@ screenshots: setup  ## pictures of the panel at work in QGIS Desktop, to build/s
 
 stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing left behind, right results
 	@$(PYTHON) scripts/stress.py $(or $(RUNS),200)
+
+odd: setup  ## the engine on strangers' rasters, every result checked: FOLDER=folder, or the set of the tests
+	@$(PYTHON) scripts/odd.py $(if $(FOLDER),"$$FOLDER") $(ODD)
 
 bench: setup  ## run the product and its peers side by side; SIZES="1 4" RUNS=3 PEERS="gdal otb" or BENCH=--help
 	@$(PYTHON) benchmarks/bench.py $(if $(SIZES),--sizes $(SIZES)) $(if $(RUNS),--runs $(RUNS)) \
