@@ -2,9 +2,9 @@
 # QGIS's Python is the system's, which need not be the first python3 on PATH.
 PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
-export RASTER
+export RASTER FOLDER
 
-.PHONY: help setup demo test matrix stress fuzz bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test matrix stress fuzz odd bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -29,6 +29,9 @@ stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing l
 
 fuzz: setup  ## SECONDS=1200 of random cases over the whole range of every parameter; SEED=text, FUZZ="--kind small --cases 500"
 	@$(PYTHON) scripts/fuzz.py --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED)) $(FUZZ)
+
+odd: setup  ## the engine on strangers' rasters, every result checked: FOLDER=folder, or the set of the tests
+	@$(PYTHON) scripts/odd.py $(if $(FOLDER),"$$FOLDER") $(ODD)
 
 bench: setup  ## run the product and its peers side by side; SIZES="1 4" RUNS=3 PEERS="gdal otb" or BENCH=--help
 	@$(PYTHON) benchmarks/bench.py $(if $(SIZES),--sizes $(SIZES)) $(if $(RUNS),--runs $(RUNS)) \

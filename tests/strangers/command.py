@@ -11,6 +11,7 @@ of several lines. The exit status is 1 if there is any fault. Linux and macOS on
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -75,7 +76,6 @@ def make_set(folder: Path, names: List[str]) -> Dict[str, Any]:
             "valid": known,
             "refused": result.refused,
             "either": result.either,
-            "gdal_agrees": result.gdal_agrees,
         }
     gdal.PopErrorHandler()
     return made
@@ -83,7 +83,7 @@ def make_set(folder: Path, names: List[str]) -> Dict[str, Any]:
 
 def own_cases(folder: Path, word: str, limits: Limits) -> tuple:
     """([Case], {name: why it cannot be made here}) of the set."""
-    names = [name for name in load_makers() if word in name]
+    names = [name for name in load_makers() if re.search(word, name)]
     (folder / "set").mkdir()
     (folder / "making").mkdir()
     patient = replace(limits, seconds=20 * limits.seconds)
@@ -109,13 +109,13 @@ def cases_of(folder: str, word: str) -> List[Case]:
         found += [os.path.join(place, name) for name in sorted(names)]
     return [
         Case(os.path.relpath(path, folder), folder, Request(path, "", limited=number % 2 == 0))
-        for number, path in enumerate(path for path in found if word in path)
+        for number, path in enumerate(path for path in found if re.search(word, path))
     ]
 
 
 def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, quick: bool, tell) -> Dict[str, Ending]:
     """The ending of each case."""
-    waiting, running, endings = deque(enumerate(cases)), [], {}
+    waiting, running, endings, seconds = deque(enumerate(cases)), [], {}, {}
     look = quick_snapshot if quick else snapshot
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -133,10 +133,11 @@ def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, qui
                 continue
             running.remove(entry)
             endings[case.name] = judge(ended, changes(before, look(case.folder)))
+            seconds[case.name] = ended.seconds
             tell(case.name, endings[case.name])
             shutil.rmtree(own, ignore_errors=True)
         time.sleep(0.002)
-    return {case.name: endings[case.name] for case in cases}
+    return {case.name: replace(endings[case.name], seconds=seconds[case.name]) for case in cases}
 
 
 def judge(ended: Ended, changed: List[str]) -> Ending:
@@ -159,7 +160,7 @@ def _is_of_hdf5(line: str) -> bool:
 def _parse(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="odd.py", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", default="", help="of any rasters; default: the set of the tests")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only those that have this in their name")
+    parser.add_argument("--only", default="", metavar="REGEX", help="only those in whose name this is found")
     parser.add_argument("--seconds", type=float, default=120.0, help="limit for each raster")
     parser.add_argument("--megabytes", type=int, default=6000, help="limit of address space for each")
     parser.add_argument("--jobs", type=int, default=0, help="at a time; default: 2 for the set, 1 for a folder")
@@ -203,7 +204,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 
 def _load_kernels() -> None:
-    """Once for all processes that are forked; nothing is run, as that would start threads."""
+    """Once for all processes that are forked; nothing is run, as threads would not be in those."""
     try:
         kernels.choose("compiled")
     except Exception:

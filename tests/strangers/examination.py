@@ -41,7 +41,6 @@ class Request:
     valid : path of a (rows, cols) bool array that is known to be right, or None
     refused : words of the sentence it must be refused with, or empty
     either : whether it may be refused, or segmented
-    gdal_agrees : see `making.Made`
     limited : with the default distance threshold, or without
     brief : one tiled run less, and polygons only those of the run
     """
@@ -51,17 +50,17 @@ class Request:
     valid: Optional[str] = None
     refused: str = ""
     either: bool = True
-    gdal_agrees: bool = True
     limited: bool = True
     brief: bool = False
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How an examination ended: `right`, `refused` or `fault`, and the reason in one sentence."""
+    """How an examination ended: `right`, `refused` or `fault`, the reason in one sentence, and its processor time."""
 
     kind: str
     text: str
+    seconds: float = 0.0
 
 
 class Refused(Exception):
@@ -180,24 +179,23 @@ class _Examination:
         )
         self._check_tilings(ids)
         checks.check_reference(self.request.source, self.path("untiled.tif"))
-        checks.check_table(self.path("untiled.tif"), ids, rule.numbers, rule.values)
-        everywhere = [np.ones(ids.shape, bool)] * len(rule.values)
-        checks.check_mean_image(self.path("means.tif"), ids, rule.values, everywhere, "MEAN_IMAGE")
+        described = [rule.described(index) for index in range(len(rule.numbers))]
+        everywhere = [np.ones(ids.shape, bool)] * len(described)
+        checks.check_table(self.path("untiled.tif"), ids, rule.numbers, described)
+        checks.check_mean_image(self.path("means.tif"), ids, described, everywhere, "MEAN_IMAGE")
         checks.check_polygons(self.path("outlines.gpkg"), ids, self._transform(), "POLYGONS")
         self._check_preflight(rule, valid)
         self._check_products(ids, rule)
 
     def _check_validity(self, ids: np.ndarray, rule: Rule) -> np.ndarray:
         known = None if self.request.valid is None else np.load(self.request.valid)
-        if known is None or self.request.gdal_agrees:
-            by_gdal = rule.valid("any")
-            checks.require(
-                known is None or np.array_equal(known, by_gdal),
-                "the rule does not say of the raster what its maker knows: mend the test",
-            )
-            known = by_gdal
-        checks.check_ids(ids, known)
-        return known
+        by_gdal = rule.valid("any")
+        checks.require(
+            known is None or np.array_equal(known, by_gdal),
+            "the rule does not say of the raster what its maker knows: mend the test",
+        )
+        checks.check_ids(ids, by_gdal)
+        return by_gdal
 
     def _check_tilings(self, ids: np.ndarray) -> None:
         width, height = self._tile(ids.shape)
@@ -234,8 +232,7 @@ class _Examination:
                 self.request.source, nodata_rule=name, tile_width=width, tile_height=height, workers=1
             )
             result = self._must("preflight", preflight, asked)
-            expected = valid if name == "any" or not self.request.gdal_agrees else rule.valid(name)
-            checks.check_preflight(result.records, expected, name, width, height)
+            checks.check_preflight(result.records, rule.valid(name), name, width, height)
 
     def _check_products(self, ids: np.ndarray, rule: Rule) -> None:
         """Statistics, mean image and polygons of OUTPUT with the raster itself as VALUES."""
@@ -245,11 +242,10 @@ class _Examination:
         wanted = ("mean", "std", "min", "max", "sum", "count", "median")
         table = StatisticsParameters(segments, source, self.path("table.csv"), statistics=wanted, **shared)
         self._must("statistics", segment_statistics, table, ("table.csv", "table.csvt"))
-        band_valid = [valid if self.request.gdal_agrees else ids > 0 for valid in rule.band_valid]
-        checks.check_statistics(self.path("table.csv"), ids, rule.numbers, described, band_valid)
+        checks.check_statistics(self.path("table.csv"), ids, rule.numbers, described, rule.band_valid)
         means = MeanImageParameters(segments, source, self.path("image.tif"), **shared)
         self._must("mean image", segment_mean_image, means, ("image.tif", "image.tif.aux.xml"))
-        checks.check_mean_image(self.path("image.tif"), ids, described, band_valid, "the mean image")
+        checks.check_mean_image(self.path("image.tif"), ids, described, rule.band_valid, "the mean image")
         if self.request.brief:
             return
         polygons = PolygonsParameters(segments, self.path("polygons.gpkg"), **shared)

@@ -35,11 +35,13 @@ class Ended:
     result : what the function returned, or None
     fault : what went wrong, in one line; empty if nothing did
     said : all that was written to stdout and stderr
+    seconds : of processor time
     """
 
     result: Any
     fault: str
     said: str
+    seconds: float = 0.0
 
 
 class Isolated:
@@ -55,7 +57,7 @@ class Isolated:
         self.folder, self.limits = folder, limits
         for name in ("tmp", "cwd"):
             (folder / name).mkdir()
-        self.started = time.monotonic()
+        self.started, self.processor = time.monotonic(), 0.0
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
@@ -64,7 +66,7 @@ class Isolated:
 
     def poll(self) -> Optional[Ended]:
         """How it ended, or None while it runs."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         late = time.monotonic() - self.started > self.limits.seconds
         if not pid and not late:
             return None
@@ -72,6 +74,7 @@ class Isolated:
             self._kill()
             os.waitpid(self.pid, 0)
             return self._ended(f"hang: not ended after {self.limits.seconds:.0f} s")
+        self.processor = usage.ru_utime + usage.ru_stime
         others = self._kill()
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
@@ -96,7 +99,7 @@ class Isolated:
     def _ended(self, fault: str) -> Ended:
         result = self.folder / "result.json"
         found = json.loads(result.read_text("utf-8")) if result.exists() and not fault else None
-        return Ended(found, fault, (self.folder / "said.txt").read_text("utf-8", "replace"))
+        return Ended(found, fault, (self.folder / "said.txt").read_text("utf-8", "replace"), self.processor)
 
     def _last_line(self, code: int) -> str:
         lines = (self.folder / "said.txt").read_text("utf-8", "replace").strip().splitlines()

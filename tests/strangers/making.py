@@ -22,17 +22,15 @@ class Made:
     """A raster and what must become of it.
 
     source : what is given as INPUT
-    valid : (rows, cols) bool, where segments must be; None where the file is refused, or where either may happen
+    valid : (rows, cols) bool, where segments must be; None where the file is refused, or GDAL's mask decides
     refused : words that the sentence of the refusal holds, in lower case; empty where it is segmented
     either : GDAL's versions and decoders differ in whether they read it: right or refused, but no fault
-    gdal_agrees : whether GDAL's own mask says the same of the pixels as `valid`
     """
 
     source: str
     valid: Optional[np.ndarray] = None
     refused: str = ""
     either: bool = False
-    gdal_agrees: bool = True
 
 
 Maker = Callable[[Path], Made]
