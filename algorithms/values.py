@@ -31,10 +31,11 @@ from .text import NO_LIMIT, tr
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 LONGEST = 60  # characters of a value that a message shows
-Definition = QgsProcessingParameterDefinition
 
 
-def read(definition: Definition, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
+def read(
+    definition: QgsProcessingParameterDefinition, parameters: Dict[str, Any], context: QgsProcessingContext
+) -> Any:
     """The plain value of a parameter.
 
     Parameters
@@ -61,18 +62,20 @@ def read(definition: Definition, parameters: Dict[str, Any], context: QgsProcess
     return value if reader is None else reader(definition, value, context)
 
 
-def check_values(definitions: Iterable[Definition], parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
+def check_values(
+    definitions: Iterable[QgsProcessingParameterDefinition], parameters: Dict[str, Any], context: QgsProcessingContext
+) -> None:
     """Raise SegmentationError for the first value that is not understood."""
     for definition in definitions:
         read(definition, parameters, context)
 
 
-def is_read_here(definition: Definition) -> bool:
+def is_read_here(definition: QgsProcessingParameterDefinition) -> bool:
     """Whether what `read` accepts is right, whatever QGIS thinks of it."""
     return definition.type() in READ_HERE
 
 
-def is_optional(definition: Definition) -> bool:
+def is_optional(definition: QgsProcessingParameterDefinition) -> bool:
     return bool(definition.flags() & QgsProcessingParameterDefinition.Flag.FlagOptional)
 
 
@@ -101,7 +104,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
-def _refusal(definition: Definition, value: Any, what: str, advice: str) -> SegmentationError:
+def _refusal(definition: QgsProcessingParameterDefinition, value: Any, what: str, advice: str) -> SegmentationError:
     return SegmentationError(
         tr("{} is '{}', which is not {}: {}.").format(definition.name(), shown(value), what, advice)
     )
@@ -125,7 +128,9 @@ def parse_number(value: Any) -> Union[int, float, None]:
     return found if math.isfinite(found) else None
 
 
-def _number(definition: Definition, value: Any, context: QgsProcessingContext) -> Union[int, float]:
+def _number(
+    definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext
+) -> Union[int, float]:
     whole = definition.dataType() == QgsProcessingParameterNumber.Type.Integer
     found = parse_number(value)
     if found is not None and whole:
@@ -142,7 +147,7 @@ def _number(definition: Definition, value: Any, context: QgsProcessingContext) -
     raise _refusal(definition, value, _allowed(definition, whole, beyond), advice)
 
 
-def _allowed(definition: Definition, whole: bool, beyond: bool) -> str:
+def _allowed(definition: QgsProcessingParameterDefinition, whole: bool, beyond: bool) -> str:
     noun = tr("a whole number") if whole else tr("a number")
     least, most = definition.minimum(), definition.maximum()
     if most < NO_LIMIT or beyond:
@@ -152,7 +157,7 @@ def _allowed(definition: Definition, whole: bool, beyond: bool) -> str:
     return tr("{} of at least {:.10g}").format(noun, least)
 
 
-def _boolean(definition: Definition, value: Any, context: QgsProcessingContext) -> bool:
+def _boolean(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> bool:
     if isinstance(value, bool):
         return value
     number = parse_number(value)
@@ -163,7 +168,9 @@ def _boolean(definition: Definition, value: Any, context: QgsProcessingContext) 
     raise _refusal(definition, value, tr("true or false"), tr("give one of the two"))
 
 
-def _enum(definition: Definition, value: Any, context: QgsProcessingContext) -> Union[str, Tuple[str, ...]]:
+def _enum(
+    definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext
+) -> Union[str, Tuple[str, ...]]:
     options = definition.options()
     if not definition.allowMultiple():
         return _option(definition, value, options)
@@ -180,7 +187,7 @@ def _enum(definition: Definition, value: Any, context: QgsProcessingContext) -> 
     )
 
 
-def _option(definition: Definition, value: Any, options: List[str]) -> str:
+def _option(definition: QgsProcessingParameterDefinition, value: Any, options: List[str]) -> str:
     if isinstance(value, str) and value in options:
         return value
     raise _refusal(
@@ -188,19 +195,19 @@ def _option(definition: Definition, value: Any, options: List[str]) -> str:
     )
 
 
-def _text(definition: Definition, value: Any, context: QgsProcessingContext) -> str:
+def _text(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> str:
     if isinstance(value, str) and "\0" not in value:
         return value
     advice = tr("give it as text") + (tr(", or leave it empty") if is_optional(definition) else "")
     raise _refusal(definition, value, tr("text"), advice)
 
 
-def _bands(definition: Definition, value: Any, context: QgsProcessingContext) -> Tuple[int, ...]:
+def _bands(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> Tuple[int, ...]:
     parts = value.split(";") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
     return tuple(_band(definition, part) for part in parts)
 
 
-def _band(definition: Definition, part: Any) -> int:
+def _band(definition: QgsProcessingParameterDefinition, part: Any) -> int:
     number = parse_number(part)
     if number is None or number != int(number):
         raise SegmentationError(
@@ -211,7 +218,7 @@ def _band(definition: Definition, part: Any) -> int:
     return int(number)
 
 
-def _crs(definition: Definition, value: Any, context: QgsProcessingContext) -> Any:
+def _crs(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> Any:
     if isinstance(value, (str, QgsCoordinateReferenceSystem, QgsMapLayer)):
         return value
     raise _refusal(
@@ -219,13 +226,15 @@ def _crs(definition: Definition, value: Any, context: QgsProcessingContext) -> A
     )
 
 
-def _layer(definition: Definition, value: Any, context: QgsProcessingContext) -> Any:
+def _layer(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> Any:
     if isinstance(value, (str, QgsMapLayer, QgsProcessingFeatureSourceDefinition)):
         return value
     raise _refusal(definition, value, tr("a layer"), tr("give a layer, or the path of a file as text"))
 
 
-def _destination(definition: Definition, value: Any, context: QgsProcessingContext) -> Optional[str]:
+def _destination(
+    definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext
+) -> Optional[str]:
     if isinstance(value, QgsProcessingOutputLayerDefinition):
         value = evaluated(definition.name(), value.sink, context)
     if is_null(value) or (isinstance(value, str) and "\0" not in value):

@@ -59,8 +59,8 @@ class Cluster:
     def add_worker(self, *arguments, environment=None):
         number = len(self.workers)
         worker = self._start(
-            "dask_worker", environment or {}, self.address, "--nthreads", "1", "--no-dashboard", "--no-nanny", "--name", f"w{number}",
-            "--local-directory", str(self.folder / f"worker-{number}"), *arguments,
+            "dask_worker", environment or {}, self.address, "--nthreads", "1", "--no-dashboard", "--no-nanny",
+            "--name", f"w{number}", "--local-directory", str(self.folder / f"worker-{number}"), *arguments,
         )  # fmt: skip
         self.workers.append(worker)
         return worker
@@ -343,7 +343,9 @@ def test_a_worker_that_joins_late_and_lacks_a_package_is_left_out(own_cluster, r
     monkeypatch.setattr(dask_cluster, "LOOK_SECONDS", 0.1)
     log = Log()
     joins_while_running(own_cluster, raster, tmp_path, log, environment=lacking(needed_package()))
-    told = [line for line in log.lines if line.startswith("A worker that has joined is left out: The Dask worker tcp://")]
+    told = [
+        line for line in log.lines if line.startswith("A worker that has joined is left out: The Dask worker tcp://")
+    ]
     assert len(told) == 1
     assert f"No module named '{needed_package()}" in told[0]
 

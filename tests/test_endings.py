@@ -254,7 +254,7 @@ def test_tiles_that_race_in_threads_are_told_in_order():
         told, tiles = Told(), range(1, 200)
         watch = TileWatch(told, [(Piece(tile_id),) for tile_id in tiles], 4)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda tile_id: watch.finished([tile_id]), random.sample(tiles, len(tiles))))
+            list(pool.map(watch.finished, ([tile_id] for tile_id in random.sample(tiles, len(tiles)))))
         assert told.states == {tile_id: ["started", "finished"] for tile_id in tiles}
 
 
@@ -271,5 +271,3 @@ def test_tiles_of_a_run_whose_later_ones_are_quicker_are_told_in_order():
         watch.finished([piece.tile_id])
     runner.close()
     assert told.states == {piece.tile_id: ["started", "finished"] for piece in pieces}
-
-

@@ -256,7 +256,7 @@ class Stopped:
 
 @pytest.mark.parametrize(
     "how",
-    ["did not answer within 30 s", "cannot be used (SegmentationError: x.tif cannot be opened)", "ended with exit code 3"],
+    ["did not answer within 30 s", "cannot be used (SegmentationError: x.tif cannot be opened)", "ended with code 3"],
 )
 def test_what_failed_once_is_tried_again_with_the_next_run(find_from, how):
     found, started, tried = find_from(processes.WorkerDied(how))

@@ -85,7 +85,7 @@ def start(tmp_path, environment, name="python.exe"):
 def test_only_the_child_has_the_environment_of_a_worker(tmp_path, windows):
     environment = {"PATH": "C:\\x", "GDAL_CACHEMAX": "16"}
     process, python = start(tmp_path, environment)
-    (program, line, flags, given), = windows.started
+    ((program, line, flags, given),) = windows.started
     assert (program, given) == (str(python), environment)
     assert given is not environment
     assert flags == 0x08000000  # no console window

@@ -132,10 +132,10 @@ def _move(one: Moves) -> None:
         if not os.path.lexists(folder / name):
             placed.add(place)
     for name in one.old:
-        if name not in placed and os.path.lexists(one.parent / name):
-            if name in one.places.values() or not os.path.lexists(one.kept / name):
-                one.kept.mkdir(exist_ok=True)
-                os.replace(one.parent / name, one.kept / name)
+        there = name not in placed and os.path.lexists(one.parent / name)
+        if there and (name in one.places.values() or not os.path.lexists(one.kept / name)):
+            one.kept.mkdir(exist_ok=True)
+            os.replace(one.parent / name, one.kept / name)
     for name in one.order():
         place = one.places[name]
         if place not in placed:

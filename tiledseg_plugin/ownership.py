@@ -132,7 +132,8 @@ def _remove_all_but_the_mark(folder):
         return True
     except OSError:
         return False
-    return all([_remove(path) for path in found])
+    removed = [_remove(path) for path in found]  # every one is tried
+    return all(removed)
 
 
 def _remove(path):

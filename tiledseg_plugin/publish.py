@@ -137,9 +137,9 @@ def try_to_replace(path):
     """
     os.rename(path, path)
     folder = os.stat(os.path.dirname(os.path.abspath(path)))
-    if folder.st_mode & stat.S_ISVTX and hasattr(os, "geteuid"):
-        if os.geteuid() not in (0, folder.st_uid, os.lstat(path).st_uid):
-            raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+    sticky = folder.st_mode & stat.S_ISVTX and hasattr(os, "geteuid")
+    if sticky and os.geteuid() not in (0, folder.st_uid, os.lstat(path).st_uid):
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
 
 
 def _settle(folders, names):

@@ -3,9 +3,9 @@
 
 Pixels travel by files in WORK_DIR, which all machines see. The engine itself travels there, too, as an archive that
 each worker unpacks into a folder of its own: so all run the same version, also workers that join later, and nothing
-has to be installed on them but what the engine imports. A worker gets tasks only when it has been checked, also one that
-joins later. By the network go only names and small numbers; what
-is larger than a message ought to be, such as the sample of a block, goes through a file as well.
+has to be installed on them but what the engine imports. A worker gets tasks only when it has been checked, also one
+that joins later. By the network go only names and small numbers; what is larger than a message ought to be, such as
+the sample of a block, goes through a file as well.
 """
 
 import os
