@@ -287,7 +287,7 @@ THEIRS = (  # names that begin alike and are nobody's but the user's
     "tiledseg-manifest.json.old", "tiledseg-manifest-2.json", "tiledseg-survey.csv", "tiledseg-ids.npz",
     "Tiledseg-labels-0000001.raw", "xtiledseg-labels-0000001.raw", "tiledseg-owner.txt", "tiledseg-.npz",
 )  # fmt: skip
-FOLDERS = ("tiledseg-graph-0000002.npz", "tiledseg-backup", "tiledseg-rsgislib")
+FOLDERS = ("tiledseg-graph-9000002.npz", "tiledseg-backup", "tiledseg-rsgislib")
 
 
 @pytest.fixture
