@@ -418,7 +418,7 @@ def test_a_result_that_comes_after_the_end_does_not_stay(tmp_path, monkeypatch):
 
 
 def _large(common, item, check):
-    return bytes(1_000_000)
+    return os.urandom(1_000_000)
 
 
 def test_a_cancelled_run_leaves_nothing_of_dask(cluster, raster, tmp_path):

@@ -5,7 +5,11 @@ import logging
 import threading
 
 THREAD = "tiledseg-dask"
-LOGGERS = ("distributed.client", "distributed.core", "distributed.comm", "asyncio", "asyncio.events")
+LOGGERS = (
+    *("distributed." + part for part in ("client", "core", "comm", "comm.tcp", "batched", "utils")),
+    "asyncio",
+    "asyncio.events",
+)
 
 
 class _Ours(logging.Filter):
