@@ -118,7 +118,7 @@ def fill_tree(tree: Path) -> None:
 
 def logged(command: List[str], tree: Path) -> None:
     """Run a command; what it prints goes into a log beside the tree."""
-    log = tree.with_name(tree.name + ".log")
+    log = tree.with_name(tree.name + ".setup.log")
     with log.open("ab") as output:
         if subprocess.run(command, stdout=output, stderr=subprocess.STDOUT).returncode:
             raise MatrixError(f"{command[0]} failed for {tree.name}: see {log}.")
