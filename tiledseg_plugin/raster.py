@@ -118,6 +118,8 @@ def describe(path, bands=(), nodata_rule="any"):
     """
     dataset = open_raster(path)
     check_whole(dataset, path)
+    with collected_errors():
+        dataset.GetRasterBand(1).GetMaskFlags()  # a GeoTIFF reads its other directories now, and warns of them
     count = dataset.RasterCount
     numbers = list(bands) or list(range(1, count + 1))
     for number in numbers:
