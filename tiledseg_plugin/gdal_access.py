@@ -128,8 +128,6 @@ def open_raster(path):
     try:
         with collected_errors() as messages, configured(OPENING):
             dataset = gdal.Open(path, gdal.GA_ReadOnly)
-            if dataset is not None and dataset.RasterCount:
-                dataset.GetRasterBand(1).GetMaskFlags()  # a GeoTIFF reads its other directories now, and warns of them
     except (RuntimeError, UnicodeError) as error:  # surrogates stand for bytes that are no letters
         shown = path.encode("utf-8", "replace").decode("utf-8")
         raise SegmentationError(f"The path {shown} is not UTF-8, so GDAL cannot open it: rename it.") from error

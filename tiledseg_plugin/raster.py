@@ -114,6 +114,8 @@ def describe(path, bands=(), nodata_rule="any", zero_may_be_nodata=True):
     """
     dataset = open_raster(path)
     check_whole(dataset, path)
+    with collected_errors():
+        dataset.GetRasterBand(1).GetMaskFlags()  # a GeoTIFF reads its other directories now, and warns of them
     numbers = list(bands) or data_bands(dataset)
     _check_numbers(numbers, dataset.RasterCount, path)
     width, height = dataset.RasterXSize, dataset.RasterYSize
