@@ -79,9 +79,7 @@ def check_sizes(ids: np.ndarray, min_pixels: int, limited: bool, undersized: int
 def check_reference(source: str, output: str) -> None:
     """OUTPUT lies where the input lies."""
     given, made = gdal.Open(source), gdal.Open(output)
-    require(
-        (given.RasterXSize, given.RasterYSize) == (made.RasterXSize, made.RasterYSize), "OUTPUT has another size"
-    )
+    require((given.RasterXSize, given.RasterYSize) == (made.RasterXSize, made.RasterYSize), "OUTPUT has another size")
     transform, kept = given.GetGeoTransform(can_return_null=True), made.GetGeoTransform(can_return_null=True)
     if transform is not None:
         require(

@@ -107,7 +107,9 @@ class Isolated:
 
     def _left(self) -> str:
         """Files in the temporary and the current folder."""
-        left = [str(path.relative_to(self.folder)) for name in ("tmp", "cwd") for path in (self.folder / name).iterdir()]
+        left = [
+            str(path.relative_to(self.folder)) for name in ("tmp", "cwd") for path in (self.folder / name).iterdir()
+        ]
         return f"leftovers: {sorted(left)}" if left else ""
 
 

@@ -240,8 +240,10 @@ def _gcps_and_transform(folder: Path) -> Made:
     path = _gcps(_CORNERS, folder).source
     dataset = gdal.Translate(str(folder / "in.vrt"), path, format="VRT")
     dataset.FlushCache()
-    text = (folder / "in.vrt").read_text().replace(
-        "<GCPList", "<GeoTransform>500000, 10, 0, 6000000, 0, -10</GeoTransform><GCPList", 1
+    text = (
+        (folder / "in.vrt")
+        .read_text()
+        .replace("<GCPList", "<GeoTransform>500000, 10, 0, 6000000, 0, -10</GeoTransform><GCPList", 1)
     )
     (folder / "in.vrt").write_text(text)
     return Made(str(folder / "in.vrt"), everywhere())

@@ -184,7 +184,7 @@ def _scaled_with_nodata(folder: Path) -> Made:
 @odd("descriptions, units, categories and metadata with odd letters")
 def _described(folder: Path) -> Made:
     dataset = create(folder / "in.tif", scene(2))
-    dataset.SetMetadata({"TIFFTAG_IMAGEDESCRIPTION": "ünïcode <&> \"quotes\" '", "AREA_OR_POINT": "Point"})
+    dataset.SetMetadata({"TIFFTAG_IMAGEDESCRIPTION": 'ünïcode <&> "quotes" \'', "AREA_OR_POINT": "Point"})
     band = dataset.GetRasterBand(1)
     band.SetDescription('naïve "band"; <1>')
     band.SetUnitType("m³/s")

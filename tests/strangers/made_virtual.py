@@ -17,9 +17,8 @@ SIZE = 'rasterXSize="26" rasterYSize="20"'
 
 def _source(path: str, kind: str = "SimpleSource", band: int = 1, more: str = "") -> str:
     name = path.replace("&", "&amp;")
-    return (
-        f'<{kind}><SourceFilename relativeToVRT="0">{name}</SourceFilename><SourceBand>{band}</SourceBand>{more}</{kind}>'
-    )
+    file = f'<SourceFilename relativeToVRT="0">{name}</SourceFilename>'
+    return f"<{kind}>{file}<SourceBand>{band}</SourceBand>{more}</{kind}>"
 
 
 def _vrt(folder: Path, bands: str, size: str = SIZE) -> str:

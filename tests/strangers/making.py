@@ -112,8 +112,7 @@ def tif(folder: Path, values: np.ndarray, nodata: Any = None, options: Any = (),
 
 def in_memory(values: np.ndarray) -> gdal.Dataset:
     """A dataset to copy from."""
-    dataset = create("", values, form="MEM")
-    return dataset
+    return create("", values, form="MEM")
 
 
 def written(path: Any, text: str) -> str:
