@@ -216,8 +216,9 @@ def _conclude(endings: Dict[str, Ending], unavailable: Dict[str, str], seconds: 
     for name, why in unavailable.items():
         print(f"not made {name!r}: {why}")
     print(
-        f"{len(endings)} files in {seconds:.0f} s: {counts['right']} right, {counts['refused']} refused in one "
-        f"sentence, {counts['fault']} faults" + (f"; {len(unavailable)} cannot be made here." if unavailable else ".")
+        f"{len(endings)} files in {seconds:.0f} s: {counts['right']} right, "
+        f"{counts['refused']} refused in one sentence, {counts['fault']} faults"
+        + (f"; {len(unavailable)} cannot be made here." if unavailable else ".")
     )
     if report:
         content = {"endings": {name: asdict(ending) for name, ending in endings.items()}, "unavailable": unavailable}

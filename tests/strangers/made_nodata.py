@@ -187,9 +187,8 @@ def _mask_of_bands(folder: Path) -> Made:
     other = np.flipud(np.fliplr(one))
     path = tif(folder, np.concatenate([scene(2), one[None], other[None]]), name="source.tif")
     bands = "".join(
-        f"""<VRTRasterBand dataType="Byte" band="{number}">{_simple(path, number)}
-        <MaskBand><VRTRasterBand dataType="Byte">{_simple(path, number + 2)}</VRTRasterBand></MaskBand>
-        </VRTRasterBand>"""
+        f"""<VRTRasterBand dataType="Byte" band="{number}">{_simple(path, number)}<MaskBand>
+        <VRTRasterBand dataType="Byte">{_simple(path, number + 2)}</VRTRasterBand></MaskBand></VRTRasterBand>"""
         for number in (1, 2)
     )
     rows, cols = one.shape
