@@ -29,7 +29,7 @@ LIMIT_SECONDS = 120.0
 GONE_SECONDS = 3.0
 KILLS = ("worker", "worker", "parent", "everything", "nothing")
 RASTER_SIZE = 300
-OUTPUTS = {"out.tif", "out_report.json"}
+OUTPUTS = {"out.tif", "out.qml", "out_report.json"}
 PARAMETERS = {
     "num_clusters": 12,
     "min_pixels": 20,
