@@ -76,7 +76,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         """Nothing is wrong that QGIS does not see."""
 
     def output_of(self, name, path, called):
-        """An output of this algorithm for the engine's checks, under the name that a model gives it; checks its format."""
+        """An output as the engine checks it, under the name that a model has for it; its format is checked."""
         from ..tiledseg_plugin.output_files import VECTOR, Output
 
         return Output(called, path, VECTOR)

@@ -64,9 +64,9 @@ def errors_as_processing_exceptions(feedback):
         ) from error
     except OSError as error:
         raise QgsProcessingException(
-            tr("{} cannot be read or written ({}): check that its disk has room and that the file may be changed.").format(
-                error.filename or tr("A file"), why(error)
-            )
+            tr(
+                "{} cannot be read or written ({}): check that its disk has room and that the file may be changed."
+            ).format(error.filename or tr("A file"), why(error))
         ) from error
     except (Cancelled, QgsProcessingException):
         raise

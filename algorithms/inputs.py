@@ -16,8 +16,19 @@ from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.errors import SegmentationError
 from .text import tr
 
-
-SERVED = ("memory", "postgres", "mssql", "oracle", "hana", "WFS", "OAPIF", "virtual", "arcgisfeatureserver", "wms", "wcs")
+SERVED = (
+    "memory",
+    "postgres",
+    "mssql",
+    "oracle",
+    "hana",
+    "WFS",
+    "OAPIF",
+    "virtual",
+    "arcgisfeatureserver",
+    "wms",
+    "wcs",
+)
 
 
 def raw_value(parameters, name, context):

@@ -134,7 +134,9 @@ def check_tile_output(name, given, raster, assign_crs=""):
     extension = output.target.suffix[1:].lower()
     if extension not in QgsVectorFileWriter.supportedFormatExtensions():
         raise SegmentationError(
-            tr("{} {} has the extension '.{}', which QGIS writes no layers to: use .gpkg.").format(name, given, extension)
+            tr("{} {} has the extension '.{}', which QGIS writes no layers to: use .gpkg.").format(
+                name, given, extension
+            )
         )
     driver = QgsVectorFileWriter.driverForExtension(extension)
     check_place(name, given, driver, raster, assign_crs)

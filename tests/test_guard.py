@@ -108,9 +108,10 @@ def geopackage(folder, array, name):
 
 
 def mosaic(folder, array, name):
-    sources = [write_raster(folder / f"{name}{index}{end}", band[None]) for index, (band, end) in enumerate(
-        zip(array, (".tif", ".tiff", ".TIF"))
-    )]
+    sources = [
+        write_raster(folder / f"{name}{index}{end}", band[None])
+        for index, (band, end) in enumerate(zip(array, (".tif", ".tiff", ".TIF")))
+    ]
     return write_vrt(folder / f"{name}.vrt", *map(os.path.basename, sources), relative=True), sources
 
 
@@ -232,9 +233,10 @@ def test_every_output_that_qgis_shows_is_known_to_the_engine(plugin):
         algorithm = registry.createAlgorithmById(f"tiledseg:{operation}")
         files = [definition for definition in algorithm.parameterDefinitions() if is_input(definition)]
         assert {definition.name() for definition in files} == set(names)
-    known = {(operation, output) for operation, output in engine_runs(Path("."), dict.fromkeys(
-        ("INPUT", "VALUES", "SEGMENTS", "TILES"), ""
-    ))}
+    known = {
+        (operation, output)
+        for operation, output in engine_runs(Path("."), dict.fromkeys(("INPUT", "VALUES", "SEGMENTS", "TILES"), ""))
+    }
     shown = {
         (operation, definition.name())
         for operation in INPUTS_OF
@@ -271,10 +273,13 @@ def test_qgis_refuses_every_output_that_is_a_file_of_an_input(plugin, tmp_path, 
 
     tried = set()
     for index, (algorithm, output, kind, name, inputs) in enumerate(qgis_pairs()):
-        given, files = inputs_in(tmp_path / str(index), name if name in INPUTS_OF["segment"] + ("VALUES", "SEGMENTS")
-                                 else "INPUT", make)
+        given, files = inputs_in(
+            tmp_path / str(index), name if name in INPUTS_OF["segment"] + ("VALUES", "SEGMENTS") else "INPUT", make
+        )
         others = {
-            other.name(): str(tmp_path / str(index) / f"{number}{SPARE['raster' if 'raster' in other.type() else 'vector']}")
+            other.name(): str(
+                tmp_path / str(index) / f"{number}{SPARE['raster' if 'raster' in other.type() else 'vector']}"
+            )
             for number, other in enumerate(
                 QgsApplication.processingRegistry().algorithmById(algorithm).destinationParameterDefinitions()
             )
@@ -313,7 +318,9 @@ def test_case_does_not_count_where_the_file_system_says_so(tmp_path, monkeypatch
     dataset = Dataset("INPUT", missing)
     assert dataset.holds(str(tmp_path / "deep.TIF"))
     with pytest.raises(SegmentationError, match="one name"):
-        check_files([Output("OUTPUT", str(tmp_path / "x.tif"), SEGMENTS), Output("M", str(tmp_path / "X.tif"), IMAGE)], [])
+        check_files(
+            [Output("OUTPUT", str(tmp_path / "x.tif"), SEGMENTS), Output("M", str(tmp_path / "X.tif"), IMAGE)], []
+        )
     monkeypatch.setattr(dataset_files, "ignores_case", lambda folder: False)
     assert not Dataset("INPUT", missing).holds(str(tmp_path / "deep.TIF"))
     check_files([Output("OUTPUT", str(tmp_path / "x.tif"), SEGMENTS), Output("M", str(tmp_path / "X.tif"), IMAGE)], [])
@@ -414,7 +421,10 @@ def test_outputs_do_not_go_into_a_folder_that_is_an_input(tmp_path):
 
 COLLISIONS = {
     "tiles and polygons": ({"polygons": "a.gpkg", "s1tiles": "a.gpkg"}, "one name"),
-    "tiles in the polygons": ({"polygons": "a.gpkg", "s1tiles": "ogr:dbname='{}/a.gpkg' table=\"t\" (geom)"}, "one name"),
+    "tiles in the polygons": (
+        {"polygons": "a.gpkg", "s1tiles": "ogr:dbname='{}/a.gpkg' table=\"t\" (geom)"},
+        "one name",
+    ),
     "tiles without extension": ({"polygons": "a.gpkg", "s1tiles": "a"}, "one name"),
     "mean image": ({"mean_image": "o.tif"}, "one name"),
     "mean image by another path": ({"mean_image": "./x/../o.tif"}, "one name"),
@@ -432,9 +442,7 @@ def test_outputs_of_one_run_must_not_collide(tmp_path, case):
     outputs, message = COLLISIONS[case]
     (tmp_path / "x").mkdir()
     raster = write_raster(tmp_path / "in.tif", values())
-    paths = {
-        name: given.format(tmp_path) if "=" in given else str(tmp_path / given) for name, given in outputs.items()
-    }
+    paths = {name: given.format(tmp_path) if "=" in given else str(tmp_path / given) for name, given in outputs.items()}
     before = contents(tmp_path)
     with pytest.raises(SegmentationError, match=message):
         segment(SegmentParameters(raster, str(tmp_path / "o.tif"), execution="serial", **paths), Feedback())
@@ -449,8 +457,9 @@ def test_what_is_the_users_is_not_taken_for_a_side_file(tmp_path):
     table = tmp_path / "seg_attributes.gpkg"
     segment_statistics(StatisticsParameters(segments, raster, str(table), execution="serial"), Feedback())
     assert not is_attribute_table(str(table))
-    segment_statistics(StatisticsParameters(segments, raster, statistics=("sum",), update_rat=True, execution="serial"),
-                       Feedback())
+    segment_statistics(
+        StatisticsParameters(segments, raster, statistics=("sum",), update_rat=True, execution="serial"), Feedback()
+    )
     dataset = gdal.Open(segments)
     rat = dataset.GetRasterBand(1).GetDefaultRAT()
     assert "sum_1" in [rat.GetNameOfCol(column) for column in range(rat.GetColumnCount())]
@@ -555,7 +564,9 @@ def test_ids_beyond_the_table_are_refused_before_there_is_an_output(tmp_path):
     raster = write_raster(tmp_path / "v.tif", values())
     before = contents(tmp_path)
     with pytest.raises(SegmentationError, match="reach 4000000000.*switch UPDATE_RAT off"):
-        parameters = StatisticsParameters(segments, raster, str(tmp_path / "o.csv"), update_rat=True, execution="serial")
+        parameters = StatisticsParameters(
+            segments, raster, str(tmp_path / "o.csv"), update_rat=True, execution="serial"
+        )
         segment_statistics(parameters, Feedback())
     assert contents(tmp_path) == before
     far = ids() + 200_000
@@ -614,14 +625,25 @@ OWN_CRS = "+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m"
 @pytest.mark.parametrize(
     "crs, extension, driver, holds",
     [
-        *((UTM, end, driver, True) for end, driver in ((".gpkg", "GPKG"), (".geojson", "GeoJSON"), (".shp", "ESRI Shapefile"),
-                                                      (".gml", "GML"), (".fgb", "FlatGeobuf"), (".sqlite", "SQLite"))),
+        *(
+            (UTM, end, driver, True)
+            for end, driver in (
+                (".gpkg", "GPKG"),
+                (".geojson", "GeoJSON"),
+                (".shp", "ESRI Shapefile"),
+                (".gml", "GML"),
+                (".fgb", "FlatGeobuf"),
+                (".sqlite", "SQLite"),
+            )
+        ),
         *((OWN_CRS, end, driver, True) for end, driver in ((".gpkg", "GPKG"), (".fgb", "FlatGeobuf"))),
         *((OWN_CRS, end, driver, False) for end, driver in ((".geojson", "GeoJSON"), (".gml", "GML"))),
         *((None, end, driver, True) for end, driver in ((".gpkg", "GPKG"), (".geojson", "GeoJSON"))),
     ],
 )
-@pytest.mark.parametrize("geotransform", [(500000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0), (500000.0, 9.0, 3.0, 6000000.0, 2.0, -10.0)])
+@pytest.mark.parametrize(
+    "geotransform", [(500000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0), (500000.0, 9.0, 3.0, 6000000.0, 2.0, -10.0)]
+)
 def test_formats_that_lose_the_reference_system_are_refused(tmp_path, crs, extension, driver, holds, geotransform):
     raster = write_raster(tmp_path / "in.tif", values(1), crs=crs, geotransform=geotransform)
     if holds:
@@ -631,6 +653,8 @@ def test_formats_that_lose_the_reference_system_are_refused(tmp_path, crs, exten
             check_place("POLYGONS", f"p{extension}", driver, raster)
         segments = write_raster(tmp_path / "s.tif", ids(), 0, crs=crs)
         with pytest.raises(SegmentationError, match="cannot hold the coordinate reference system"):
-            segment_polygons(PolygonsParameters(segments, str(tmp_path / f"p{extension}"), execution="serial"), Feedback())
+            segment_polygons(
+                PolygonsParameters(segments, str(tmp_path / f"p{extension}"), execution="serial"), Feedback()
+            )
     assert not (tmp_path / f"p{extension}").exists()
     assert not shutil.os.path.exists(f"p{extension}")

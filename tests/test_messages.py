@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a user is told when something is wrong: one sentence, on one line, once, the right one; and no file is changed."""
+"""What is said when something is wrong: one sentence, on one line, once, the right one; and no file is changed."""
 
 import os
 import re
@@ -28,8 +28,16 @@ REFUSED = {
     "band of values": ("meanimage", {"BANDS": "9"}, r"BANDS names band 9"),
     "missing folder": ("segment", {"OUTPUT": "{f}/no/o.tif"}, r"folder .*/no of OUTPUT does not exist"),
     "missing folder of tiles": ("segment", {"S1TILES": "{f}/no/t.gpkg"}, r"folder .*/no of S1TILES does not exist"),
-    "missing folder of polygons": ("segment", {"POLYGONS": "{f}/no/t.gpkg"}, r"folder .*/no of POLYGONS does not exist"),
-    "missing folder of an image": ("segment", {"MEAN_IMAGE": "{f}/no/t.tif"}, r"folder .*/no of MEAN_IMAGE does not exist"),
+    "missing folder of polygons": (
+        "segment",
+        {"POLYGONS": "{f}/no/t.gpkg"},
+        r"folder .*/no of POLYGONS does not exist",
+    ),
+    "missing folder of an image": (
+        "segment",
+        {"MEAN_IMAGE": "{f}/no/t.tif"},
+        r"folder .*/no of MEAN_IMAGE does not exist",
+    ),
     "missing folder of the check": ("preflight", {"OUTPUT": "{f}/no/t.gpkg"}, r"folder .*/no of OUTPUT does not exist"),
     "missing folder of a table": ("statistics", {"OUTPUT": "{f}/no/t.gpkg"}, r"folder .*/no of OUTPUT does not exist"),
     "folder of the system": ("segment", {"S1TILES": "/proc/t.gpkg"}, r"folder /proc of S1TILES cannot be written to"),
@@ -37,7 +45,11 @@ REFUSED = {
     "folder as tiles": ("segment", {"S1TILES": "{f}/folder.gpkg"}, r"S1TILES .*folder\.gpkg is a folder"),
     "extension": ("segment", {"OUTPUT": "{f}/o.xyz9"}, r"'\.xyz9'"),
     "extension of tiles": ("segment", {"S1TILES": "{f}/t.xyz9"}, r"S1TILES .*'\.xyz9', which QGIS writes no layers to"),
-    "extension of the check": ("preflight", {"OUTPUT": "{f}/t.xyz9"}, r"OUTPUT .*'\.xyz9', which QGIS writes no layers to"),
+    "extension of the check": (
+        "preflight",
+        {"OUTPUT": "{f}/t.xyz9"},
+        r"OUTPUT .*'\.xyz9', which QGIS writes no layers to",
+    ),
     "extension of polygons": ("segment", {"POLYGONS": "{f}/p.xyz9"}, r"POLYGONS .*'\.xyz9'"),
     "extension of a table": ("statistics", {"OUTPUT": "{f}/t.xyz9"}, r"'\.xyz9'"),
     "format without polygons": ("segment", {"S1TILES": "{f}/t.gpx"}, r"S1TILES .*does not take polygons"),
@@ -45,13 +57,19 @@ REFUSED = {
     "long name of tiles": ("segment", {"S1TILES": "{f}/" + 249 * "n" + ".gpkg"}, r"name of S1TILES .* is too long"),
     "long name of a table": ("statistics", {"OUTPUT": "{f}/" + 249 * "n" + ".gpkg"}, r"name of OUTPUT .* is too long"),
     "reference system": (
-        "segment", {"INPUT": "{f}/own.tif", "POLYGONS": "{f}/p.geojson"}, r"POLYGONS .*cannot hold the coordinate",
+        "segment",
+        {"INPUT": "{f}/own.tif", "POLYGONS": "{f}/p.geojson"},
+        r"POLYGONS .*cannot hold the coordinate",
     ),
     "reference system of tiles": (
-        "segment", {"INPUT": "{f}/own.tif", "S1TILES": "{f}/p.geojson"}, r"S1TILES .*cannot hold the coordinate",
+        "segment",
+        {"INPUT": "{f}/own.tif", "S1TILES": "{f}/p.geojson"},
+        r"S1TILES .*cannot hold the coordinate",
     ),
     "reference system of the check": (
-        "preflight", {"INPUT": "{f}/own.tif", "OUTPUT": "{f}/p.geojson"}, r"OUTPUT .*cannot hold the coordinate",
+        "preflight",
+        {"INPUT": "{f}/own.tif", "OUTPUT": "{f}/p.geojson"},
+        r"OUTPUT .*cannot hold the coordinate",
     ),
     "input": ("segment", {"OUTPUT": "{f}/in.tif"}, r"OUTPUT .*in\.tif is the input itself, INPUT"),
     "source of the input": ("segment", {"INPUT": "{f}/v.vrt", "OUTPUT": "{f}/in.tif"}, r"in\.tif is a file of INPUT"),
@@ -91,8 +109,11 @@ def folder(tmp_path_factory):
     write_raster(folder / "s.tif", ids(), 0)
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
     write_vrt(folder / "v.vrt", "in.tif", relative=True)
-    damaged = write_raster(folder / "damaged.tif", np.random.default_rng(1).integers(1, 9999, (3, 300, 300), np.uint16),
-                           options=["COMPRESS=DEFLATE"])
+    damaged = write_raster(
+        folder / "damaged.tif",
+        np.random.default_rng(1).integers(1, 9999, (3, 300, 300), np.uint16),
+        options=["COMPRESS=DEFLATE"],
+    )
     with open(damaged, "r+b") as file:
         file.seek(2000)
         file.write(bytes(100_000))
@@ -105,8 +126,12 @@ def folder(tmp_path_factory):
     write_tiles(folder / "shape.shp", "ESRI Shapefile")
     small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
     for table in ("a", "b"):
-        gdal.Translate(str(folder / "two.gpkg"), small, format="GPKG",
-                       creationOptions=[f"RASTER_TABLE={table}", "APPEND_SUBDATASET=YES"])
+        gdal.Translate(
+            str(folder / "two.gpkg"),
+            small,
+            format="GPKG",
+            creationOptions=[f"RASTER_TABLE={table}", "APPEND_SUBDATASET=YES"],
+        )
     return folder
 
 
@@ -130,7 +155,9 @@ def test_processing_says_what_is_wrong_in_one_line(plugin, folder, case):
     before, feedback = contents(folder), QgsProcessingFeedback()
     with pytest.raises(QgsProcessingException) as raised:
         processing.run(algorithm, parameters, feedback=feedback)
-    said = re.sub(r"^(Unable to execute algorithm|There were errors executing the algorithm\.)\s*", "", str(raised.value))
+    said = re.sub(
+        r"^(Unable to execute algorithm|There were errors executing the algorithm\.)\s*", "", str(raised.value)
+    )
     assert re.search(sentence, said), said
     assert is_one_sentence(said), said
     assert feedback.textLog().count(said) <= 1
@@ -187,7 +214,10 @@ def test_a_run_of_the_command_line_changes_nothing_beside_its_inputs(qgis_proces
     parameters = {**OUTPUTS[algorithm], **given}
     before = contents(folder)
     finished = qgis_process(
-        "run", f"tiledseg:{algorithm}", "--", *(f"{name}={str(value).format(f=folder)}" for name, value in parameters.items())
+        "run",
+        f"tiledseg:{algorithm}",
+        "--",
+        *(f"{name}={str(value).format(f=folder)}" for name, value in parameters.items()),
     )
     assert finished.returncode == 0, finished.stderr
     after = {name: content for name, content in contents(folder).items() if not name.startswith("out" + os.sep)}

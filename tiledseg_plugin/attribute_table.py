@@ -63,8 +63,8 @@ def check_table_fits(path: str, bands: int) -> None:
     columns = len(OWN_COLUMNS) + bands * len(BAND_STATISTICS)
     if keeps_table_as_xml(path) and columns + 1 > MOST_COLUMNS["GPKG"]:
         raise SegmentationError(
-            f"OUTPUT {path} would have an attribute table of {columns} columns for {bands} bands, too many for a GeoTIFF "
-            "and the file beside it: choose .kea or .img, or fewer BANDS."
+            f"OUTPUT {path} would have an attribute table of {columns} columns for {bands} bands, too many for a "
+            "GeoTIFF and the file beside it: choose .kea or .img, or fewer BANDS."
         )
 
 

@@ -126,7 +126,7 @@ class Dataset:
         return path in self._files or self._is_beside(path) or self._is_inside(path)
 
     def _beginnings(self, path: str) -> Set[str]:
-        """What the names of a file and of its side files have in common: the folder, and what is before the first dot."""
+        """What the names of a file and its side files have in common: the folder, and what is before the first dot."""
         folder, name = os.path.split(os.path.abspath(path))
         return {key + os.sep + name.split(".")[0].casefold() for key in self._names.of(folder)}
 
@@ -135,15 +135,13 @@ class Dataset:
         absolute = os.path.abspath(path)
         name = os.path.basename(absolute).casefold()
         there = os.path.exists(absolute)
-        for sibling in {
-            sibling for key in self._beginnings(absolute) for sibling in self._siblings.get(key, ())
-        }:
+        for sibling in {sibling for key in self._beginnings(absolute) for sibling in self._siblings.get(key, ())}:
             own = os.path.basename(sibling).casefold()
             if name.startswith(tuple(own + mark for mark in WHOLE_NAME)):
                 return True
-            if there and os.path.splitext(own)[0] == os.path.splitext(name)[0]:
-                if absolute in FileSet(listed_files(sibling)):
-                    return True
+            alike = there and os.path.splitext(own)[0] == os.path.splitext(name)[0]
+            if alike and absolute in FileSet(listed_files(sibling)):
+                return True
         return False
 
     def _is_inside(self, path: str) -> bool:

@@ -225,7 +225,9 @@ def check_files(outputs: Sequence[Output], inputs: Sequence[Tuple[str, str]]) ->
 def _check_place(output: Output) -> None:
     target = output.target
     if not target.parent.is_dir():
-        raise SegmentationError(f"The folder {target.parent} of {output.name} does not exist: make it, or choose another.")
+        raise SegmentationError(
+            f"The folder {target.parent} of {output.name} does not exist: make it, or choose another."
+        )
     if target.is_dir():
         raise SegmentationError(f"{output.name} {output.path} is a folder: give a file name in it.")
 

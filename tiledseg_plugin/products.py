@@ -18,8 +18,8 @@ from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
 from .cog import make_cog
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
-from .overviews import build_overviews
 from .output_files import IMAGE, SEGMENTS, VECTOR, Output, check_files, layer_output, replaced_files
+from .overviews import build_overviews
 from .parameters import SegmentParameters
 from .polygons import check_vector, write_polygons
 from .publish import publishing

@@ -7,11 +7,11 @@ from typing import Tuple, Union
 
 from . import kernels
 from .attribute_table import statistic_columns
+from .errors import SegmentationError
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
-from .own_run import own_run
-from .errors import SegmentationError
 from .output_files import IMAGE, VECTOR, Output, check_files, replaced_files
+from .own_run import own_run
 from .polygons import check_vector, vector_driver, write_polygons
 from .publish import publishing
 from .raster import Raster, describe

@@ -10,8 +10,8 @@ from typing import List, Tuple
 import numpy as np
 
 from .errors import SegmentationError
-from .own_run import own_run
 from .output_files import UPDATED, VECTOR, Output, check_files, replaced_files
+from .own_run import own_run
 from .parameters import EXECUTIONS
 from .publish import publishing
 from .quantiles import ORDER_STATISTICS, QuantileJob, rank_segments

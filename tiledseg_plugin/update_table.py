@@ -81,9 +81,7 @@ def update_attribute_table(segments, attributes, columns, prefix, feedback):
                 shutil.copy2(segments, path)
                 os.chmod(path, 0o644)
             except OSError as error:
-                raise SegmentationError(
-                    f"SEGMENTS cannot be copied ({why(error)}): make room on its disk."
-                ) from error
+                raise SegmentationError(f"SEGMENTS cannot be copied ({why(error)}): make room on its disk.") from error
             set_attribute_table(path, columns)
 
 
