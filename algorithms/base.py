@@ -87,7 +87,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         recover_beside(*(value.split("|")[0] for value in values if isinstance(value, str)))
 
     def output_of(self, name, path, called):
-        """An output of this algorithm for the engine's checks, called as a model calls it; checks its format."""
+        """An output as the engine checks it, under the name that a model has for it; its format is checked."""
         from ..tiledseg_plugin.output_files import VECTOR, Output
 
         return Output(called, path, VECTOR)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a user is told when something is wrong: one sentence, on one line, once, the right one; no file is changed."""
+"""What is said when something is wrong: one sentence, on one line, once, the right one; and no file is changed."""
 
 import os
 import re

@@ -433,7 +433,9 @@ def test_a_file_of_an_earlier_run_that_cannot_be_removed_is_named(work, stubborn
     work.mkdir()
     (work / "tiledseg-labels-0000001.raw").write_text("x")
     stubborn.add("tiledseg-labels-0000001.raw")
-    with pytest.raises(SegmentationError, match="cannot be used, as .*tiledseg-labels-0000001.raw: it is open elsewhere"):
+    with pytest.raises(
+        SegmentationError, match="cannot be used, as .*tiledseg-labels-0000001.raw: it is open elsewhere"
+    ):
         WorkFolder(str(work), {"parameters": {}})
     stubborn.clear()
     WorkFolder(str(work), {"parameters": {}}).close(finished=True)
