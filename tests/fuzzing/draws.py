@@ -57,6 +57,8 @@ def _sides(rng, kind):
     else:
         most = rng.choice([200, 200, 300, 300, 300, 500, 500, 1000, 2000] if rng.random() < 0.3 else [120, 200, 300])
         sides = [logarithmic(rng, 60, most), most]
+        if rng.random() < 0.25:  # what shows only after hundreds of steps needs half a million pixels
+            sides = [rng.randint(500, 800), rng.randint(500, 800)]
     rng.shuffle(sides)
     return sides
 

@@ -3,7 +3,8 @@
 
 A recipe is {"kind", "seed", "bands", "rows", "cols", "dtype", "low", "high", "levels", "grain"}, optionally "crop"
 [top, bottom, left, right], or {"pixels", "dtype"}. Random noise of single pixels hardly ever needs many steps of
-elimination: it takes images with regions of all sizes, hence the fractals, ramps and crops of real rasters.
+elimination: it takes images with regions of all sizes, hence the fractals, ramps and crops of real rasters, and those
+that are made of regions of all sizes, `cuts` and `runs`, whose small rasters have hundreds of steps.
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-KINDS = ("fractal", "ramp", "steps", "constant", "checkers", "patches", "noise", "rings", "real")
+KINDS = ("fractal", "ramp", "steps", "constant", "checkers", "patches", "noise", "rings", "real", "cuts", "runs")
 REAL = (
     "naip_maryland_4band_uint8.tif",
     "landsat7_bahamas_rgb_uint8.tif",
@@ -104,6 +105,37 @@ def _rings(shape, rng, grain, band, recipe):
     return np.sin(np.hypot(rows - centre[0], cols - centre[1]) / (1 + grain)) + rng.normal(0, 0.05 * grain, shape)
 
 
+def _cuts(shape, rng, grain, band, recipe):
+    """Rectangles of all sizes, the same in all bands: cut in two again and again, at any place."""
+    places = np.random.default_rng(recipe["seed"])
+    made, todo = np.zeros(shape), [(0, shape[0], 0, shape[1])]
+    while todo:
+        top, bottom, left, right = todo.pop()
+        rows, cols = bottom - top, right - left
+        if max(rows, cols) > 1 and places.random() > 1.5**-grain * 40 / (40 + rows * cols):
+            if places.random() * (rows + cols) < rows and rows > 1 or cols == 1:
+                cut = top + 1 + int(places.integers(rows - 1))
+                todo += [(top, cut, left, right), (cut, bottom, left, right)]
+            else:
+                cut = left + 1 + int(places.integers(cols - 1))
+                todo += [(top, bottom, left, cut), (top, bottom, cut, right)]
+        else:
+            made[top:bottom, left:right] = rng.random()
+    return made
+
+
+def _runs(shape, rng, grain, band, recipe):
+    """Runs of all lengths from 1 on, one behind the other, every other row backwards; the same in all bands."""
+    places = np.random.default_rng(recipe["seed"])
+    pixels = shape[0] * shape[1]
+    longest = int(np.sqrt(2 * pixels / (1 + grain))) + 1
+    lengths = np.concatenate([places.permutation(np.arange(1, longest + 1)) for _ in range(2 + grain)])
+    made = np.repeat(rng.random(lengths.size), lengths)[:pixels]
+    made = np.pad(made, (0, pixels - made.size), mode="edge").reshape(shape)
+    made[1::2] = made[1::2, ::-1]
+    return made
+
+
 def _real(shape, rng, grain, band, recipe):
     """A crop of a real raster, tiled by reflection, with a little noise."""
     place = np.random.default_rng(recipe["seed"])  # the same in all bands
@@ -141,4 +173,6 @@ _MAKERS = {
     "noise": _noise,
     "rings": _rings,
     "real": _real,
+    "cuts": _cuts,
+    "runs": _runs,
 }

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A part of what `make fuzz` does, always the same cases; failures that it has found; and the fuzzer itself."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from fuzzing import checking
+from fuzzing.coverage import Coverage
+from fuzzing.draws import draw
+from fuzzing.files import as_json
+from fuzzing.images import make
+from fuzzing.shrinking import shrink
+from tiledseg.tiledseg_plugin import tiles
+from time_limit import no_test_hangs  # noqa: F401
+
+FOUND = sorted((Path(__file__).parent / "data" / "found").glob("*.json"))
+SMALL, LARGE, AT_ONCE = 160, 6, 20
+
+
+@pytest.mark.parametrize("first", range(0, SMALL, AT_ONCE))
+def test_small_rasters_are_segmented_as_by_the_oracle(first):
+    for number in range(first, first + AT_ONCE):
+        case = draw("small", f"tests-{number}")
+        try:
+            checking.check(case)
+        except checking.Wrong as wrong:
+            pytest.fail(f"{wrong}: {as_json(case)}")
+
+
+@pytest.mark.parametrize("number", range(LARGE))
+def test_larger_rasters_are_segmented_as_untiled_by_the_plain_kernels(number):
+    checking.check(draw("large", f"tests-{number}"))
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
+def test_what_was_found_once_stays_right(path):
+    checking.check(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_a_case_is_told_by_its_seed_and_kept_as_text():
+    for kind in ("small", "large"):
+        case = draw(kind, "again")
+        assert case == draw(kind, "again") != draw(kind, "another")
+        assert json.loads(as_json(case)) == case
+
+
+def test_a_fault_is_found_and_shrunk(monkeypatch):
+    """Halos of no pixels: what a single pixel near a border of tiles becomes is wrong."""
+    right = tiles.open_sides
+    monkeypatch.setattr(tiles, "HALO", 1)
+    monkeypatch.setattr(
+        tiles, "open_sides", lambda window, raster: (False,) * 4 if window.row else right(window, raster)
+    )
+    for number in range(400):
+        case = draw("small", f"fault-{number}")
+        case["run"].update(execution="serial", interrupted="", kernels="plain")
+        try:
+            checking.check(case)
+        except checking.Wrong:
+            break
+    else:
+        pytest.fail("400 cases did not find it")
+    smaller = shrink(case, seconds=15)
+    assert make(smaller["image"]).size <= make(case["image"]).size
+    with pytest.raises(checking.Wrong):
+        checking.check(smaller)
+    monkeypatch.undo()
+    checking.check(smaller)
+
+
+def test_coverage_names_what_was_not_met():
+    coverage = Coverage()
+    assert coverage.share == 0
+    coverage.add(draw("small", "one"))
+    assert 0 < coverage.share < 0.5
+    assert any(line.startswith("NUM_CLUSTERS") and ": 0" in line for line in coverage.table())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uses fork")
+def test_killed_runs_are_taken_up():
+    for number in range(6):
+        case = draw("small", f"killed-{number}")
+        case["run"].update(interrupted="killed", execution="serial")
+        checking.check(case)
