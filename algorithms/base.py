@@ -14,9 +14,9 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from ..tiledseg_plugin.compat import is_null
-from ..tiledseg_plugin.errors import Cancelled, SegmentationError
+from ..tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from ..tiledseg_plugin.engine.files.publish import recover_beside
 from ..tiledseg_plugin.metadata import ICON, homepage
-from ..tiledseg_plugin.publish import recover_beside
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
 from .inputs import path_asked_for
 from .text import facts, parameter_help, tr
@@ -88,7 +88,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
 
     def output_of(self, name, path, called):
         """An output as the engine checks it, under the name that a model has for it; its format is checked."""
-        from ..tiledseg_plugin.output_files import VECTOR, Output
+        from ..tiledseg_plugin.engine.files.output_files import VECTOR, Output
 
         return Output(called, path, VECTOR)
 

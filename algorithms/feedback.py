@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from qgis.core import QgsProcessingException
 
-from ..tiledseg_plugin.errors import Cancelled, SegmentationError, why
-from ..tiledseg_plugin.progress import Feedback
+from ..tiledseg_plugin.engine.errors import Cancelled, SegmentationError, why
+from ..tiledseg_plugin.engine.progress import Feedback
 from .text import tr
 
 

@@ -12,7 +12,7 @@ from qgis.core import (
 )
 
 from ..tiledseg_plugin.compat import is_null
-from ..tiledseg_plugin.errors import SegmentationError
+from ..tiledseg_plugin.engine.errors import SegmentationError
 from .text import tr
 from .values import evaluated
 
@@ -66,7 +66,7 @@ def raster_layer(algorithm, parameters, name, context):
 
 def is_loose_file(given, context):
     """Whether the value of a parameter is the name of a dataset on disk, or what GDAL opens, and of no layer."""
-    from ..tiledseg_plugin.dataset_files import paths_in
+    from ..tiledseg_plugin.engine.files.dataset_files import paths_in
 
     if not isinstance(given, str) or QgsProcessingUtils.mapLayerFromString(given, context, False) is not None:
         return False
@@ -114,7 +114,7 @@ def layer_source(given, context=None):
 
 def _reason_not_opened(source):
     """Why GDAL does not open a raster, as a sentence; empty where it does."""
-    from ..tiledseg_plugin.gdal_access import open_raster
+    from ..tiledseg_plugin.engine.files.gdal_access import open_raster
 
     try:
         open_raster(source)

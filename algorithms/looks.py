@@ -14,7 +14,7 @@ from qgis.core import (
 from qgis.PyQt.QtXml import QDomDocument
 
 from ..tiledseg_plugin.compat import ALL_STATISTICS, MAXIMUM
-from ..tiledseg_plugin.segment_style import is_ours, style
+from ..tiledseg_plugin.engine.files.segment_style import is_ours, style
 
 
 class Look(QgsProcessingLayerPostProcessorInterface):

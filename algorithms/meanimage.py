@@ -42,21 +42,21 @@ class SegmentMeanImage(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name, path, called):
-        from ..tiledseg_plugin.output_files import IMAGE, Output
-        from ..tiledseg_plugin.write import driver_for
+        from ..tiledseg_plugin.engine.files.output_files import IMAGE, Output
+        from ..tiledseg_plugin.engine.files.outputs import driver_for
 
         if path:
             driver_for(path, called)
         return Output(called, path, IMAGE)
 
     def work(self, values, feedback):
-        from ..tiledseg_plugin.segment_polygons import segment_mean_image
+        from ..tiledseg_plugin.engine.products.segment_polygons import segment_mean_image
 
         result = segment_mean_image(values, feedback)
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.segment_polygons import MeanImageParameters, check_mean_image
+        from ..tiledseg_plugin.engine.products.segment_polygons import MeanImageParameters, check_mean_image
 
         run = MeanImageParameters(**self._rasters(parameters, context), output=output)
         check_mean_image(run)

@@ -6,7 +6,7 @@ from typing import Dict
 from qgis.core import QgsApplication, QgsMapLayer, QgsProcessingModelAlgorithm, QgsProcessingParameterRasterLayer
 from qgis.PyQt.QtGui import QIcon
 
-from ..tiledseg_plugin.errors import SegmentationError
+from ..tiledseg_plugin.engine.errors import SegmentationError
 from ..tiledseg_plugin.metadata import ICON, PLUGIN_FOLDER, homepage
 from .inputs import RasterParameter, layer_source, path_asked_for
 from .text import tr
@@ -74,7 +74,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
     def _check(self, parameters, context):
         """Refuse before the first step what a later one would, and outputs of one that are files of another."""
-        from ..tiledseg_plugin.output_files import check_files
+        from ..tiledseg_plugin.engine.files.output_files import check_files
 
         outputs, sources, checks = [], {}, []
         for child_id, child in self.childAlgorithms().items():

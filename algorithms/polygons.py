@@ -53,20 +53,20 @@ class SegmentPolygons(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name, path, called):
-        from ..tiledseg_plugin.polygons import vector_driver
+        from ..tiledseg_plugin.engine.products.polygons import vector_driver
 
         if path:
             vector_driver(path, called)
         return super().output_of(name, path, called)
 
     def work(self, values, feedback):
-        from ..tiledseg_plugin.segment_polygons import segment_polygons
+        from ..tiledseg_plugin.engine.products.segment_polygons import segment_polygons
 
         result = segment_polygons(values, feedback)
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.segment_polygons import PolygonsParameters, check_polygons
+        from ..tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, check_polygons
 
         simplify = self.value(parameters, self.SIMPLIFY, context)
         run = PolygonsParameters(**self._rasters(parameters, context), output=output, simplify=simplify)

@@ -7,7 +7,7 @@ from qgis.core import (
     QgsProcessingParameterFeatureSink,
 )
 
-from ..tiledseg_plugin.parameters import PreflightParameters
+from ..tiledseg_plugin.engine.parameters import PreflightParameters
 from .text import tr
 from .tile_layer import BEFORE_A_RUN, check_tile_output
 from .tiling import TilingAlgorithm
@@ -85,7 +85,7 @@ class CheckTiles(TilingAlgorithm):
         return run, self._scheme(parameters, context)
 
     def work(self, values, feedback):
-        from ..tiledseg_plugin.preflight import preflight
+        from ..tiledseg_plugin.engine.preflight import preflight
 
         run, scheme = values
         result = preflight(self._with_tiles(run, scheme), feedback)
@@ -101,8 +101,8 @@ class CheckTiles(TilingAlgorithm):
 
     def _run_parameters(self, parameters, context):
         """The engine's parameters, all checked, but for the polygons of TILES, which take a while to read."""
-        from ..tiledseg_plugin.preflight import check_output
-        from ..tiledseg_plugin.raster import describe
+        from ..tiledseg_plugin.engine.files.raster import describe
+        from ..tiledseg_plugin.engine.preflight import check_output
 
         run = PreflightParameters(
             **self._tiling_parameters(parameters, context),

@@ -82,20 +82,20 @@ class SegmentStatistics(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name, path, called):
-        from ..tiledseg_plugin.tables import table_driver
+        from ..tiledseg_plugin.engine.files.tables import table_driver
 
         if path:
             table_driver(path, called)
         return super().output_of(name, path, called)
 
     def work(self, values, feedback):
-        from ..tiledseg_plugin.segment_statistics import segment_statistics
+        from ..tiledseg_plugin.engine.products.segment_statistics import segment_statistics
 
         result = segment_statistics(values, feedback)
         return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
 
     def _run(self, parameters, context, output):
-        from ..tiledseg_plugin.segment_statistics import StatisticsParameters, check_statistics
+        from ..tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, check_statistics
 
         run = StatisticsParameters(
             **self._rasters(parameters, context),

@@ -3,6 +3,7 @@
 
 from qgis.core import Qgis, QgsProcessingOutputNumber, QgsProcessingOutputString
 
+from ..tiledseg_plugin.metadata import plugin_version
 from .base import TiledAlgorithm
 from .text import tr
 
@@ -68,9 +69,9 @@ class ShowStatus(TiledAlgorithm):
         return None
 
     def work(self, values, feedback):
-        from ..tiledseg_plugin.status import find_status
+        from ..tiledseg_plugin.engine.installation import find_status
 
-        found = find_status(feedback)
+        found = find_status(plugin_version(), feedback)
         found.versions = {"QGIS": Qgis.version() if hasattr(Qgis, "version") else Qgis.QGIS_VERSION, **found.versions}
         for line in found.lines():
             feedback.info(line)

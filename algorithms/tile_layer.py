@@ -18,8 +18,8 @@ from qgis.core import (
 )
 
 from ..tiledseg_plugin.compat import FIELD_DOUBLE, FIELD_INTEGER, FIELD_LARGE_INTEGER, FIELD_TEXT
-from ..tiledseg_plugin.errors import SegmentationError
-from ..tiledseg_plugin.field_names import SHORT, field_names
+from ..tiledseg_plugin.engine.errors import SegmentationError
+from ..tiledseg_plugin.engine.files.field_names import SHORT, field_names
 from ..tiledseg_plugin.metadata import PLUGIN_FOLDER
 from .text import tr
 
@@ -63,7 +63,7 @@ class TileLayerOutput:
         self._run = parameters, context
 
     def write(self, records, field_list):
-        """Write a record a tile (`tiledseg_plugin.tile_layer.TileRecord`); gives the id of the layer.
+        """Write a record a tile (`tiledseg_plugin.engine.products.tile_records.TileRecord`); gives the id of the layer.
 
         Parameters
         ----------
@@ -97,9 +97,9 @@ class TileLayerOutput:
 
     def _verify(self, count):
         """Refuse a file of a known kind that does not hold what was written, and remove what there is of it."""
-        from ..tiledseg_plugin.output_files import layer_output, side_files
-        from ..tiledseg_plugin.polygons import DRIVERS
-        from ..tiledseg_plugin.verification import verify_features
+        from ..tiledseg_plugin.engine.files.output_files import layer_output, side_files
+        from ..tiledseg_plugin.engine.files.verification import verify_features
+        from ..tiledseg_plugin.engine.products.polygons import DRIVERS
 
         path = str(self._layer_id)
         if not os.path.isfile(path) or os.path.splitext(path)[1].lower() not in DRIVERS:
@@ -149,8 +149,8 @@ def check_tile_output(name, given, raster, assign_crs=""):
     raster : what GDAL opens
     assign_crs : WKT, empty for the raster's
     """
-    from ..tiledseg_plugin.output_files import VECTOR, layer_output
-    from ..tiledseg_plugin.vector_trial import check_place
+    from ..tiledseg_plugin.engine.files.output_files import VECTOR, layer_output
+    from ..tiledseg_plugin.engine.files.vector_trial import check_place
 
     output = layer_output(name, given)
     if not output.path or output.kind != VECTOR:

@@ -19,8 +19,8 @@ from qgis.core import (
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
-from ..tiledseg_plugin.errors import SegmentationError
-from ..tiledseg_plugin.parameters import NODATA_RULES, SegmentParameters
+from ..tiledseg_plugin.engine.errors import SegmentationError
+from ..tiledseg_plugin.engine.parameters import NODATA_RULES, SegmentParameters
 from .base import TiledAlgorithm
 from .inputs import RasterParameter, gdal_source, layer_source, raster_layer
 from .text import NO_LIMIT, tr
@@ -179,8 +179,8 @@ class TilingAlgorithm(TiledAlgorithm):
         layer = raster_layer(self, parameters, self.INPUT, context)
         if layer is not None:
             return layer.crs()
-        from ..tiledseg_plugin.gdal_access import open_raster
-        from ..tiledseg_plugin.georeference import spatial_reference
+        from ..tiledseg_plugin.engine.files.gdal_access import open_raster
+        from ..tiledseg_plugin.engine.files.georeference import spatial_reference
 
         found = spatial_reference(open_raster(self._source(parameters, context)))
         return (
@@ -253,6 +253,6 @@ class TilingAlgorithm(TiledAlgorithm):
 
     def _with_tiles(self, run, scheme):
         """The engine's parameters with the polygons of TILES; not before the run, where QGIS drops what is wrong."""
-        from ..tiledseg_plugin.scheme import rectangles_of
+        from ..tiledseg_plugin.engine.stages.polygon_tiles import rectangles_of
 
         return run if scheme is None else replace(run, tiles=rectangles_of(run.input, *scheme))

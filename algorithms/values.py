@@ -25,7 +25,7 @@ from qgis.core import (
 )
 
 from ..tiledseg_plugin.compat import is_null
-from ..tiledseg_plugin.errors import SegmentationError
+from ..tiledseg_plugin.engine.errors import SegmentationError
 from .text import NO_LIMIT, tr
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")

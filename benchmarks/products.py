@@ -24,11 +24,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tiledseg_plugin.parameters import SegmentParameters  # noqa: E402
-from tiledseg_plugin.progress import Feedback  # noqa: E402
-from tiledseg_plugin.segment_polygons import PolygonsParameters, segment_polygons  # noqa: E402
-from tiledseg_plugin.segment_statistics import StatisticsParameters, segment_statistics  # noqa: E402
-from tiledseg_plugin.segmentation import segment  # noqa: E402
+from tiledseg_plugin.engine.parameters import SegmentParameters  # noqa: E402
+from tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, segment_polygons  # noqa: E402
+from tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics  # noqa: E402
+from tiledseg_plugin.engine.progress import Feedback  # noqa: E402
+from tiledseg_plugin.engine.segmentation import segment  # noqa: E402
 
 ATTRIBUTES = ("attributes", "attribute_table")
 

@@ -61,9 +61,9 @@ def seam(ids, tile):
 def run(arguments, settings, folder):
     """The ids and the result of a run, and its seconds."""
     from osgeo import gdal
-    from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-    from tiledseg.tiledseg_plugin.progress import Feedback
-    from tiledseg.tiledseg_plugin.segmentation import segment
+    from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+    from tiledseg.tiledseg_plugin.engine.progress import Feedback
+    from tiledseg.tiledseg_plugin.engine.segmentation import segment
 
     output = str(Path(folder) / "segments.tif")
     given = {

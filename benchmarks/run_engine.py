@@ -24,9 +24,9 @@ def main():
     given = parser.parse_args()
 
     sys.path.insert(0, str(plugin_path()))
-    from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-    from tiledseg.tiledseg_plugin.progress import Feedback
-    from tiledseg.tiledseg_plugin.segmentation import segment
+    from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+    from tiledseg.tiledseg_plugin.engine.progress import Feedback
+    from tiledseg.tiledseg_plugin.engine.segmentation import segment
 
     parameters = SegmentParameters(given.scene, given.output, execution=given.execution, workers=given.workers)
     seconds, results = [], []

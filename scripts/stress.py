@@ -62,9 +62,9 @@ def segment(parameters):
     """One run, in the process that is going to be killed."""
     tempfile.tempdir = os.environ["TMPDIR"]  # Python would try it with a file, and leave that when killed then
 
-    from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-    from tiledseg.tiledseg_plugin.progress import Feedback
-    from tiledseg.tiledseg_plugin.segmentation import segment
+    from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+    from tiledseg.tiledseg_plugin.engine.progress import Feedback
+    from tiledseg.tiledseg_plugin.engine.segmentation import segment
 
     class Log(Feedback):
         def info(self, text):

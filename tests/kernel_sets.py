@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from hypothesis import settings
-from tiledseg.tiledseg_plugin.kernels import choose, plain
+from tiledseg.tiledseg_plugin.engine.kernels import choose, plain
 
 
 def _load_compiled():

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from osgeo import gdal, gdal_array
-from tiledseg.tiledseg_plugin import kernels
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segmentation import segment
+from tiledseg.tiledseg_plugin.engine import kernels
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.segmentation import segment
 
 UTM = "EPSG:32630"
 GEOTRANSFORM = (500000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0)

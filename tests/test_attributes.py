@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
-from tiledseg.tiledseg_plugin import attribute_table, attributes, kernels, products, segmentation, table_readback
-from tiledseg.tiledseg_plugin.attributes import Moments, band_values, in_order, single_bands
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.gdal_access import open_raster
-from tiledseg.tiledseg_plugin.kernels import plain
-from tiledseg.tiledseg_plugin.no_data import Band
-from tiledseg.tiledseg_plugin.publish import publishing
-from tiledseg.tiledseg_plugin.raster import Window, describe
-from tiledseg.tiledseg_plugin.tables import Column
+from tiledseg.tiledseg_plugin.engine import kernels, segmentation
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import attribute_table, table_readback
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
+from tiledseg.tiledseg_plugin.engine.files.no_data import Band
+from tiledseg.tiledseg_plugin.engine.files.publish import publishing
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.tables import Column
+from tiledseg.tiledseg_plugin.engine.files.window import Window
+from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.products import attributes, run_outputs
+from tiledseg.tiledseg_plugin.engine.products.attributes import Moments, band_values, in_order, single_bands
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
@@ -339,10 +342,10 @@ def test_the_raster_and_a_table_beside_it_end_together(tmp_path, monkeypatch, fa
         began.set()
         ended.set()
 
-    modules = {"write_table_beside": products, "write_segments": segmentation}
-    monkeypatch.setattr(products, "write_table_beside", write_on)
+    modules = {"write_table_beside": run_outputs, "write_segments": segmentation}
+    monkeypatch.setattr(run_outputs, "write_table_beside", write_on)
     monkeypatch.setattr(segmentation, "write_segments", write_raster_at_once)
-    monkeypatch.setattr(products, "verify_raster", lambda *arguments: None)  # there is none
+    monkeypatch.setattr(run_outputs, "verify_raster", lambda *arguments: None)  # there is none
     monkeypatch.setattr(modules[failing], failing, fail)
     path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
     started = time.monotonic()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_sets import both_sets, examples
 from rasters import read, write_raster
-from tiledseg.tiledseg_plugin.components import components
+from tiledseg.tiledseg_plugin.engine.kernels.components import components
 
 
 def walked(count, links):
@@ -108,12 +108,12 @@ except ImportError:
 else:
     raise SystemExit("scipy is there")
 from tiledseg.tiledseg_plugin import rsgislib_engine
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.rsgislib_engine import run, tasks
-from tiledseg.tiledseg_plugin.segment_polygons import PolygonsParameters, segment_polygons
-from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters, segment_statistics
-from tiledseg.tiledseg_plugin.segmentation import segment
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.rsgislib import run, tasks
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, segment_polygons
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine.segmentation import segment
 
 result = segment(
     SegmentParameters(
@@ -132,7 +132,7 @@ print(result.segment_count)
 
 @pytest.mark.parametrize("kernels, execution", [("plain", "threads"), ("auto", "auto"), ("plain", "processes")])
 def test_everything_works_without_scipy(tmp_path, without_scipy, image, kernels, execution):
-    from tiledseg.tiledseg_plugin.execution import processes
+    from tiledseg.tiledseg_plugin.engine.execution import processes
 
     if execution == "processes" and processes.missing_package():
         pytest.skip(f"{processes.missing_package()} is not installed")

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import leftovers, read, run, write_raster
-from tiledseg.tiledseg_plugin import creation_options
-from tiledseg.tiledseg_plugin.creation_options import check_creation_options
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_polygons import MeanImageParameters, segment_mean_image
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import creation_options
+from tiledseg.tiledseg_plugin.engine.files.creation_options import check_creation_options
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import MeanImageParameters, segment_mean_image
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 QUICK = {"sampling": 3, "min_pixels": 5, "num_clusters": 8, "execution": "serial"}
 EXTENSIONS = {"GTiff": "tif", "COG": "cog.tif", "HFA": "img"}

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import worker_tasks as tasks
 from rasters import Log, run, write_raster
-from tiledseg.tiledseg_plugin import execution
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.execution import dask_cluster, dask_worker
-from tiledseg.tiledseg_plugin.execution import worker as inside
-from tiledseg.tiledseg_plugin.raster import describe
+from tiledseg.tiledseg_plugin.engine import execution
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.execution import dask_cluster, dask_worker
+from tiledseg.tiledseg_plugin.engine.execution import worker as inside
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from time_limit import no_test_hangs  # noqa: F401
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
@@ -303,7 +303,7 @@ def lacking(tmp_path):
 
 def needed_package():
     """A package that the engine needs and distributed does not: blocked, every task would fail."""
-    from tiledseg.tiledseg_plugin.kernels.plain import clumps
+    from tiledseg.tiledseg_plugin.engine.kernels.plain import clumps
 
     return "scipy" if "scipy" in open(clumps.__file__).read() else "osgeo"
 
@@ -433,8 +433,8 @@ def test_a_cancelled_run_leaves_nothing_of_dask(cluster, raster, tmp_path):
 FAILING = """
 import sys
 sys.path[:0] = {paths!r}
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.execution import dask_cluster
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.execution import dask_cluster
 dask_cluster.ANSWER_SECONDS = dask_cluster.RESULT_SECONDS = 3.0
 dask_cluster.CONNECT_SECONDS = 2.0
 from rasters import Log, run

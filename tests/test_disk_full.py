@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 from rasters import leftovers, run, write_raster
 from test_attributes import table_of, two_band_scene
-from tiledseg.tiledseg_plugin import (
-    attribute_table,
-    products,
+from tiledseg.tiledseg_plugin.engine import segmentation
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import attribute_table
+from tiledseg.tiledseg_plugin.engine.products import (
+    run_outputs as products,
+)
+from tiledseg.tiledseg_plugin.engine.products import (
     segment_polygons,
     segment_statistics,
-    segmentation,
     update_table,
 )
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_polygons import PolygonsParameters
-from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 resource = pytest.importorskip("resource", reason="file sizes cannot be limited here")
 LIMIT = 6000  # bytes of any file

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_sets import assert_same, both_sets, compiled, examples, needs_compiled
-from tiledseg.tiledseg_plugin.kernels import plain
-from tiledseg.tiledseg_plugin.kernels.plain.elimination import DECIDED
+from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.kernels.plain.elimination import DECIDED
 
 
 def every_step(kernels, sizes, sums, weights, edges, min_pixels, threshold, run=map):

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from rasters import Log, run, write_raster
-from tiledseg.tiledseg_plugin import execution, kernels, segmentation
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.progress import Feedback, Progress, TileWatch
+from tiledseg.tiledseg_plugin.engine import execution, kernels, segmentation
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.progress import Feedback, Progress, TileWatch
 from time_limit import no_test_hangs  # noqa: F401
 
 Piece = namedtuple("Piece", "tile_id")
@@ -195,10 +195,10 @@ EARLY_FAILURE = """
 import sys, threading, time
 sys.path[:0] = {paths!r}
 from tiledseg.tiledseg_plugin import kernels
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segmentation import segment
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.segmentation import segment
 try:
     segment(SegmentParameters(input=sys.argv[1], output=sys.argv[2]), Feedback())
 except SegmentationError as error:

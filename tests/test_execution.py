@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from leftovers import own_workers, temporary_folders, wait_until_gone
 from rasters import Log, read, run, write_raster
-from tiledseg.tiledseg_plugin import execution
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.execution import processes
-from tiledseg.tiledseg_plugin.execution.failures import Fault
-from tiledseg.tiledseg_plugin.needs import choose_workers
-from tiledseg.tiledseg_plugin.raster import describe
+from tiledseg.tiledseg_plugin.engine import execution
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.execution import processes
+from tiledseg.tiledseg_plugin.engine.execution.failures import Fault
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.resources import choose_workers
 from time_limit import no_test_hangs  # noqa: F401
 from worker_processes import worker_processes
 
@@ -283,7 +283,7 @@ def test_workers_end_with_a_parent_that_is_killed(noise, tmp_path):
 def test_loading_the_plugin_starts_no_process():
     script = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
-        "import tiledseg, tiledseg.tiledseg_plugin.execution\n"
+        "import tiledseg, tiledseg.tiledseg_plugin.engine.execution\n"
         "print(sorted({'pathos', 'multiprocess', 'numba', 'osgeo', 'subprocess'} & set(sys.modules)))"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)

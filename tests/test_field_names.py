@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from osgeo import ogr
 from rasters import write_raster
-from tiledseg.tiledseg_plugin import segment_polygons as module
-from tiledseg.tiledseg_plugin.field_names import LONGEST, field_names
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_polygons import PolygonsParameters, segment_polygons
-from tiledseg.tiledseg_plugin.tables import Column
+from tiledseg.tiledseg_plugin.engine.files.field_names import LONGEST, field_names
+from tiledseg.tiledseg_plugin.engine.files.tables import Column
+from tiledseg.tiledseg_plugin.engine.products import segment_polygons as module
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, segment_polygons
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 
 def test_documented_names():

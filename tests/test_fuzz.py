@@ -12,7 +12,7 @@ from fuzzing.draws import draw
 from fuzzing.files import as_json
 from fuzzing.images import make
 from fuzzing.shrinking import shrink
-from tiledseg.tiledseg_plugin import tiles
+from tiledseg.tiledseg_plugin.engine.stages import tiles
 from time_limit import no_test_hangs  # noqa: F401
 
 FOUND = sorted((Path(__file__).parent / "data" / "found").glob("*.json"))

@@ -5,20 +5,20 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr, osr
 from rasters import GEOTRANSFORM, UTM, read, run, write_raster
-from tiledseg.tiledseg_plugin import alignment
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.gdal_access import open_raster
-from tiledseg.tiledseg_plugin.georeference import geotransform, spatial_reference
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.raster import describe
-from tiledseg.tiledseg_plugin.segment_polygons import (
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
+from tiledseg.tiledseg_plugin.engine.files.georeference import geotransform, spatial_reference
+from tiledseg.tiledseg_plugin.engine.files.outputs import create_like
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.products import alignment
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
     segment_mean_image,
     segment_polygons,
 )
-from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters, segment_statistics
-from tiledseg.tiledseg_plugin.write import create_like
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 QUICK = {"sampling": 3, "min_pixels": 5, "num_clusters": 8, "execution": "serial"}
 ROTATED = (1.5, 0.1, 0.03, 2.25, -0.04, -0.1)

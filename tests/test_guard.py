@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr, osr
 from rasters import UTM, write_raster
-from tiledseg.tiledseg_plugin import dataset_files
-from tiledseg.tiledseg_plugin.dataset_files import Dataset, FileSet, paths_in
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.output_files import (
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import dataset_files
+from tiledseg.tiledseg_plugin.engine.files.dataset_files import Dataset, FileSet, paths_in
+from tiledseg.tiledseg_plugin.engine.files.output_files import (
     IMAGE,
     SEGMENTS,
     VECTOR,
@@ -26,19 +26,19 @@ from tiledseg.tiledseg_plugin.output_files import (
     names_of,
     replaced_files,
 )
-from tiledseg.tiledseg_plugin.parameters import PreflightParameters, SegmentParameters
-from tiledseg.tiledseg_plugin.preflight import preflight
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_polygons import (
+from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
+from tiledseg.tiledseg_plugin.engine.files.vector_trial import MOST_COLUMNS, check_columns, check_place
+from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
+from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
     segment_mean_image,
     segment_polygons,
 )
-from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters, segment_statistics
-from tiledseg.tiledseg_plugin.segmentation import segment
-from tiledseg.tiledseg_plugin.tables import Column, write_table
-from tiledseg.tiledseg_plugin.vector_trial import MOST_COLUMNS, check_columns, check_place
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.segmentation import segment
 
 SIZE = 48
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import GEOTRANSFORM, Log, leftovers, read, run, write_raster
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.gdal_access import open_raster
-from tiledseg.tiledseg_plugin.raster import describe, read_window
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
+from tiledseg.tiledseg_plugin.engine.files.raster import describe, read_window
 
 QUICK = {"sampling": 3, "min_pixels": 5, "num_clusters": 8}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from leftovers import own_workers, wait_until_gone
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.execution import interpreter, processes
-from tiledseg.tiledseg_plugin.execution.interpreter import Candidate, candidates, worker_environment
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.execution import interpreter, processes
+from tiledseg.tiledseg_plugin.engine.execution.interpreter import Candidate, candidates, worker_environment
 from time_limit import no_test_hangs  # noqa: F401
 
 needs_pathos = pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed")

@@ -14,10 +14,16 @@ import headless
 import numpy as np
 import pytest
 from rasters import run, write_raster
-from tiledseg.tiledseg_plugin import journal, publish
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.ownership import OWNER
-from tiledseg.tiledseg_plugin.publish import attributes_path, publishing, publishing_together, recover, staging
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import journal, publish
+from tiledseg.tiledseg_plugin.engine.files.ownership import OWNER
+from tiledseg.tiledseg_plugin.engine.files.publish import (
+    attributes_path,
+    publishing,
+    publishing_together,
+    recover,
+    staging,
+)
 from time_limit import no_test_hangs  # noqa: F401
 
 STEPS = ("replace", "rename", "unlink", "rmdir", "mkdir", "fsync")
@@ -355,7 +361,7 @@ def test_a_file_that_is_open_elsewhere_is_told_at_the_start(tmp_path, monkeypatc
     before = content(folder)
     Refusing(monkeypatch, [folder / held])
     log = []
-    monkeypatch.setattr("tiledseg.tiledseg_plugin.segmentation.make_plan", lambda *given: log.append(given))
+    monkeypatch.setattr("tiledseg.tiledseg_plugin.engine.segmentation.make_plan", lambda *given: log.append(given))
     with pytest.raises(SegmentationError, match=f"OUTPUT .*a.tif cannot be replaced .*{held}.* close it in other"):
         run(raster, folder / "a.tif", min_pixels=5, num_clusters=5)
     assert not log

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_sets import assert_same, both_sets, compiled, examples, needs_compiled
-from tiledseg.tiledseg_plugin import kmeans
-from tiledseg.tiledseg_plugin.colours import Stretched, stretch
-from tiledseg.tiledseg_plugin.kernels import plain
+from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.stages import kmeans
+from tiledseg.tiledseg_plugin.engine.stages.colours import Stretched, stretch
 
 DATA = Path(__file__).parent / "data"
 OURS = ("synthetic_full", "synthetic_holes", "synthetic_oneband")
@@ -156,7 +156,7 @@ def three_bands(draw):
 @examples
 @given(three_bands())
 def test_the_table_of_colours_holds_the_nearest_centres(drawn):
-    from tiledseg.tiledseg_plugin.kernels.compiled.colour_table import ColourTable
+    from tiledseg.tiledseg_plugin.engine.kernels.compiled.colour_table import ColourTable
 
     values, valid, centres = drawn
     with np.errstate(over="ignore", invalid="ignore"):
@@ -171,7 +171,7 @@ def test_the_table_of_colours_holds_the_nearest_centres(drawn):
 @both_sets
 def test_windows_that_share_their_centres_are_labelled_as_if_alone(kernels, monkeypatch):
     if kernels is compiled:
-        monkeypatch.setattr("tiledseg.tiledseg_plugin.kernels.compiled.centres.FEW", 30_000)
+        monkeypatch.setattr("tiledseg.tiledseg_plugin.engine.kernels.compiled.centres.FEW", 30_000)
     rng = np.random.default_rng(4)
     for bands in (1, 2, 3, 4):
         windows = [rng.integers(0, 256, (bands, 90, 110)).astype(np.uint8) for _ in range(24)]

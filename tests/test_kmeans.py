@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_sets import assert_same, both_sets
-from tiledseg.tiledseg_plugin import kmeans
-from tiledseg.tiledseg_plugin.kernels import plain
+from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.stages import kmeans
 
 
 @both_sets

@@ -10,14 +10,14 @@ import sys
 import types
 
 import pytest
-from tiledseg.tiledseg_plugin.execution import processes
-from tiledseg.tiledseg_plugin.execution.interpreter import Candidate
+from tiledseg.tiledseg_plugin.engine.execution import processes
+from tiledseg.tiledseg_plugin.engine.execution.interpreter import Candidate
 
 pytestmark = [
     pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed"),
     pytest.mark.skipif(sys.platform == "win32", reason="the real thing is there"),
 ]
-PACKAGE = "tiledseg.tiledseg_plugin.execution"
+PACKAGE = "tiledseg.tiledseg_plugin.engine.execution"
 
 
 class Windows(types.ModuleType):
@@ -70,7 +70,7 @@ def refuse(*arguments):
 
 
 def start(tmp_path, environment, name="python.exe"):
-    from tiledseg.tiledseg_plugin.execution.launch import Launch
+    from tiledseg.tiledseg_plugin.engine.execution.launch import Launch
 
     python = tmp_path / "a b" / name
     python.parent.mkdir(exist_ok=True)

@@ -10,9 +10,9 @@ import pytest
 from osgeo import gdal
 from rasters import write_raster
 from test_guard import contents, ids, values, write_tiles, write_vrt
-from tiledseg.tiledseg_plugin.errors import SegmentationError, why
-from tiledseg.tiledseg_plugin.gdal_access import LONGEST_REASON, reason
-from tiledseg.tiledseg_plugin.work_folder import WorkFolder
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
+from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 
 pytestmark = pytest.mark.qgis
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osgeo import gdal, gdal_array
 from rasters import Log, read, run, write_raster
-from tiledseg.tiledseg_plugin.gdal_access import collected_errors, open_raster
-from tiledseg.tiledseg_plugin.parameters import PreflightParameters
-from tiledseg.tiledseg_plugin.preflight import preflight
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.raster import describe, read_bands, read_validity, read_window
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import collected_errors, open_raster
+from tiledseg.tiledseg_plugin.engine.files.raster import describe, read_bands, read_validity, read_window
+from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
+from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 TYPES = [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64]
 TYPES += [kind for kind, name in ((np.int64, "GDT_Int64"), (np.uint64, "GDT_UInt64")) if hasattr(gdal, name)]

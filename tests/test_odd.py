@@ -19,9 +19,9 @@ from strangers.command import load_makers  # noqa: E402
 from strangers.examination import is_a_sentence  # noqa: E402
 from strangers.making import scene  # noqa: E402
 from strangers.snapshot import changes, quick_snapshot, snapshot  # noqa: E402
-from tiledseg.tiledseg_plugin.errors import SegmentationError  # noqa: E402
-from tiledseg.tiledseg_plugin.gdal_access import open_raster  # noqa: E402
-from tiledseg.tiledseg_plugin.statistics import combine  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.stages.statistics import combine  # noqa: E402
 
 FEWEST = 150
 LIMIT_SECONDS = 900  # for all of them; each has a limit of its own

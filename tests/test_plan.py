@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasters import run
-from tiledseg.tiledseg_plugin import plan as plan_module
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.plan import (
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.window import Window
+from tiledseg.tiledseg_plugin.engine.stages import plan as plan_module
+from tiledseg.tiledseg_plugin.engine.stages.plan import (
     EMPTY,
     MOST_TILES_OF_WORK,
     OK,
@@ -20,7 +21,6 @@ from tiledseg.tiledseg_plugin.plan import (
     plan_rectangles,
     work_units,
 )
-from tiledseg.tiledseg_plugin.raster import Window
 
 WIDTH, HEIGHT = 40, 30
 windows = st.builds(

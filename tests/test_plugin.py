@@ -111,7 +111,9 @@ def test_root_package_imports_nothing_heavy_and_no_qgis(tmp_path):
 
 
 def test_engine_imports_without_qgis(tmp_path):
-    code = "import tiledseg.tiledseg_plugin.segmentation\nassert not any(n.startswith('qgis') for n in sys.modules)"
+    code = (
+        "import tiledseg.tiledseg_plugin.engine.segmentation\nassert not any(n.startswith('qgis') for n in sys.modules)"
+    )
     in_fresh_python(code, tmp_path)
 
 

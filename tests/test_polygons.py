@@ -9,11 +9,12 @@ from osgeo import gdal, ogr
 from rasters import GEOTRANSFORM, leftovers, run, write_raster
 from test_attributes import RASTERS, two_band_scene
 from test_statistics import blobs
-from tiledseg.tiledseg_plugin import kernels, outlines
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.kernels import plain
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_polygons import PolygonsParameters, segment_polygons
+from tiledseg.tiledseg_plugin.engine import kernels
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.products import outlines
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, segment_polygons
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 
 def polygons(segments, output, **parameters):

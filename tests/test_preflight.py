@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 from rasters import GEOTRANSFORM, Log, write_raster
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.parameters import PreflightParameters
-from tiledseg.tiledseg_plugin.plan import EMPTY, OK, SPARSE
-from tiledseg.tiledseg_plugin.preflight import preflight
-from tiledseg.tiledseg_plugin.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
+from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.stages.plan import EMPTY, OK, SPARSE
 
 REAL = {
     "landsat7_bahamas_rgb_uint8.tif": 0,

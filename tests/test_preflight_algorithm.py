@@ -369,7 +369,7 @@ def test_fields_of_tiles_have_their_documented_names_and_the_map_tip_follows(
 
 @pytest.mark.parametrize("extension", ["shp", "gpkg", "fgb", "geojson"])
 def test_a_tile_layer_that_lost_its_end_is_no_output(plugin, slanted, tmp_path, monkeypatch, extension):
-    from tiledseg.tiledseg_plugin import verification
+    from tiledseg.tiledseg_plugin.engine.files import verification
 
     verify = verification.verify_features
     path = tmp_path / "out" / f"tiles.{extension}"

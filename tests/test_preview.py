@@ -10,15 +10,15 @@ gdal = pytest.importorskip("osgeo.gdal")
 ogr = pytest.importorskip("osgeo.ogr")
 
 from rasters import write_raster  # noqa: E402
-from tiledseg.tiledseg_plugin import kernels, preview  # noqa: E402
-from tiledseg.tiledseg_plugin.border_lines import border_runs, joined, outlines  # noqa: E402
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError  # noqa: E402
-from tiledseg.tiledseg_plugin.georeference import geotransform  # noqa: E402
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters  # noqa: E402
-from tiledseg.tiledseg_plugin.preview import Previewer, window_in_view  # noqa: E402
-from tiledseg.tiledseg_plugin.progress import Feedback, TileWatch  # noqa: E402
-from tiledseg.tiledseg_plugin.raster import Window  # noqa: E402
-from tiledseg.tiledseg_plugin.segmentation import segment  # noqa: E402
+from tiledseg.tiledseg_plugin.engine import kernels, preview  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.files.georeference import geotransform  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.files.window import Window  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.preview import Previewer, window_in_view  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.preview_lines import border_runs, joined, outlines  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.progress import Feedback, TileWatch  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.segmentation import segment  # noqa: E402
 
 
 def parameters_for(path, **changes):
@@ -204,7 +204,7 @@ def test_lines_are_the_sides_between_different_ids_each_once(shape):
 
 
 def test_blocks_of_lines_fit_together_on_the_map(monkeypatch):
-    from tiledseg.tiledseg_plugin import border_lines as module
+    from tiledseg.tiledseg_plugin.engine import preview_lines as module
 
     monkeypatch.setattr(module, "BLOCK", 4)
     ids = np.random.default_rng(1).integers(0, 3, (11, 14))

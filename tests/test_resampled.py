@@ -7,15 +7,16 @@ from osgeo import gdal
 from rasters import read, run, write_raster
 from test_attributes import table_of
 from test_statistics import check, statistics
-from tiledseg.tiledseg_plugin import raster as reading
-from tiledseg.tiledseg_plugin.gdal_access import open_raster
-from tiledseg.tiledseg_plugin.parameters import PreflightParameters, SegmentParameters
-from tiledseg.tiledseg_plugin.preflight import preflight
-from tiledseg.tiledseg_plugin.preview import Previewer
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.raster import Cells, Window, describe, read_validity, read_window
-from tiledseg.tiledseg_plugin.resampling import depends_on_windows
-from tiledseg.tiledseg_plugin.segment_polygons import MeanImageParameters, segment_mean_image
+from tiledseg.tiledseg_plugin.engine.files import raster as reading
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
+from tiledseg.tiledseg_plugin.engine.files.raster import Cells, describe, read_validity, read_window
+from tiledseg.tiledseg_plugin.engine.files.resampling import depends_on_windows
+from tiledseg.tiledseg_plugin.engine.files.window import Window
+from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
+from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.preview import Previewer
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import MeanImageParameters, segment_mean_image
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 SIZE = (230, 190)  # of the virtual raster, columns and rows
 QUICK = {"sampling": 1, "min_pixels": 15, "num_clusters": 12}
@@ -82,7 +83,7 @@ KINDS = {
 @pytest.fixture
 def small_cells(monkeypatch):
     """Several cells a raster."""
-    from tiledseg.tiledseg_plugin import statistics as survey
+    from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
 
     monkeypatch.setattr(reading, "CELL_PIXELS", 128 * 128)
     monkeypatch.setattr(survey, "BLOCK_PIXELS", 128 * 128)

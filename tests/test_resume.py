@@ -14,12 +14,18 @@ import numpy as np
 import pytest
 import stress
 from rasters import Log, run, write_raster
-from tiledseg.tiledseg_plugin import segmentation
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.execution import processes
-from tiledseg.tiledseg_plugin.ownership import OWNER, Occupied, Ownership, make_owned_folder, remove_abandoned
-from tiledseg.tiledseg_plugin.rsgislib_engine.run import _forget_after
-from tiledseg.tiledseg_plugin.work_folder import MANIFEST, WorkFolder
+from tiledseg.tiledseg_plugin.engine import segmentation
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.execution import processes
+from tiledseg.tiledseg_plugin.engine.files.ownership import (
+    OWNER,
+    Occupied,
+    Ownership,
+    make_owned_folder,
+    remove_abandoned,
+)
+from tiledseg.tiledseg_plugin.engine.files.work_folder import MANIFEST, WorkFolder
+from tiledseg.tiledseg_plugin.engine.rsgislib.run import _forget_after
 from time_limit import no_test_hangs  # noqa: F401
 
 SETTINGS = {"num_clusters": 8, "min_pixels": 12, "sampling": 2, "tile_width": 40, "tile_height": 30, "kernels": "plain"}
@@ -162,7 +168,7 @@ def test_the_mark_of_a_dead_run_is_taken_over(work):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
 def test_without_locks_in_the_file_system_the_process_id_decides(work, monkeypatch):
-    from tiledseg.tiledseg_plugin import ownership
+    from tiledseg.tiledseg_plugin.engine.files import ownership
 
     monkeypatch.setattr(ownership, "_lock", lambda file: None)
     work.mkdir()
@@ -249,7 +255,7 @@ def test_many_runs_make_folders_and_look_for_left_ones_at_once(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
 def test_without_locks_a_mark_that_is_just_being_written_is_left_alone(tmp_path, monkeypatch):
-    from tiledseg.tiledseg_plugin import ownership
+    from tiledseg.tiledseg_plugin.engine.files import ownership
 
     monkeypatch.setattr(ownership, "_lock", lambda file: None)
     fresh, old = tmp_path / "tiledseg-fresh123", tmp_path / "tiledseg-older123"
@@ -334,7 +340,7 @@ def _broken(*_):
 
 
 def test_rsgislibs_files_are_cleared_by_their_names(work, crowded):
-    from tiledseg.tiledseg_plugin.rsgislib_engine.tasks import SCRATCH, clear_scratch
+    from tiledseg.tiledseg_plugin.engine.rsgislib.tasks import SCRATCH, clear_scratch
 
     folder = WorkFolder(str(work), {"parameters": {}})
     patch = work / SCRATCH / "stage1-0000001"
@@ -395,7 +401,7 @@ def test_a_folder_with_a_file_that_cannot_be_removed_keeps_its_mark_for_the_next
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
 def test_a_mark_that_stays_is_nobodys_where_there_are_no_locks(tmp_path, stubborn, monkeypatch):
-    from tiledseg.tiledseg_plugin import ownership
+    from tiledseg.tiledseg_plugin.engine.files import ownership
 
     monkeypatch.setattr(ownership, "_lock", lambda file: None)
     folder, mark = make_owned_folder(tmp_path, "tiledseg-")

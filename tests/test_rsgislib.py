@@ -12,10 +12,10 @@ import pytest
 from osgeo import gdal, ogr
 from own_kernels import OwnKernels
 from rasters import Log, leftovers, read, run, write_raster
-from tiledseg.tiledseg_plugin import rsgislib_engine
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.rsgislib_engine import run as stages
-from tiledseg.tiledseg_plugin.rsgislib_engine.shepherd import Shepherd
+from tiledseg.tiledseg_plugin.engine import rsgislib as rsgislib_engine
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.rsgislib import run as stages
+from tiledseg.tiledseg_plugin.engine.rsgislib.shepherd import Shepherd
 
 found = rsgislib_engine.describe()
 pytestmark = [

@@ -12,22 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_kernels import OwnKernels
 from rasters import Log, leftovers, read, run, write_raster
-from tiledseg.tiledseg_plugin import rsgislib_engine
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-from tiledseg.tiledseg_plugin.plan import plan_grid, plan_rectangles
-from tiledseg.tiledseg_plugin.raster import Window
-from tiledseg.tiledseg_plugin.rsgislib_engine import availability, shepherd
-from tiledseg.tiledseg_plugin.rsgislib_engine import run as stages
-from tiledseg.tiledseg_plugin.rsgislib_engine.availability import Availability
-from tiledseg.tiledseg_plugin.rsgislib_engine.capture import captured_output
-from tiledseg.tiledseg_plugin.rsgislib_engine.patches import (
+from tiledseg.tiledseg_plugin.engine import rsgislib as rsgislib_engine
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.window import Window
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.rsgislib import availability, shepherd
+from tiledseg.tiledseg_plugin.engine.rsgislib import run as stages
+from tiledseg.tiledseg_plugin.engine.rsgislib.availability import Availability
+from tiledseg.tiledseg_plugin.engine.rsgislib.capture import captured_output
+from tiledseg.tiledseg_plugin.engine.rsgislib.patches import (
     Patch,
     Regions,
     offset_patches,
     region_patches,
     tile_patches,
 )
+from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
@@ -396,14 +396,14 @@ def test_the_algorithm_hands_the_engine_on(own_kernels, plugin, textured, tmp_pa
 
 
 def test_status_reports_rsgislib(monkeypatch):
-    from tiledseg.tiledseg_plugin import status
+    from tiledseg.tiledseg_plugin.engine import installation
 
     for found in (
         Availability("5.2.3", True, ""),
         Availability("", False, "the Python package rsgislib is not installed"),
     ):
         monkeypatch.setattr(rsgislib_engine, "describe", lambda found=found: found)
-        seen = status.find_status(Log())
+        seen = installation.find_status("1.2.3", Log())
         assert ("rsgislib" in seen.engines) == found.usable
         assert seen.versions["rsgislib"] == (found.version or None)
         assert any("conda-forge into one environment" in line for line in seen.advice) != found.usable

@@ -10,16 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from own_kernels import OwnKernels
 from rasters import Log, read, run, write_raster
-from tiledseg.tiledseg_plugin import kernels, rsgislib_engine, rsgislib_stretch
-from tiledseg.tiledseg_plugin import statistics as survey
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.gdal_access import open_raster
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-from tiledseg.tiledseg_plugin.preview import find_basis
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.raster import read_window
-from tiledseg.tiledseg_plugin.rsgislib_engine import run as stages_of_rsgislib
-from tiledseg.tiledseg_plugin.rsgislib_engine.availability import Availability
+from tiledseg.tiledseg_plugin.engine import kernels
+from tiledseg.tiledseg_plugin.engine import rsgislib as rsgislib_engine
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
+from tiledseg.tiledseg_plugin.engine.files.raster import read_window
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.preview import find_basis
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.rsgislib import run as stages_of_rsgislib
+from tiledseg.tiledseg_plugin.engine.rsgislib.availability import Availability
+from tiledseg.tiledseg_plugin.engine.stages import rsgislib_stretch
+from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
 
 DATA = Path(__file__).parent / "data"
 SHARED = {

@@ -7,17 +7,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from own_kernels import OwnKernels
 from rasters import Log, run, write_raster
-from tiledseg.tiledseg_plugin import execution, kernels, rsgislib_engine, segmentation
-from tiledseg.tiledseg_plugin import statistics as survey
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-from tiledseg.tiledseg_plugin.plan import make_plan
-from tiledseg.tiledseg_plugin.preview import find_basis
-from tiledseg.tiledseg_plugin.progress import Feedback, Progress
-from tiledseg.tiledseg_plugin.raster import describe
-from tiledseg.tiledseg_plugin.rsgislib_engine import run as stages
-from tiledseg.tiledseg_plugin.rsgislib_engine.availability import Availability
-from tiledseg.tiledseg_plugin.sampling import SampleJob, denser_steps
+from tiledseg.tiledseg_plugin.engine import execution, kernels, segmentation
+from tiledseg.tiledseg_plugin.engine import rsgislib as rsgislib_engine
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.preview import find_basis
+from tiledseg.tiledseg_plugin.engine.progress import Feedback, Progress
+from tiledseg.tiledseg_plugin.engine.rsgislib import run as stages
+from tiledseg.tiledseg_plugin.engine.rsgislib.availability import Availability
+from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
+from tiledseg.tiledseg_plugin.engine.stages.plan import make_plan
+from tiledseg.tiledseg_plugin.engine.stages.sampling import SampleJob, denser_steps
 
 
 def defined(compared, valid, step, wanted):

@@ -146,7 +146,7 @@ def test_a_cancelled_run_ends_quietly_and_leaves_nothing(algorithm, small_raster
 
 def test_an_unforeseen_error_is_one_sentence_with_the_traceback_in_the_log(plugin, small_raster, tmp_path, monkeypatch):
     from qgis.core import QgsProcessingException
-    from tiledseg.tiledseg_plugin import segmentation
+    from tiledseg.tiledseg_plugin.engine import segmentation
 
     def broken(parameters, feedback):
         raise IndexError("list index out of range")

@@ -8,16 +8,20 @@ from rasters import Log, read, run, write_raster
 from scipy import ndimage
 from test_attributes import table_of, two_band_scene
 from test_statistics import EXPECTED, check, statistics, table
-from tiledseg.tiledseg_plugin import statistics as survey
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_polygons import (
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
     segment_mean_image,
     segment_polygons,
 )
-from tiledseg.tiledseg_plugin.segment_statistics import STATISTICS, StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import (
+    STATISTICS,
+    StatisticsParameters,
+    segment_statistics,
+)
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
 
 MOST = 2**32 - 1
 GAP = -1  # in a picture of segments: no data

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rasters import Log, leftovers, run, write_raster
 from test_attributes import two_band_scene
-from tiledseg.tiledseg_plugin import segment_style
+from tiledseg.tiledseg_plugin.engine.files import segment_style
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasters import Log, read, run, segment_untiled, write_raster
-from tiledseg.tiledseg_plugin import plan, segmentation
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine import segmentation
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.stages import plan
 
 SCHEMES = [(64, 64), (100, 37), (256, 256), (1000, 1000), (5000, 5000)]
 RASTERS = {

@@ -9,12 +9,18 @@ import pytest
 from osgeo import gdal
 from rasters import GEOTRANSFORM, Log, leftovers, read, run, write_raster
 from test_attributes import need_driver, table_of, two_band_scene
-from tiledseg.tiledseg_plugin import attribute_table, kernels, quantiles
-from tiledseg.tiledseg_plugin import statistics as survey
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.kernels import plain
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_statistics import STATISTICS, StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine import kernels
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import attribute_table
+from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.products import quantiles
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import (
+    STATISTICS,
+    StatisticsParameters,
+    segment_statistics,
+)
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 

@@ -5,16 +5,16 @@ import json
 
 import pytest
 from leftovers import own_workers
-from tiledseg.tiledseg_plugin import kernels, status
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.execution import processes
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.rsgislib_engine.availability import Availability
+from tiledseg.tiledseg_plugin.engine import installation, kernels
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.execution import processes
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.rsgislib.availability import Availability
 from time_limit import no_test_hangs  # noqa: F401
 
 
 def test_what_is_said_to_work_does_work():
-    found = status.find_status(Feedback())
+    found = installation.find_status("1.2.3", Feedback())
     assert "plain" in found.kernels
     assert {"auto", "threads", "serial"} <= set(found.executions)
     assert ("processes" in found.executions) == bool(found.interpreter) == (not processes.missing_package())
@@ -25,18 +25,18 @@ def test_what_is_said_to_work_does_work():
 
 
 def test_what_is_missing_is_advised(monkeypatch):
-    def only_plain(name):
+    def only_plain(name, check=None):
         if name == "compiled":
             raise SegmentationError("The compiled kernels do not work here (no numba): install numba or use plain.")
         return choose(name)
 
     choose = kernels.choose
     monkeypatch.setattr(kernels, "choose", only_plain)
-    monkeypatch.setattr(status, "_version", lambda name: None)
+    monkeypatch.setattr(installation, "_version", lambda name: None)
     monkeypatch.setattr(processes, "missing_package", lambda: "pathos")
     not_installed = Availability("", False, "the Python package rsgislib is not installed")
-    monkeypatch.setattr(status.rsgislib_engine, "describe", lambda: not_installed)
-    found = status.find_status(Feedback())
+    monkeypatch.setattr(installation.rsgislib_engine, "describe", lambda: not_installed)
+    found = installation.find_status("1.2.3", Feedback())
     assert found.kernels == ("plain",)
     assert found.executions == ("auto", "threads", "serial")
     assert found.interpreter == ""

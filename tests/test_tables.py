@@ -7,9 +7,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 from osgeo import gdal, ogr
-from tiledseg.tiledseg_plugin import tables
-from tiledseg.tiledseg_plugin.errors import Cancelled
-from tiledseg.tiledseg_plugin.tables import Column, write_table
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled
+from tiledseg.tiledseg_plugin.engine.files import tables
+from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 
 
 def columns_of(rows, count=7):

@@ -12,11 +12,11 @@ import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
 from test_attributes import need_driver, table_of, two_band_scene
-from tiledseg.tiledseg_plugin import attribute_table
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_polygons import PolygonsParameters, segment_polygons
-from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import attribute_table
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, segment_polygons
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 EXTENSIONS = [".tif", ".cog.tif", ".img", ".kea"]
 ODD_FOLDERS = ["a#b", "a?b", "100% of it", "%41b", "a&b=c;d", 'it\'s "so"', "ä ö", "a+b", "[x]*", "#", "-1"]

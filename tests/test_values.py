@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rasters import Feedback, run, write_raster
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.parameters import PreflightParameters, SegmentParameters
-from tiledseg.tiledseg_plugin.preflight import preflight
-from tiledseg.tiledseg_plugin.segment_polygons import (
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
+from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
     segment_mean_image,
     segment_polygons,
 )
-from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 
 ALGORITHMS = ("segment", "preflight", "statistics", "meanimage", "polygons", "checksegmentstatistics")
 NAN, INFINITE = math.nan, math.inf

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 from rasters import leftovers, read, run, write_raster
-from tiledseg.tiledseg_plugin import attribute_table, mean_image, polygons, products, segment_statistics, tables
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.raster import Window
-from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters
-from tiledseg.tiledseg_plugin.verification import Samples, verify_features, verify_raster
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import attribute_table, tables
+from tiledseg.tiledseg_plugin.engine.files.verification import Samples, verify_features, verify_raster
+from tiledseg.tiledseg_plugin.engine.files.window import Window
+from tiledseg.tiledseg_plugin.engine.products import mean_image, polygons, run_outputs, segment_statistics
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 QUICK = {"sampling": 3, "min_pixels": 5, "num_clusters": 8, "execution": "serial"}
 PARTS = (1, 2, 8, 100, 512, 4096, 0.05, 0.2, 0.5, 0.8, 0.99, 1.0)  # bytes, or shares of the file, cut off its end
@@ -53,7 +54,7 @@ def written(tmp_path_factory, scene):
         patch.setattr(module, name, keep)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (products, mean_image):
+        for module in (run_outputs, mean_image):
             keeping(module, "verify_raster")
         for module, name in ((polygons, "verify_features"), (tables, "verify_features"), (tables, "verify_text_table")):
             keeping(module, name)
@@ -128,7 +129,7 @@ def is_refused(work, folder, allowed):
 @pytest.mark.parametrize(
     "module, function, outputs",
     [
-        (products, "verify_raster", {}),
+        (run_outputs, "verify_raster", {}),
         (mean_image, "verify_raster", {"mean_image": "m.img"}),
         (polygons, "verify_features", {"polygons": "p.shp"}),
     ],
@@ -200,7 +201,7 @@ def test_a_block_that_is_nowhere_or_holds_other_values(tmp_path, blocks):
 
 def test_values_that_gdals_threads_could_not_write_are_noticed(tmp_path, scene, monkeypatch):
     """The errors of compression threads do not reach the thread that waits: OUTPUT was 0 everywhere."""
-    monkeypatch.setattr(products, "check_creation_options", lambda *arguments: None)
+    monkeypatch.setattr(run_outputs, "check_creation_options", lambda *arguments: None)
     for options in ("COMPRESS=JPEG|NUM_THREADS=2", "COMPRESS=WEBP|NUM_THREADS=2"):
         with pytest.raises(SegmentationError):
             run(scene, tmp_path / "o.tif", creation_options=options, **QUICK)

@@ -10,9 +10,9 @@ import pytest
 from fuzzing.images import make
 from kernel_sets import assert_same, both_sets, compiled, needs_compiled
 from rasters import run, write_raster
-from tiledseg.tiledseg_plugin import elimination, plan
-from tiledseg.tiledseg_plugin.kernels import plain
-from tiledseg.tiledseg_plugin.kmeans import cluster
+from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.stages import elimination, plan
+from tiledseg.tiledseg_plugin.engine.stages.kmeans import cluster
 
 UNTILED = {"kernels": "plain", "execution": "serial", "tile_width": 1 << 20, "tile_height": 1 << 20}
 MIN_PIXELS = (1, 100, 256, 257, 1000, 10_000)

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import namedtuple
 
-from tiledseg.tiledseg_plugin.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 
 Item = namedtuple("Item", "tile_id")
 

@@ -7,7 +7,7 @@ A case is plain values, so that it can be kept as JSON: {"kind", "seed", "image"
 import random
 
 import numpy as np
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 
 from .images import KINDS, REAL, _real_raster
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from osgeo import gdal
-from tiledseg.tiledseg_plugin import plan
-from tiledseg.tiledseg_plugin.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.parameters import SegmentParameters
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segmentation import segment
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.segmentation import segment
+from tiledseg.tiledseg_plugin.engine.stages import plan
 
 
 @dataclass

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import numpy as np
-from tiledseg.tiledseg_plugin import kernels
+from tiledseg.tiledseg_plugin.engine import kernels
 
 from . import making
 from .examination import Ending, Request, examine

@@ -7,19 +7,19 @@ from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 from osgeo import gdal
-from tiledseg.tiledseg_plugin import kernels
-from tiledseg.tiledseg_plugin.errors import SegmentationError
-from tiledseg.tiledseg_plugin.parameters import PreflightParameters, SegmentParameters
-from tiledseg.tiledseg_plugin.preflight import preflight
-from tiledseg.tiledseg_plugin.progress import Feedback
-from tiledseg.tiledseg_plugin.segment_polygons import (
+from tiledseg.tiledseg_plugin.engine import kernels
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
+from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
     segment_mean_image,
     segment_polygons,
 )
-from tiledseg.tiledseg_plugin.segment_statistics import StatisticsParameters, segment_statistics
-from tiledseg.tiledseg_plugin.segmentation import segment
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.segmentation import segment
 
 from . import checks
 from .rule import Rule, rule_of

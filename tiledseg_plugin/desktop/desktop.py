@@ -7,6 +7,7 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, Qt
 from qgis.PyQt.QtGui import QIcon
 
+from ...algorithms.segment import SegmentRaster
 from ...algorithms.text import tr
 from ..compat import QAction
 from ..metadata import ICON
@@ -33,6 +34,7 @@ class Desktop:
         iface.addPluginToRasterMenu("", self.action)
         iface.addToolBarIcon(self.action)
         QCoreApplication.instance().aboutToQuit.connect(self._end_work)
+        SegmentRaster.dialog = staticmethod(_toolbox_dialog)
 
     def _toggle(self, is_on):
         if self.panel is None and is_on:
@@ -64,6 +66,7 @@ class Desktop:
 
     def remove(self):
         """Take everything away; what runs is cancelled first."""
+        SegmentRaster.dialog = None
         QCoreApplication.instance().aboutToQuit.disconnect(self._end_work)
         self._end_work()
         self._iface.removePluginRasterMenu("", self.action)
@@ -75,3 +78,9 @@ class Desktop:
             self._iface.removeDockWidget(self.panel)
             self.panel.deleteLater()
         self.panel = self.session = self.action = None
+
+
+def _toolbox_dialog(algorithm, parent):
+    from .dialog import SegmentDialog
+
+    return SegmentDialog(algorithm, parent)

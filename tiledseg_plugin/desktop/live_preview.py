@@ -21,7 +21,7 @@ from qgis.PyQt.QtCore import QObject, Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtGui import QColor
 
 from ...algorithms.text import tr
-from ..errors import Cancelled, SegmentationError
+from ..engine.errors import Cancelled, SegmentationError
 from . import layers
 from .tasks import EngineTask
 
@@ -163,7 +163,7 @@ class LivePreview(QObject):
 
     def _start(self, parameters, extent, raster):
         def work(feedback):
-            from .. import preview as engine
+            from ..engine import preview as engine
 
             if not self._previewer.is_ready(parameters):
                 feedback.set_progress_text(tr("Preview: reading the whole raster once"))
@@ -232,7 +232,7 @@ class LivePreview(QObject):
 
 def _load(feedback):
     """A Previewer; everything that it needs has been imported and, the first time ever, compiled."""
-    from .. import kernels, preview
+    from ..engine import kernels, preview
 
     kernels.choose()
     # So much was imported that Python will soon look through all objects for garbage, which holds up the GUI for a
@@ -242,7 +242,7 @@ def _load(feedback):
 
 
 def _deciding(parameters):
-    from ..preview import basis_key
+    from ..engine.preview import basis_key
 
     return basis_key(parameters)
 

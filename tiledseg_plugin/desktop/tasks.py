@@ -17,8 +17,8 @@ from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, pyqtSignal
 
 from ...algorithms.text import tr
 from ..compat import QUIET_TASK
-from ..errors import Cancelled, SegmentationError
-from ..progress import Feedback
+from ..engine.errors import Cancelled, SegmentationError
+from ..engine.progress import Feedback
 
 END_SECONDS = 20.0  # how long the end of cancelled tasks is waited for, when there is no later
 

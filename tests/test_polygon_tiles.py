@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Polygons as tiles: in another coordinate system, over rotated rasters, and wrong ones."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from osgeo import gdal, ogr, osr
+from rasters import GEOTRANSFORM, UTM, write_raster
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.georeference import outline
+from tiledseg.tiledseg_plugin.engine.files.window import Window
+from tiledseg.tiledseg_plugin.engine.stages.polygon_tiles import rectangles_of
+
+TURN = math.radians(25)
+ROTATED = (
+    500000.0,
+    10 * math.cos(TURN),
+    10 * math.sin(TURN),
+    6000000.0,
+    10 * math.sin(TURN),
+    -10 * math.cos(TURN),
+)
+GEOTRANSFORMS = {
+    "north up": GEOTRANSFORM,
+    "south up": (500000.0, 10.0, 0.0, 6000000.0, 0.0, 10.0),
+    "rotated": ROTATED,
+    "sheared": (0.0, 0.5, 0.1, 0.0, 0.0, -0.7),
+    "degrees": (-3.0, 1 / 3600, 0.0, 54.0, 0.0, -1 / 3600),
+    "none": None,
+}
+
+
+def raster(path, geotransform=GEOTRANSFORM, crs=UTM, width=120, height=90):
+    return write_raster(path, np.ones((1, height, width), np.uint8), geotransform=geotransform, crs=crs)
+
+
+def wkt(crs):
+    reference = osr.SpatialReference()
+    reference.SetFromUserInput(crs)
+    return reference.ExportToWkt()
+
+
+def wkb(text):
+    return bytes(ogr.CreateGeometryFromWkt(text).ExportToWkb())
+
+
+def box(left, bottom, right, top):
+    return wkb(f"POLYGON(({left} {bottom},{right} {bottom},{right} {top},{left} {top},{left} {bottom}))")
+
+
+@pytest.mark.parametrize("name", GEOTRANSFORMS)
+def test_outlines_of_windows_are_those_windows(tmp_path, name):
+    path = raster(tmp_path / "a.tif", GEOTRANSFORMS[name], "EPSG:4326" if name == "degrees" else UTM)
+    windows = (Window(0, 0, 17, 33), Window(17, 0, 103, 90), Window(3, 70, 1, 1), Window(119, 89, 1, 1))
+    transform = GEOTRANSFORMS[name] or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    polygons = [outline([window], transform) for window in windows]
+    assert rectangles_of(path, polygons, "") == windows
+
+
+def test_outline_of_pieces_is_one_polygon_or_several(tmp_path):
+    shape = ogr.CreateGeometryFromWkb(outline([Window(0, 0, 4, 2), Window(0, 2, 2, 2)], GEOTRANSFORM))
+    assert shape.GetGeometryName() == "POLYGON" and shape.Area() == 12 * 100
+    shape = ogr.CreateGeometryFromWkb(outline([Window(0, 0, 1, 1), Window(1, 1, 1, 1)], ROTATED))
+    assert shape.GetGeometryName() == "MULTIPOLYGON" and shape.Area() == pytest.approx(200)
+
+
+def test_edges_go_to_the_nearest_edge_of_a_pixel(tmp_path):
+    path = raster(tmp_path / "a.tif")
+    left, top = GEOTRANSFORM[0], GEOTRANSFORM[3]
+    near = box(left + 104, top - 296, left + 496, top - 104)
+    assert rectangles_of(path, [near], "") == (Window(10, 10, 40, 20),)
+    halves = [box(left, top - 900, left + 155.0, top), box(left + 155.0 + 1e-9, top - 900, left + 1200, top)]
+    one, other = rectangles_of(path, halves, "")
+    assert one.right == other.col
+
+
+def test_parts_outside_the_raster_are_cut_off_and_polygons_off_it_left_out(tmp_path):
+    path = raster(tmp_path / "a.tif")
+    left, top = GEOTRANSFORM[0], GEOTRANSFORM[3]
+    polygons = [
+        box(left - 5000, top - 300, left - 4000, top),
+        box(left - 5000, top - 300, left + 100, top + 5000),
+        box(left + 300, top - 303, left + 301, top - 100),  # thinner than half a pixel
+        box(left + 1000, top - 99999, left + 99999, top - 500),
+    ]
+    assert rectangles_of(path, polygons, wkt(UTM)) == (Window(0, 0, 10, 30), Window(100, 50, 20, 40))
+
+
+def test_a_polygon_counts_with_its_extent(tmp_path):
+    path = raster(tmp_path / "a.tif")
+    left, top = GEOTRANSFORM[0], GEOTRANSFORM[3]
+    triangle = wkb(f"POLYGON(({left + 100} {top - 100},{left + 500} {top - 100},{left + 100} {top - 400},"
+                   f"{left + 100} {top - 100}))")  # fmt: skip
+    assert rectangles_of(path, [triangle], "") == (Window(10, 10, 40, 30),)
+
+
+@pytest.mark.parametrize("geotransform", ["north up", "rotated"])
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3035", "EPSG:27700"])
+def test_reprojected_extents_hold_every_point_of_the_polygon(tmp_path, geotransform, crs):
+    transform = GEOTRANSFORMS[geotransform]
+    big = (transform[0], *(200 * value for value in transform[1:3]), transform[3], *(200 * v for v in transform[4:]))
+    path = raster(tmp_path / "a.tif", big)  # 240 km wide: straight edges are bent by tens of pixels
+    forward = osr.CoordinateTransformation(reference(UTM), reference(crs))
+    x, y, _ = forward.TransformPoint(*gdal.ApplyGeoTransform(big, 50, 40))
+    size = 1.0 if crs == "EPSG:4326" else 70000
+    polygon = box(x - size / 2, y - size / 3, x + size / 2, y + size / 3)
+    (found,) = rectangles_of(path, [polygon], wkt(crs))
+
+    steps = np.linspace(0, 1, 4001)
+    edges = [(x - size / 2 + size * s, y + side * size / 3) for s in steps for side in (-1, 1)]
+    edges += [(x + side * size / 2, y - size / 3 + 2 * size / 3 * s) for s in steps for side in (-1, 1)]
+    backward = osr.CoordinateTransformation(reference(crs), reference(UTM))
+    inverse = gdal.InvGeoTransform(big)
+    pixels = np.array([gdal.ApplyGeoTransform(inverse, *point[:2]) for point in backward.TransformPoints(edges)])
+    low, high = np.floor(pixels.min(axis=0) + 0.5), np.floor(pixels.max(axis=0) + 0.5)
+    expected = Window(*low, *(high - low)).intersection(Window(0, 0, 120, 90))
+    assert found == expected
+
+
+def reference(crs):
+    found = osr.SpatialReference()
+    found.SetFromUserInput(crs)
+    found.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return found
+
+
+def test_a_world_of_tiles_finds_those_over_the_raster(tmp_path):
+    path = raster(tmp_path / "a.tif")
+    world = [box(west, south, west + 10, south + 10) for south in range(-90, 90, 10) for west in range(-180, 180, 10)]
+    assert rectangles_of(path, world, wkt("EPSG:4326")) == (Window(0, 0, 120, 90),)
+    assert rectangles_of(path, [box(-180, -90, 180, 90)], wkt("EPSG:4326")) == (Window(0, 0, 120, 90),)
+
+
+@pytest.mark.parametrize("crs, raster_crs", [("", UTM), (UTM, None)])
+def test_where_a_coordinate_system_is_unknown_coordinates_are_taken_as_they_are(tmp_path, crs, raster_crs):
+    path = raster(tmp_path / "a.tif", crs=raster_crs)
+    polygon = outline([Window(5, 5, 20, 20)], GEOTRANSFORM)
+    assert rectangles_of(path, [polygon], wkt(crs) if crs else "") == (Window(5, 5, 20, 20),)
+
+
+@pytest.mark.parametrize(
+    "polygons, message",
+    [
+        ([], "has no polygons"),
+        ([box(0, 0, 10, 10)], "None of the 1 polygons of TILES lies over"),
+        (
+            [wkb("POLYGON((500000 5999900,500100 6000000,500100 5999900,500000 6000000,500000 5999900))")],
+            "is not valid",
+        ),
+        ([wkb("POLYGON EMPTY")], "Polygon 1 of TILES has no geometry"),
+        ([b""], "Polygon 1 of TILES has no geometry"),
+        ([b"not a geometry"], "Polygon 1 of TILES has no geometry"),
+        ([wkb("LINESTRING(500000 5999900,500100 6000000)")], "has a linestring where polygons are needed"),
+        ([outline([Window(0, 0, 5, 5)], (math.nan, *GEOTRANSFORM[1:]))], "Polygon 1 of TILES is not valid"),
+    ],
+)
+def test_wrong_schemes_get_a_sentence(tmp_path, polygons, message, capfd):
+    path = raster(tmp_path / "a.tif")
+    with pytest.raises(SegmentationError, match=message) as error:
+        rectangles_of(path, polygons, wkt(UTM))
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations((gdal, ogr, osr))))
+def test_exceptions_stay_as_other_plugins_set_them(tmp_path, order):
+    path = raster(tmp_path / "a.tif")
+    for module in order:
+        module.UseExceptions()
+    try:
+        with pytest.raises(SegmentationError, match="has no geometry"):
+            rectangles_of(path, [b"not a geometry"], wkt(UTM))
+        assert all(module.GetUseExceptions() for module in order)
+    finally:
+        for module in reversed(order):
+            module.DontUseExceptions()

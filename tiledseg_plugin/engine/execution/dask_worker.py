@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What runs in a Dask worker, once `dask_cluster` has brought the engine there."""
+
+import importlib
+import os
+import threading
+import time
+import traceback
+import uuid
+from typing import Dict
+
+from ..errors import Cancelled, SegmentationError
+from .interpreter import facts
+from .worker import DONE, FAULT, OUT_OF_MEMORY, REFUSED
+
+CHECK_SECONDS = 0.5
+MESSAGE_BYTES = 100_000
+KEPT_STAGES = 2
+
+_stages: Dict[str, tuple] = {}
+_lock = threading.Lock()
+
+
+STAGES = ("statistics", "tiles", "attributes", "outlines", "write")  # the engine's modules with tasks
+
+
+def greet(path):
+    """What the worker sees of the input, [columns, rows] or None, and its versions or what went wrong.
+
+    Raises
+    ------
+    ImportError : a package that the engine needs is missing
+    """
+    import numpy
+
+    from ..files.gdal_access import open_raster
+    from ..kernels import choose
+
+    for name in STAGES:
+        importlib.import_module(f"...{name}", __name__)
+    choose("plain")[0].clump(numpy.ones((2, 2), numpy.uint16))  # has all that it imports only when it is needed
+    try:
+        dataset = open_raster(path)
+    except SegmentationError as error:
+        return None, str(error)
+    return [dataset.RasterXSize, dataset.RasterYSize], facts()
+
+
+def perform(path, index):
+    """Run one task of a stage.
+
+    Parameters
+    ----------
+    path : file with the stage's task, what its tasks share, and their items
+    index : which item
+
+    Returns
+    -------
+    how : as of `worker.perform`
+    what : the result as bytes, or the path of a file with them; or a text
+    """
+    from distributed.protocol import serialize_bytes
+
+    try:
+        task, common, items = _stage(path)
+        result = serialize_bytes(task(common, items[index], _Check(path)))
+        if len(result) <= MESSAGE_BYTES:
+            return DONE, result
+        name = f"{os.path.splitext(path)[0]}-{index}-{uuid.uuid4().hex[:8]}"
+        with open(f"{name}.bin.partial", "wb") as file:
+            file.write(result)
+        os.replace(f"{name}.bin.partial", f"{name}.bin")
+        if not os.path.exists(path):  # the run has ended, and has tidied up before this file was there
+            os.unlink(f"{name}.bin")
+            raise Cancelled()
+        return DONE, f"{name}.bin"
+    except SegmentationError as error:
+        return REFUSED, str(error)
+    except Cancelled:
+        return REFUSED, "The run has ended."
+    except MemoryError:
+        return OUT_OF_MEMORY, "found no more memory"
+    except Exception:
+        return FAULT, traceback.format_exc()
+
+
+def _stage(path):
+    from distributed.protocol import deserialize_bytes
+
+    with _lock:
+        if path not in _stages:
+            try:
+                with open(path, "rb") as file:
+                    _stages[path] = deserialize_bytes(file.read())
+            except FileNotFoundError:
+                raise Cancelled() from None
+            while len(_stages) > KEPT_STAGES:
+                del _stages[next(iter(_stages))]
+        return _stages[path]
+
+
+class _Check:
+    """Raise Cancelled when the file of the stage is gone: its run has ended."""
+
+    def __init__(self, path):
+        self._path = path
+        self._next = 0.0
+
+    def __call__(self):
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + CHECK_SECONDS
+            if not os.path.exists(self._path):
+                raise Cancelled()

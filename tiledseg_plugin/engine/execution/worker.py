@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What runs in a worker process. It imports the engine, never QGIS."""
+
+import os
+import threading
+import traceback
+from typing import Any, Dict
+
+from ..errors import SegmentationError
+from ..report import peak_memory
+from .interpreter import facts
+
+BEAT_SECONDS = 1.0
+DONE, REFUSED, OUT_OF_MEMORY, FAULT, DIED = "done", "refused", "out of memory", "fault", "died"
+
+_common: Dict[int, Any] = {}
+
+
+def begin(beats):
+    """The initialiser of a worker: watch the parent, and tell it every second that this process is not stuck."""
+    from multiprocess.process import parent_process
+
+    threading.Thread(target=_watch, args=(parent_process().sentinel, beats), daemon=True).start()
+
+
+def _watch(parent, beats):
+    from multiprocess.connection import wait
+
+    try:
+        while not wait([parent], timeout=BEAT_SECONDS):
+            beats.send_bytes(b".")
+    finally:  # whatever it was, without the parent there is nothing to work for
+        os._exit(1)
+
+
+def greet(path):
+    """The handshake: what this interpreter is, and what it sees of the input, (columns, rows, bands) or None."""
+    from ..files.gdal_access import open_raster
+
+    dataset = open_raster(path) if path else None
+    return facts(), dataset and (dataset.RasterXSize, dataset.RasterYSize, dataset.RasterCount)
+
+
+def load_kernels(wanted):
+    """Import and load what tiles will need, while there is nothing else to do."""
+    from .. import kernels
+
+    kernels.choose(wanted)
+
+
+def remember(number, common):
+    """Keep what all tasks of a stage share; that of the stage before is given up."""
+    _common.clear()
+    _common[number] = common
+
+
+def perform(task, number, item):
+    """Run one task.
+
+    Returns
+    -------
+    how : DONE, or what went wrong
+    what : the result, or a text; exceptions stay here, as not all of them survive the journey
+    peak : the most memory this process has had, bytes or None
+    """
+    try:
+        return DONE, task(_common[number], item, _go_on), peak_memory()
+    except SegmentationError as error:
+        return REFUSED, str(error), peak_memory()
+    except MemoryError:
+        return OUT_OF_MEMORY, "found no more memory", peak_memory()
+    except Exception:
+        return FAULT, traceback.format_exc(), peak_memory()
+
+
+def _go_on():
+    """A worker process is killed when the run is cancelled."""

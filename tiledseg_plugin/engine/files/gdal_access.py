@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""GDAL without global side effects: errors of a block of calls, and opening of datasets.
+
+`gdal.UseExceptions()` would change how every other plugin in the same QGIS sees GDAL, so errors are collected by a
+handler that is pushed for a block and popped after it (handlers are kept per thread).
+"""
+
+import threading
+from contextlib import contextmanager
+
+from osgeo import gdal, ogr, osr
+
+from ..errors import SegmentationError
+
+LONGEST_REASON = 300  # characters; a statement that SQLite refuses names all of its columns
+OPENING = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}  # or a .gz of the user's is given a side file
+CACHE_BYTES = 128_000_000  # every block is read or written once, so more would not help
+
+
+class _Messages(list):
+    def __call__(self, level, number, text):
+        if level >= gdal.CE_Failure:
+            self.append(text.strip())
+
+
+@contextmanager
+def collected_errors():
+    """A list that GDAL's failures within the block are added to, instead of stderr; nor are there exceptions."""
+    messages = _Messages()
+    with _without_exceptions:
+        gdal.PushErrorHandler(messages)
+        try:
+            yield messages
+        finally:
+            gdal.PopErrorHandler()
+
+
+def _switch_off(module):
+    try:
+        module.DontUseExceptions()
+    except RuntimeError:
+        return False
+    return True
+
+
+class _Shared:
+    """A setting of the whole process that is changed while any thread is within the block, and then put back."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+
+    def _change(self):
+        raise NotImplementedError
+
+    def _put_back(self):
+        raise NotImplementedError
+
+    def __enter__(self):
+        with self._lock:
+            if not self._users:
+                self._change()
+            self._users += 1
+
+    def __exit__(self, *raised):
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._put_back()
+
+
+class _WithoutExceptions(_Shared):
+    """GDAL's modules do not raise. Threads that switched each for itself would leave GDAL with a broken handler."""
+
+    def _change(self):
+        # Each of the modules may be set to raise, and GDAL before 3.7 lets that be undone only in the reverse order.
+        raising = [module for module in (gdal, ogr, osr) if module.GetUseExceptions()]
+        self._switched_off = []
+        while raising and (module := next(filter(_switch_off, raising), None)) is not None:
+            raising.remove(module)
+            self._switched_off.append(module)
+
+    def _put_back(self):
+        for module in reversed(self._switched_off):
+            module.UseExceptions()
+
+
+class _ModestCache(_Shared):
+    """GDAL's cache of blocks, one for all of the process, which may take 5 % of the memory, is kept small."""
+
+    def _change(self):
+        self._before = gdal.GetCacheMax()
+        gdal.SetCacheMax(min(self._before, CACHE_BYTES))
+
+    def _put_back(self):
+        gdal.SetCacheMax(self._before)
+
+
+_without_exceptions, modest_cache = _WithoutExceptions(), _ModestCache()
+
+
+@contextmanager
+def configured(options):
+    """GDAL configuration options for the calls of this thread within the block."""
+    before = {name: gdal.GetThreadLocalConfigOption(name) for name in options}
+    for name, value in options.items():
+        gdal.SetThreadLocalConfigOption(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            gdal.SetThreadLocalConfigOption(name, value)
+
+
+def reason(messages, otherwise="GDAL gives no reason"):
+    """The first failure as part of a sentence."""
+    text = " ".join((messages[0] if messages else otherwise).split()).rstrip(".")
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON // 2]} ... {text[-LONGEST_REASON // 2 :]}"
+
+
+def open_raster(path):
+    """The dataset, read-only.
+
+    Raises
+    ------
+    SegmentationError : GDAL cannot open it, or it has no band
+    """
+    try:
+        with collected_errors() as messages, configured(OPENING):
+            dataset = gdal.Open(path, gdal.GA_ReadOnly)
+    except (RuntimeError, UnicodeError) as error:  # surrogates stand for bytes that are no letters
+        shown = path.encode("utf-8", "replace").decode("utf-8")
+        raise SegmentationError(f"The path {shown} is not UTF-8, so GDAL cannot open it: rename it.") from error
+    if dataset is None:
+        raise SegmentationError(
+            f"The raster {path} cannot be opened ({reason(messages)}): check the path and the format."
+        )
+    if not dataset.RasterCount:
+        raise SegmentationError(f"{path} holds no raster band itself: choose one of its subdatasets.")
+    return dataset

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Outputs appear whole or not at all: they are written in a folder beside them and moved when all is done."""
+
+import errno
+import os
+import stat
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import List
+
+from ..errors import SegmentationError, why
+from . import journal
+from .ownership import make_owned_folder, remove_abandoned
+
+STAGING = ".tiledseg-"
+ATTRIBUTES_SUFFIX = "_attributes.gpkg"
+
+
+def attributes_path(output):
+    """Where the attribute table of an output lies whose format cannot hold it."""
+    return str(Path(output).with_name(Path(output).stem + ATTRIBUTES_SUFFIX))
+
+
+def nothing_else(target: Path) -> List[Path]:
+    """For outputs whose side files stay as they are."""
+    return []
+
+
+@contextmanager
+def staging(output, name="OUTPUT", replaced=nothing_else, itself=True):
+    """A folder beside the output, gone at the end; what a killed run has left there is put in its place before.
+
+    Parameters
+    ----------
+    name : id of the parameter, for messages
+    replaced : function of the path, what else of an earlier output goes away
+    itself : whether the output itself will be replaced, and not only its side files
+
+    Raises
+    ------
+    SegmentationError : the folder cannot be written to, or a file that is to be replaced cannot be
+    """
+    target = Path(output).absolute()
+    with _folder_beside(target, name) as folder:
+        for path in [target] * itself + replaced(target):
+            _require_replaceable(path, target, name)
+        yield folder
+
+
+@contextmanager
+def publishing(output, name="OUTPUT", replaced=nothing_else):
+    """A path to write at; what stands there in the end, side files too, becomes the output. See `staging`."""
+    with publishing_together([(output, name, replaced)]) as paths:
+        yield paths[0]
+
+
+@contextmanager
+def publishing_together(outputs):
+    """Paths to write the outputs of one run at; in the end all of them become the outputs, or none does.
+
+    Parameters
+    ----------
+    outputs : of (output, name, replaced), see `staging`; the first is the one that the run is about
+
+    Raises
+    ------
+    SegmentationError : an output cannot be replaced; the finished ones are kept under other names, which it tells
+    """
+    targets = [Path(output).absolute() for output, _, _ in outputs]
+    with ExitStack() as stack:
+        folders = [stack.enter_context(_folder_beside(target, name)) for target, (_, name, _) in zip(targets, outputs)]
+        yield [str(folder / target.name) for folder, target in zip(folders, targets)]
+        names = [f"{name} {target}" for target, (_, name, _) in zip(targets, outputs)]
+        _settle(folders, names)
+        moves = [
+            journal.plan_moves(folder, target, replaced(target))
+            for folder, target, (_, _, replaced) in zip(folders, targets, outputs)
+        ]
+        _publish(moves, names)
+
+
+def recover(folder):
+    """Put in their places what runs that were killed at their end have left in a folder."""
+    remove_abandoned(folder, STAGING, journal.finish)
+
+
+def recover_beside(*paths):
+    """As `recover`, of the folders that some files are in; what is no path is passed over."""
+    for folder in {os.path.dirname(os.path.abspath(path)) for path in paths if path and "\0" not in path}:
+        recover(folder)
+
+
+@contextmanager
+def _folder_beside(target, name):
+    recover(target.parent)
+    try:
+        folder, ownership = make_owned_folder(target.parent, STAGING)
+    except OSError as error:
+        raise SegmentationError(
+            f"The folder {target.parent} of {name} cannot be written to ({why(error)}): choose another."
+        ) from error
+    end = ownership.remove_folder
+    try:
+        yield folder
+    except _LeftInFolder:
+        end = ownership.release  # what has no mark is nothing that a run may remove
+        raise
+    finally:
+        if journal.is_open(folder):  # whatever has come in between, the next run puts all in its place
+            end = ownership.leave
+        end()
+
+
+def _require_replaceable(path, target, name):
+    if not os.path.lexists(path):
+        return
+    if path.is_dir():
+        raise SegmentationError(f"{name} {target} cannot be replaced, as {path} is a folder: choose another name.")
+    try:
+        try_to_replace(path)
+    except OSError as error:
+        raise SegmentationError(
+            f"{name} {target} cannot be replaced ({path}: {why(error)}): close it in other programs, check that its "
+            "files may be changed, or choose another."
+        ) from error
+
+
+def try_to_replace(path):
+    """Find out whether a file could be moved away, and change nothing.
+
+    Windows refuses to give a new name, even the same one, to a file that another program holds open. Elsewhere only
+    the owner may do so in a folder like /tmp (sticky), and there that a file is open does not matter.
+
+    Raises
+    ------
+    OSError : it could not
+    """
+    os.rename(path, path)
+    folder = os.stat(os.path.dirname(os.path.abspath(path)))
+    sticky = folder.st_mode & stat.S_ISVTX and hasattr(os, "geteuid")
+    if sticky and os.geteuid() not in (0, folder.st_uid, os.lstat(path).st_uid):
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+
+
+def _settle(folders, names):
+    for folder, name in zip(folders, names):
+        try:
+            journal.settle(folder)
+        except OSError as error:
+            raise SegmentationError(
+                f"{name} cannot be written ({why(error)}): make room on its disk, or choose another."
+            ) from error
+
+
+def _publish(moves, names):
+    """Put the files of all outputs in their places; if one cannot be replaced, keep all beside them."""
+    try:
+        journal.refuse_folders(moves)
+        journal.commit(moves)
+        journal.move(moves)
+    except OSError as error:
+        subject = next((name for one, name in zip(moves, names) if one.concerns(error.filename)), names[0])
+        raise _kept_beside(moves, f"{subject} cannot be replaced ({error.filename}: {why(error)})") from error
+    journal.close(moves)
+
+
+def _kept_beside(moves, what):
+    """Give the finished files other names; the error that tells them."""
+    aside = [journal.beside(one) for one in moves]
+    try:
+        journal.take_back(moves)
+        with suppress(OSError):  # on a full disk there is no room for a journal, but for names there is
+            journal.commit(aside)
+        journal.move(aside)
+    except OSError:
+        if not any(journal.is_open(Path(one.folder)) for one in moves):
+            return _LeftInFolder(
+                f"{what}: the finished result lies in {moves[0].folder}; move it from there to where it should be."
+            )
+        return SegmentationError(
+            f"{what}: the finished result lies in {moves[0].folder}, and the next run that writes beside it puts it "
+            "in its place; close the file in other programs, and check that it may be changed."
+        )
+    journal.close(aside)
+    kept = ", ".join(str(one.parent / one.output) for one in aside)
+    return SegmentationError(
+        f"{what}: the finished result is kept as {kept}; close the earlier one in other programs and rename the new "
+        "one, or use it under this name."
+    )
+
+
+class _LeftInFolder(SegmentationError):
+    """What was finished could not even be given another name: its folder stays."""

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The input raster: what it is, and windows of its values with what is valid in them.
+
+This is the one place that reads windows; what makes a pixel invalid is told by `no_data`.
+"""
+
+import math
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from ..errors import SegmentationError
+from .gdal_access import collected_errors, open_raster, reason
+from .no_data import Band, data_bands, describe_bands, invalid_values, value_type
+from .raw_files import check_whole
+from .resampling import depends_on_windows
+from .window import Window
+
+MOST_PIXELS = 2**32 - 2  # segment ids are uint32
+CELL_PIXELS = 1 << 20  # as many as the blocks have that statistics are read by
+CACHE_BYTES = 64_000_000  # of cells that are kept, in a process
+
+
+@dataclass(frozen=True)
+class Raster:
+    """An input raster with the bands that are used. Plain values only: it travels to workers.
+
+    zero_is_nodata : the raster declares nothing, so pixels that are 0 in all bands are taken as no data
+    first_zero_is_nodata : so are pixels that are 0 in the first band, whatever they are in others (`rsgislib_stretch`)
+    resampled : values depend on the window that is read, so that windows are put together from those of a fixed grid
+    """
+
+    path: str
+    width: int
+    height: int
+    bands: Tuple[Band, ...]
+    dtype: str
+    block: Tuple[int, int]
+    nodata_rule: str
+    zero_is_nodata: bool
+    notes: Tuple[str, ...] = ()
+    first_zero_is_nodata: bool = False
+    resampled: bool = False
+
+    @property
+    def window(self):
+        return Window(0, 0, self.width, self.height)
+
+    @property
+    def numbers(self):
+        return [band.number for band in self.bands]
+
+    @property
+    def is_integer(self):
+        """Whether sums of the values are exact as they are."""
+        return np.dtype(self.dtype).kind in "iu" and np.dtype(self.dtype).itemsize <= 4
+
+
+def describe(path, bands=(), nodata_rule="any", zero_may_be_nodata=True):
+    """Look at a raster's header.
+
+    Parameters
+    ----------
+    path : anything that GDAL opens
+    bands : 1-based numbers, empty for all but those that are marked as alpha
+    nodata_rule : `any` or `all`
+    zero_may_be_nodata : whether pixels that are 0 in all bands are no data where the raster declares none
+
+    Raises
+    ------
+    SegmentationError : the raster cannot be opened, is too large, or lacks a band; complex values
+    """
+    dataset = open_raster(path)
+    check_whole(dataset, path)
+    with collected_errors():
+        dataset.GetRasterBand(1).GetMaskFlags()  # a GeoTIFF reads its other directories now, and warns of them
+    numbers = list(bands) or data_bands(dataset)
+    _check_numbers(numbers, dataset.RasterCount, path)
+    width, height = dataset.RasterXSize, dataset.RasterYSize
+    if width * height > MOST_PIXELS:
+        raise SegmentationError(f"{path} has {width} x {height} pixels, more than 32-bit ids can number: split it.")
+
+    used = [dataset.GetRasterBand(number) for number in numbers]
+    kinds = [value_type(band) for band in used]
+    if any(kind is None for kind in kinds):
+        raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
+    dtype = np.result_type(*kinds)
+    described, declared, notes = describe_bands(dataset, numbers, dtype)
+    zero_is_nodata = zero_may_be_nodata and not declared
+    if zero_is_nodata:
+        notes.append("The raster declares no no-data value: pixels that are 0 in every selected band are left out.")
+    return Raster(
+        path=path,
+        width=width,
+        height=height,
+        bands=described,
+        dtype=dtype.str,
+        block=tuple(used[0].GetBlockSize()),
+        nodata_rule=nodata_rule,
+        zero_is_nodata=zero_is_nodata,
+        notes=tuple(notes),
+        resampled=depends_on_windows(dataset),
+    )
+
+
+def _check_numbers(numbers: List[int], count: int, path: str) -> None:
+    for number in numbers:
+        if not 1 <= number <= count:
+            raise SegmentationError(
+                f"BANDS names band {number}, but {path} has {count}: give numbers from 1 to {count}, separated by ';'."
+            )
+    if len(set(numbers)) < len(numbers):
+        raise SegmentationError(f"BANDS names a band twice ({';'.join(map(str, numbers))}): give each band once.")
+
+
+def read_bands(dataset, raster, window):
+    """The values of a window and what is valid in each band by itself, whatever it is in the others.
+
+    Returns
+    -------
+    [(values, valid)] : per band (rows, cols) of the raster's dtype, finite, and (rows, cols) bool
+    """
+    values = read_values(dataset, raster, window)
+    judged = []
+    for plane, bad in zip(values, _invalid(dataset, raster, window, values)):
+        if raster.zero_is_nodata:
+            bad = bad | (plane == 0)
+        judged.append((_finite(plane), _opposite(bad, plane.shape)))
+    return judged
+
+
+def read_window(dataset, raster, window, covered=None, cells=None):
+    """The values of a window and what is valid in it.
+
+    Parameters
+    ----------
+    dataset : as `gdal_access.open_raster` gives it
+    window : Window
+    covered : (rows, cols) bool or None, False where the pixels are outside all tiles
+    cells : Cells or None, of a raster that is resampled, for windows that share some
+
+    Returns
+    -------
+    values : (bands, rows, cols) of the raster's dtype, finite
+    valid : (rows, cols) bool
+    """
+    values = read_values(dataset, raster, window, cells)
+    invalid: Any = None
+    for bad in _invalid(dataset, raster, window, values, cells):
+        if invalid is not None:
+            bad = invalid | bad if raster.nodata_rule == "any" else invalid & bad
+        invalid = bad
+    if raster.zero_is_nodata:
+        invalid = invalid | ~values.any(axis=0)
+    valid = _opposite(invalid, values.shape[1:])
+    if covered is not None:
+        valid &= covered
+    values = _finite(values)  # under the rule `all` a pixel may be valid that is not finite in a band
+    if raster.first_zero_is_nodata:
+        valid &= values[0] != 0
+    return values, valid
+
+
+def read_validity(dataset, raster, window):
+    """What is valid in a window under each of the rules of no data; only what decides that is read.
+
+    Returns
+    -------
+    {rule: (rows, cols) bool}, the rules being those of NODATA_RULE; one array for both where they agree by nature
+    """
+    decided_by_values = (
+        raster.zero_is_nodata
+        or np.dtype(raster.dtype).kind == "f"
+        or any(band.nodata is not None for band in raster.bands)
+    )
+    values: Any = read_values(dataset, raster, window) if decided_by_values else None
+    any_bad: Any = None
+    all_bad: Any = None
+    for bad in _invalid(dataset, raster, window, values):
+        any_bad, all_bad = (bad, bad) if any_bad is None else (any_bad | bad, all_bad & bad)
+    if raster.zero_is_nodata:
+        zero = ~values.any(axis=0)
+        any_bad, all_bad = any_bad | zero, all_bad | zero
+    shape = (window.height, window.width)
+    any_valid = np.broadcast_to(~any_bad, shape)
+    return {"any": any_valid, "all": any_valid if len(raster.bands) == 1 else np.broadcast_to(~all_bad, shape)}
+
+
+def _opposite(bad: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
+    return ~bad if bad.shape else np.full(shape, not bad)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """The values with 0 in place of what is not finite, in place."""
+    if values.dtype.kind == "f":
+        values[~np.isfinite(values)] = 0
+    return values
+
+
+def _invalid(
+    dataset: Any, raster: Raster, window: Window, values: Optional[np.ndarray], cells: Optional["Cells"] = None
+) -> Iterator[np.ndarray]:
+    """Of each band what has no data in it: (rows, cols) bool, or the scalar False. A mask is read once for all."""
+    found: Dict[tuple, np.ndarray] = {}
+    for index, band in enumerate(raster.bands):
+        bad = np.zeros((), bool) if values is None else invalid_values(values[index], band)
+        for source in ([("mask", band.mask)] if band.mask else []) + [("alpha", number) for number in band.alphas]:
+            if source not in found:
+                found[source] = ~(_read(dataset, raster, window, source, cells)[0] > 0)
+            bad = bad | found[source]
+        yield bad
+
+
+def read_values(dataset: Any, raster: Raster, window: Window, cells: Optional["Cells"] = None) -> np.ndarray:
+    """The values of a window as they are stored, valid or not: (bands, rows, cols) of the raster's dtype."""
+    return _read(dataset, raster, window, ("values", *raster.numbers), cells)
+
+
+class Cells:
+    """The cells of a resampled raster that were read last, for tiles that share them; of all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
+
+    def __reduce__(self) -> tuple:
+        return Cells, ()
+
+    def get(self, key: tuple) -> Optional[np.ndarray]:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def keep(self, key: tuple, array: np.ndarray) -> None:
+        with self._lock:
+            self._kept[key] = array
+            while sum(kept.nbytes for kept in self._kept.values()) > CACHE_BYTES:
+                self._kept.popitem(last=False)
+
+
+def _read(dataset: Any, raster: Raster, window: Window, source: tuple, cells: Optional[Cells] = None) -> np.ndarray:
+    """What the raster holds in a window: (planes, rows, cols), the caller's to change.
+
+    Parameters
+    ----------
+    source : ("values", numbers of bands ...), ("mask", number of the band that it is of) or ("alpha", number)
+    """
+    if not raster.resampled:
+        return _read_at_once(dataset, raster, window, source)
+    whole: Any = None
+    for cell in _grid_in(raster, CELL_PIXELS, window):
+        part = None if cells is None else cells.get((source, cell))
+        if part is None:
+            part = _read_at_once(dataset, raster, cell, source)
+            if cell == window:
+                return part
+            if cells is not None:
+                cells.keep((source, cell), part)
+        if whole is None:
+            whole = np.empty((len(part), window.height, window.width), part.dtype)
+        common = cell.intersection(window)
+        (rows, cols), (part_rows, part_cols) = common.within(window), common.within(cell)
+        whole[:, rows, cols] = part[:, part_rows, part_cols]
+    return whole
+
+
+def _read_at_once(dataset: Any, raster: Raster, window: Window, source: tuple) -> np.ndarray:
+    kind, *numbers = source
+    with collected_errors() as messages:
+        if kind == "values":
+            array = np.empty((len(numbers), window.height, window.width), raster.dtype)
+            if dataset.ReadAsArray(*window, buf_obj=_buffer(array, raster), band_list=numbers) is None:
+                array = None
+        else:
+            band = dataset.GetRasterBand(numbers[0])
+            array = (band.GetMaskBand() if kind == "mask" else band).ReadAsArray(*window)
+            array = None if array is None else array[None]
+    if array is None or messages:
+        raise SegmentationError(
+            f"{raster.path} cannot be read at column {window.col}, row {window.row} "
+            f"({window.width} x {window.height} pixels: {reason(messages)}): the file may be damaged."
+        )
+    if kind == "values" and array.dtype != np.int8:
+        for plane, band in zip(array, raster.bands):
+            if band.signed:
+                plane[plane > 127] -= plane.dtype.type(256)
+    return array
+
+
+def _buffer(array: np.ndarray, raster: Raster) -> np.ndarray:
+    """The array as GDAL fills it: where signed bytes are bytes to it, so they are here."""
+    return array.view(np.uint8) if array.dtype == np.int8 and raster.bands[0].signed else array
+
+
+def grid(raster: Raster, pixels: int) -> Tuple[Window, ...]:
+    """Windows of about so many pixels: whole rows where the file is stored so, else squares of whole file blocks."""
+    return _grid_in(raster, pixels, raster.window)
+
+
+def _grid_in(raster: Raster, pixels: int, window: Window) -> Tuple[Window, ...]:
+    """The windows of that grid that have pixels in a window."""
+    block_width, block_height = raster.block
+    if block_width >= raster.width:
+        width, height = raster.width, max(1, pixels // raster.width)
+    else:
+        width = height = math.isqrt(pixels)
+        width = max(block_width, width // block_width * block_width)
+    height = max(block_height, height // block_height * block_height) if block_height < raster.height else height
+    return tuple(
+        Window(col, row, min(width, raster.width - col), min(height, raster.height - row))
+        for row in range(window.row // height * height, window.bottom, height)
+        for col in range(window.col // width * width, window.right, width)
+    )
+
+
+def identity(path):
+    """What tells a changed input from the same one, as plain values.
+
+    Returns
+    -------
+    dict : `files`, {path: (bytes, time of change in ns)} of the raster and what it refers to (the sources of a VRT),
+        and `geotransform`. Statistics and overviews beside it do not count: QGIS writes them when it shows a raster.
+    """
+    dataset = open_raster(path)
+    files = {}
+    for name in dataset.GetFileList() or [path]:
+        if name.lower().endswith((".aux.xml", ".ovr")):
+            continue
+        try:
+            status = os.stat(name)
+        except OSError:
+            continue
+        files[name] = (status.st_size, status.st_mtime_ns)
+    return {"files": files, "geotransform": dataset.GetGeoTransform(can_return_null=True)}

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rectangles of pixels."""
+
+from typing import NamedTuple
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels."""
+
+    col: int
+    row: int
+    width: int
+    height: int
+
+    @property
+    def right(self):
+        return self.col + self.width
+
+    @property
+    def bottom(self):
+        return self.row + self.height
+
+    @property
+    def pixels(self):
+        return self.width * self.height
+
+    def grown(self, pixels, width, height):
+        """This window with a margin, cut to a raster of that size."""
+        col, row = max(self.col - pixels, 0), max(self.row - pixels, 0)
+        return Window(col, row, min(self.right + pixels, width) - col, min(self.bottom + pixels, height) - row)
+
+    def within(self, outer):
+        """Slices of this window in an array that holds `outer`."""
+        return (
+            slice(self.row - outer.row, self.bottom - outer.row),
+            slice(self.col - outer.col, self.right - outer.col),
+        )
+
+    def intersection(self, other):
+        """The common part, or None."""
+        col, row = max(self.col, other.col), max(self.row, other.row)
+        width, height = min(self.right, other.right) - col, min(self.bottom, other.bottom) - row
+        return Window(col, row, width, height) if width > 0 and height > 0 else None

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The work folder: a manifest of the run and one finished file a piece and stage.
+
+A file is written under another name and renamed, so that what bears its name is whole. All names are known, so that
+nothing else in a folder of the user's is ever touched, also if its name begins alike.
+"""
+
+import json
+import os
+import re
+import tempfile
+import time
+import uuid
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import SegmentationError, why
+from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
+
+PREFIX = "tiledseg-"
+MANIFEST = PREFIX + "manifest.json"
+FORMAT = 5  # of the files; those of another one are made anew
+NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
+KEPT = "|".join(  # after the prefix, what a run can be taken up from
+    (
+        rf"(graph|moments|table|stage\d)-{NUMBER}\.npz",
+        rf"(table|corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
+        rf"(owner|value|times)-\d+-{NUMBER}\.npy",
+        rf"(labels|ids|stage\d)-{NUMBER}\.raw",
+        r"(survey|sample)\.npz|(ids|sizes)\.npy",
+    )
+)
+PASSING = rf"code-{TOKEN}\.zip|stage-{TOKEN}-[0-9a-f]{{6}}(-\d+-[0-9a-f]{{8}})?\.bin"  # what Dask sends about
+PARTIAL = rf"({KEPT}|{PASSING}|manifest\.json)(\.\d+(-[0-9a-f]{{8}})?)?\.partial"
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class WorkFolder:
+    """Intermediate files of a run.
+
+    Parameters
+    ----------
+    path : folder of the user's, made where it is missing; empty for a temporary one
+    manifest : plain values that tell whether files found here belong to this run: `parameters`, by the names that
+        the user knows, and `input`, what tells a changed raster
+
+    Attributes
+    ----------
+    note : what was found here, for the log; may be empty
+
+    Raises
+    ------
+    SegmentationError : the folder cannot be used, or holds the files of another run
+    """
+
+    def __init__(self, path, manifest):
+        self.is_temporary = not path
+        self.note = ""
+        self._made = False
+        try:
+            if self.is_temporary:
+                remove_abandoned(tempfile.gettempdir(), PREFIX)
+                self.path, self._ownership = make_owned_folder(tempfile.gettempdir(), PREFIX)
+            else:
+                self.path = Path(path).absolute()
+                self._made = not self.path.exists()
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._ownership = Ownership(self.path)
+        except Occupied as error:
+            raise SegmentationError(
+                f"WORK_DIR {self.path} is in use by {error}: wait for its end, or give another folder."
+            ) from error
+        except OSError as error:
+            raise SegmentationError(
+                f"The work folder {path or tempfile.gettempdir()} cannot be used ({why(error)}): make room, or choose "
+                "another by WORK_DIR."
+            ) from error
+        try:
+            self._agree(json.loads(json.dumps({"format": FORMAT, **manifest})))
+        except BaseException:
+            self._ownership.release()
+            raise
+
+    def __getstate__(self):
+        """What travels to workers: where it is, not that it is owned."""
+        return {"path": self.path, "is_temporary": self.is_temporary}
+
+    def _agree(self, manifest):
+        try:
+            found = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("not a manifest")
+        except FileNotFoundError:
+            found = None
+        except (ValueError, OSError):
+            found = {}
+        if found and found.get("format") == FORMAT and found != manifest:
+            raise SegmentationError(self._difference(found, manifest))
+        self._begin_without(PARTIAL, PASSING)
+        if found == manifest:
+            self.note = f"An interrupted run is taken up in {self.path}."
+            return
+        if found is not None:
+            self.note = f"The manifest in {self.path} is damaged or of another version: the run begins anew."
+        self._begin_without(KEPT)
+        self._replace(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
+
+    def _difference(self, found, manifest):
+        there, now = found.get("parameters", {}), manifest["parameters"]
+        names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
+        if names:
+            changes = "; ".join(
+                f"{name}: {_shown(there.get(name))} there, {_shown(now.get(name))} now" for name in names
+            )
+            what = f"other settings ({changes})"
+        else:
+            what = f"an earlier state of its input ({_changed_input(found.get('input'), manifest.get('input'))})"
+        return (
+            f"WORK_DIR {self.path} holds an interrupted run with {what}: "
+            f"give the same again, or another folder, or remove the files {PREFIX}* in it."
+        )
+
+    def _replace(self, name, write):
+        target = self.path / name
+        if name != MANIFEST and not re.fullmatch(PREFIX + f"({KEPT})", name):
+            raise ValueError(f"{name} would not be known as a file of a run: add it to KEPT.")
+        partial = target.with_name(f"{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+        try:
+            with open(partial, "wb") as file:
+                write(file)
+            os.replace(partial, target)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
+            raise SegmentationError(
+                f"{target} cannot be written ({why(error)}): make room in "
+                + ("the temporary folder, or give a WORK_DIR." if self.is_temporary else "WORK_DIR, or choose another.")
+            ) from error
+
+    def save(self, name, **arrays):
+        """Write arrays under a name; they are checked when they are loaded."""
+        self._replace(f"{PREFIX}{name}.npz", lambda file: np.savez(file, **arrays))
+
+    def load(self, name):
+        """The arrays saved under a name, as a dict; None if they are missing or damaged."""
+        try:
+            with np.load(self.path / f"{PREFIX}{name}.npz", allow_pickle=False) as arrays:
+                return {key: arrays[key] for key in arrays.files}
+        except DAMAGED:
+            return None
+
+    def save_rows(self, name, array):
+        """Write a (rows, cols) array so that some of its rows can be read.
+
+        Gives its checksum, by which a run that is taken up knows it; 0 in a temporary folder, where none ever is.
+        """
+        array = np.ascontiguousarray(array)
+        self._replace(f"{PREFIX}{name}.raw", array.tofile)
+        return 0 if self.is_temporary else zlib.crc32(array)
+
+    def load_rows(self, name, first, count, width, dtype):
+        """Rows `first` to `first + count` of an array saved with `save_rows`."""
+        dtype = np.dtype(dtype)
+        path = self.path / f"{PREFIX}{name}.raw"
+        try:
+            rows = np.fromfile(path, dtype, count * width, offset=first * width * dtype.itemsize)
+            return rows.reshape(count, width)
+        except DAMAGED as error:
+            raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
+
+    def map_rows(self, name, first, count, width, dtype):
+        """As `load_rows`, but only what is used of the rows is read."""
+        dtype = np.dtype(dtype)
+        path = self.path / f"{PREFIX}{name}.raw"
+        try:
+            return np.memmap(path, dtype, "r", first * width * dtype.itemsize, (count, width))
+        except DAMAGED as error:
+            raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
+
+    def checksum(self, name):
+        """The checksum of what `save_rows` wrote; None if it is missing."""
+        total = 0
+        try:
+            with open(self.path / f"{PREFIX}{name}.raw", "rb") as file:
+                while chunk := file.read(1 << 22):
+                    total = zlib.crc32(chunk, total)
+        except OSError:
+            return None
+        return total
+
+    def save_array(self, name, array):
+        """Write one array so that parts of it can be read (`map_array`)."""
+        self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
+
+    def map_array(self, name):
+        """An array saved with `save_array`, of which only what is used is read."""
+        path = self.path / f"{PREFIX}{name}.npy"
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except DAMAGED as error:
+            raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
+
+    def arrays(self, beginning):
+        """The names of the arrays that begin so."""
+        return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
+
+    def forget(self, names):
+        """Remove files of an earlier run.
+
+        Parameters
+        ----------
+        names : regular expression of what follows the prefix
+
+        Raises
+        ------
+        OSError : one cannot be removed
+        """
+        for path in self._files(names):
+            path.unlink(missing_ok=True)
+
+    def close(self, finished):
+        """Give the folder up.
+
+        Parameters
+        ----------
+        finished : bool, whether what is in it is of no more use; otherwise a run can be taken up from it
+        """
+        if self.is_temporary:
+            self._ownership.remove_folder()
+            return
+        names = [PARTIAL, PASSING, *([KEPT, re.escape(MANIFEST[len(PREFIX) :])] if finished else [])]
+        for path in (path for one in names for path in self._files(one)):
+            with suppress(OSError):  # the next run removes it
+                path.unlink()
+        self._ownership.release()
+        if finished and self._made:
+            with suppress(OSError):  # somebody else has put something there
+                self.path.rmdir()
+
+    def _begin_without(self, *names):
+        try:
+            for one in names:
+                self.forget(one)
+        except OSError as error:
+            raise SegmentationError(
+                f"The work folder {self.path} cannot be used, as a file that an earlier run left cannot be removed "
+                f"({error.filename}: {error.strerror}): close it in other programs, or choose another folder."
+            ) from error
+
+    def _files(self, names):
+        """The files here that a run makes under such names; no folder and no link is one."""
+        try:
+            found = [Path(entry.path) for entry in os.scandir(self.path) if entry.is_file(follow_symlinks=False)]
+        except OSError:
+            return []
+        return sorted(path for path in found if re.fullmatch(f"{PREFIX}({names})", path.name))
+
+
+def _shown(value):
+    if value is None:
+        return "none"
+    text = ";".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _changed_input(there, now):
+    there, now = (dict(value) if isinstance(value, dict) else {} for value in (there, now))
+    files = dict(there.get("files") or {}), dict(now.get("files") or {})
+    for path in {**files[0], **files[1]}:
+        old, new = files[0].get(path), files[1].get(path)
+        if old != new:
+            return f"{path}: {_state(old)} there, {_state(new)} now"
+    return "its size, position, bands or no-data values have changed"
+
+
+def _state(state):
+    if not state:
+        return "missing"
+    return f"{state[0]} bytes of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(state[1] / 1e9))}"

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clump kernels: connected regions of a window, what they hold, and which of them touch."""
+
+import numpy as np
+
+from ..components import components
+
+
+def clump(clusters):
+    """Number the 4-connected regions of equal cluster, from 1, in raster order of their first pixels.
+
+    Parameters
+    ----------
+    clusters : (rows, cols) uint16
+
+    Returns
+    -------
+    labels : (rows, cols) uint32
+    count : int
+    """
+    # Runs of equal cluster along the rows are the nodes; two that touch from row to row are linked once, where the
+    # later of them begins.
+    begins = np.ones(clusters.shape, bool)
+    np.not_equal(clusters[:, 1:], clusters[:, :-1], out=begins[:, 1:])
+    run = np.cumsum(begins.ravel(), dtype=np.int32 if begins.size < 1 << 31 else np.int64).reshape(clusters.shape)
+    run -= 1
+    linked = clusters[1:] == clusters[:-1]
+    linked &= begins[1:] | begins[:-1]
+    linked &= clusters[1:] != 0
+    holds_data = clusters[begins] != 0
+    found, component = components(holds_data.size, run[:-1][linked], run[1:][linked])
+    is_clump = np.zeros(found, bool)
+    is_clump[component[holds_data]] = True
+    label = np.cumsum(is_clump) * is_clump
+    return label[component].astype(np.uint32)[run], int(np.count_nonzero(is_clump))
+
+
+def first_pixels(labels, count):
+    """The index, in raster order, of the first pixel of every clump: (count,) int64."""
+    first = np.zeros(count + 1, np.int64)
+    flat = labels.ravel()
+    first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
+    return first[1:]
+
+
+def describe_clumps(labels, count, clusters, quantities):
+    """Size, exact sums, first pixel and cluster of every clump.
+
+    Parameters
+    ----------
+    labels, count : as `clump` gives them
+    clusters : (rows, cols) uint16
+    quantities : (planes, rows, cols) uint8 or int64, what is added up
+
+    Returns
+    -------
+    sizes : (count,) int64, pixels
+    sums : (count, planes) int64
+    first : (count,) int64, index of the first pixel in the window, in raster order
+    kinds : (count,) uint16, the cluster of each
+    """
+    flat = labels.ravel()
+    sizes = np.bincount(flat, minlength=count + 1)[1:].astype(np.int64)
+    sums = np.empty((count, quantities.shape[0]), np.int64)
+    order = np.argsort(flat, kind="stable")[flat.size - int(sizes.sum()) :]
+    starts = np.cumsum(sizes) - sizes
+    for plane, quantity in enumerate(quantities):
+        sums[:, plane] = np.add.reduceat(quantity.ravel()[order].astype(np.int64), starts) if count else 0
+    first = first_pixels(labels, count)
+    return sizes, sums, first, clusters.ravel()[first]
+
+
+def find_edges(labels, count):
+    """The pairs of clumps that share a pixel side, each once: (m, 2) uint32 labels, a < b, sorted."""
+    pairs = []
+    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        border = (one != other) & (one != 0) & (other != 0)
+        a, b = one[border].astype(np.uint64), other[border].astype(np.uint64)
+        pairs.append(np.minimum(a, b) << np.uint64(32) | np.maximum(a, b))
+    both = np.unique(np.concatenate(pairs))
+    return np.stack([both >> np.uint64(32), both & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pre-flight: the plan of a run, with every tile's valid pixels counted exactly, before anything is segmented."""
+
+import time
+from dataclasses import dataclass
+from typing import List
+
+from . import execution, resources
+from .files.gdal_access import open_raster
+from .files.output_files import check_files, layer_output
+from .files.publish import recover_beside
+from .files.raster import Raster, describe, read_validity
+from .parameters import PreflightParameters
+from .products.tile_records import TileRecord, tile_records
+from .progress import Progress
+from .stages.plan import EMPTY, SPARSE, Plan, judge_tiles, make_plan
+from .stages.statistics import blocks
+from .stages.tiles import HALO
+
+WORTH_A_WARNING = 0.05  # of the pixels, by which the two rules of no data differ
+OUTPUT_BYTES = 1  # a pixel, compressed
+WORKER_SECONDS = 2.5e-7  # a valid pixel, for each worker
+SERIAL_SECONDS = 1e-7  # a valid pixel: the graph and writing
+
+
+@dataclass(frozen=True)
+class PreflightResult:
+    """What there is to know before a run.
+
+    valid_fraction : of the pixels in tiles, 0..1
+    memory, disk : estimated bytes that a run needs; seconds : roughly, how long it takes
+    """
+
+    records: List[TileRecord]
+    tile_count: int
+    empty_tiles: int
+    sparse_tiles: int
+    valid_fraction: float
+    memory: int
+    disk: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a block's task needs to know."""
+
+    raster: Raster
+    plan: Plan
+
+
+def preflight(parameters, feedback):
+    """Count every tile's valid pixels, in one pass over the raster, and judge the tiles.
+
+    Parameters
+    ----------
+    parameters : PreflightParameters
+    feedback : progress.Feedback
+
+    Returns
+    -------
+    PreflightResult
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong
+    Cancelled : the user cancelled
+    """
+    parameters.check()
+    recover_beside(parameters.input)
+    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    check_output(parameters)
+    plan = make_plan(raster, parameters)
+    for note in raster.notes:
+        feedback.info(note)
+    started = time.monotonic()
+    counts = _count(raster, plan, parameters.workers, Progress(feedback, {"counting": 1}))
+    reading = time.monotonic() - started
+    occupancy = judge_tiles(plan, counts[parameters.nodata_rule], parameters.valid_data_threshold)
+    valid = sum(occupancy.valid_pixels.values())
+    valid_tiles = [tile for tile in plan.tiles if occupancy.valid_pixels[tile.tile_id]]
+    tile_bytes = _tile_memory(raster, plan)
+    workers = resources.choose_workers(parameters.workers, max(len(valid_tiles), 1), tile_bytes)
+    result = PreflightResult(
+        records=tile_records(parameters.input, plan, occupancy),
+        tile_count=len(plan.tiles),
+        empty_tiles=occupancy.count(EMPTY),
+        sparse_tiles=occupancy.count(SPARSE),
+        valid_fraction=valid / plan.pixels,
+        memory=max(workers.count * tile_bytes, resources.WORKER_BYTES + resources.graph_memory(valid)),
+        disk=resources.disk(sum(tile.pixels for tile in valid_tiles), valid, len(raster.bands))
+        + raster.width * raster.height * OUTPUT_BYTES,
+        seconds=2 * reading + valid * (WORKER_SECONDS / workers.count + SERIAL_SECONDS),
+    )
+    _tell(raster, plan, parameters, result, workers.count, feedback)
+    if workers.warning:
+        feedback.warning(workers.warning)
+    _tell_rules(plan, counts, parameters.nodata_rule, feedback)
+    return result
+
+
+def check_output(parameters: PreflightParameters) -> None:
+    """Refuse a tile layer that would harm an input or cannot be written; one without a path is passed over."""
+    check_files(
+        [layer_output("OUTPUT", parameters.output)],
+        [("INPUT", parameters.input), ("TILES", parameters.tiles_source)],
+    )
+
+
+def _count(raster, plan, workers, progress):
+    """{rule: {tile_id: valid pixels}}, for both rules of no data."""
+    progress.start("counting", "Counting valid pixels")
+    todo = [block for block in blocks(raster) if plan.covers_all or plan.pieces_in(block)]
+    counts = {rule: {tile.tile_id: 0 for tile in plan.tiles} for rule in ("any", "all")}
+    runner = execution.create("threads", workers)  # reading leaves the interpreter to the others
+    try:
+        results = runner.run(count_block, Count(raster, plan), todo, progress.check_cancelled)
+        for done, (_, found) in enumerate(results, 1):
+            for rule, tile_id, pixels in found:
+                counts[rule][tile_id] += pixels
+            progress.advance(done / len(todo), f"Counting valid pixels, block {done} of {len(todo)}")
+    finally:
+        runner.close()
+    progress.finish()
+    return counts
+
+
+def count_block(count, block, check_cancelled):
+    """Count one block under both rules: [(rule, tile_id, valid pixels), ...]."""
+    check_cancelled()
+    valid = read_validity(open_raster(count.raster.path), count.raster, block)
+    return [
+        (rule, piece.tile_id, int(inside[piece.window.intersection(block).within(block)].sum()))
+        for piece in count.plan.pieces_in(block)
+        for rule, inside in valid.items()
+    ]
+
+
+def _tile_memory(raster, plan):
+    """Bytes that a worker needs for the largest piece."""
+    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in plan.pieces]
+    largest = max(windows, key=lambda window: window.pixels)
+    return resources.worker_memory(largest.width, largest.height, len(raster.bands), raster.dtype)
+
+
+def _tell(raster, plan, parameters, result, workers, feedback):
+    used = f"bands {', '.join(map(str, raster.numbers))}" if len(raster.numbers) > 1 else f"band {raster.numbers[0]}"
+    scheme = "polygons of TILES" if parameters.tiles else f"{parameters.tile_width} x {parameters.tile_height} pixels"
+    worked = result.tile_count - result.empty_tiles
+    feedback.info(f"{raster.path}: {raster.width} x {raster.height} pixels, {used}.")
+    feedback.info(f"Tiles: {result.tile_count} ({scheme}); {worked} to work, {result.empty_tiles} empty and left out.")
+    if result.sparse_tiles:
+        alone = sum(1 for record in result.records if record.status == SPARSE and record.merged_into is None)
+        feedback.info(
+            f"Sparse: {result.sparse_tiles} of them have less than {parameters.valid_data_threshold:g} valid and are "
+            "worked together with a neighbour" + (f" ({alone} have none and are worked alone)." if alone else ".")
+        )
+    area = "the raster" if plan.covers_all else f"the {plan.pixels} pixels in tiles"
+    feedback.info(f"Valid: {100 * result.valid_fraction:.1f} % of {area}.")
+    memory, disk = result.memory / resources.MEGABYTE, result.disk / resources.MEGABYTE
+    feedback.info(
+        f"A run needs about {memory:.0f} MB of memory and {disk:.0f} MB of disk, and "
+        f"takes roughly {_duration(result.seconds)} with {workers} worker{'s' if workers > 1 else ''}."
+    )
+    if worked == 0:
+        feedback.warning("No pixel is valid: check the raster's no-data value, BANDS and NODATA_RULE.")
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _tell_rules(plan, counts, rule, feedback):
+    pixels = {name: sum(tiles.values()) for name, tiles in counts.items()}
+    shares = {name: 100 * count / plan.pixels for name, count in pixels.items()}
+    if pixels["all"] - pixels["any"] > WORTH_A_WARNING * plan.pixels:
+        feedback.warning(
+            f"NODATA_RULE matters here: {shares['any']:.1f} % of the pixels are valid under 'any' (no data in one "
+            f"band is enough), {shares['all']:.1f} % under 'all'. This run used '{rule}'."
+        )

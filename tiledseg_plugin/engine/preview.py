@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The preview: a part of the raster segmented as the whole run would do it, quickly and again and again.
+
+What a run finds out about the whole raster first (stretch and centres, the `Basis`) is found out once and kept; so are
+the clumps of a part, since the sizes and distances at which they merge are what a person tries out.
+"""
+
+from dataclasses import dataclass
+from typing import Optional, Tuple, Union
+
+import numpy as np
+from osgeo import gdal
+
+from . import kernels
+from .execution.threads import Threads
+from .files.gdal_access import open_raster
+from .files.georeference import geotransform
+from .files.raster import Raster, describe, identity
+from .files.window import Window
+from .machine import available_cores
+from .preview_lines import outlines
+from .progress import Progress
+from .stages.colours import Raw, Stretched
+from .stages.elimination import eliminate, in_order_of_appearance
+from .stages.plan import Piece, Plan, make_plan, plan_grid
+from .stages.rsgislib_stretch import as_rsgislib_sees
+from .stages.sampling import SampleJob
+from .stages.statistics import find_centres, survey, take_sample
+from .stages.tiles import PixelJob, calm_clusters
+
+MOST_PIXELS = 4_000_000
+MARGIN = 64  # pixels round the part that are segmented, too, so that segments at its edge are as in the run
+
+# The parameters that the basis depends on. Tiles matter only where they are polygons, as what is outside is left out.
+DECIDING = (
+    "input",
+    "bands",
+    "num_clusters",
+    "stretch",
+    "rsgislib_stretch",
+    "sampling",
+    "kmeans_max_iterations",
+    "nodata_rule",
+    "tiles",
+    "kernels",
+)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a run knows before its tiles.
+
+    key : of what it was made, see `basis_key`
+    """
+
+    key: tuple
+    raster: Raster
+    plan: Plan
+    colours: Union[Stretched, Raw]
+    centres: np.ndarray
+    kernels: str
+
+
+@dataclass(frozen=True)
+class Clumps:
+    """The clumps of a window with its margin.
+
+    window : what is looked at; worked : with the margin, and what tiles.calm_clusters adds to it
+    labels : (rows, cols) uint32 of `worked`
+    sizes, sums, edges : their graph, see `kernels.plain.Elimination`
+    """
+
+    basis: Basis
+    window: Window
+    worked: Window
+    labels: np.ndarray
+    sizes: np.ndarray
+    sums: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The segments of a window.
+
+    ids : (rows, cols) uint32, 0 where there is no data
+    lines : WKB multi-line strings in the raster's coordinates, the borders between segments
+    segments : how many have pixels in the window
+    """
+
+    window: Window
+    ids: np.ndarray
+    lines: Tuple[bytes, ...]
+    segments: int
+
+
+def basis_key(parameters):
+    """What tells whether a basis is still good; changes with the file, too."""
+    return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
+
+
+def find_basis(parameters, feedback):
+    """Statistics and centres of the whole raster, exactly as a run finds them.
+
+    Parameters
+    ----------
+    parameters : SegmentParameters
+    feedback : progress.Feedback
+
+    Raises
+    ------
+    SegmentationError, Cancelled : as a run does
+    """
+    parameters.check()
+    key = basis_key(parameters)
+    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    if parameters.rsgislib_stretch:
+        raster = as_rsgislib_sees(raster)
+    kernel, _ = kernels.choose(parameters.kernels)
+    whole = (raster.width, raster.height)
+    plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
+    progress = Progress(feedback, {"statistics": 1})
+    runner = Threads(parameters.workers or available_cores())
+    progress.start("statistics", "Reading statistics")
+    try:
+        summary = survey(raster, plan, parameters, runner, progress)
+        summary.require_data(raster)
+        colours = summary.colours(raster, parameters.stretch)
+        job = SampleJob(raster, plan, colours, kernel.NAME, parameters.num_clusters, parameters.sampling)
+        sample = take_sample(job, summary, runner, progress)
+        centres = find_centres(sample, parameters, kernel, progress, runner.workers)
+    finally:
+        runner.close()
+    return Basis(key, raster, plan, colours, centres, kernel.NAME)
+
+
+def window_in_view(path, extent, most_pixels=MOST_PIXELS):
+    """The pixels of a raster that lie in an extent.
+
+    Parameters
+    ----------
+    extent : (left, bottom, right, top) in the raster's coordinates
+
+    Returns
+    -------
+    window : Window, None if the extent lies off the raster
+    is_cut : whether it is only the centre of the view, which holds more than `most_pixels`
+    """
+    dataset = open_raster(path)
+    left, bottom, right, top = extent
+    inverse = gdal.InvGeoTransform(geotransform(dataset))
+    corners = [gdal.ApplyGeoTransform(inverse, x, y) for x in (left, right) for y in (bottom, top)]
+    (first_col, last_col), (first_row, last_row) = ((min(axis), max(axis)) for axis in zip(*corners))
+    col, row = int(np.floor(first_col)), int(np.floor(first_row))
+    view = Window(col, row, int(np.ceil(last_col)) - col, int(np.ceil(last_row)) - row)
+    window = view.intersection(Window(0, 0, dataset.RasterXSize, dataset.RasterYSize))
+    if window is None or window.pixels <= most_pixels:
+        return window, False
+    return _centre(window, most_pixels), True
+
+
+def _centre(window, most_pixels):
+    """The middle of a window, of about its shape and at most so many pixels."""
+    share = (most_pixels / window.pixels) ** 0.5
+    width = min(window.width, max(1, int(window.width * share), most_pixels // window.height))
+    height = min(window.height, most_pixels // width)
+    return Window(window.col + (window.width - width) // 2, window.row + (window.height - height) // 2, width, height)
+
+
+def clump_window(basis, window, check_cancelled):
+    """The clumps of a window and its margin, before any is merged."""
+    worked = window.grown(MARGIN, basis.raster.width, basis.raster.height)
+    job = PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels)
+    kernel, _ = kernels.choose(basis.kernels)
+    calm = calm_clusters(job, Piece(1, 1, worked), kernel, check_cancelled)
+    labels, count = kernel.clump(calm.clusters)
+    check_cancelled()
+    quantities = basis.colours.quantities(calm.values, calm.compared)
+    sizes, sums, _, _ = kernel.describe_clumps(labels, count, calm.clusters, quantities)
+    edges = kernel.find_edges(labels, count) - np.uint32(1)
+    return Clumps(basis, window, calm.window, labels, sizes, sums, edges)
+
+
+def merge_clumps(clumps, min_pixels, distance_threshold, check_cancelled):
+    """(rows, cols) uint32, the segments of the window; the numbers have nothing to do with those of a run."""
+    kernel, _ = kernels.choose(clumps.basis.kernels)
+    elimination = eliminate(
+        kernel,
+        clumps.sizes,
+        clumps.sums.copy(),  # it works in place
+        clumps.edges,
+        clumps.basis.colours.weights,
+        min_pixels,
+        distance_threshold,
+        lambda fraction: check_cancelled(),
+        available_cores(),
+    )
+    labels = np.ascontiguousarray(clumps.labels[clumps.window.within(clumps.worked)])
+    return kernel.relabel(labels, np.append(np.uint32(0), in_order_of_appearance(elimination.into) + np.uint32(1)))
+
+
+class Previewer:
+    """Previews of one raster after the other; keeps the last basis and the last clumps. One thread at a time."""
+
+    def __init__(self):
+        self.basis: Optional[Basis] = None
+        self._clumps: Optional[Clumps] = None
+
+    def is_ready(self, parameters):
+        """Whether the next preview with these parameters will not have to read the whole raster first."""
+        return self.basis is not None and self.basis.key == basis_key(parameters)
+
+    def prepare(self, parameters, feedback):
+        """Find out about the whole raster, unless that is known."""
+        if not self.is_ready(parameters):
+            self.basis = self._clumps = None
+            self.basis = find_basis(parameters, feedback)
+
+    def show(self, parameters, window, feedback):
+        """The Preview of a window, after `prepare`.
+
+        Parameters
+        ----------
+        parameters : SegmentParameters
+        window : Window over the raster
+        feedback : progress.Feedback
+        """
+        check_cancelled = Progress(feedback, {"preview": 1}).check_cancelled
+        if self._clumps is None or self._clumps.window != window or self._clumps.basis is not self.basis:
+            self._clumps = clump_window(self.basis, window, check_cancelled)
+        ids = merge_clumps(self._clumps, parameters.min_pixels, parameters.distance_threshold, check_cancelled)
+        lines = outlines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
+        found = np.unique(ids)
+        return Preview(window, ids, lines, int(np.count_nonzero(found)))

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where products read segment ids from: the tiles of a run with their lookup tables, or any raster of ids."""
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+from .. import kernels
+from ..errors import SegmentationError
+from ..files.gdal_access import open_raster
+from ..files.raster import Raster, read_values, read_window
+from ..files.work_folder import WorkFolder
+from ..stages.plan import Plan
+from ..stages.tiles import labels_of
+from ..stages.write import table_of
+
+LARGEST = 2**32 - 1  # id
+
+
+@dataclass(frozen=True)
+class TileIds:
+    """The segments of a run that is being written. Plain values: it travels to workers.
+
+    worked : ids of the pieces that hold valid pixels
+    kernels : name of the set
+    """
+
+    plan: Plan
+    folder: WorkFolder
+    worked: Tuple[int, ...]
+    kernels: str
+
+    def save(self, tables):
+        """Put the lookup tables of `graph.Segments` into the work folder, where readers need them."""
+        for piece in self.plan.pieces:
+            if piece.piece_id in tables:
+                self.folder.save_array(table_of(piece), tables[piece.piece_id])
+
+    def reader(self):
+        """A function window -> (rows, cols) uint32; for one thread."""
+        kernel, _ = kernels.choose(self.kernels)
+        worked = set(self.worked)
+
+        def read(window):
+            ids = np.zeros((window.height, window.width), np.uint32)
+            for piece in self.plan.pieces_in(window):
+                if piece.piece_id not in worked:
+                    continue
+                common = piece.window.intersection(window)
+                top, left = common.row - piece.window.row, common.col - piece.window.col
+                rows = self.folder.map_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
+                table = self.folder.map_array(table_of(piece))
+                ids[common.within(window)] = kernel.relabel(rows[:, left : left + common.width], table)
+            return ids
+
+        return read
+
+
+@dataclass(frozen=True)
+class RasterIds:
+    """The segments in a raster of one band.
+
+    What it declares as no data is no data; 0 is only where it declares nothing, and else a segment. Readers return 0
+    for no data in any case, and so count every id below that of no data one higher; `named` turns them back.
+    """
+
+    raster: Raster
+
+    @property
+    def absent(self) -> int:
+        """The number that no segment can have."""
+        if self.raster.zero_is_nodata:
+            return 0
+        nodata = self.raster.bands[0].nodata
+        return int(nodata) if nodata is not None and 0 <= nodata <= LARGEST and nodata == int(nodata) else LARGEST
+
+    def named(self, ids: np.ndarray) -> np.ndarray:
+        """The segments' ids as the raster has them, of those that readers return: both (n,) uint32, ascending."""
+        return ids if self.absent == 0 else ids - (ids <= self.absent).astype(np.uint32)
+
+    def reader(self):
+        """A function window -> (rows, cols) uint32; for one thread."""
+        raster, dataset, absent = self.raster, open_raster(self.raster.path), self.absent
+        plain = raster.dtype == np.dtype(np.uint32).str and absent == 0 and not raster.bands[0].is_masked
+
+        def read(window):
+            if plain:  # as they are
+                return read_values(dataset, raster, window)[0]
+            values, valid = read_window(dataset, raster, window)
+            self._check(values[0], valid)
+            ids = np.where(valid, values[0], values.dtype.type(0)).astype(np.uint32)
+            if absent:
+                ids += (valid & (ids < absent)).astype(np.uint32)
+            return ids
+
+        return read
+
+    def _check(self, values: np.ndarray, valid: np.ndarray) -> None:
+        """Raise SegmentationError for what is no id."""
+        wrong = np.zeros((), bool)
+        if values.dtype.kind == "f":
+            wrong = values != np.floor(values)
+        if values.dtype.kind != "u":
+            wrong = wrong | (values < 0)
+        if values.dtype.itemsize > 4 or values.dtype.kind == "f":
+            wrong = wrong | (values > LARGEST)
+        wrong = wrong & valid
+        if wrong.any():
+            raise SegmentationError(
+                f"SEGMENTS {self.raster.path} holds {values[wrong][0]}, which is no segment id: ids are whole numbers "
+                f"from {0 if self.absent else 1} to {LARGEST}."
+            )
+        if self.absent == LARGEST and values.dtype.itemsize >= 4 and (valid & (values == LARGEST)).any():
+            raise SegmentationError(
+                f"SEGMENTS {self.raster.path} holds {LARGEST} as an id, and what it declares as no data leaves 0 as an "
+                f"id, too, which is one more than there is room for: declare 0 or {LARGEST} as no data."
+            )

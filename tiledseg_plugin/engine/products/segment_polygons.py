@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Polygons and mean image of any raster of segments: the work of `tiledseg:polygons` and `tiledseg:meanimage`."""
+
+import time
+from dataclasses import dataclass
+from typing import Tuple, Union
+
+from .. import kernels
+from ..errors import SegmentationError
+from ..files.attribute_table import statistic_columns
+from ..files.creation_options import check_creation_options
+from ..files.output_files import IMAGE, VECTOR, Output, check_files, replaced_files
+from ..files.outputs import format_of
+from ..files.publish import publishing, recover_beside
+from ..files.raster import Raster, describe
+from ..parameters import PlainParameters
+from .existing_segments import own_run
+from .mean_image import mean_image_type, write_mean_image
+from .outlines import OutlineJob, trace_segments
+from .polygons import check_vector, vector_driver, write_polygons
+
+
+@dataclass(frozen=True)
+class PolygonsParameters(PlainParameters):
+    """The parameters of `tiledseg:polygons`; the names are those of the interface, in lower case."""
+
+    segments: str
+    output: str
+    values: str = ""
+    bands: Tuple[int, ...] = ()
+    simplify: bool = False
+    execution: str = "auto"
+    workers: int = 0
+    kernels: str = "auto"
+
+
+@dataclass(frozen=True)
+class MeanImageParameters(PlainParameters):
+    """The parameters of `tiledseg:meanimage`; the names are those of the interface, in lower case."""
+
+    segments: str
+    values: str
+    output: str
+    bands: Tuple[int, ...] = ()
+    creation_options: str = ""
+    execution: str = "auto"
+    workers: int = 0
+    kernels: str = "auto"
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """What a run gives besides its output."""
+
+    segment_count: int
+    seconds: float
+
+
+def _output(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Output:
+    if isinstance(parameters, PolygonsParameters):
+        return Output("OUTPUT", parameters.output, VECTOR)
+    return Output("OUTPUT", parameters.output, IMAGE, parameters.creation_options)
+
+
+def check_polygons(parameters: PolygonsParameters) -> None:
+    """Refuse inputs that are none, and an output that could not be written or would harm other files.
+
+    An output without a path is passed over.
+    """
+    segments, bands = _rasters(parameters)
+    if parameters.output:
+        vector_driver(parameters.output, "OUTPUT")
+        check_files([_output(parameters)], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+        check_vector(parameters.output, "OUTPUT", segments, bands)
+
+
+def check_mean_image(parameters: MeanImageParameters) -> None:
+    """As `check_polygons`, of a mean image."""
+    _rasters(parameters)
+    if not parameters.values:
+        raise SegmentationError("VALUES is missing: give the raster whose means are wanted.")
+    if parameters.output:
+        check_creation_options(format_of(parameters.output), parameters.creation_options)
+        check_files([_output(parameters)], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+
+
+def _rasters(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Tuple[Raster, int]:
+    """SEGMENTS, and how many bands of VALUES are used."""
+    recover_beside(parameters.segments, parameters.values)
+    segments = describe(parameters.segments, (1,))
+    return segments, len(describe(parameters.values, parameters.bands).bands) if parameters.values else 0
+
+
+def segment_polygons(parameters, feedback):
+    """Write one polygon a segment.
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong; nothing of OUTPUT has been touched
+    Cancelled : the user cancelled; likewise
+    """
+    parameters.check_kinds()
+    started = time.monotonic()
+    check_polygons(parameters)
+    with own_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
+        attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
+        run.progress.start("outlines", "Tracing outlines")
+        job = OutlineJob(run.job.ids, segments.width, segments.height, parameters.simplify, kernel, run.folder)
+        rings = trace_segments(job, attributes, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
+        run.progress.start("write", "Writing polygons")
+        with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
+            write_polygons(
+                path,
+                segments,
+                rings,
+                run.named(attributes),
+                statistic_columns(attributes, run.numbers),
+                kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None,
+                "",
+                run.progress.advance_as("Writing polygons"),
+                run.check,
+                "OUTPUT",
+            )
+    return ProductResult(int(attributes.ids.size), time.monotonic() - started)
+
+
+def segment_mean_image(parameters, feedback):
+    """Write the mean of each band in each segment as a raster.
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong; nothing of OUTPUT has been touched
+    Cancelled : the user cancelled; likewise
+    """
+    parameters.check_kinds()
+    started = time.monotonic()
+    check_mean_image(parameters)
+    with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:
+        dtype = mean_image_type(run.job.bands)
+        check_creation_options(format_of(parameters.output), parameters.creation_options, dtype, len(run.job.bands))
+        attributes = run.measure()
+        run.progress.start("write", "Writing the mean image")
+        with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
+            write_mean_image(
+                path,
+                run.segments,
+                run.job.ids,
+                attributes,
+                dtype,
+                run.runner.workers,
+                parameters.creation_options,
+                "",
+                run.progress.advance_as("Writing the mean image"),
+                "OUTPUT",
+            )
+    return ProductResult(int(attributes.ids.size), time.monotonic() - started)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Statistics of any raster's values in any segments: the table behind `tiledseg:statistics`."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import List, Tuple
+
+import numpy as np
+
+from ..errors import SegmentationError
+from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
+from ..files.publish import publishing, recover_beside
+from ..files.raster import describe
+from ..files.tables import Column, table_driver, write_table
+from ..files.vector_trial import check_columns
+from ..parameters import EXECUTIONS, PlainParameters
+from .existing_segments import own_run
+from .quantiles import ORDER_STATISTICS, QuantileJob, rank_segments
+from .update_table import check_rows_fit, check_table_can_be_updated, update_attribute_table
+
+STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
+STAGES = {"values": 40, "ranks": 40, "table": 10}
+
+
+@dataclass(frozen=True)
+class StatisticsParameters(PlainParameters):
+    """The parameters of `tiledseg:statistics`; the names are those of the interface, in lower case.
+
+    output : path of the table; empty for none, with `update_rat`
+    """
+
+    segments: str
+    values: str
+    output: str = ""
+    bands: Tuple[int, ...] = ()
+    statistics: Tuple[str, ...] = ("mean", "std", "min", "max")
+    update_rat: bool = False
+    execution: str = "auto"
+    workers: int = 0
+    kernels: str = "auto"
+
+    def check(self, output_is_known=True):
+        """Raise SegmentationError for what no raster could make right."""
+        self.check_kinds()
+        unknown = [name for name in self.statistics if name not in STATISTICS]
+        if unknown or not self.statistics:
+            raise SegmentationError(
+                f"STATISTICS has '{', '.join(unknown)}': give one or more of {', '.join(STATISTICS)}."
+            )
+        if self.execution not in EXECUTIONS:
+            raise SegmentationError(f"EXECUTION is '{self.execution}': give one of {', '.join(EXECUTIONS)}.")
+        if not self.output and not self.update_rat:
+            raise SegmentationError(
+                "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
+            )
+        if self.output and output_is_known:
+            table_driver(self.output)
+
+
+def outputs_of(parameters: StatisticsParameters) -> List[Output]:
+    """The table, and the raster whose attribute table gets columns; what is not asked for has no path."""
+    return [
+        Output("OUTPUT", parameters.output, VECTOR),
+        Output("UPDATE_RAT", parameters.segments if parameters.update_rat else "", UPDATED, updates="SEGMENTS"),
+    ]
+
+
+def check_statistics(parameters: StatisticsParameters, output_is_known: bool = True) -> None:
+    """Refuse parameters and inputs that are wrong, and outputs that could not be written or would harm other files."""
+    parameters.check(output_is_known)
+    recover_beside(parameters.segments, parameters.values)
+    describe(parameters.segments, (1,))
+    bands = len(describe(parameters.values, parameters.bands).bands)
+    if parameters.update_rat:
+        check_table_can_be_updated(parameters.segments)
+    outputs = outputs_of(parameters)[0 if output_is_known else 1 :]
+    check_files(outputs, [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+    if parameters.output and output_is_known:
+        columns = 1 + bands * len(set(parameters.statistics))
+        check_columns("OUTPUT", parameters.output, table_driver(parameters.output).GetName(), columns)
+
+
+@dataclass(frozen=True)
+class StatisticsResult:
+    """What a run gives besides the table.
+
+    stages : {stage: seconds}
+    """
+
+    segment_count: int
+    seconds: float
+    stages: dict = field(default_factory=dict)
+
+
+def segment_statistics(parameters, feedback):
+    """Write a table with one row a segment.
+
+    Parameters
+    ----------
+    parameters : StatisticsParameters
+    feedback : progress.Feedback
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong; nothing that was there has been changed
+    Cancelled : the user cancelled; likewise
+    """
+    started = time.monotonic()
+    check_statistics(parameters)
+    with own_run(parameters, feedback, STAGES) as run:
+        attributes = run.measure()
+        if parameters.update_rat:
+            check_rows_fit(parameters.segments, attributes)
+        wanted = tuple(name for name in ORDER_STATISTICS if name in parameters.statistics)
+        ranked: List[dict] = [{} for _ in run.job.bands]
+        if wanted:
+            run.progress.start("ranks", "Ranking values")
+            ranks = QuantileJob(run.job, wanted, run.folder)
+            ranked = rank_segments(ranks, attributes, run.runner, run.progress.advance_as("Ranking values"), run.check)
+        run.progress.start("table", "Writing the table")
+        columns = _columns(attributes, ranked, run.numbers, parameters.statistics)
+        attributes = run.named(attributes)
+        with ExitStack() as stack:
+            if parameters.output:
+                replaced = replaced_files(outputs_of(parameters)[0])
+                path = stack.enter_context(publishing(parameters.output, replaced=replaced))
+                write_table(path, [Column("segment", attributes.ids), *columns], run.check)
+            if parameters.update_rat:  # what it refuses is refused before there is a table
+                update_attribute_table(parameters.segments, attributes, columns, Path(parameters.values).stem, feedback)
+    seconds = time.monotonic() - started
+    feedback.info(f"Statistics of {attributes.ids.size} segments in {seconds:.1f} s.")
+    return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
+
+
+def _columns(attributes, ranked, numbers, statistics):
+    """Columns mean_1, std_1, ... of the first band, and so on; in the order in which STATISTICS names them."""
+    columns = []
+    for number, moments, ranks in zip(numbers, attributes.bands, ranked):
+        found = {
+            "mean": lambda moments=moments: moments.mean,
+            "std": lambda moments=moments: moments.deviation,
+            "min": lambda moments=moments: moments.minimum,
+            "max": lambda moments=moments: moments.maximum,
+            "sum": lambda moments=moments: moments.sum,
+            "count": lambda moments=moments: moments.counts,
+        }
+        for name in STATISTICS:
+            if name in statistics:
+                values = ranks[name] if name in ranks else found[name]()
+                columns.append(Column(f"{name}_{number}", np.asarray(values)))
+    return columns

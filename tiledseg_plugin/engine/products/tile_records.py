@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tile layer, S1Tiles: what is known about each tile of a plan, with its outline over the raster."""
+
+from dataclasses import dataclass
+from typing import Dict, Optional
+
+import numpy as np
+
+from ..files.gdal_access import collected_errors, open_raster
+from ..files.georeference import geotransform, outline
+
+
+@dataclass(frozen=True)
+class TileRecord:
+    """One tile; the names are those of the layer's fields.
+
+    width, height : pixels of its extent
+    valid_fraction : of its pixels, 0..1
+    merged_into : tile_id of the tile that a sparse one is worked together with
+    segments : how many have pixels in the tile; seconds : how long it was worked; None before a run
+    geometry : WKB in the raster's coordinates
+    """
+
+    tile_id: int
+    col: int
+    row: int
+    width: int
+    height: int
+    valid_pixels: int
+    valid_fraction: float
+    status: str
+    merged_into: Optional[int]
+    segments: Optional[int]
+    seconds: Optional[float]
+    geometry: bytes
+
+
+def tile_records(path, plan, occupancy, segments=None, seconds=None):
+    """The records of all tiles, in the order of their ids.
+
+    Parameters
+    ----------
+    path : the raster
+    segments, seconds : {tile_id: number} after a run; tiles that are not in them were not worked
+    """
+    transform = geotransform(open_raster(path))
+    with collected_errors():
+        return [_record(tile, transform, occupancy, segments, seconds) for tile in plan.tiles]
+
+
+def _record(tile, transform, occupancy, segments, seconds):
+    valid = occupancy.valid_pixels[tile.tile_id]
+    return TileRecord(
+        tile_id=tile.tile_id,
+        col=tile.col,
+        row=tile.row,
+        width=tile.window.width,
+        height=tile.window.height,
+        valid_pixels=valid,
+        valid_fraction=valid / tile.pixels,
+        status=occupancy.status[tile.tile_id],
+        merged_into=occupancy.merged_into.get(tile.tile_id),
+        segments=None if segments is None else segments.get(tile.tile_id, 0),
+        seconds=None if seconds is None else seconds.get(tile.tile_id, 0.0),
+        geometry=outline([piece.window for piece in tile.pieces], transform),
+    )
+
+
+def segments_by_tile(plan, tables):
+    """{tile_id: how many segments have pixels in the tile}.
+
+    Parameters
+    ----------
+    tables : {piece_id: (clumps + 1,) uint32}, ids of segments, as `graph.Segments` has them
+    """
+    found: Dict[int, int] = {}
+    for tile in plan.tiles:
+        ids = [tables[piece.piece_id][1:] for piece in tile.pieces if piece.piece_id in tables]
+        found[tile.tile_id] = len(np.unique(np.concatenate(ids))) if ids else 0
+    return found
+
+
+def seconds_by_tile(results):
+    """{tile_id: seconds}, from the results of the tiles' pieces."""
+    found: Dict[int, float] = {}
+    for result in results:
+        found[result.tile_id] = found.get(result.tile_id, 0.0) + result.seconds
+    return found

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""New columns in the GeoPackage that stands beside a raster: all else in it, of the user's too, stays as it is."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from ..errors import SegmentationError
+from ..files.publish import publishing
+from ..files.tables import Column, plain_values, quoted
+from ..files.verification import verify_features
+from .present_columns import HISTOGRAM, PresentColumns
+
+ROWS = 20_000  # at a time
+ID = "segment"
+
+
+def update_geopackage(path, attributes, columns, prefix, feedback):
+    """Add columns to the table of a raster's segments; see `update_table.update_attribute_table`."""
+    side_files = [Path(f"{path}{suffix}") for suffix in ("-wal", "-shm")]
+    with publishing(path, "SEGMENTS", replaced=lambda target: side_files) as staged:
+        try:
+            _copy(path, staged)
+            with closing(sqlite3.connect(staged)) as connection:
+                last, rows = _update(connection, path, attributes, columns, prefix, feedback)
+        except sqlite3.Error as error:
+            raise SegmentationError(
+                f"{path} cannot be updated ({error}): make room on its disk, check that it is a GeoPackage, or switch "
+                "UPDATE_RAT off."
+            ) from error
+        verify_features(staged, rows, "SEGMENTS", last)
+
+
+def database_uri(path, mode="ro"):
+    """What SQLite takes for a file of any name, among them those with `#`, `?` and `%`."""
+    whole = Path(path).absolute().as_posix()
+    return "file://" + ("" if whole.startswith("/") else "/") + quote(whole) + f"?mode={mode}"
+
+
+def _copy(path, staged):
+    """The database as it is, with what has not been put into its main file yet."""
+    with closing(sqlite3.connect(database_uri(path), uri=True)) as source, closing(sqlite3.connect(staged)) as copy:
+        source.backup(copy)
+
+
+def _update(connection, path, attributes, columns, prefix, feedback):
+    """The last row's id, and how many there are."""
+    connection.execute("PRAGMA synchronous = OFF")  # a file that is not finished never gets its name
+    table, names = _table_of(connection, path)
+    rows = connection.execute(f"SELECT rowid, {quoted(ID)} FROM {quoted(table)}").fetchall()  # noqa: S608 # nosec B608
+    rowids, ids = (np.array(values, np.float64) for values in (zip(*rows) if rows else ((), ())))
+    order = np.argsort(ids, kind="stable")
+    places = np.searchsorted(ids[order], attributes.ids)
+    if ids.size < attributes.ids.size or not np.array_equal(
+        ids[order][np.minimum(places, ids.size - 1)], attributes.ids
+    ):
+        raise SegmentationError(f"{path} holds other segments than SEGMENTS: delete it, or switch UPDATE_RAT off.")
+    places = order[places]  # of the raster's segments, in the table
+    held = {}
+
+    def every_value(name):
+        if name not in held:
+            found = connection.execute(f"SELECT {quoted(name)} FROM {quoted(table)}").fetchall()  # noqa: S608 # nosec B608
+            held[name] = _numbers([value for (value,) in found])
+        return held[name]
+
+    def values_of(name):
+        values = every_value(name)
+        return None if values is None else values[places]
+
+    present = PresentColumns(names, values_of)
+    new, fresh = present.named(columns, prefix, feedback)
+    sizes = np.zeros(ids.size)
+    sizes[places] = attributes.sizes
+    counted = every_value(HISTOGRAM) if HISTOGRAM in names else None
+    changed = [] if counted is None or np.array_equal(counted, sizes) else [Column(HISTOGRAM, sizes)]
+    if changed:
+        present.tell_stale(fresh, ids.size - attributes.ids.size, feedback)
+    _write(connection, table, rowids, [*changed, *(_spread(column, places, ids.size) for column in new)], new)
+    return int(rowids.max()), ids.size
+
+
+def _table_of(connection, path):
+    """The name of the table with the raster's segments, and of its columns."""
+    tables = [name for (name,) in connection.execute("SELECT table_name FROM gpkg_contents")]
+    stem = Path(path).stem
+    for table in sorted(tables, key=lambda name: name != stem):  # a file may have been given another name
+        names = [row[1] for row in connection.execute(f"PRAGMA table_info({quoted(table)})")]
+        if ID in names:
+            return table, names
+    raise SegmentationError(f"{path} has no table with a column {ID}: delete it, or switch UPDATE_RAT off.")
+
+
+def _numbers(values):
+    """Null is NaN; None for a column with anything that is no number."""
+    if any(value is not None and not isinstance(value, (int, float)) for value in values):
+        return None
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _spread(column, places, rows):
+    values = np.full(rows, np.nan) if column.is_real else np.zeros(rows, column.values.dtype)
+    values[places] = column.values
+    return Column(column.name, values)
+
+
+def _write(connection, table, rowids, columns, new):
+    if not columns:
+        return
+    with connection:
+        for column in new:
+            kind = "REAL" if column.is_real else "INTEGER"
+            connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(column.name)} {kind}")
+        names = ", ".join(f"{quoted(column.name)} = ?" for column in columns)
+        statement = f"UPDATE {quoted(table)} SET {names} WHERE rowid = ?"  # noqa: S608 # nosec B608: quoted
+        for first in range(0, rowids.size, ROWS):
+            part = slice(first, first + ROWS)
+            values = [plain_values(column.values[part]) for column in columns]
+            connection.executemany(statement, zip(*values, rowids[part].astype(np.int64).tolist()))
+        connection.execute(
+            "UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE table_name = ?",
+            (table,),
+        )

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""New columns in the attribute table of segments that exist: the raster's files are replaced, never half written."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal
+
+from ..errors import SegmentationError, why
+from ..files.attribute_table import MOST_ROWS, MOST_XML_VALUES, keeps_table_as_xml, set_attribute_table
+from ..files.gdal_access import collected_errors, open_raster
+from ..files.output_files import is_attribute_table
+from ..files.publish import attributes_path, publishing, staging
+from ..files.tables import Column
+from .attributes import Attributes
+from .present_columns import HISTOGRAM, PresentColumns
+from .update_geopackage import update_geopackage
+
+MOST_SPARSE = 50_000_000  # rows that a table with gaps may have
+
+
+def check_table_can_be_updated(segments):
+    """Refuse a raster whose table could not be written, before anything is done."""
+    if not os.path.isfile(segments):
+        raise SegmentationError(f"SEGMENTS {segments} is no file, so UPDATE_RAT cannot write into it: switch it off.")
+    driver = open_raster(segments).GetDriver().ShortName
+    if driver not in ("GTiff", "COG", "HFA", "KEA"):
+        raise SegmentationError(
+            f"SEGMENTS {segments} is a {driver} file, which UPDATE_RAT cannot write into: use .tif, .img or .kea."
+        )
+    beside = [Path(segments + ".aux.xml"), Path(attributes_path(segments))]
+    with staging(segments, "SEGMENTS", lambda target: beside, itself=not keeps_table_as_xml(segments)):
+        pass
+
+
+def check_rows_fit(segments: str, attributes: Attributes) -> int:
+    """How many rows the table has, up to the largest id; refused as soon as that is known to be too many."""
+    rows = int(attributes.ids[-1]) + 1
+    if not _has_table_beside(segments) and rows > min(MOST_ROWS, max(MOST_SPARSE, 4 * attributes.ids.size)):
+        raise SegmentationError(
+            f"The ids of SEGMENTS reach {rows - 1}, and its table would have as many rows: switch UPDATE_RAT off."
+        )
+    return rows
+
+
+def _has_table_beside(segments: str) -> bool:
+    """Whether the table of a GeoTIFF is a file of its own; one of the user's may have its name."""
+    return keeps_table_as_xml(segments) and is_attribute_table(attributes_path(segments))
+
+
+def update_attribute_table(segments, attributes, columns, prefix, feedback):
+    """Add columns; what is there under the same name with other values stays, and the new one gets another name.
+
+    Counts of pixels are refreshed. A segment without a value has NaN (in a GeoPackage null), and so have rows of ids
+    that the raster does not have; row 0, if it is no segment, is 0.
+
+    Parameters
+    ----------
+    attributes : attributes.Attributes, whose ids the columns' rows are for
+    prefix : what the values are called
+    """
+    beside = attributes_path(segments)
+    if _has_table_beside(segments):
+        update_geopackage(beside, attributes, columns, prefix, feedback)
+        return
+    present = _table_columns(segments)
+    rows = max([check_rows_fit(segments, attributes), *(values.size for values in present.values())])
+    columns = _to_be_written(attributes, columns, rows, present, prefix, feedback)
+    every = len({*present, *(column.name for column in columns)})
+    if keeps_table_as_xml(segments) and rows * every > MOST_XML_VALUES:
+        raise SegmentationError(
+            f"The attribute table of {rows} rows is too large for the side file of a GeoTIFF: switch UPDATE_RAT off, "
+            "or use .kea or .img for SEGMENTS."
+        )
+    if columns:
+        _write(segments, columns)
+
+
+def _to_be_written(attributes, columns, rows, present, prefix, feedback):
+    """The new columns and, if it is not right, the histogram; with a row for each id up to the largest."""
+
+    def values_of(name):
+        values = present[name]
+        if values.dtype.kind not in "iuf":
+            return None
+        padded = np.append(values, np.full(rows - values.size, np.nan))
+        return padded[attributes.ids]
+
+    there = PresentColumns(present, values_of)
+    new, fresh = there.named(columns, prefix, feedback)
+    histogram = Column(HISTOGRAM, attributes.sizes * 1.0, "PixelCount")
+    new = spread(attributes, new, rows)
+    counted = present.get(HISTOGRAM)
+    if HISTOGRAM in there and (counted is None or counted.dtype.kind not in "iuf"):
+        return new  # a user's column of the same name, which stays
+    (histogram,) = spread(attributes, [histogram], rows)
+    before = max((values.size for values in present.values()), default=0)
+    if counted is None:  # GDAL drops it, and only it, when it copies a part of a raster
+        absent = before - 1 - np.count_nonzero((attributes.ids > 0) & (attributes.ids < before))
+        if there.stale(fresh):
+            there.tell_stale(fresh, absent, feedback)
+        return [histogram, *new]
+    known = slice(0 if attributes.ids[0] == 0 else 1, None)  # pixels of no data may have been counted, too
+    counted = np.append(counted, np.zeros(rows - counted.size))[known]
+    wanted = histogram.values[known]
+    if np.array_equal(counted, wanted):
+        return new
+    there.tell_stale(fresh, int(np.count_nonzero(counted[wanted == 0])), feedback)
+    return [histogram, *new]
+
+
+def spread(attributes, columns, rows):
+    """The columns with a row for each id up to the largest: NaN, or 0, where there is no such id."""
+    spread_out = []
+    for column in columns:
+        real = column.is_real and column.usage != "PixelCount"
+        values = np.full(rows, np.nan) if real else np.zeros(rows, column.values.dtype)
+        values[0] = 0
+        values[attributes.ids] = column.values
+        spread_out.append(replace(column, values=values))
+    return spread_out
+
+
+def _table_columns(segments):
+    """{name: (rows,) values} of the table in a raster."""
+    with collected_errors():
+        dataset = open_raster(segments)
+        table = dataset.GetRasterBand(1).GetDefaultRAT()
+        if table is None:
+            return {}
+        return {
+            table.GetNameOfCol(index): np.asarray(table.ReadAsArray(index)) for index in range(table.GetColumnCount())
+        }
+
+
+def _write(segments, columns):
+    with publishing(segments, "SEGMENTS", replaced=lambda target: []) as path:
+        if keeps_table_as_xml(segments):
+            _write_side_file(segments, path, columns)
+            return
+        try:
+            shutil.copy2(segments, path)
+            os.chmod(path, 0o644)
+        except OSError as error:
+            raise SegmentationError(f"SEGMENTS cannot be copied ({why(error)}): make room on its disk.") from error
+        set_attribute_table(path, columns)
+
+
+def _write_side_file(segments, path, columns):
+    """Only the side file is replaced: it is made beside a raster of one pixel, and of as many bands.
+
+    GDAL 3.12 and later may hold the table in the raster, whose columns would be hidden by those of the side file.
+    """
+    if os.path.exists(segments + ".aux.xml"):
+        shutil.copy2(segments + ".aux.xml", path + ".aux.xml")
+        os.chmod(path + ".aux.xml", 0o644)
+    with collected_errors():
+        source = open_raster(segments)
+        dataset = gdal.GetDriverByName("GTiff").Create(path, 1, 1, source.RasterCount, gdal.GDT_UInt32)
+        del dataset
+        present = source.GetRasterBand(1).GetDefaultRAT()
+        present = None if present is None else present.Clone()
+        del source
+    set_attribute_table(path, columns, present)
+    os.unlink(path)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One stage after the other, each over all workers; what comes out is written as the built-in engine's segments are."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..files.window import Window
+from ..files.work_folder import NUMBER
+from ..resources import WORKER_BYTES
+from ..stages.graph import Segments
+from .availability import describe, has_kea
+from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
+from .shepherd import Shepherd
+from .tasks import (
+    Job,
+    Merge,
+    Settings,
+    clear_scratch,
+    finished,
+    load,
+    merge_piece,
+    segment_cut,
+    segment_region,
+    segment_tile,
+)
+
+MOST_LINES = 100  # of what RSGISLib says of a part, in the debug log
+
+
+class TileTime(NamedTuple):
+    """How long a tile took in stage 1, with the sparse ones that are merged into it."""
+
+    tile_id: int
+    seconds: float
+
+
+def worker_memory(width, height, bands, dtype, stretch=True):
+    """Bytes that a worker needs for a tile, itself included; see `needs.worker_memory`."""
+    dtype = np.dtype(dtype)
+    compared = 1 if stretch or dtype == np.uint8 else 4
+    return WORKER_BYTES + width * height * (50 + bands * (2 * dtype.itemsize + 2 * compared + 4))
+
+
+def segmenter_for(parameters):
+    """RSGISLib with the parameters of a run."""
+    return Shepherd(parameters.min_pixels, parameters.distance_threshold, "KEA" if has_kea() else "GTiff")
+
+
+def segment_in_stages(raster, plan, units, parameters, folder, colours, centres, progress, run):
+    """Segment all tiles with RSGISLib.
+
+    Parameters
+    ----------
+    units : of plan.work_units
+    colours : of the whole raster
+    centres : of the whole raster; None where `wants_centres` says so
+    progress : progress.Progress
+    run : function (task, common, items) -> iterator of (item, result), see `execution`
+
+    Returns
+    -------
+    segments : graph.Segments
+    results : of TileTime
+    facts : for the report, plain values
+    """
+    settings = Settings(
+        parameters.num_clusters,
+        parameters.sampling,
+        parameters.kmeans_max_iterations,
+        parameters.stretch,
+        untiled=is_untiled(plan),
+        own=parameters.per_tile_statistics,
+    )
+    segmenter = segmenter_for(parameters)
+    own = settings.own or settings.untiled
+    job = Job(raster, plan, folder, settings, segmenter, None if own else colours, centres)
+    clear_scratch(folder)  # of a run that was killed
+    try:
+        stages = _Stages(job, run, progress)
+        tiles = tile_patches(units)
+        job = replace(job, first=stages.run(1, "tile", segment_tile, job, tiles))
+        cut = offset_patches(plan, tiles)
+        job = replace(job, second=stages.run(2, "offset tile", segment_cut, job, cut))
+        most = max(tile.window.pixels for tile in plan.tiles)
+        regions = [_regions(folder, patch) for patch in job.second.patches]
+        rest = region_patches([one for one in regions if one is not None], tiles, most)
+        job = replace(job, third=stages.run(3, "region", segment_region, job, rest))
+        segments = _merge(job, units, progress, run)
+    finally:
+        clear_scratch(folder)
+    facts = {
+        "version": describe().version,
+        "intermediate_format": getattr(segmenter, "form", None),
+        "untiled": settings.untiled,
+        "parts": {"tiles": len(tiles), "offset tiles": len(cut), "regions": len(rest)},
+    }
+    times = [TileTime(units[one.number - 1][0].tile_id, one.seconds) for one in job.first.patches]
+    return segments, times, {"rsgislib": facts}
+
+
+def is_untiled(plan):
+    """Whether one tile holds all, so that there is nothing to put together."""
+    return len(plan.tiles) == 1
+
+
+def wants_centres(plan, parameters):
+    """Whether the centres of the whole raster are needed: not where a tile has its own or RSGISLib is alone."""
+    return not (is_untiled(plan) or parameters.per_tile_statistics)
+
+
+class _Stages:
+    """Runs the patches of a stage that an earlier run has not finished."""
+
+    def __init__(self, job, run, progress):
+        self._run = run
+        self._progress = progress
+        self._resumable = not job.folder.is_temporary
+        self._feedback = progress.feedback
+
+    def run(self, stage, noun, task, job, patches):
+        """The finished patches of a stage as a Layer, without those that hold nothing."""
+        self._progress.start(f"stage {stage}", f"Stage {stage}")
+        done = self._finished_before(job.folder, patches, noun)
+        todo = [patch for patch in patches if patch.number not in done]
+        if todo and self._resumable:
+            _forget_after(job.folder, stage)
+        for patch, result in self._run(task, job, todo):
+            done[patch.number] = result
+            text = f"Stage {stage}, segmented {noun} {len(done)} of {len(patches)}"
+            self._progress.advance(len(done) / len(patches), text)
+            self._tell(patch, result)
+        if patches:
+            segments = sum(one.segments for one in done.values())
+            self._feedback.info(f"Stage {stage}: {len(patches)} {noun}{'s'[: len(patches) != 1]}, {segments} segments.")
+        return Layer(tuple(done[number] for number in sorted(done) if done[number].segments))
+
+    def _finished_before(self, folder, patches, noun):
+        if not self._resumable:
+            return {}
+        found = {patch.number: finished(folder, patch) for patch in patches}
+        done = {number: result for number, result in found.items() if result is not None}
+        if done:
+            self._feedback.info(f"{len(done)} of {len(patches)} {noun}s are finished already in {folder.path}.")
+        return done
+
+    def _tell(self, patch, result):
+        if result.note:
+            self._feedback.info(result.note)
+        self._feedback.debug(f"Part {patch}: {result.segments} segments, {result.seconds:.2f} s.")
+        if result.printed:
+            self._feedback.debug(_brief(result.printed))
+
+
+def _brief(printed):
+    """What RSGISLib said, without its three lines for each size of clump and its counting to 100."""
+    steps = ("Eliminating clumps of size", "Found ", "Eliminated ", "Started")
+    lines = [line.strip() for line in printed.splitlines()]
+    kept = [line for line in lines if line and not line.startswith(steps)]
+    return "\n".join(kept[:MOST_LINES] + ["..."] * (len(kept) > MOST_LINES))
+
+
+def _forget_after(folder, stage):
+    """Remove what later stages of an earlier run made of patches that are now made anew."""
+    for later in range(stage + 1, 4):
+        folder.forget(rf"stage{later}-{NUMBER}\.(npz|raw)")
+
+
+def _regions(folder, patch):
+    found = load(folder, patch)
+    if not len(found["boxes"]):
+        return None
+    sides = {side: found[side] for side in ("top", "bottom", "left", "right")}
+    return Regions(patch.number, Window(*found["surrounding"].tolist()), found["boxes"], sides)
+
+
+def _merge(job, units, progress, run):
+    """Number the segments that no later stage has replaced, in raster order of their first pixels."""
+    progress.start("merge", "Putting the stages together")
+    layers = (job.first, job.second, job.third)
+    offsets, firsts, sizes, kept, total = {}, [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, bool)], 0
+    for patch in (patch for layer in layers for patch in layer.patches):
+        progress.check_cancelled()
+        found = load(job.folder, patch)
+        offsets[patch.name] = total
+        firsts.append(found["first"])
+        sizes.append(found["sizes"])
+        kept.append(~found["open"][1:] if "open" in found else np.ones(patch.segments, bool))
+        total += patch.segments
+    first, size, keep = (np.concatenate(arrays) for arrays in (firsts, sizes, kept))
+    survivors = np.flatnonzero(keep)
+    survivors = survivors[np.argsort(first[survivors], kind="stable")]
+    ids = np.zeros(total + 1, np.uint32)
+    ids[survivors + 1] = np.arange(1, survivors.size + 1, dtype=np.uint32)
+    tables = {}
+    pieces = [piece for unit in units for piece in unit]
+    merge = Merge(job.folder, layers, offsets)
+    for piece, present in run(merge_piece, merge, pieces):
+        tables[piece.piece_id] = np.concatenate([np.zeros(1, np.uint32), ids[present]])
+        progress.advance(len(tables) / len(pieces), "Putting the stages together")
+    return Segments(tables, size[survivors].astype(np.int64))

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tiles of the user's own: polygons in any coordinate system as rectangles of a raster's pixels."""
+
+import math
+from typing import Any
+
+from osgeo import gdal, ogr, osr
+
+from ..errors import SegmentationError
+from ..files.gdal_access import collected_errors, open_raster
+from ..files.georeference import geotransform, outline, spatial_reference
+from ..files.window import Window
+
+PARTS = 128  # an edge is bent so many times at least when it is reprojected
+FAR = 5  # times the raster's extent on each side: what lies further off does not count for the extent of a polygon
+NOISE = 6  # decimals of a pixel that a coordinate is good for
+
+
+def rectangles_of(path, polygons, crs, raster_crs=None):
+    """The extents of polygons in a raster's pixels, each edge at the nearest edge of a pixel.
+
+    Parameters
+    ----------
+    path : the raster, anything that GDAL opens
+    polygons : iterable of WKB, the order counts where polygons overlap
+    crs : WKT of the polygons' coordinate system; where it or the raster's is unknown, coordinates are taken as they are
+    raster_crs : WKT of the raster's, if not what the file says; empty for unknown
+
+    Returns
+    -------
+    tuple of Window over the raster, in the order of the polygons; those off the raster or thinner than half a pixel are
+    left out
+
+    Raises
+    ------
+    SegmentationError : no polygons, one that is none or is not valid or cannot be reprojected, or none over the raster
+    """
+    polygons = list(polygons)
+    if not polygons:
+        raise SegmentationError("TILES has no polygons: choose another layer, or leave it empty for a grid.")
+    dataset = open_raster(path)
+    raster = Window(0, 0, dataset.RasterXSize, dataset.RasterYSize)
+    transform = geotransform(dataset)
+    inverse = gdal.InvGeoTransform(transform)
+    if inverse is None:
+        raise SegmentationError(
+            f"{path} has a geotransform without area, so TILES cannot be placed: leave TILES empty."
+        )
+    with collected_errors():
+        reproject = _Reprojection(_wkt(dataset, raster_crs), crs, raster, transform)
+        extents = (
+            _pixel_extent(reproject(_checked(polygon, number), number), inverse)
+            for number, polygon in enumerate(polygons, 1)
+        )
+        windows = (_snapped(*extent).intersection(raster) for extent in extents if extent is not None)
+        found = tuple(window for window in windows if window is not None)
+    if not found:
+        raise SegmentationError(
+            f"None of the {len(polygons)} polygons of TILES lies over {path}: check the layer and both "
+            "coordinate systems."
+        )
+    return found
+
+
+def _wkt(dataset, given):
+    if given is not None:
+        return given
+    found = spatial_reference(dataset)
+    return "" if found is None else found.ExportToWkt()
+
+
+def _checked(polygon, number):
+    """The geometry of a polygon that can be used.
+
+    Whether a ring crosses itself makes no difference to its extent, but where it does, it is not what its maker meant.
+    """
+    geometry = ogr.CreateGeometryFromWkb(bytes(polygon)) if polygon else None
+    if geometry is None or geometry.IsEmpty():
+        raise SegmentationError(f"Polygon {number} of TILES has no geometry: remove it.")
+    geometry = geometry.GetLinearGeometry()
+    geometry.FlattenTo2D()
+    if ogr.GT_Flatten(geometry.GetGeometryType()) not in (ogr.wkbPolygon, ogr.wkbMultiPolygon):
+        raise SegmentationError(
+            f"TILES has a {geometry.GetGeometryName().lower()} where polygons are needed: choose a polygon layer."
+        )
+    if not all(math.isfinite(value) for value in geometry.GetEnvelope()) or not geometry.IsValid():
+        raise SegmentationError(f"Polygon {number} of TILES is not valid: repair the layer with 'Fix geometries'.")
+    return geometry
+
+
+class _Reprojection:
+    """Polygons into the raster's coordinate system, with bent edges."""
+
+    def __init__(self, raster_crs, crs, raster, transform):
+        self._forward = None
+        if not raster_crs or not crs:
+            return
+        raster_crs, polygon_crs = osr.SpatialReference(wkt=raster_crs), osr.SpatialReference(wkt=crs)
+        if polygon_crs.IsSame(raster_crs, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]):
+            return
+        for system in (raster_crs, polygon_crs):
+            system.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+        self._forward = osr.CoordinateTransformation(polygon_crs, raster_crs)
+        self._backward = osr.CoordinateTransformation(raster_crs, polygon_crs)
+        around = Window(-1, -1, raster.width + 2, raster.height + 2)
+        self._outline = ogr.CreateGeometryFromWkb(outline([around], transform))
+        self._near: Any = None
+        self._far: Any = None
+
+    def __call__(self, polygon, number):
+        """The polygon in the raster's coordinates; None if it is off the raster."""
+        if self._forward is None:
+            return polygon
+        if self._near is None:
+            self._near, self._far = self._surroundings(0.1), self._surroundings(FAR)
+        if not polygon.Intersects(self._near):
+            return None
+        if polygon.Contains(self._near):
+            return self._outline
+        # Far from the raster its coordinate system may have no coordinates, or senseless ones.
+        for part in (self._far, self._near):
+            bent = _bent(polygon if part.Contains(polygon) else polygon.Intersection(part))
+            if bent.Transform(self._forward) == ogr.OGRERR_NONE and _is_finite(bent):
+                return bent
+        raise SegmentationError(
+            f"Polygon {number} of TILES cannot be reprojected to the raster's coordinate system: "
+            "reproject the layer first, or remove the polygon."
+        )
+
+    def _surroundings(self, margin):
+        """The raster's extent in the polygons' coordinates, and a margin, as a share of it, on each side."""
+        raster = _bent(self._outline)
+        if raster.Transform(self._backward) != ogr.OGRERR_NONE or not _is_finite(raster):
+            raise SegmentationError(
+                "The raster cannot be reprojected to the coordinate system of TILES: check both coordinate systems."
+            )
+        left, right, bottom, top = raster.GetEnvelope()
+        margin *= max(right - left, top - bottom)
+        left, right, bottom, top = left - margin, right + margin, bottom - margin, top + margin
+        return ogr.CreateGeometryFromWkt(
+            f"POLYGON(({left} {bottom},{right} {bottom},{right} {top},{left} {top},{left} {bottom}))"
+        )
+
+
+def _bent(polygon):
+    """A copy with vertices along its edges, for a straight edge need not stay straight."""
+    left, right, bottom, top = polygon.GetEnvelope()
+    polygon = polygon.Clone()
+    polygon.Segmentize(max(right - left, top - bottom) / PARTS or 1.0)
+    return polygon
+
+
+def _is_finite(geometry):
+    return all(math.isfinite(value) for value in geometry.GetEnvelope())
+
+
+def _pixel_extent(polygon, inverse):
+    """(left, top, right, bottom) in columns and rows, not rounded."""
+    if polygon is None:
+        return None
+    if inverse[2] == 0 == inverse[4]:
+        left, right, bottom, top = polygon.GetEnvelope()
+        points = [(left, bottom), (right, top)]
+    else:
+        points = list(_points(polygon))
+    pixels = [gdal.ApplyGeoTransform(inverse, x, y) for x, y in points]
+    columns, rows = zip(*pixels)
+    return min(columns), min(rows), max(columns), max(rows)
+
+
+def _points(geometry):
+    if geometry.GetGeometryCount():
+        for i in range(geometry.GetGeometryCount()):
+            yield from _points(geometry.GetGeometryRef(i))
+    else:
+        yield from (point[:2] for point in geometry.GetPoints())
+
+
+def _snapped(left, top, right, bottom):
+    # An edge in the middle of a pixel must go one way for both polygons that share it, whatever its last digits are.
+    left, top, right, bottom = (math.floor(round(value, NOISE) + 0.5) for value in (left, top, right, bottom))
+    return Window(left, top, right - left, bottom - top)

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stage 2, statistics: one pass over the raster gives band statistics, the k-means sample and the tiles' valid pixels.
+
+The pass goes over blocks of its own, not over the user's tiles, so that nothing in its result depends on them.
+"""
+
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from .. import kernels
+from ..errors import SegmentationError
+from ..files.gdal_access import open_raster
+from ..files.raster import Raster, grid, read_window
+from ..files.window import Window
+from ..files.work_folder import WorkFolder
+from ..progress import Progress
+from . import rsgislib_stretch
+from .colours import Raw, Stretched
+from .kmeans import cluster, distinct_colours
+from .plan import Plan
+from .sampling import ColourSample, SampleJob, denser_sample, places
+
+BLOCK_PIXELS = 1 << 20
+PART = 1 << 16  # values whose squares are added up at a time, in the cache
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a block's task needs to know.
+
+    as_rsgislib : whether statistics as RSGISLib's script counts them are wanted, too
+    """
+
+    raster: Raster
+    plan: Plan
+    sampling: int
+    as_rsgislib: bool = False
+
+
+@dataclass
+class BandStatistics:
+    """Count, mean, sum of squared deviations and range of a band's valid pixels."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+
+    @property
+    def deviation(self):
+        """Population standard deviation."""
+        return math.sqrt(self.squares / self.count) if self.count else 0.0
+
+    def stretch_range(self):
+        """Two standard deviations round the mean, within the range."""
+        return (
+            max(self.mean - 2 * self.deviation, self.low),
+            min(self.mean + 2 * self.deviation, self.high),
+        )
+
+
+@dataclass
+class BlockResult:
+    """What one block adds: per band (count, sum, sum of squares, low, high), the sample, valid pixels of tiles.
+
+    rsgislib_moments : of what RSGISLib's script counts, empty where that is not wanted
+    """
+
+    moments: list
+    positions: np.ndarray
+    sample: np.ndarray
+    valid_pixels: dict
+    rsgislib_moments: list
+
+
+def blocks(raster) -> Tuple[Window, ...]:
+    """The blocks of the pass: whole rows where the file is stored so, else squares of whole file blocks."""
+    return grid(raster, BLOCK_PIXELS)
+
+
+def survey_block(survey, block, check_cancelled):
+    """Read one block: the task of this stage."""
+    check_cancelled()
+    raster = survey.raster
+    values, valid, rsgislib_moments = _read_block(survey, block)
+    everywhere = bool(valid.all())
+    moments = [_moments(band[valid] if not everywhere else band.ravel(), raster.is_integer) for band in values]
+    rows, cols = places(raster.width, block, survey.sampling)
+    chosen = valid[rows, cols]
+    rows, cols = rows[chosen], cols[chosen]
+    tiles: Dict[int, int] = {}
+    for piece in survey.plan.pieces_in(block):
+        common = piece.window.intersection(block)
+        count = int(np.count_nonzero(valid[common.within(block)]))
+        tiles[piece.tile_id] = tiles.get(piece.tile_id, 0) + count
+    positions = (block.row + rows) * raster.width + block.col + cols
+    return BlockResult(moments, positions, values[:, rows, cols].T.copy(), tiles, rsgislib_moments)
+
+
+def _read_block(survey: Survey, block: Window) -> Tuple[np.ndarray, np.ndarray, list]:
+    """The values of a block, what is valid in it, and the moments of what RSGISLib's script counts."""
+    raster, covered = survey.raster, survey.plan.covered(block)
+    dataset = open_raster(raster.path)
+    if not survey.as_rsgislib:
+        values, valid = read_window(dataset, raster, block, covered)
+        return values, valid, []
+    values, declared = read_window(dataset, replace(raster, first_zero_is_nodata=False), block, covered)
+    exact = rsgislib_stretch.sums_are_exact(raster)
+    counted = rsgislib_stretch.counted_values(values, declared, covered)
+    with np.errstate(invalid="ignore"):  # of values beyond float32, which are refused when all is known
+        return values, declared & (values[0] != 0), [_moments(band, exact) for band in counted]
+
+
+def _moments(values, is_integer):
+    if not values.size:
+        return None
+    low, high = values.min().item(), values.max().item()
+    if not is_integer:
+        values = values.astype(np.float64)
+        mean = float(values.mean())
+        deviations = values - mean
+        return values.size, mean, float(_dot(deviations, deviations)), low, high
+    return values.size, *_exact_sums(values), low, high
+
+
+def _exact_sums(values):
+    """Sum and sum of squares of integers of up to 32 bits, taken in parts that float64 holds exactly."""
+    total, squares = 0, 0
+    wide = values.dtype.itemsize > 2
+    for start in range(0, values.size, PART):
+        part = values[start : start + PART]
+        lower = (part & 0xFFFF if wide else part).astype(np.float64)
+        total += int(lower.sum())
+        squares += int(_dot(lower, lower))
+        if wide:
+            upper = (part >> 16).astype(np.float64)
+            total += int(upper.sum()) << 16
+            squares += (int(_dot(upper, upper)) << 32) + (int(_dot(upper, lower)) << 17)
+    return total, squares
+
+
+def _dot(one, other):
+    """As np.dot, whose BLAS may have threads that keep cores busy for a while after each call."""
+    return np.einsum("i,i->", one, other)
+
+
+def combine(moments, is_integer):
+    """Statistics of one band from those of all blocks, in the order of the blocks."""
+    parts = [part for part in moments if part is not None]
+    result = BandStatistics()
+    if not parts:
+        return result
+    result.low, result.high = min(part[3] for part in parts), max(part[4] for part in parts)
+    if is_integer:
+        count, total, squares = (sum(part[i] for part in parts) for i in range(3))
+        result.count, result.mean = count, total / count
+        result.squares = (count * squares - total * total) / count
+        return result
+    result.count, result.mean, result.squares = parts[0][:3]
+    for count, mean, squares, _, _ in parts[1:]:
+        both = result.count + count
+        difference = mean - result.mean
+        result.mean += difference * (count / both)
+        result.squares += squares + difference * difference * (result.count * count / both)
+        result.count = both
+    return result
+
+
+@dataclass
+class Summary:
+    """What is known after the pass.
+
+    bands : statistics of each selected band
+    sample : (n, bands), the sampled valid pixels' values in raster order
+    valid_pixels : {tile_id: pixels}
+    occupied : indices of the blocks that have a valid pixel
+    rsgislib_bands : statistics as RSGISLib's script counts them, empty where they are not wanted
+    """
+
+    bands: Tuple[BandStatistics, ...]
+    sample: np.ndarray
+    valid_pixels: dict
+    occupied: Tuple[int, ...] = ()
+    rsgislib_bands: Tuple[BandStatistics, ...] = ()
+
+    def require_data(self, raster):
+        """Raise SegmentationError if no pixel is valid."""
+        if not any(self.valid_pixels.values()):
+            raise SegmentationError(
+                f"{raster.path} has no valid pixel in the selected bands: check its no-data value, BANDS and "
+                "NODATA_RULE."
+            )
+
+    def colours(self, raster, stretched):
+        """How values become the colours that are compared."""
+        if stretched and self.rsgislib_bands:
+            return rsgislib_stretch.colours_of(self.rsgislib_bands, raster)
+        if stretched:
+            low, high = zip(*(band.stretch_range() for band in self.bands))
+            return Stretched(low, high)
+        if raster.is_integer:
+            return Raw()
+        largest = max(max(abs(band.low), abs(band.high)) for band in self.bands)
+        return Raw(exponent=math.frexp(largest)[1])
+
+
+def summarise(raster, plan, results):
+    """Put the blocks' results together; `results` in the order of `blocks`."""
+    valid_pixels = {tile.tile_id: 0 for tile in plan.tiles}
+    for result in results:
+        for tile_id, count in result.valid_pixels.items():
+            valid_pixels[tile_id] += count
+    order = np.argsort(np.concatenate([result.positions for result in results]), kind="stable")
+    exact = rsgislib_stretch.sums_are_exact(raster)
+    return Summary(
+        _combined([result.moments for result in results], raster.is_integer),
+        np.concatenate([result.sample for result in results])[order],
+        valid_pixels,
+        tuple(index for index, result in enumerate(results) if any(result.valid_pixels.values())),
+        _combined([result.rsgislib_moments for result in results], exact),
+    )
+
+
+def _combined(moments: List[list], is_integer: bool) -> Tuple[BandStatistics, ...]:
+    """Statistics of each band from the moments of the blocks; those have as many bands each."""
+    return tuple(combine(band, is_integer) for band in zip(*moments))
+
+
+def save_summary(summary, folder):
+    """Keep the summary in the work folder."""
+    told = {
+        "bands": [asdict(band) for band in summary.bands],
+        "valid_pixels": list(summary.valid_pixels.items()),
+        "occupied": summary.occupied,
+        "rsgislib_bands": [asdict(band) for band in summary.rsgislib_bands],
+    }
+    folder.save("survey", sample=summary.sample, told=np.array(json.dumps(told)))
+
+
+def load_summary(folder):
+    """The summary that `save_summary` kept; None if there is none, or it is damaged."""
+    saved = folder.load("survey")
+    if saved is None:
+        return None
+    told = json.loads(str(saved["told"]))
+    bands, as_rsgislib = (tuple(BandStatistics(**band) for band in told[name]) for name in ("bands", "rsgislib_bands"))
+    return Summary(bands, saved["sample"], dict(told["valid_pixels"]), tuple(told["occupied"]), as_rsgislib)
+
+
+def sample_colours(summary, colours, kernel):
+    """The sample as the kernels compare it: (n, bands) uint8 or float32."""
+    planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
+    return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
+
+
+def survey(raster, plan, parameters, runner, progress):
+    """The pass over the whole raster: a Summary. `progress` is in its stage `statistics`."""
+    todo = blocks(raster)
+    results = {}
+    job = Survey(raster, plan, parameters.sampling, parameters.rsgislib_stretch)
+    for block, result in runner.run(survey_block, job, todo, progress.listening_to(runner)):
+        results[block] = result
+        progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
+    return summarise(raster, plan, [results[block] for block in todo])
+
+
+def take_sample(job: SampleJob, summary: Summary, runner: Any, progress: Progress) -> ColourSample:
+    """What k-means works on: the sample of SAMPLING, or a denser one where that has too few different colours.
+
+    `progress` is in its stage `statistics`; the log says which sample it is.
+    """
+    kernel, _ = kernels.choose(job.kernels)
+    found = ColourSample(job.step, np.empty((0, len(job.raster.bands)), np.float32), np.empty(0, np.int64))
+    if len(summary.sample):
+        *different, _ = progress.aside(
+            lambda check, advance: distinct_colours(sample_colours(summary, job.colours, kernel), kernel),
+            "Finding cluster centres",
+            (0.8, 0.8),
+        )
+        found = ColourSample(job.step, *different)
+    if len(found.colours) >= job.wanted or job.step == 1:
+        return found
+    every = blocks(job.raster)
+    denser = denser_sample(
+        job,
+        [every[index] for index in summary.occupied],
+        lambda task, common, items: runner.run(task, common, items, progress.listening_to(runner)),
+        lambda fraction: progress.advance(0.8 + 0.1 * fraction, "Taking a denser sample"),
+    )
+    places_taken = "every place" if denser.step == 1 else f"one place in {denser.step}"
+    progress.feedback.info(
+        f"SAMPLING={job.step} meets {len(found.colours)} different colours for {job.wanted} clusters, so k-means takes "
+        f"{places_taken} of the raster instead, with {len(denser.colours)} different colours."
+    )
+    return denser
+
+
+def save_sample(sample: ColourSample, folder: WorkFolder) -> None:
+    """Keep a sample that took a pass of its own in the work folder."""
+    folder.save("sample", step=np.int64(sample.step), colours=sample.colours, counts=sample.counts)
+
+
+def load_sample(folder: WorkFolder) -> Optional[ColourSample]:
+    """The sample that `save_sample` kept; None if there is none, or it is damaged."""
+    saved = folder.load("sample")
+    return None if saved is None else ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
+
+
+def find_centres(sample, parameters, kernel, progress, threads=1):
+    """The k-means centres of the whole raster: (k, bands) float32. `progress` is in its stage `statistics`."""
+
+    def work(check, advance):
+        with ThreadPoolExecutor(threads) as pool:
+            return cluster(
+                sample.colours,
+                sample.counts,
+                parameters.num_clusters,
+                parameters.kmeans_max_iterations,
+                kernel,
+                check,
+                pool.map,
+            )
+
+    centres, iterations = progress.aside(work, "Finding cluster centres", (0.9, 1.0))
+    if len(centres) < parameters.num_clusters:
+        progress.feedback.info(
+            f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample "
+            "of their own."
+        )
+    progress.feedback.debug(f"k-means: {sample.counts.sum()} pixels, {iterations} iterations.")
+    return centres
