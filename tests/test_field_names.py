@@ -33,7 +33,7 @@ def test_any_names_stay_distinct_and_short(names):
     assert all(new == old for new, old in zip(short, names) if len(old.encode()) <= LONGEST)
 
 
-@pytest.mark.parametrize("bands, extension", [(3, "shp"), (12, "shp"), (101, "shp"), (3, "SHP")])
+@pytest.mark.parametrize("bands, extension", [(3, "shp"), (12, "shp"), (60, "shp"), (3, "SHP")])
 def test_polygons_of_many_bands_keep_all_fields_apart(tmp_path, monkeypatch, bands, extension):
     ids = np.kron(np.arange(1, 7, dtype=np.uint32).reshape(2, 3), np.ones((9, 9), np.uint32))
     segments = write_raster(tmp_path / "s.tif", ids[None], nodata=0)

@@ -591,7 +591,7 @@ def test_a_table_with_more_columns_than_the_format_has_is_refused(tmp_path):
     for path, message in (("p.gpkg", "2002 columns"), ("p.sqlite", "2002 columns"), ("p.shp", "2002 columns")):
         with pytest.raises(SegmentationError, match=message):
             segment_polygons(PolygonsParameters(segments, str(tmp_path / path), raster, execution="serial"), Feedback())
-    with pytest.raises(SegmentationError, match="OUTPUT .* 2004 columns for 500 bands"):
+    with pytest.raises(SegmentationError, match="OUTPUT .* 2006 columns for 500 bands"):
         segment(SegmentParameters(raster, str(tmp_path / "o.tif"), execution="serial"), Feedback())
     with pytest.raises(SegmentationError, match="2001 columns"):
         parameters = StatisticsParameters(segments, raster, str(tmp_path / "t.gpkg"), execution="serial")

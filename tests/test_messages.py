@@ -78,7 +78,7 @@ REFUSED = {
     "a user's file": ("segment", {"OUTPUT": "{f}/mine.tif"}, r"mine_report\.json is in the way of OUTPUT"),
     "no polygons": ("segment", {"TILES": "{f}/nope.gpkg"}, r"TILES .*nope\.gpkg"),
     "creation options": ("segment", {"CREATION_OPTIONS": "COMPRESS"}, r"CREATION_OPTIONS has 'COMPRESS'"),
-    "statistics": ("statistics", {"STATISTICS": "mode"}, r"STATISTICS: 'mode' is not known"),
+    "statistics": ("statistics", {"STATISTICS": "mode"}, r"STATISTICS is 'mode', which is not one of its values"),
     "table": ("statistics", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot write"),
     "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
     "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
@@ -243,7 +243,7 @@ def test_a_full_disk_is_told_as_it_is(tmp_path, monkeypatch):
         folder = WorkFolder(path, {"parameters": {}})
         monkeypatch.setattr(np, "savez", full)
         with pytest.raises(SegmentationError, match="100 requested and 10 written") as raised:
-            folder.save("x", a=np.zeros(3))
+            folder.save("survey", a=np.zeros(3))
         monkeypatch.undo()
         folder.close(True)
         assert advice in str(raised.value) and "None" not in str(raised.value)

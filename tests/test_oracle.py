@@ -62,7 +62,7 @@ def test_rsgislib_stretch_is_that_of_its_script(data, name):
         limits = rsgislib_limits(band.ravel().tolist())
         np.testing.assert_allclose(limits, row[1:3], rtol=1e-5)
         inside = stages["stretched"][0] != 0
-        found = [stretch_value(value, limits, lower_limit_is_one=True) for value in band[inside].tolist()]
+        found = [stretch_value(value, limits, as_rsgislib=True) for value in band[inside].tolist()]
         np.testing.assert_array_equal(found, stretched[inside])
 
 

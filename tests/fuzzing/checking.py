@@ -69,33 +69,41 @@ def covered(case, shape):
 def _hold_against_oracle(case, ran, values, nodata, mask):
     parameters = case["parameters"]
     inside = covered(case, values.shape[1:])
-    valid = oracle.valid_pixels(values, nodata, mask, parameters["nodata_rule"], inside)
+    declared = values, nodata, mask, parameters["nodata_rule"], inside
+    as_rsgislib = parameters.get("rsgislib_stretch", False)
+    valid = oracle.rsgislib_valid_pixels(*declared) if as_rsgislib else oracle.valid_pixels(*declared)
     places = [index for index, is_valid in enumerate(np.ravel(valid)) if is_valid]
-    sample = [index for index in places if index % parameters["sampling"] == 0]
-    if not sample:
+    read = oracle.as_rsgislib_reads(*declared) if as_rsgislib else None
+    if not places or (as_rsgislib and not np.isfinite([*map(min, read), *map(max, read)]).all()):
         if not ran.refused:
-            raise Wrong("no pixel of the sample is valid, but the run was not refused")
+            raise Wrong("no pixel is valid, or none that RSGISLib could read, but the run was not refused")
         return
     if ran.refused:
         raise Wrong(f"refused: {ran.refused}")
     names = ("num_clusters", "min_pixels", "distance_threshold", "stretch", "sampling", "kmeans_max_iterations")
     chosen = {name: parameters[name] for name in (*names, "rsgislib_stretch") if name in parameters}
     limits = None
-    if parameters["stretch"] and values.dtype.kind == "f":
-        limits = _float_limits(ran, values, valid)
+    if parameters["stretch"] and (values.dtype.kind == "f" or (as_rsgislib and values.dtype.itemsize > 2)):
+        counted = [[value for value in band if value != 1] for band in read] if as_rsgislib else _inside(values, valid)
+        limits = _float_limits(ran, counted)
+    elif as_rsgislib:
+        limits = tuple(oracle.rsgislib_limits(band) for band in read)
     expected = oracle.segment(values, valid, limits=limits, **chosen)
     _compare_ids(ran.ids, expected.clumps, ran, expected)
     _check_numbers(ran, expected.clumps, len(places), parameters["min_pixels"])
 
 
-def _float_limits(ran, values, valid):
-    """The engine's limits of a stretch of floats, whose sums are rounded in an order of its own, if they are right."""
+def _inside(values, valid):
     inside = np.array(valid)
+    return [[value if np.isfinite(value) else 0.0 for value in band[inside].tolist()] for band in values]
+
+
+def _float_limits(ran, counted):
+    """The engine's limits of a stretch of floats, whose sums are rounded in an order of its own, if they are right."""
     limits = []
-    for band, low, high in zip(values, ran.report["colours"]["low"], ran.report["colours"]["high"]):
-        own = [value if np.isfinite(value) else 0.0 for value in band[inside].tolist()]
-        right = oracle.stretch_limits(own)
-        room = 1e-11 * max(map(abs, own)) * max(1.0, len(own) ** 0.5)
+    for own, low, high in zip(counted, ran.report["colours"]["low"], ran.report["colours"]["high"]):
+        right = oracle.stretch_limits(own) if own else oracle.Limits(0.0, 0.0)
+        room = 1e-11 * max(map(abs, own), default=0.0) * max(1.0, len(own) ** 0.5)
         if abs(low - right.low) > room or abs(high - right.high) > room:
             raise Wrong(f"the limits of the stretch are {low}, {high} for {tuple(right)}")
         limits.append(oracle.Limits(low, high))

@@ -7,7 +7,6 @@ A case is plain values, so that it can be kept as JSON: {"kind", "seed", "image"
 import random
 
 import numpy as np
-from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 
 from .images import KINDS, REAL, _real_raster
 
@@ -167,7 +166,7 @@ def _parameters(rng, kind, image, file):
     }
     if rng.random() < 0.04:
         parameters["sampling"] = rng.choice([pixels, 10 * pixels, 1_000_000])
-    if "rsgislib_stretch" in SegmentParameters.__dataclass_fields__ and rng.random() < 0.2:
+    if parameters["stretch"] and rng.random() < 0.2:
         parameters["rsgislib_stretch"] = True
     parameters.update(_tiles(rng, kind, image))
     return parameters

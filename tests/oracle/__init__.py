@@ -10,15 +10,18 @@ from .attributes import describe
 from .kmeans import find_centres
 from .levels import level_columns, segment_levels
 from .segmentation import Stages, segment
-from .stretch import Limits, stretch_limits
-from .validity import valid_pixels
+from .stretch import Limits, rsgislib_limits, stretch_limits
+from .validity import as_rsgislib_reads, rsgislib_valid_pixels, valid_pixels
 
 __all__ = [
     "Limits",
     "Stages",
+    "as_rsgislib_reads",
     "describe",
     "find_centres",
     "level_columns",
+    "rsgislib_limits",
+    "rsgislib_valid_pixels",
     "segment",
     "segment_levels",
     "stretch_limits",

@@ -12,7 +12,7 @@ from .elimination import eliminate_small
 from .kmeans import find_centres
 from .regions import Grid, clump, eliminate_singles, label, relabel
 from .stretch import Limits, rsgislib_limits, stretch_limits, stretch_value
-from .validity import finite
+from .validity import finite, single
 
 FLOAT_BITS = 50  # floats count as multiples of 2^-50 of the power of two above the greatest
 
@@ -56,7 +56,7 @@ def segment(
     limits : of the stretch, where they are not those of the values
     centres : where they are not those of the sample
     zones : rows of cols of int, None for one zone: no segment has pixels of two of them
-    sample : pixels, by their index in raster order, that k-means takes instead of every `sampling`-th place
+    sample : pixels, by their index in raster order, that k-means takes instead of those of `sampling`
     """
     grid = Grid(valid, zones)
     pixels = {pixel: _values_of(values, pixel) for pixel in grid.pixels}
@@ -64,7 +64,10 @@ def segment(
         if limits is None:
             limits = _limits(values, grid, pixels, rsgislib_stretch)
         pixels = {
-            pixel: [stretch_value(value, ends, rsgislib_stretch) for value, ends in zip(bands, limits)]
+            pixel: [
+                stretch_value(single(value) if rsgislib_stretch else value, ends, rsgislib_stretch)
+                for value, ends in zip(bands, limits)
+            ]
             for pixel, bands in pixels.items()
         }
     else:
@@ -73,7 +76,7 @@ def segment(
         colours = {pixel: np.array(bands).astype(np.float32) for pixel, bands in pixels.items()}
     if centres is None:
         if sample is None:
-            sample = [pixel for pixel in grid.pixels if pixel % sampling == 0]
+            sample = _sample(grid, colours, sampling, num_clusters)
         centres = find_centres([colours[pixel] for pixel in sample], num_clusters, kmeans_max_iterations)
     clusters = label(grid, colours, centres)
     no_singles = eliminate_singles(grid, clusters, colours)
@@ -89,9 +92,18 @@ def _values_of(values, pixel):
     return [finite(values[band, row, col].item()) for band in range(len(values))]
 
 
+def _sample(grid, colours, step, wanted):
+    """The valid pixels at every `step`-th place; the step is halved until they have colours enough, or it is 1."""
+    while True:
+        sample = [pixel for pixel in grid.pixels if pixel % step == 0]
+        if step == 1 or len({tuple((colours[pixel] + 0).tolist()) for pixel in sample}) >= wanted:
+            return sample
+        step //= 2
+
+
 def _limits(values, grid, pixels, rsgislib_stretch):
     if rsgislib_stretch:
-        return tuple(rsgislib_limits([finite(value) for value in band.ravel().tolist()]) for band in values)
+        return tuple(rsgislib_limits([single(finite(value)) for value in band.ravel().tolist()]) for band in values)
     return tuple(stretch_limits([bands[index] for bands in pixels.values()]) for index in range(len(values)))
 
 

@@ -35,23 +35,26 @@ def rsgislib_limits(band):
 
     Parameters
     ----------
-    band : all values of a band, valid or not
+    band : all values of a band, valid or not, as RSGISLib reads them: in single precision
     """
-    return stretch_limits([value for value in band if value != 1])
+    counted = [value for value in band if value != 1]
+    return stretch_limits(counted) if counted else Limits(0.0, 0.0)
 
 
-def stretch_value(value, limits, lower_limit_is_one=False):
+def stretch_value(value, limits, as_rsgislib=False):
     """The colour of a valid value, 1..255.
 
     Parameters
     ----------
-    lower_limit_is_one : a value equal to the lower limit becomes 1 before 1 is added, as RSGISLib has it
+    as_rsgislib : before 1 is added, 1 itself becomes 0, and a value equal to the lower limit becomes 1
     """
     low, high = limits
     if high <= low:
         return 1
     scaled = (float(value) - low) / (high - low) * 255.0
     colour = math.floor(min(max(scaled, 0.0), 255.0) + 0.5)
-    if lower_limit_is_one and value == low:
+    if as_rsgislib and value == low:
         colour = 1
+    if as_rsgislib and value == 1:
+        colour = 0
     return min(colour + 1, 255)

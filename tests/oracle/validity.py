@@ -3,6 +3,8 @@
 
 import math
 
+import numpy as np
+
 
 def valid_pixels(values, nodata, mask=None, rule="any", covered=None):
     """Whether each pixel is valid.
@@ -41,6 +43,44 @@ def valid_pixels(values, nodata, mask=None, rule="any", covered=None):
             line.append(is_valid)
         valid.append(line)
     return valid
+
+
+def rsgislib_valid_pixels(values, nodata, mask=None, rule="any", covered=None):
+    """As `valid_pixels`, by RSGISLib's rule: what is 0 in the first band is no data.
+
+    That is all where whole numbers declare nothing or 0; what is declared otherwise is no data, too.
+    """
+    plain = values.dtype.kind in "iu" and mask is None and all(value in (None, 0) for value in nodata)
+    bands, rows, cols = values.shape
+    if plain:
+        declared = [[covered is None or bool(covered[row][col]) for col in range(cols)] for row in range(rows)]
+    else:
+        declared = valid_pixels(values, nodata, mask, rule, covered)
+    return [
+        [declared[row][col] and finite(values[0, row, col].item()) != 0 for col in range(cols)] for row in range(rows)
+    ]
+
+
+def as_rsgislib_reads(values, nodata, mask=None, rule="any", covered=None):
+    """Per band the values that RSGISLib has statistics of, in single precision: 0 where others are declared no data."""
+    plain = values.dtype.kind in "iu" and mask is None and all(value in (None, 0) for value in nodata)
+    bands, rows, cols = values.shape
+    declared = None if plain else valid_pixels(values, nodata, mask, rule)
+    read = []
+    for band in range(bands):
+        read.append([])
+        for row in range(rows):
+            for col in range(cols):
+                if covered is None or covered[row][col]:
+                    value = values[band, row, col].item() if plain or declared[row][col] else 0
+                    read[-1].append(single(finite(value)))
+    return read
+
+
+def single(value):
+    """A number as single precision holds it."""
+    with np.errstate(over="ignore"):
+        return np.float32(value).item()
 
 
 def _as_held(declared, dtype):
