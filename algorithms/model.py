@@ -62,11 +62,11 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
             definition.setHelp(helps.get(definition.name(), ""))
 
     def checkParameterValues(self, parameters, context):
-        accepted, reason = super().checkParameterValues(parameters, context)
-        if not accepted:
-            return accepted, reason
         try:
             check_values(self.parameterDefinitions(), parameters, context)
+            accepted, reason = super().checkParameterValues(parameters, context)
+            if not accepted:
+                return accepted, reason
             self._check(parameters, context)
         except SegmentationError as error:
             return False, str(error)

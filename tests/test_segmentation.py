@@ -255,7 +255,7 @@ def test_kernels_are_loaded_beside_the_survey_and_told_in_the_log(data, tmp_path
     loading, survey = threading.Event(), segmentation.survey
     choose = segmentation.kernels.choose
 
-    def choose_late(wanted):
+    def choose_late(wanted, check=None):
         assert loading.wait(20), "the survey waits for the kernels"
         return choose(wanted)
 
@@ -282,7 +282,7 @@ def test_a_run_can_be_cancelled_while_kernels_are_loaded(data, tmp_path, monkeyp
     released = threading.Event()
     log = Log()
     log.is_cancelled = lambda: "Loading the kernels" in log.texts
-    monkeypatch.setattr(segmentation.kernels, "choose", lambda wanted: released.wait(20))
+    monkeypatch.setattr(segmentation.kernels, "choose", lambda wanted, check: released.wait(20))
     started = time.monotonic()
     with pytest.raises(Cancelled):
         run(data / "synthetic_full.tif", tmp_path / "a.tif", log)

@@ -307,7 +307,7 @@ def test_all_that_users_have_put_into_a_geopackage_stays(tmp_path, beside, journ
     types = {field.GetName(): field.GetTypeName() for field in fields}
     assert types["in_median_1"] == "Real" and types["note"] == "String" and types["day"] == "Date"
     del layer, dataset
-    assert not leftovers(tmp_path, {"in.tif", "s.tif", "s.tif.aux.xml", "s_attributes.gpkg", "s_report.json"})
+    assert not leftovers(tmp_path, {"in.tif", "s.tif", "s.tif.aux.xml", "s.qml", "s_attributes.gpkg", "s_report.json"})
 
 
 def test_a_geopackage_of_a_part_is_counted_anew_and_a_segment_without_values_is_null(tmp_path, beside):
@@ -335,27 +335,33 @@ def test_a_geopackage_of_a_part_is_counted_anew_and_a_segment_without_values_is_
     assert any("stale" in line and "mean_1" in line for line in log.lines)
 
 
-def test_a_geopackage_of_other_segments_or_none_is_refused_and_stays(tmp_path, beside):
+def test_a_geopackage_of_other_segments_is_refused_and_stays(tmp_path, beside):
     segments, raster, path = beside
     whole = path.read_bytes()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM s_attributes WHERE segment = 3")
-    for change, message in (
-        (None, "other segments"),
-        ('ALTER TABLE s_attributes RENAME COLUMN segment TO "id"', "no table with a column segment"),
-        ("garbage", "cannot be updated"),
-    ):
-        if change == "garbage":
-            path.write_bytes(b"this is no database" * 100)
-        elif change:
-            with closing(sqlite3.connect(path)) as connection, connection:
-                connection.execute(change)
-        before = path.read_bytes()
-        with pytest.raises(SegmentationError, match=message) as raised:
-            update(segments, raster)
-        assert path.read_bytes() == before and "\n" not in str(raised.value)
+    before = path.read_bytes()
+    with pytest.raises(SegmentationError, match="other segments") as raised:
+        update(segments, raster)
+    assert path.read_bytes() == before and "\n" not in str(raised.value)
     path.write_bytes(whole)
     update(segments, raster)
+
+
+@pytest.mark.parametrize("change", ['ALTER TABLE s_attributes RENAME COLUMN segment TO "id"', "garbage"])
+def test_what_is_no_table_of_ours_but_called_like_one_stays_and_columns_go_elsewhere(tmp_path, beside, change):
+    segments, raster, path = beside
+    if change == "garbage":
+        path.write_bytes(b"this is no database" * 100)
+    else:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(change)
+    before = path.read_bytes()
+    update(segments, raster)
+    assert path.read_bytes() == before
+    dataset = gdal.Open(str(segments))
+    table = dataset.GetRasterBand(1).GetDefaultRAT()
+    assert "mean_1" in [table.GetNameOfCol(index) for index in range(table.GetColumnCount())]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")

@@ -12,7 +12,7 @@ from kernel_sets import assert_same, both_sets, compiled, needs_compiled
 from rasters import run, write_raster
 from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.stages import elimination, plan
-from tiledseg.tiledseg_plugin.engine.stages.kmeans import cluster
+from tiledseg.tiledseg_plugin.engine.stages.kmeans import cluster, distinct_colours
 
 UNTILED = {"kernels": "plain", "execution": "serial", "tile_width": 1 << 20, "tile_height": 1 << 20}
 MIN_PIXELS = (1, 100, 256, 257, 1000, 10_000)
@@ -48,7 +48,8 @@ def fractal(seed=1, bands=3, rows=90, cols=110, dtype="uint8", levels=0, grain=2
 def graph_of(values, num_clusters):
     """(sizes, sums, edges) of the clumps of an image."""
     valid = np.ones(values.shape[1:], bool)
-    centres, _ = cluster(values.reshape(len(values), -1).T[::7], num_clusters, 50, plain)
+    colours, counts, _ = distinct_colours(values.reshape(len(values), -1).T[::7], plain)
+    centres, _ = cluster(colours, counts, num_clusters, 50, plain)
     clusters, _ = plain.eliminate_singles(plain.nearest_centre(values, valid, centres), values, (False,) * 4)
     labels, count = plain.clump(clusters)
     sizes, sums, _, _ = plain.describe_clumps(labels, count, clusters, values)

@@ -147,7 +147,14 @@ class _Examination:
         """One segmentation: (ids, result)."""
         output = self.path(f"{name}.tif")
         made = [Path(path).name for key, path in parameters.items() if key in ("mean_image", "polygons")]
-        names = (f"{name}.tif", f"{name}.tif.aux.xml", f"{name}_report.json", f"{name}_attributes.gpkg", *made)
+        names = (
+            f"{name}.tif",
+            f"{name}.tif.aux.xml",
+            f"{name}.qml",
+            f"{name}_report.json",
+            f"{name}_attributes.gpkg",
+            *made,
+        )
         asked = SegmentParameters(
             self.request.source, output, distance_threshold=self.threshold, **{**QUICK, **parameters}
         )

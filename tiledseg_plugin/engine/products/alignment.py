@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Values on the segments' grid: as they are where the grids agree, else warped on the fly by GDAL."""
 
+import uuid
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -61,7 +62,33 @@ def _same_grid(one, other):
     limits = [abs(b[1]) + abs(b[2]), abs(b[4]) + abs(b[5])]
     if any(abs(a[i] - b[i]) * (1 if i in (0, 3) else size) > TOLERANCE * limits[i // 3] for i in range(6)):
         return False
-    return _same_place(spatial_reference(one), spatial_reference(other), b, one.RasterXSize, one.RasterYSize)
+    crs, other_crs = spatial_reference(one), spatial_reference(other)
+    if _same_place(crs, other_crs, b, one.RasterXSize, one.RasterYSize):
+        return True
+    return any(
+        kept is not None and kept.IsSame(wanted, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"])
+        for kept, wanted in ((_as_kept_by(other, crs), other_crs), (_as_kept_by(one, other_crs), crs))
+    )
+
+
+def _as_kept_by(dataset: Any, crs: Any) -> Any:
+    """What the format of a raster makes of a coordinate system; None where that cannot be tried.
+
+    GeoTIFF takes the sphere of a planet for the ellipsoid that goes by the same name, for one.
+    """
+    if dataset.GetDriver().ShortName != "GTiff":
+        return None
+    path = f"/vsimem/tiledseg-crs-{uuid.uuid4().hex}.tif"
+    with collected_errors():
+        trial = dataset.GetDriver().Create(path, 1, 1, 1, gdal.GDT_Byte)
+        trial.SetGeoTransform(geotransform(dataset))
+        trial.SetSpatialRef(crs)
+        del trial
+        trial = gdal.Open(path)
+        kept = None if trial is None else spatial_reference(trial)
+        del trial
+        gdal.Unlink(path)
+    return kept
 
 
 def _same_place(crs, other, transform, width, height):
