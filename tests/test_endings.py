@@ -194,7 +194,7 @@ class _OnlyFirst:
 EARLY_FAILURE = """
 import sys, threading, time
 sys.path[:0] = {paths!r}
-from tiledseg.tiledseg_plugin import kernels
+from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.progress import Feedback

@@ -264,7 +264,8 @@ def test_workers_end_with_a_parent_that_is_killed(noise, tmp_path):
     script = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         "import worker_tasks as tasks\n"
-        "from tiledseg.tiledseg_plugin import execution, progress, raster\n"
+        "from tiledseg.tiledseg_plugin.engine import execution, progress\n"
+        "from tiledseg.tiledseg_plugin.engine.files import raster\n"
         f"starting = execution.start('processes', 2, 1, raster.describe({noise!r}))\n"
         "runner = starting.ready(progress.Feedback(), lambda: None)\n"
         "print('ready', flush=True)\n"

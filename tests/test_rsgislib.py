@@ -74,7 +74,7 @@ def test_untiled_equals_a_call_of_rsgislib_now(data, tmp_path):
 
 def test_looking_for_it_leaves_gdal_as_it_was():
     code = (
-        "import conftest; from osgeo import gdal; from tiledseg.tiledseg_plugin import rsgislib_engine as engine;"
+        "import conftest; from osgeo import gdal; from tiledseg.tiledseg_plugin.engine import rsgislib as engine;"
         "found = engine.describe(); print(found.usable, gdal.GetUseExceptions())"
     )
     here = os.path.dirname(__file__)
