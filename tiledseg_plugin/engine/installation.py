@@ -63,7 +63,7 @@ def find_status(plugin_version, feedback):
     """
     progress = Progress(feedback, {"status": 1})
     progress.start("status", "Trying what works here")
-    return progress.aside(lambda check_cancelled, advance: _find(plugin_version, check_cancelled))
+    return progress.in_background(lambda check_cancelled, advance: _find(plugin_version, check_cancelled))
 
 
 def _find(plugin_version, check_cancelled):

@@ -21,7 +21,13 @@ _stages: Dict[str, tuple] = {}
 _lock = threading.Lock()
 
 
-STAGES = ("stages.statistics", "stages.tiles", "products.attributes", "products.outlines", "stages.write")  # the engine's modules with tasks
+STAGES = (
+    "stages.statistics",
+    "stages.tiles",
+    "products.attributes",
+    "products.outlines",
+    "stages.write",
+)  # the engine's modules with tasks
 
 
 def greet(path):
