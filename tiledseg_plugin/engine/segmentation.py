@@ -184,16 +184,16 @@ class _Run:
         parameters, raster = self.parameters, self.raster
         width, height = (max(side) for side in zip(*(piece.window[2:] for piece in self.plan.pieces)))
         needed = rsgislib_engine.worker_memory if self.with_rsgislib else worker_memory
-        return execution.start(
+        request = execution.Request(
             parameters.execution,
             parameters.workers,
             needed(width, height, len(raster.bands), raster.dtype, parameters.stretch),
-            raster,
             most=max(len(self.plan.pieces), len(blocks(raster))),
             scheduler=parameters.dask_scheduler,
             work_dir=parameters.work_dir,
             holds_lock=self.with_rsgislib,
         )
+        return execution.start(request, raster)
 
     @property
     def _threads(self):
