@@ -22,6 +22,7 @@ from .products.tile_records import TileRecord, seconds_by_tile, segments_by_tile
 from .progress import Background, Progress, TileWatch
 from .report import peak_memory, report_path, write_report
 from .resources import worker_memory
+from .stages.context import RunContext
 from .stages.graph import merge_all
 from .stages.plan import EMPTY, FEW_TILES, SPARSE, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
@@ -243,17 +244,10 @@ class _Run:
         """The segments, what is known of the tiles, and what was learned for the report."""
         units = work_units(self.plan, self.occupancy)
         if self.with_rsgislib:
-            return rsgislib_engine.segment_in_stages(
-                self.raster,
-                self.plan,
-                units,
-                self.parameters,
-                self.folder,
-                self.colours,
-                self.centres,
-                self.progress,
-                self._results,
+            context = RunContext(
+                self.parameters, self.raster, self.plan, self.kernel, self.runner, self.progress, self.folder
             )
+            return rsgislib_engine.segment_in_stages(context, units, self.colours, self.centres)
         job = TileJob(
             self.raster,
             self.plan,
