@@ -248,9 +248,8 @@ def test_an_input_that_workers_cannot_read_is_said(cluster, raster, tmp_path, mo
 @pytest.fixture
 def runner(cluster, raster, tmp_path):
     (tmp_path / "work").mkdir()
-    starting = execution.start(
-        "dask", 0, 1, describe(raster), scheduler=cluster.address, work_dir=str(tmp_path / "work")
-    )
+    request = execution.Request("dask", 0, 1, scheduler=cluster.address, work_dir=str(tmp_path / "work"))
+    starting = execution.start(request, describe(raster))
     yield starting.ready(Log(), lambda: None)
     starting.close()
     assert not list((tmp_path / "work").iterdir())

@@ -14,7 +14,7 @@ import pytest
 from rasters import Log, run, write_raster
 from tiledseg.tiledseg_plugin.engine import execution, kernels, segmentation
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.engine.progress import Feedback, Progress, TileWatch
+from tiledseg.tiledseg_plugin.engine.progress import Background, Feedback, Progress, TileWatch
 from time_limit import no_test_hangs  # noqa: F401
 
 Piece = namedtuple("Piece", "tile_id")
@@ -115,7 +115,7 @@ def _cancel(*_):
 
 
 @pytest.mark.parametrize("ending", [_fail, _cancel, lambda: None], ids=["fault", "cancelled", "success"])
-@pytest.mark.parametrize("way", ["aside", "beside", "begun"])
+@pytest.mark.parametrize("way", ["waited for", "beside", "stopped"])
 def test_work_beside_a_stage_has_ended_when_control_returns(way, ending):
     progress = Progress(Feedback(), {"one": 1})
     progress.start("one", "")
@@ -125,21 +125,20 @@ def test_work_beside_a_stage_has_ended_when_control_returns(way, ending):
         try:
             time.sleep(1.5)
             check()
-            if way == "aside":
+            if way == "waited for":
                 ending()
             return 5
         finally:
             ended.set()
 
     try:
-        if way == "aside":
-            assert progress.aside(work) == 5
+        if way == "waited for":
+            assert progress.in_background(work) == 5
         elif way == "beside":
-            with progress.beside(work):
+            with Background(work):
                 ending()
         else:
-            state = progress.begin_aside(work)
-            state.stop()
+            Background(work).stop()
     except (ValueError, Cancelled):
         pass
     assert ended.is_set()

@@ -20,7 +20,7 @@ from leftovers import own_workers, temporary_folders, wait_until_gone
 from rasters import Log, read, run, write_raster
 from tiledseg.tiledseg_plugin.engine import execution
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.engine.execution import processes
+from tiledseg.tiledseg_plugin.engine.execution import Request, processes
 from tiledseg.tiledseg_plugin.engine.execution.failures import Fault
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from tiledseg.tiledseg_plugin.engine.resources import choose_workers
@@ -48,7 +48,7 @@ def started(noise):
     everything = []
 
     def start(kind="processes", workers=2, feedback=None):
-        starting = execution.start(kind, workers, GIGABYTE // 4, describe(noise))
+        starting = execution.start(Request(kind, workers, GIGABYTE // 4), describe(noise))
         everything.append(starting)
         return starting.ready(feedback or Log(), lambda: None)
 
@@ -225,7 +225,7 @@ def test_workers_do_not_try_the_temporary_folder_with_files(started, monkeypatch
 
 def test_threads_and_open_files_of_pools_go_with_them(noise):
     def once():
-        starting = execution.start("processes", 2, GIGABYTE // 4, describe(noise))
+        starting = execution.start(Request("processes", 2, GIGABYTE // 4), describe(noise))
         results(starting.ready(Log(), lambda: None), tasks.number, 0)
         starting.close()
         time.sleep(0.3)
@@ -266,7 +266,7 @@ def test_workers_end_with_a_parent_that_is_killed(noise, tmp_path):
         "import worker_tasks as tasks\n"
         "from tiledseg.tiledseg_plugin.engine import execution, progress\n"
         "from tiledseg.tiledseg_plugin.engine.files import raster\n"
-        f"starting = execution.start('processes', 2, 1, raster.describe({noise!r}))\n"
+        f"starting = execution.start(execution.Request('processes', 2, 1), raster.describe({noise!r}))\n"
         "runner = starting.ready(progress.Feedback(), lambda: None)\n"
         "print('ready', flush=True)\n"
         "list(runner.run(tasks.take_long, 60, [tasks.Item(1), tasks.Item(2)], lambda: None))\n"

@@ -310,7 +310,7 @@ def test_regions_that_meet_at_a_border_are_done_together_and_others_by_tile():
     two = regions_of(2, Window(4, 0, 4, 3), [1, 0, 0], [0, 0, 0], [(4, 0, 6, 1)])
     tiles = [Patch(1, 1, Window(0, 0, 3, 3)), Patch(1, 2, Window(3, 0, 3, 3))]
     rest = region_patches([one, two], tiles, most_pixels=9)
-    assert [patch.parts for patch in rest] == [((1, 2),), ((1, 1), (2, 1))]
+    assert [patch.regions for patch in rest] == [((1, 2),), ((1, 1), (2, 1))]
     assert [patch.window for patch in rest] == [Window(2, 2, 2, 1), Window(1, 0, 5, 1)]
     assert [patch.nearest for patch in rest] == [1, 2]
     assert region_patches([], tiles, 9) == []

@@ -11,7 +11,7 @@ from . import kernels
 from . import rsgislib as rsgislib_engine
 from .errors import SegmentationError
 from .machine import available_cores, free_memory
-from .progress import Progress
+from .progress import Check, Feedback, Progress
 from .report import versions
 
 DRIVERS = ("GTiff", "COG", "HFA", "KEA")
@@ -35,10 +35,10 @@ class Status:
     versions: Dict[str, Optional[str]] = field(default_factory=dict)
     interpreter: str = ""
     cores: int = 1
-    free_memory: int = 0
+    free_memory: Optional[int] = 0
     advice: Tuple[str, ...] = ()
 
-    def lines(self):
+    def lines(self) -> List[str]:
         """The whole as text, line by line."""
         memory = "unknown" if self.free_memory is None else f"{self.free_memory // 1_000_000} MB"
         return [
@@ -53,20 +53,19 @@ class Status:
         ]
 
 
-def find_status(plugin_version, feedback):
+def find_status(plugin_version: str, feedback: Feedback) -> Status:
     """Find out, by trying, what works here; takes some seconds, as a worker process is started.
 
     Parameters
     ----------
     plugin_version : such as '0.1.0'
-    feedback : progress.Feedback
     """
     progress = Progress(feedback, {"status": 1})
     progress.start("status", "Trying what works here")
-    return progress.aside(lambda check_cancelled, advance: _find(plugin_version, check_cancelled))
+    return progress.in_background(lambda check_cancelled, advance: _find(plugin_version, check_cancelled))
 
 
-def _find(plugin_version, check_cancelled):
+def _find(plugin_version: str, check_cancelled: Check) -> Status:
     advice: List[str] = []
     found = Status(cores=available_cores(), free_memory=free_memory())
     found.versions = {"plugin": plugin_version, **versions()}
@@ -91,7 +90,7 @@ def _find(plugin_version, check_cancelled):
     return found
 
 
-def _version(name):
+def _version(name: str) -> Optional[str]:
     """The version of a package that can be imported; None otherwise."""
     try:
         if importlib.util.find_spec(name) is None:
@@ -101,8 +100,8 @@ def _version(name):
         return None
 
 
-def _kernels(advice, check_cancelled):
-    usable = []
+def _kernels(advice: List[str], check_cancelled: Check) -> Tuple[str, ...]:
+    usable: List[str] = []
     for name in ("compiled", "plain"):
         try:
             kernels.choose(name, check_cancelled)
@@ -113,7 +112,7 @@ def _kernels(advice, check_cancelled):
     return tuple(usable)
 
 
-def _interpreter(advice, check_cancelled):
+def _interpreter(advice: List[str], check_cancelled: Check) -> str:
     from .execution.processes import Processes, Unavailable, missing_package
 
     processes = Processes(1)
@@ -131,7 +130,7 @@ def _interpreter(advice, check_cancelled):
         processes.close()
 
 
-def _drivers(advice):
+def _drivers(advice: List[str]) -> Tuple[str, ...]:
     from osgeo import gdal
 
     usable = tuple(name for name in DRIVERS if gdal.GetDriverByName(name) is not None)

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this machine offers: cores and free memory, as far as the system tells."""
+"""What this machine offers: cores and free memory, as far as the system says."""
 
 import ctypes
 import math
 import os
 import sys
 from pathlib import Path
+from typing import List, Optional
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
-def available_cores():
+def available_cores() -> int:
     """Cores that this process may use; a container's share of them is rounded up."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _words(CONTROL_GROUP / "cpu.max")
@@ -19,13 +20,13 @@ def available_cores():
     return cores
 
 
-def free_memory():
-    """Bytes that can be used without swapping; None where the system does not tell."""
+def free_memory() -> Optional[int]:
+    """Bytes that can be used without swapping; None where the system does not say."""
     if sys.platform == "win32":
         return _free_on_windows()
     free = _from_meminfo()
     if free is None:
-        try:  # macOS tells what is there, not what is free
+        try:  # macOS says what is there, not what is free
             return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
         except (ValueError, OSError):
             return None
@@ -35,21 +36,19 @@ def free_memory():
     return free
 
 
-def _words(path):
+def _words(path: Path) -> List[str]:
     try:
         return path.read_text().split()
     except OSError:
         return []
 
 
-def _from_meminfo():
+def _from_meminfo() -> Optional[int]:
     words = _words(Path("/proc/meminfo"))
     return int(words[words.index("MemAvailable:") + 1]) * 1024 if "MemAvailable:" in words else None
 
 
-def _free_on_windows():
-    import ctypes
-
+def _free_on_windows() -> Optional[int]:
     class Status(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
             (name, ctypes.c_ulonglong)
@@ -63,7 +62,7 @@ def _free_on_windows():
     return status.free
 
 
-def release_free_memory():
+def release_free_memory() -> None:
     """Give freed memory back to the system where the C library keeps it (glibc does, of arrays below 32 MB)."""
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -3,7 +3,7 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 from .errors import SegmentationError
 
@@ -115,7 +115,7 @@ class SegmentParameters(PlainParameters):
     tiles_source: str = ""
     kernels: str = "auto"
 
-    def check(self):
+    def check(self) -> None:
         """Raise SegmentationError for values that no raster could make right."""
         self.check_kinds()
         _check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
@@ -172,13 +172,13 @@ class PreflightParameters(PlainParameters):
     output: str = ""
     tiles_source: str = ""
 
-    def check(self):
+    def check(self) -> None:
         """Raise SegmentationError for values that no raster could make right."""
         self.check_kinds()
         _check_tiling(self)
 
 
-def _check_tiling(parameters):
+def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> None:
     _check_range("TILE_WIDTH", parameters.tile_width, 16)
     _check_range("TILE_HEIGHT", parameters.tile_height, 16)
     _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
@@ -186,12 +186,12 @@ def _check_tiling(parameters):
     _check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
 
 
-def _check_range(name, value, least, most=None):
+def _check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
     if value < least or value > (LARGEST if most is None else most):
         allowed = f"at least {least}" if value < least and most is None else f"{least} to {most or LARGEST}"
         raise SegmentationError(f"{name} is {value}: give a number of {allowed}.")
 
 
-def _check_choice(name, value, choices):
+def _check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
     if value not in choices:
         raise SegmentationError(f"{name} is '{value}': give one of {', '.join(choices)}.")

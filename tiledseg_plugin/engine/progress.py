@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a run tells what it does and hears that it should stop; the only place that talks to feedback."""
+"""How a run reports what it does and hears that it should stop; the only place that talks to feedback."""
 
 import threading
 import time
 from collections import deque
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Callable, Dict, FrozenSet, Generic, Iterable, List, Optional, Protocol, Set, Tuple, TypeVar
 
 from .errors import Cancelled
+
+Check = Callable[[], None]  # raises Cancelled if the user wants the run to end
+Advance = Callable[[float], None]  # is told which fraction is done, 0..1
+Result = TypeVar("Result")
 
 
 class Feedback:
@@ -31,13 +36,61 @@ class Feedback:
         """Details for whoever looks for a fault."""
 
     def tile_started(self, tile_id: int) -> None:
-        """A tile is being worked."""
+        """A tile is being processed."""
 
     def tile_finished(self, tile_id: int) -> None:
-        """A tile has been worked; its segments are settled only with the graph of all tiles."""
+        """A tile has been processed; its segments are final only with the graph of all tiles."""
 
 
 POLL_SECONDS = 0.1
+
+
+class HasNotes(Protocol):
+    """What collects sentences for the user while it works, as executions do."""
+
+    notes: List[str]
+
+
+class HasTile(Protocol):
+    """What belongs to a tile, as pieces do."""
+
+    @property
+    def tile_id(self) -> int: ...
+
+
+class Background(Generic[Result]):
+    """Work that has begun in a thread of its own. As a context manager it is stopped at the end of the block.
+
+    Parameters
+    ----------
+    work : called with `check_cancelled()` and `advance(fraction)`
+    """
+
+    def __init__(self, work: Callable[[Check, Advance], Result]) -> None:
+        self.fraction = 0.0
+        self._stopped = threading.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tiledseg-background")
+        self.future: Future[Result] = self._thread.submit(work, self._check_stopped, self._advance)
+        self._thread.shutdown(wait=False)  # after this
+
+    def stop(self) -> None:
+        """Let the work end at its next step, and wait for that."""
+        self._stopped.set()
+        self._thread.shutdown()
+
+    def __enter__(self) -> "Background[Result]":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stop()
+
+    def _check_stopped(self) -> None:
+        if self._stopped.is_set():
+            raise Cancelled()
+
+    def _advance(self, fraction: float) -> None:
+        self.fraction = fraction
+        self._check_stopped()
 
 
 class Progress:
@@ -49,32 +102,32 @@ class Progress:
     weights : {stage: expected share of the time}, in the order of the run
     """
 
-    def __init__(self, feedback, weights):
+    def __init__(self, feedback: Feedback, weights: Dict[str, float]) -> None:
         self.feedback = feedback
         total = sum(weights.values())
         self._share = {stage: weight / total for stage, weight in weights.items()}
         self._done = 0.0
         self._percent = 0.0
-        self._stage = None
+        self._stage: Optional[str] = None
         self._started = self._stage_started = self._last_text = time.monotonic()
-        self.seconds = {}
+        self.seconds: Dict[str, float] = {}
 
-    def check_cancelled(self):
+    def check_cancelled(self) -> None:
         """Raise Cancelled if the user wants the run to end."""
         if self.feedback.is_cancelled():
             raise Cancelled()
 
-    def listening_to(self, runner):
-        """`check_cancelled` that also passes on what the execution has to tell."""
+    def listening_to(self, runner: HasNotes) -> Check:
+        """`check_cancelled` that also passes on what the execution has noted."""
 
-        def check():
+        def check() -> None:
             while runner.notes:
                 self.feedback.warning(runner.notes.pop(0))
             self.check_cancelled()
 
         return check
 
-    def start(self, stage, text):
+    def start(self, stage: str, text: str) -> None:
         """Begin a stage (which ends the one before)."""
         self.finish()
         self._stage, self._stage_started = stage, time.monotonic()
@@ -82,10 +135,10 @@ class Progress:
         self.feedback.set_progress_text(text)
         self._last_text = 0.0
 
-    def advance(self, fraction, text=""):
+    def advance(self, fraction: float, text: str = "") -> None:
         """The current stage is done to this fraction, 0..1; `text` names the tile or step."""
         self.check_cancelled()
-        percent = 100 * (self._done + self._share[self._stage] * min(max(fraction, 0.0), 1.0))
+        percent = 100 * (self._done + self._share[self._stage or ""] * min(max(fraction, 0.0), 1.0))
         if percent > self._percent:
             self._percent = percent
             self.feedback.set_progress(percent)
@@ -94,66 +147,48 @@ class Progress:
             self._last_text = now
             self.feedback.set_progress_text(text + self._time_left(now))
 
-    def advance_as(self, text):
-        """A function fraction -> None that tells the current stage's progress with this text."""
+    def advance_as(self, text: str) -> Advance:
+        """A function fraction -> None that reports the current stage's progress with this text."""
         return lambda fraction: self.advance(fraction, text)
 
-    def aside(self, work, text="", share=(0.0, 1.0)):
-        """Do work whose single steps may take long in a thread of its own, and hear of cancelling meanwhile.
+    def in_background(
+        self, work: Callable[[Check, Advance], Result], text: str = "", share: Tuple[float, float] = (0.0, 1.0)
+    ) -> Result:
+        """The result of work whose single steps may take long; this thread hears of cancelling meanwhile.
 
         A thread cannot be killed: when the run ends otherwise, the work ends at its next step, which is waited for. A
         thread that goes on beyond the run would crash a process that exits while it loads or compiles something.
 
         Parameters
         ----------
-        work : called with `check_cancelled()` and `advance(fraction)`; its result is given back
+        work : see `Background`
         text : see `advance`
         share : of the stage that this work is, from and to
         """
-        return self.result_of(self.begin_aside(work), text, share)
+        return self.wait_for(Background(work), text, share)
 
-    def begin_aside(self, work):
-        """Begin what `aside` does, and do not wait for it; gives what `result_of` takes."""
-        state = _Aside(work)
-        state.thread.start()
-        return state
-
-    def result_of(self, state, text="", share=(0.0, 1.0)):
-        """Wait for work that was begun; the rest is as in `aside`."""
+    def wait_for(
+        self, background: Background[Result], text: str = "", share: Tuple[float, float] = (0.0, 1.0)
+    ) -> Result:
+        """The result of work that began in the background; the rest is as in `in_background`."""
         try:
-            while not state.ended.wait(POLL_SECONDS):
-                self.advance(share[0] + state.fraction * (share[1] - share[0]), text)
-        except BaseException:
-            state.stop()
-            raise
-        if state.error is not None:
-            raise state.error
+            while not wait([background.future], timeout=POLL_SECONDS).done:
+                self.advance(share[0] + background.fraction * (share[1] - share[0]), text)
+        finally:
+            background.stop()  # which is nothing but the end of its thread where it has a result
+        result = background.future.result()
         self.advance(share[1])
         self.check_cancelled()
-        return state.result
+        return result
 
-    @contextmanager
-    def beside(self, work):
-        """Do what `aside` does while the block does something else; it is stopped when the block ends.
-
-        Yields
-        ------
-        A function of `text` and `share` (see `aside`) that waits for the work and gives its result back.
-        """
-        state = self.begin_aside(work)
-        try:
-            yield lambda text="", share=(0.0, 1.0): self.result_of(state, text, share)
-        finally:
-            state.stop()
-
-    def _time_left(self, now):
+    def _time_left(self, now: float) -> str:
         elapsed = now - self._started
         if elapsed < 2 or self._percent < 2:
             return ""
         left = elapsed * (100 / self._percent - 1)
         return f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
 
-    def finish(self):
+    def finish(self) -> None:
         """End the current stage."""
         if self._stage is not None:
             self.seconds[self._stage] = time.monotonic() - self._stage_started
@@ -162,76 +197,47 @@ class Progress:
 
 
 class TileWatch:
-    """Tells which tiles are worked and which are done.
+    """Reports which tiles are being processed and which are finished.
 
-    Executions begin the parts of work in order, so those that are worked are the first ones that are not done.
+    Executions begin units in order, so those that are being processed are the first ones that are not finished.
 
     Parameters
     ----------
-    units : all parts of work in their order, each a tuple of things with a `tile_id`
-    workers : how many are worked at a time
+    units : in their order; each a tuple of what belongs to a tile
+    workers : how many units are processed at a time
     """
 
-    def __init__(self, feedback, units, workers):
+    def __init__(self, feedback: Feedback, units: Iterable[Iterable[HasTile]], workers: int) -> None:
         self._feedback = feedback
         self._waiting = deque(frozenset(piece.tile_id for piece in unit) for unit in units)
         self._workers = workers
-        self._worked = []
-        self._started, self._done = set(), set()
+        self._processed: List[FrozenSet[int]] = []
+        self._started: Set[int] = set()
+        self._finished: Set[int] = set()
         self._lock = threading.RLock()
         with self._lock:
             self._begin()
 
-    def _begin(self):
-        while self._waiting and len(self._worked) < self._workers:
+    def _begin(self) -> None:
+        while self._waiting and len(self._processed) < self._workers:
             tiles = self._waiting.popleft()
-            if tiles <= self._done:
+            if tiles <= self._finished:
                 continue
-            self._worked.append(tiles)
+            self._processed.append(tiles)
             self._start(tiles)
 
-    def _start(self, tile_ids):
+    def _start(self, tile_ids: Iterable[int]) -> None:
         for tile_id in sorted(set(tile_ids) - self._started):
             self._started.add(tile_id)
             self._feedback.tile_started(tile_id)
 
-    def finished(self, tile_ids):
-        """All that is worked of some tiles is done; any that overtook those before them were started, too."""
+    def finished(self, tile_ids: Iterable[int]) -> None:
+        """All units of some tiles are finished. What was not reported as started is so now."""
         with self._lock:
-            new = set(tile_ids) - self._done
+            new = set(tile_ids) - self._finished
             self._start(new)
-            self._done |= new
+            self._finished |= new
             for tile_id in sorted(new):
                 self._feedback.tile_finished(tile_id)
-            self._worked = [tiles for tiles in self._worked if not tiles <= self._done]
+            self._processed = [tiles for tiles in self._processed if not tiles <= self._finished]
             self._begin()
-
-
-class _Aside:
-    """What a thread of `Progress.beside` and its starter tell each other."""
-
-    def __init__(self, work):
-        self.ended, self.stopped = threading.Event(), threading.Event()
-        self.fraction, self.result, self.error = 0.0, None, None
-        self.thread = threading.Thread(target=self._run, args=(work,), name="tiledseg-aside", daemon=True)
-
-    def stop(self):
-        """Let the work end at its next step, and wait for that."""
-        self.stopped.set()
-        self.thread.join()
-
-    def _run(self, work):
-        try:
-            self.result = work(self._check_stopped, self._advance)
-        except BaseException as error:  # it goes on in the thread that waits
-            self.error = error
-        finally:
-            self.ended.set()
-
-    def _check_stopped(self):
-        if self.stopped.is_set():
-            raise Cancelled()
-
-    def _advance(self, fraction):
-        self.fraction = fraction
-        self._check_stopped()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The JSON report of a run, beside OUTPUT, and what the machine tells about it."""
+"""The JSON report of a run, beside OUTPUT, and what the machine says about it."""
 
 import json
 import platform
@@ -7,15 +7,15 @@ import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 
-def report_path(output):
+def report_path(output: str) -> str:
     """Where the report of an output lies."""
     return str(Path(output).with_name(Path(output).stem + "_report.json"))
 
 
-def versions():
+def versions() -> Dict[str, Optional[str]]:
     """Versions of what the result could depend on; None for what is not installed."""
     found: Dict[str, Optional[str]] = {"python": platform.python_version(), "platform": platform.platform()}
     for name in ("numpy", "numba"):
@@ -29,8 +29,8 @@ def versions():
     return found
 
 
-def peak_memory():
-    """The most resident memory that this process has had, bytes; None where the system does not tell."""
+def peak_memory() -> Optional[int]:
+    """The most resident memory that this process has had, bytes; None where the system does not say."""
     try:
         import resource
     except ImportError:  # Windows
@@ -39,13 +39,13 @@ def peak_memory():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def write_report(path, parameters, result, facts):
+def write_report(path: str, parameters: Any, result: Any, facts: Dict[str, Any]) -> None:
     """Write the report.
 
     Parameters
     ----------
-    parameters : SegmentParameters
-    result : SegmentResult
+    parameters : dataclass SegmentParameters
+    result : dataclass SegmentResult
     facts : what else was learned, plain values
     """
     numbers = {name: value for name, value in asdict(result).items() if name not in ("report", "tiles")}

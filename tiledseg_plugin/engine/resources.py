@@ -5,8 +5,10 @@ The figures are upper ends of what was measured on real rasters, for both sets o
 """
 
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .machine import available_cores, free_memory
 
@@ -19,7 +21,7 @@ SHARE_OF_FREE_MEMORY = 0.8
 MEGABYTE = 1_000_000
 
 
-def worker_memory(width, height, bands, dtype, stretch=True):
+def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch: bool = True) -> int:
     """Bytes that a worker needs for a tile, itself included.
 
     Parameters
@@ -35,12 +37,12 @@ def worker_memory(width, height, bands, dtype, stretch=True):
     return WORKER_BYTES + width * height * (40 + bands * (2 * dtype.itemsize + 2 * compared + added))
 
 
-def graph_memory(valid_pixels):
+def graph_memory(valid_pixels: int) -> int:
     """Bytes that joining the tiles and merging what they have left needs, in one process."""
     return int(valid_pixels * (REGIONS_A_PIXEL * REGION_BYTES + CLUMPS_A_PIXEL * CLUMP_BYTES))
 
 
-def disk(pixels, valid_pixels, bands):
+def disk(pixels: int, valid_pixels: int, bands: int) -> int:
     """Bytes of intermediate files: labels of 4 bytes a pixel, the tiles' graphs and the statistics of their regions."""
     return int(4 * pixels + valid_pixels * (4 * CLUMPS_A_PIXEL + REGIONS_A_PIXEL * (64 + 30 * bands)))
 
@@ -54,7 +56,9 @@ class Workers:
     warning: str = ""
 
 
-def choose_workers(asked, most, tile_bytes, cores=None, free=None):
+def choose_workers(
+    asked: int, most: int, tile_bytes: int, cores: Optional[int] = None, free: Optional[int] = None
+) -> Workers:
     """How many workers to use.
 
     Parameters
@@ -70,7 +74,7 @@ def choose_workers(asked, most, tile_bytes, cores=None, free=None):
     memory = "" if free is None else f"{free // MEGABYTE} MB of memory free, up to {tile_bytes // MEGABYTE} MB a worker"
     count = asked or max(1, min(cores, most, fitting or cores))
     warning = ""
-    if fitting is not None and (count > fitting or tile_bytes > free):
+    if free is not None and fitting is not None and (count > fitting or tile_bytes > free):
         warning = (
             f"{count} worker{'s' if count > 1 else ''} may need {count * tile_bytes // MEGABYTE} MB, and "
             f"{free // MEGABYTE} MB are free: lower {'WORKERS, ' if count > 1 else ''}TILE_WIDTH or TILE_HEIGHT "

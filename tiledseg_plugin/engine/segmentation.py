@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from .files.work_folder import WorkFolder
 from .machine import available_cores
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, segments_by_tile, tile_records
-from .progress import Progress, TileWatch
+from .progress import Background, Progress, TileWatch
 from .report import peak_memory, report_path, write_report
 from .resources import worker_memory
+from .stages.context import RunContext
 from .stages.graph import merge_all
 from .stages.plan import EMPTY, FEW_TILES, SPARSE, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
@@ -138,7 +139,8 @@ class _Run:
         self._tell_start()
         self.progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
-        self._starting = self._loading = None
+        self._starting: Any = None
+        self._loading: Any = None
 
     def _manifest(self):
         chosen = asdict(self.parameters)
@@ -168,7 +170,7 @@ class _Run:
             self.feedback.info(self.folder.note)
         self.progress.start("statistics", "Starting")
         self._starting = self._start_execution()
-        self._loading = self.progress.begin_aside(self._load_kernels)
+        self._loading = Background(self._load_kernels)
         self.runner = self._starting.ready(self.feedback, self.progress.check_cancelled)
 
     def _load_kernels(self, check, advance):
@@ -183,16 +185,16 @@ class _Run:
         parameters, raster = self.parameters, self.raster
         width, height = (max(side) for side in zip(*(piece.window[2:] for piece in self.plan.pieces)))
         needed = rsgislib_engine.worker_memory if self.with_rsgislib else worker_memory
-        return execution.start(
+        request = execution.Request(
             parameters.execution,
             parameters.workers,
             needed(width, height, len(raster.bands), raster.dtype, parameters.stretch),
-            raster,
             most=max(len(self.plan.pieces), len(blocks(raster))),
             scheduler=parameters.dask_scheduler,
             work_dir=parameters.work_dir,
             holds_lock=self.with_rsgislib,
         )
+        return execution.start(request, raster)
 
     @property
     def _threads(self):
@@ -218,7 +220,7 @@ class _Run:
         if empty or sparse:
             self.feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
         self.colours = self.summary.colours(self.raster, parameters.stretch)
-        self.kernel, note = progress.result_of(self._loading, "Loading the kernels", (0.8, 0.8))
+        self.kernel, note = progress.wait_for(self._loading, "Loading the kernels", (0.8, 0.8))
         self.runner.prepare(parameters.kernels)  # what had to be compiled is there to be loaded now
         self.feedback.info(note)
         self.centres = self.sample = None
@@ -242,17 +244,10 @@ class _Run:
         """The segments, what is known of the tiles, and what was learned for the report."""
         units = work_units(self.plan, self.occupancy)
         if self.with_rsgislib:
-            return rsgislib_engine.segment_in_stages(
-                self.raster,
-                self.plan,
-                units,
-                self.parameters,
-                self.folder,
-                self.colours,
-                self.centres,
-                self.progress,
-                self._results,
+            context = RunContext(
+                self.parameters, self.raster, self.plan, self.kernel, self.runner, self.progress, self.folder
             )
+            return rsgislib_engine.segment_in_stages(context, units, self.colours, self.centres)
         job = TileJob(
             self.raster,
             self.plan,
@@ -304,7 +299,7 @@ class _Run:
     def _merge(self, worked):
         self.progress.start("graph", "Merging small segments")
         parameters, folder = self.parameters, self.folder
-        segments = self.progress.aside(
+        segments = self.progress.in_background(
             lambda check, advance: merge_all(
                 worked,
                 folder,

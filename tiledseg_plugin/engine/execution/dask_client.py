@@ -2,8 +2,14 @@
 """The connection to a Dask scheduler: made, closed for good, and silent meanwhile."""
 
 import logging
+import queue
 import threading
+import time
+from typing import Any, Callable, List
 
+from ..progress import Check
+
+POLL_SECONDS = 0.1
 THREAD = "tiledseg-dask"
 LOGGERS = (
     *("distributed." + part for part in ("client", "core", "comm", "comm.tcp", "batched", "utils")),
@@ -15,17 +21,17 @@ LOGGERS = (
 class _Ours(logging.Filter):
     """Drops what distributed logs in the threads of our connections; other plugins' are not concerned.
 
-    What goes wrong there is told by our own sentences, before or behind which raw lines would stand.
+    What goes wrong there is said by our own sentences, before or behind which raw lines would stand.
     """
 
-    def filter(self, record):
+    def filter(self, record: logging.LogRecord) -> bool:
         return record.threadName != THREAD
 
 
 _ours = _Ours()
 
 
-def connect(address, seconds):
+def connect(address: str, seconds: float) -> Any:
     """A client of a scheduler.
 
     Raises
@@ -36,14 +42,14 @@ def connect(address, seconds):
 
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_ours)
-    made = []
+    made: List[Any] = []
 
     class Client(distributed.Client):  # type: ignore[name-defined, misc]
-        def __init__(self, *arguments, **options):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
             made.append(self)
             super().__init__(*arguments, **options)
 
-        async def _start(self, *arguments, **options):
+        async def _start(self, *arguments: Any, **options: Any) -> Any:
             threading.current_thread().name = THREAD
             return await super()._start(*arguments, **options)
 
@@ -55,7 +61,7 @@ def connect(address, seconds):
         raise
 
 
-def leave(client):
+def leave(client: Any) -> None:
     """Close a client for good.
 
     One that is left open closes itself when it is collected, in whatever thread that happens, which may then wait for
@@ -65,9 +71,38 @@ def leave(client):
     client.status = "closed"
 
 
-def quietly(function, *arguments):
-    """Call a function whose failing is of no interest: nobody is there any more to be told."""
+def quietly(function: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function whose failing is of no interest: nobody is there any more to hear of it."""
     try:
         function(*arguments)
     except Exception:
         return
+
+
+def within(seconds: float, function: Callable[[], Any], check_cancelled: Check) -> Any:
+    """What a function returns, waited for no longer than so many seconds.
+
+    Raises
+    ------
+    TimeoutError
+    """
+    outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def call() -> None:
+        try:
+            outcome.put((function(), None))
+        except Exception as error:
+            outcome.put((None, error))
+
+    threading.Thread(target=call, daemon=True).start()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            result, error = outcome.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            check_cancelled()
+            continue
+        if error is not None:
+            raise error
+        return result
+    raise TimeoutError(f"no answer within {seconds:.0f} s")

@@ -14,15 +14,32 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, FrozenSet
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Tuple,
+)
 
 from ..errors import Cancelled, SegmentationError
+from ..progress import Check
 from . import failures
 from . import worker as inside
-from .dask_client import connect, leave, quietly
+from .dask_client import connect, leave, quietly, within
 from .interpreter import facts
-from .shipping import archive, digest_of, greeting_caller, task_caller
+from .runner import Common, Item, Result, Task
+from .shipping import Code, archive, digest_of, greeting_caller, task_caller
+
+if TYPE_CHECKING:
+    from ..files.raster import Raster
 
 CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
@@ -33,21 +50,30 @@ RESULT_SECONDS = 20.0
 LOSSES = 2  # of one task, after which the run is given up
 
 
+@dataclass(frozen=True)
+class Submitted:
+    """A task that the scheduler has: its future, which item it is of, and the workers that may process it."""
+
+    future: Any
+    index: int
+    workers: FrozenSet[str]
+
+
 class DaskCluster:
-    """See `execution`.
+    """See `runner.Runner`.
 
     Parameters
     ----------
     scheduler : address, such as `tcp://host:8786`
     work_dir : folder that all workers see
-    raster : raster.Raster, which all workers must be able to open
+    raster : which all workers must be able to open
     """
 
     name = "dask"
     remote = True
     peak_memory = 0
 
-    def __init__(self, scheduler, work_dir, raster):
+    def __init__(self, scheduler: str, work_dir: str, raster: "Raster") -> None:
         try:
             import distributed
         except Exception as error:  # broken installations fail in many ways
@@ -55,20 +81,21 @@ class DaskCluster:
                 f"EXECUTION=dask needs the Python package distributed, which cannot be imported here ({error}): "
                 "install it, or choose another execution."
             ) from error
-        self.notes = []
+        self.notes: List[str] = []
         self.workers = 1
         self._scheduler = scheduler
         self._folder = Path(work_dir).absolute()
         self._raster = raster
         self._token = uuid.uuid4().hex[:12]
-        self._files = []
+        self._files: List[str] = []
         self._client: Any = None
-        self._futures: Dict[str, tuple] = {}
+        self._code: Code = ("", "", "")  # where the engine lies for the workers
+        self._submitted: Dict[str, Submitted] = {}  # {key of the future: what it is of}
         self._checked: Dict[str, str] = {}  # {address of a worker: what is wrong with it or ""}
         self._here: FrozenSet[str] = frozenset()  # those that can do the work
         self._distributed = distributed
 
-    def wait_until_ready(self, check_cancelled):
+    def wait_until_ready(self, check_cancelled: Check) -> None:
         """Connect, and check that every worker can do the work.
 
         Raises
@@ -76,7 +103,7 @@ class DaskCluster:
         SegmentationError : the scheduler does not answer, or a worker cannot take part
         """
         try:
-            self._client = _within(
+            self._client = within(
                 2 * CONNECT_SECONDS, lambda: connect(self._scheduler, CONNECT_SECONDS), check_cancelled
             )
         except Cancelled:
@@ -92,41 +119,36 @@ class DaskCluster:
         self._check_workers(check_cancelled)
         self._look(None, check_cancelled)
 
-    def prepare(self, kernels):
+    def prepare(self, kernels: str) -> None:
         """Each worker loads them with its first tile."""
 
-    def run(self, task, common, items, check_cancelled):
+    def run(
+        self, task: Task[Common, Item, Result], common: Common, items: Iterable[Item], check_cancelled: Check
+    ) -> Iterator[Tuple[Item, Result]]:
         from distributed.protocol import serialize_bytes
 
-        items = list(items)
-        stage = f"stage-{self._token}-{uuid.uuid4().hex[:6]}.bin"
-        path = self._save(stage, serialize_bytes((task, common, items)))
-        call = task_caller()
-        ended: queue.SimpleQueue = queue.SimpleQueue()
-        waiting = deque(range(len(items)))
+        todo = list(items)
+        name = f"{self._token}-{uuid.uuid4().hex[:6]}"
+        stage = f"stage-{name}.bin"
+        path = self._save(stage, serialize_bytes((task, common, todo)))
+        ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        waiting = deque(range(len(todo)))
         losses: Counter = Counter()
         looked, alone = 0.0, None
         try:
-            while waiting or self._futures:
-                while waiting and self._here and len(self._futures) < 2 * self.workers:
+            while waiting or self._submitted:
+                while waiting and self._here and len(self._submitted) < 2 * self.workers:
                     index = waiting.popleft()
-                    name = f"tiledseg-{stage[6:-4]}-{index}-{losses[index]}"
-                    future = self._client.submit(
-                        call, self._code, path, index, key=name, pure=False, retries=1, workers=sorted(self._here)
-                    )
-                    self._futures[future.key] = (future, index, self._here)
+                    future = self._submit(path, index, f"tiledseg-{name}-{index}-{losses[index]}")
                     future.add_done_callback(ended.put)
-                try:
-                    future = ended.get(timeout=POLL_SECONDS)
-                except queue.Empty:
-                    future = None
+                future = _next(ended)
                 check_cancelled()
                 lost = []
-                if future is not None and future.key in self._futures:
-                    _, index, _ = self._futures.pop(future.key)
-                    told = self._told(future, check_cancelled)
-                    if told is not None:
-                        yield items[index], self._result(told, items[index])
+                if future is not None and future.key in self._submitted:
+                    index = self._submitted.pop(future.key).index
+                    outcome = self._outcome(future, check_cancelled)
+                    if outcome is not None:
+                        yield todo[index], self._result(outcome, todo[index])
                     else:
                         lost.append((index, future.status))
                 if time.monotonic() - looked > LOOK_SECONDS:
@@ -135,14 +157,14 @@ class DaskCluster:
                     lost += [(index, "its workers are gone") for index in self._withdraw()]
                 for index, how in lost:
                     if losses[index] == LOSSES:
-                        raise self._lost(items[index], how)
+                        raise self._lost(todo[index], how)
                     losses[index] += 1
                     waiting.appendleft(index)
         finally:
             self._drop_futures()
-            self._discard(stage)  # which also tells tasks that still run to stop
+            self._discard(stage)  # by which tasks that still run hear that they should stop
 
-    def close(self):
+    def close(self) -> None:
         """Leave the cluster; tasks that still run end at their next check."""
         for name in list(self._files):
             self._discard(name)
@@ -152,7 +174,15 @@ class DaskCluster:
             thread.start()
             thread.join(1.0)
 
-    def _look(self, alone, check_cancelled):
+    def _submit(self, path: str, index: int, key: str) -> Any:
+        """Hand a task to the workers that are here; returns its future."""
+        future = self._client.submit(
+            task_caller(), self._code, path, index, key=key, pure=False, retries=1, workers=sorted(self._here)
+        )
+        self._submitted[future.key] = Submitted(future, index, self._here)
+        return future
+
+    def _look(self, alone: Optional[float], check_cancelled: Check) -> Optional[float]:
         """See who is there and can do the work; returns since when there has been nobody, None if there is somebody."""
         threads = self._ask(self._client.nthreads, check_cancelled)
         for name in sorted(threads.keys() - self._checked.keys()):
@@ -170,21 +200,21 @@ class DaskCluster:
             )
         return alone
 
-    def _withdraw(self):
+    def _withdraw(self) -> List[int]:
         """Take back the tasks that only workers were to do which are gone; returns which."""
-        gone = {key: entry for key, entry in self._futures.items() if not entry[2] & self._here}
+        gone = {key: entry for key, entry in self._submitted.items() if not entry.workers & self._here}
         for key in gone:
-            del self._futures[key]
-        self._forget([future for future, _, _ in gone.values()])
-        return [index for _, index, _ in gone.values()]
+            del self._submitted[key]
+        self._forget([entry.future for entry in gone.values()])
+        return [entry.index for entry in gone.values()]
 
-    def _told(self, future, check_cancelled):
-        """What a task told, or the error that ended it; None if it was lost on the way, with its worker perhaps."""
+    def _outcome(self, future: Any, check_cancelled: Check) -> Any:
+        """What a task returned, or the error that ended it; None if it was lost, perhaps with its worker."""
         try:
             if future.status == "error":
-                return _within(RESULT_SECONDS, future.exception, check_cancelled)
+                return within(RESULT_SECONDS, future.exception, check_cancelled)
             if future.status == "finished":
-                return _within(RESULT_SECONDS, future.result, check_cancelled)
+                return within(RESULT_SECONDS, future.result, check_cancelled)
         except Cancelled:
             raise
         except Exception as error:
@@ -192,20 +222,21 @@ class DaskCluster:
             self._ask(self._client.nthreads, check_cancelled)
         return None
 
-    def _lost(self, item, how):
+    def _lost(self, item: Any, how: str) -> SegmentationError:
         return SegmentationError(
-            f"{failures.name_of(item)} was lost by the Dask scheduler {self._scheduler} ({how}): run again "
+            f"{failures.subject_of(item)} was lost by the Dask scheduler {self._scheduler} ({how}): run again "
             "with the same WORK_DIR; what is finished is not done again."
         )
 
-    def _result(self, told, item):
+    def _result(self, outcome: Any, item: Any) -> Any:
+        """The result in the outcome of a task; raises what it says instead."""
         from distributed.protocol import deserialize_bytes
 
-        if isinstance(told, self._distributed.KilledWorker):
+        if isinstance(outcome, self._distributed.KilledWorker):
             raise failures.worker_died(item, "died on each machine that tried it", self.workers)
-        if isinstance(told, BaseException):
-            raise failures.fault(item, f"{type(told).__name__}: {told}")
-        how, what = told
+        if isinstance(outcome, BaseException):
+            raise failures.fault(item, f"{type(outcome).__name__}: {outcome}")
+        how, what = outcome
         if how == inside.REFUSED:
             raise SegmentationError(what)
         if how == inside.OUT_OF_MEMORY:
@@ -219,7 +250,7 @@ class DaskCluster:
             return deserialize_bytes(content)
         return deserialize_bytes(what)
 
-    def _check_versions(self, check_cancelled):
+    def _check_versions(self, check_cancelled: Check) -> None:
         """Python, numpy and dask must be alike where code and arrays are exchanged."""
         found = self._ask(self._client.get_versions, check_cancelled)
         own = _versions(found["client"])
@@ -231,7 +262,7 @@ class DaskCluster:
         for name, versions in {"scheduler": found["scheduler"], **others}.items():
             self._raise_if(self._fault_of_versions(name, _versions(versions), own))
 
-    def _fault_of_versions(self, name, theirs, own):
+    def _fault_of_versions(self, name: str, theirs: Dict[str, Any], own: Dict[str, Any]) -> str:
         """The sentence on what is not alike; empty if all is."""
         wrong = [f"{what} {theirs[what]} instead of {own[what]}" for what in own if theirs[what] != own[what]]
         if name == "scheduler":
@@ -242,36 +273,36 @@ class DaskCluster:
             f"The Dask {name} of {self._scheduler} runs {', '.join(wrong)}: use the same versions as this QGIS there."
         )
 
-    def _check_workers(self, check_cancelled):
+    def _check_workers(self, check_cancelled: Check) -> None:
         answers = self._ask(lambda: self._greet(None), check_cancelled)
         for name, answer in answers.items():
             self._raise_if(self._fault_of(name, answer))
             self._checked[name] = ""
 
-    def _greet(self, workers):
+    def _greet(self, workers: Optional[List[str]]) -> Dict[str, Any]:
         return self._client.run(
             greeting_caller(), self._code, str(self._raster.path), workers=workers, on_error="return"
         )
 
-    def _ask_newcomer(self, name):
-        """As at the start, but beside the run, which gives a worker no task before it has answered."""
+    def _ask_newcomer(self, name: str) -> None:
+        """As at the start, but while the run goes on, which hands a worker no task before it has answered."""
         wrong = self._fault_of_newcomer(name)
         self._checked[name] = wrong
         if wrong and self._client is not None:
             self.notes.append(f"A worker that has joined is left out: {wrong}")
 
-    def _fault_of_newcomer(self, name):
+    def _fault_of_newcomer(self, name: str) -> str:
         """The sentence on why a worker cannot take part; empty if it can."""
         from distributed.versions import get_versions
 
         try:
-            told = self._client.run(get_versions, workers=[name])[name]
-            wrong = self._fault_of_versions(f"worker {name}", _versions(told), _versions(get_versions()))
+            reported = self._client.run(get_versions, workers=[name])[name]
+            wrong = self._fault_of_versions(f"worker {name}", _versions(reported), _versions(get_versions()))
             return wrong or self._fault_of(name, self._greet([name])[name])
         except Exception as error:  # it may be gone again, or anything may be wrong with it
             return f"The Dask worker {name} does not answer ({str(error) or type(error).__name__}): start it anew."
 
-    def _fault_of(self, name, answer):
+    def _fault_of(self, name: str, answer: Any) -> str:
         """What is wrong with the answer of a worker to the greeting, as a sentence."""
         if isinstance(answer, BaseException):
             return (
@@ -291,14 +322,14 @@ class DaskCluster:
         return ""
 
     @staticmethod
-    def _raise_if(wrong):
+    def _raise_if(wrong: str) -> None:
         if wrong:
             raise SegmentationError(wrong)
 
-    def _ask(self, question, check_cancelled):
+    def _ask(self, question: Callable[[], Any], check_cancelled: Check) -> Any:
         """An answer of the scheduler, within a time limit."""
         try:
-            return _within(ANSWER_SECONDS, question, check_cancelled)
+            return within(ANSWER_SECONDS, question, check_cancelled)
         except (OSError, TimeoutError, RuntimeError) as error:
             raise SegmentationError(
                 f"The Dask scheduler {self._scheduler} does not answer any more "
@@ -306,7 +337,7 @@ class DaskCluster:
                 "run again with the same WORK_DIR; what is finished is not done again."
             ) from error
 
-    def _save(self, name, content):
+    def _save(self, name: str, content: bytes) -> str:
         path = self._folder / f"tiledseg-{name}"
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(content)
@@ -314,52 +345,31 @@ class DaskCluster:
         self._files.append(name)
         return str(path)
 
-    def _discard(self, name):
+    def _discard(self, name: str) -> None:
         (self._folder / f"tiledseg-{name}").unlink(missing_ok=True)
         if name in self._files:
             self._files.remove(name)
 
-    def _drop_futures(self):
-        futures = [future for future, _, _ in self._futures.values()]
-        self._futures.clear()
+    def _drop_futures(self) -> None:
+        futures = [entry.future for entry in self._submitted.values()]
+        self._submitted.clear()
         self._forget(futures)
 
-    def _forget(self, futures):
+    def _forget(self, futures: List[Any]) -> None:
         if futures and self._client is not None:
             threading.Thread(target=quietly, args=(self._client.cancel, futures), daemon=True).start()
 
 
-def _within(seconds, function, check_cancelled):
-    """What a function gives, waited for no longer than so many seconds.
-
-    Raises
-    ------
-    TimeoutError
-    """
-    outcome: queue.SimpleQueue = queue.SimpleQueue()
-
-    def call():
-        try:
-            outcome.put((function(), None))
-        except Exception as error:
-            outcome.put((None, error))
-
-    threading.Thread(target=call, daemon=True).start()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            result, error = outcome.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            check_cancelled()
-            continue
-        if error is not None:
-            raise error
-        return result
-    raise TimeoutError(f"no answer within {seconds:.0f} s")
+def _next(ended: "queue.SimpleQueue[Any]") -> Any:
+    """A future that has ended; None if there is none soon."""
+    try:
+        return ended.get(timeout=POLL_SECONDS)
+    except queue.Empty:
+        return None
 
 
-def _versions(told):
-    """Of what must be alike: {name: version}, as dask reports them."""
-    packages = told.get("packages", {})
+def _versions(reported: Dict[str, Any]) -> Dict[str, Any]:
+    """Of what must be alike: {name: version}, from what dask reports."""
+    packages = reported.get("packages", {})
     python = ".".join(str(packages.get("python", "?")).split(".")[:2])
     return {"Python": python, **{name: packages.get(name) for name in ("numpy", "dask", "distributed")}}

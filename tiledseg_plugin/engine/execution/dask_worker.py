@@ -7,24 +7,24 @@ import threading
 import time
 import traceback
 import uuid
-from typing import Dict
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import Cancelled, SegmentationError
 from .interpreter import facts
+from .runner import Task
 from .worker import DONE, FAULT, OUT_OF_MEMORY, REFUSED
 
 CHECK_SECONDS = 0.5
 MESSAGE_BYTES = 100_000
 KEPT_STAGES = 2
+# The engine's modules that have tasks.
+WITH_TASKS = ("stages.statistics", "stages.tiles", "stages.write", "products.attributes", "products.outlines")
 
 _stages: Dict[str, tuple] = {}
 _lock = threading.Lock()
 
 
-STAGES = ("stages.statistics", "stages.tiles", "products.attributes", "products.outlines", "stages.write")  # the engine's modules with tasks
-
-
-def greet(path):
+def greet(path: str) -> Tuple[Optional[List[int]], Any]:
     """What the worker sees of the input, [columns, rows] or None, and its versions or what went wrong.
 
     Raises
@@ -36,7 +36,7 @@ def greet(path):
     from ..files.gdal_access import open_raster
     from ..kernels import choose
 
-    for name in STAGES:
+    for name in WITH_TASKS:
         importlib.import_module(f"...{name}", __name__)
     choose("plain")[0].clump(numpy.ones((2, 2), numpy.uint16))  # has all that it imports only when it is needed
     try:
@@ -46,7 +46,7 @@ def greet(path):
     return [dataset.RasterXSize, dataset.RasterYSize], facts()
 
 
-def perform(path, index):
+def perform(path: str, index: int) -> Tuple[str, Any]:
     """Run one task of a stage.
 
     Parameters
@@ -84,7 +84,7 @@ def perform(path, index):
         return FAULT, traceback.format_exc()
 
 
-def _stage(path):
+def _stage(path: str) -> Tuple[Task, Any, List[Any]]:
     from distributed.protocol import deserialize_bytes
 
     with _lock:
@@ -102,11 +102,11 @@ def _stage(path):
 class _Check:
     """Raise Cancelled when the file of the stage is gone: its run has ended."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._path = path
         self._next = 0.0
 
-    def __call__(self):
+    def __call__(self) -> None:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + CHECK_SECONDS

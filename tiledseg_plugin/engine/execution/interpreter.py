@@ -13,7 +13,9 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+Facts = Dict[str, Any]  # what is compared of two interpreters: {name: plain value}
 
 OVERRIDE = "TILEDSEG_PYTHON"
 PYTHON_NAME = re.compile(r"^python(w)?(\d(\.\d+)*)?(\.exe)?$", re.IGNORECASE)
@@ -42,11 +44,18 @@ class Candidate:
     path: str
     home: Optional[str] = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.path} (PYTHONHOME={self.home})" if self.home else self.path
 
 
-def candidates(platform=None, prefix=None, base_prefix=None, executable=None, version=None, environ=None):
+def candidates(
+    platform: Optional[str] = None,
+    prefix: Optional[str] = None,
+    base_prefix: Optional[str] = None,
+    executable: Optional[str] = None,
+    version: Optional[Tuple[int, int]] = None,
+    environ: Optional[Mapping[str, str]] = None,
+) -> List[Candidate]:
     """The interpreters to try, best first, whether they exist or not; arguments are those of the host.
 
     The places are those of OSGeo4W and the standalone installer (Windows), of the bundles before and since 3.44 and of
@@ -62,7 +71,7 @@ def candidates(platform=None, prefix=None, base_prefix=None, executable=None, ve
     if environ.get(OVERRIDE):
         return [Candidate(environ[OVERRIDE], environ.get("PYTHONHOME") or None)]
     places = _on_windows if platform == "win32" else _on_posix
-    found = []
+    found: List[Candidate] = []
     for root in dict.fromkeys((prefix or sys.prefix, base_prefix or sys.base_prefix)):
         found += places(platform, root, "{}.{}".format(*(version or sys.version_info)[:2]))
     if executable:
@@ -73,14 +82,14 @@ def candidates(platform=None, prefix=None, base_prefix=None, executable=None, ve
     return list(dict.fromkeys(found))
 
 
-def _on_windows(platform, prefix, version):
+def _on_windows(platform: str, prefix: str, version: str) -> List[Candidate]:
     root = PureWindowsPath(prefix)
     names = ("python.exe", "python3.exe", "pythonw.exe")
     places = [root / name for name in names] + [root.parent.parent / "bin" / name for name in names[:2]]
     return [Candidate(str(place)) for place in places]
 
 
-def _on_posix(platform, prefix, version):
+def _on_posix(platform: str, prefix: str, version: str) -> List[Candidate]:
     root = PurePosixPath(prefix)
     names = (f"python{version}", "python3")
     found = []
@@ -94,7 +103,7 @@ def _on_posix(platform, prefix, version):
     return found
 
 
-def reason_to_skip(candidate):
+def reason_to_skip(candidate: Candidate) -> str:
     """Why a candidate is not even started; empty if it is worth a handshake."""
     if not os.path.isfile(candidate.path):
         return "does not exist"
@@ -104,8 +113,8 @@ def reason_to_skip(candidate):
     return "" if os.access(candidate.path, os.X_OK) else "may not be executed"
 
 
-def facts():
-    """What an interpreter tells about itself in the handshake, as plain values."""
+def facts() -> Facts:
+    """What an interpreter says about itself in the handshake, as plain values."""
     import numpy
     from osgeo import gdal
 
@@ -120,8 +129,8 @@ def facts():
     }
 
 
-def reason_to_refuse(answer, host):
-    """Why a worker that answered so cannot work for the host; empty if it can. Both as `facts` gives them."""
+def reason_to_refuse(answer: Facts, host: Facts) -> str:
+    """Why a worker that answered so cannot work for the host; empty if it can. Both as `facts` returns them."""
     for name, what in (("pointer", "word size"), ("abi", "binary interface"), ("numpy", "numpy"), ("gdal", "GDAL")):
         if answer.get(name) != host[name]:
             return f"has another {what} ({answer.get(name)} instead of {host[name]})"
@@ -130,12 +139,14 @@ def reason_to_refuse(answer, host):
     return "" if answer.get("geotiff") else "has no GeoTIFF driver"
 
 
-def is_the_same_build(answer, host):
+def is_the_same_build(answer: Facts, host: Facts) -> bool:
     """Whether even the last digit of the version and the installation are the host's."""
     return answer["version"] == host["version"] and answer["base_prefix"] == host["base_prefix"]
 
 
-def worker_environment(candidate, workers=1, memory=None, environ=None):
+def worker_environment(
+    candidate: Candidate, workers: int = 1, memory: Optional[int] = None, environ: Optional[Mapping[str, str]] = None
+) -> Dict[str, str]:
     """The environment variables of a worker.
 
     Kept is what the same build of Python and GDAL needs; dropped is what would change how Python starts; libraries
@@ -157,11 +168,11 @@ def worker_environment(candidate, workers=1, memory=None, environ=None):
     return kept
 
 
-def _is_dropped(name):
+def _is_dropped(name: str) -> bool:
     return name.upper() in DROPPED or name.startswith(("QT_", "QGIS_", "MALLOC_CHECK"))
 
 
-def import_folders(*names):
+def import_folders(*names: str) -> List[str]:
     """The folders from which these packages are imported, for a child that needs them before it has the host's path."""
     found = (importlib.util.find_spec(name) for name in names)
     return list(

@@ -13,11 +13,11 @@ import subprocess  # nosec B404 - only ever given the interpreter that passed th
 import sys
 import tempfile
 import threading
-from typing import Any
+from typing import IO, Any, Dict, List, Optional
 
 from multiprocess import connection, context, reduction, spawn, util
 
-from .interpreter import import_folders
+from .interpreter import Candidate, import_folders
 
 NEEDED_FIRST = ("multiprocess", "dill")
 
@@ -25,34 +25,35 @@ NEEDED_FIRST = ("multiprocess", "dill")
 class Channel:
     """A queue as a pool uses it, for one reader and one writer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
+        self._reader: Any
         self._reader, self._writer = connection.Pipe(duplex=False)
         self._rlock = _NoLock()
         self._closing = threading.Lock()
         self.ends_by_closing = False
 
-    def __getstate__(self):
+    def __getstate__(self) -> Dict[str, Any]:
         return {**self.__dict__, "_closing": None}
 
-    def get(self):
+    def get(self) -> Any:
         return self._reader.recv()
 
-    def put(self, item):
+    def put(self, item: Any) -> None:
         if self.ends_by_closing:
             with self._closing:  # several threads of a pool say that it ends
                 self._writer.close()
         else:
             self._writer.send(item)
 
-    def empty(self):
+    def empty(self) -> bool:
         return not self._reader.poll()
 
-    def stop_reading(self):
+    def stop_reading(self) -> None:
         """Only the worker reads here; a pool that ends would read the half message that a killed worker left."""
         self._reader.close()
         self._reader = _Nothing()
 
-    def close(self):
+    def close(self) -> None:
         self._reader.close()
         self._writer.close()
 
@@ -60,22 +61,22 @@ class Channel:
 class _Nothing:
     """In place of the end of a pipe."""
 
-    def poll(self, timeout=0.0):
+    def poll(self, timeout: float = 0.0) -> bool:
         return False
 
-    def close(self):
+    def close(self) -> None:
         """Nothing is open."""
 
 
 class _NoLock:
-    def acquire(self):
+    def acquire(self) -> bool:
         return True
 
-    def release(self):
+    def release(self) -> None:
         """Nothing is held."""
 
 
-def settle_queues(pool):
+def settle_queues(pool: Any) -> None:
     """What is left to do with the queues of a pool once its process has started.
 
     All that the parent may still put into the queue of results is that there will be no more. A message would come
@@ -85,7 +86,7 @@ def settle_queues(pool):
     pool._outqueue.ends_by_closing = True
 
 
-def end(pool):
+def end(pool: Any) -> None:
     """End a pool whose process has been killed; takes no time, as nothing in it waits for anything any more."""
     pool._cache.clear()  # of answers that will not come
     pool.terminate()
@@ -99,7 +100,7 @@ class WorkerProcess(context.SpawnProcess):
 
     launch: Any = None
 
-    def start(self):
+    def start(self) -> None:
         if self.launch.process is None:
             self.launch.process = self
             super().start()
@@ -108,10 +109,10 @@ class WorkerProcess(context.SpawnProcess):
             self._sentinel = self._popen.sentinel
 
     @staticmethod
-    def _Popen(process):
+    def _Popen(process: "WorkerProcess") -> Any:
         return process.launch.popen(process)
 
-    def __getstate__(self):
+    def __getstate__(self) -> Dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "launch"}
 
 
@@ -120,23 +121,23 @@ class _Stillborn:
 
     pid = None
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.sentinel, self._writer = connection.Pipe(duplex=False)
-        self.returncode = None
+        self.returncode: Optional[int] = None
 
-    def poll(self, flag=0):
+    def poll(self, flag: int = 0) -> Optional[int]:
         return self.returncode
 
-    def wait(self, timeout=None):
+    def wait(self, timeout: Optional[float] = None) -> Optional[int]:
         return self.returncode
 
-    def terminate(self):
+    def terminate(self) -> None:
         self.returncode = 1
         self._writer.close()
 
     kill = terminate
 
-    def close(self):
+    def close(self) -> None:
         self.terminate()
         self.sentinel.close()
 
@@ -146,25 +147,25 @@ class Launch(context.SpawnContext):
 
     Parameters
     ----------
-    candidate : interpreter.Candidate
+    candidate : the interpreter
     environment : of the process
     output : file for what it writes to stdout and stderr (not on Windows, where it has neither)
     """
 
-    def __init__(self, candidate, environment, output):
+    def __init__(self, candidate: Candidate, environment: Dict[str, str], output: Optional[IO[bytes]]) -> None:
         super().__init__()
         self.candidate, self.environment, self.output = candidate, environment, output
         self.process: Any = None
 
-    def Process(self, *args, **kwargs):
+    def Process(self, *args: Any, **kwargs: Any) -> WorkerProcess:
         process = WorkerProcess(*args, **kwargs)
         process.launch = self
         return process
 
-    def SimpleQueue(self):
+    def SimpleQueue(self) -> Channel:
         return Channel()
 
-    def popen(self, process):
+    def popen(self, process: WorkerProcess) -> Any:
         if sys.platform == "win32":
             from .launch_windows import Popen
 
@@ -172,7 +173,7 @@ class Launch(context.SpawnContext):
         return _posix_popen()(process, self)
 
 
-def _preparation(name):
+def _preparation(name: str) -> Dict[str, Any]:
     """What the child does before anything else: the host's sys.path and folder, but not its main program."""
     data = spawn.get_preparation_data(name)
     for key in ("init_main_from_name", "init_main_from_path", "sys_argv"):
@@ -183,7 +184,7 @@ def _preparation(name):
     return data
 
 
-def _command(python, **handles):
+def _command(python: str, **handles: int) -> List[str]:
     """The command line of a worker; `multiprocess` itself may lie where only the host looks.
 
     dill asks for the temporary folder when it is imported, for which Python tries one with a file, and a worker that
@@ -198,18 +199,18 @@ def _command(python, **handles):
     return [python, "-s", "-c", code, "--multiprocessing-fork"]
 
 
-def _posix_popen():
+def _posix_popen() -> Any:
     from multiprocess import popen_spawn_posix
 
     class Popen(popen_spawn_posix.Popen):
         """As its base, but with a program and environment of its own, and without a resource tracker beside it."""
 
-        def __init__(self, process, launch):
+        def __init__(self, process: WorkerProcess, launch: Launch) -> None:
             self._launcher = launch
             self.returncode: Any = None
             super().__init__(process)
 
-        def _launch(self, process):
+        def _launch(self, process: WorkerProcess) -> None:
             message = io.BytesIO()
             context.set_spawning_popen(self)
             try:
@@ -240,7 +241,7 @@ def _posix_popen():
             except BrokenPipeError:
                 pass  # it has died already, which its exit code tells
 
-        def poll(self, flag=os.WNOHANG):
+        def poll(self, flag: int = os.WNOHANG) -> Optional[int]:
             if self.returncode is None:
                 self.returncode = self._program.poll() if flag == os.WNOHANG else self._program.wait()
             return self.returncode

@@ -7,6 +7,7 @@
 import os
 import subprocess  # nosec B404 - for the quoting of a command line
 import sys
+from typing import Any, Callable, Dict, List, Optional
 
 from multiprocess import context, popen_spawn_win32, reduction, util
 
@@ -24,7 +25,7 @@ class Popen(popen_spawn_win32.Popen):
     command : function of the program and handles, see `launch.command`
     """
 
-    def __init__(self, process, launch, prepared, command):
+    def __init__(self, process: Any, launch: Any, prepared: Dict[str, Any], command: Callable[..., List[str]]) -> None:
         import _winapi
         import msvcrt
 
@@ -43,7 +44,7 @@ class Popen(popen_spawn_win32.Popen):
                 _winapi.CloseHandle(reads)
                 raise
             _winapi.CloseHandle(thread)
-            self.returncode = None
+            self.returncode: Optional[int] = None
             self._handle, self.sentinel = handle, int(handle)
             self.finalizer = util.Finalize(self, popen_spawn_win32._close_handles, (self.sentinel, int(reads)))
             context.set_spawning_popen(self)
@@ -54,7 +55,7 @@ class Popen(popen_spawn_win32.Popen):
                 context.set_spawning_popen(None)
 
 
-def program_of(python):
+def program_of(python: str) -> str:
     """The one beside it that opens no console window, where there is one."""
     windowless = os.path.join(os.path.dirname(python), "pythonw.exe")
     return windowless if os.path.isfile(windowless) else python

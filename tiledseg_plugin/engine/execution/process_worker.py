@@ -7,10 +7,11 @@ import signal
 import tempfile
 import threading
 import time
-from typing import Any
+from typing import Any, Callable, Dict, Optional
 
 from ..errors import Cancelled
 from . import worker as inside
+from .interpreter import Candidate
 
 POLL_SECONDS = 0.05
 SILENCE_SECONDS = 300.0  # without a beat of a process that runs
@@ -31,7 +32,7 @@ class Worker:
     WorkerDied : by all calls
     """
 
-    def __init__(self, candidate, environment, silence=SILENCE_SECONDS):
+    def __init__(self, candidate: Candidate, environment: Dict[str, str], silence: float = SILENCE_SECONDS) -> None:
         from multiprocess.connection import Pipe
         from pathos.pools import ProcessPool
 
@@ -44,7 +45,7 @@ class Worker:
         self._states = ProcessPool.__state__
         self.peak_memory = 0
         self._silence = silence
-        self.stage = None
+        self.stage: Optional[int] = None
         self._closing = False
         self._tidying: Any = None
         self._lock = threading.Lock()
@@ -61,8 +62,8 @@ class Worker:
         self._process: Any = launch.process
         self.pid = self._process.pid
 
-    def call(self, limit, function, *arguments):
-        """What a function gives in the worker, waited for as long as the process shows signs of life.
+    def call(self, limit: Optional[float], function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function returns in the worker, waited for as long as the process shows signs of life.
 
         Parameters
         ----------
@@ -95,17 +96,17 @@ class Worker:
                 self.kill()
                 raise WorkerDied(f"did not answer within {limit:.0f} s")
 
-    def _answer(self, result):
+    def _answer(self, result: Any) -> Any:
         try:
             return result.get(0)
         except BrokenPipeError:
             self._process.join(CLOSE_SECONDS)
             raise WorkerDied(self._how_it_ended()) from None
 
-    def is_alive(self):
+    def is_alive(self) -> bool:
         return not self._closing and self._process.exitcode is None
 
-    def _has_beaten(self):
+    def _has_beaten(self) -> bool:
         beaten = False
         try:
             while self._beats.poll():
@@ -115,7 +116,7 @@ class Worker:
             return False
         return beaten
 
-    def _how_it_ended(self):
+    def _how_it_ended(self) -> str:
         code = self._process.exitcode
         if code is not None and code < 0:
             try:
@@ -129,7 +130,7 @@ class Worker:
             lines = []
         return f"ended with exit code {code}" + (f" ({lines[-1].strip()})" if lines else "")
 
-    def kill(self):
+    def kill(self) -> None:
         """End the process, whatever it does."""
         if self._process.exitcode is None:
             try:
@@ -137,8 +138,8 @@ class Worker:
             except (OSError, ValueError):
                 pass  # it was quicker
 
-    def close(self):
-        """End the process at once; gives the thread that tidies the pool up, which should take no time."""
+    def close(self) -> threading.Thread:
+        """End the process at once; returns the thread that tidies the pool up, which should take no time."""
         with self._lock:
             if not self._closing:
                 self._closing = True
@@ -147,7 +148,7 @@ class Worker:
                 self._tidying.start()
         return self._tidying
 
-    def _tidy_up(self):
+    def _tidy_up(self) -> None:
         from .launch import end
 
         try:

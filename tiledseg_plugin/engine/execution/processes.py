@@ -12,14 +12,29 @@ import queue
 import threading
 import time
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from typing import Any, Dict
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ..errors import Cancelled, SegmentationError
+from ..progress import Check
 from . import worker as inside
-from .failures import fault, name_of, out_of_memory, worker_died
-from .interpreter import candidates, facts, is_the_same_build, reason_to_refuse, reason_to_skip, worker_environment
+from .failures import fault, out_of_memory, subject_of, worker_died
+from .interpreter import (
+    Candidate,
+    Facts,
+    candidates,
+    facts,
+    is_the_same_build,
+    reason_to_refuse,
+    reason_to_skip,
+    worker_environment,
+)
 from .process_worker import CLOSE_SECONDS, POLL_SECONDS, SILENCE_SECONDS, Worker, WorkerDied
+from .runner import Common, Item, Result, Task
+
+if TYPE_CHECKING:
+    from ..files.raster import Raster
+
 
 START_SECONDS = 30.0
 
@@ -31,20 +46,25 @@ class Unavailable(Exception):
     """Worker processes cannot be used here: why, as part of a sentence."""
 
 
-def missing_package():
+def missing_package() -> str:
     """Which package worker processes lack here; empty if none. Nothing is imported."""
     from importlib.util import find_spec
 
     return next((name for name in ("pathos", "multiprocess", "dill") if find_spec(name) is None), "")
 
 
-def find_interpreter(wanted, start, host, tried):
+def find_interpreter(
+    wanted: Iterable[Candidate],
+    start: Callable[[Candidate], Tuple[Worker, Facts]],
+    host: Facts,
+    tried: List[str],
+) -> Tuple[Candidate, Worker]:
     """The first candidate whose worker answers the handshake as it should, and that worker.
 
     Parameters
     ----------
-    wanted : of interpreter.Candidate, best first
-    start : called with a candidate; gives (worker, its answer)
+    wanted : best first
+    start : called with a candidate; returns a worker and its answer
     host : the facts of this process
     tried : list that a line is added to for each candidate
 
@@ -86,7 +106,7 @@ def find_interpreter(wanted, start, host, tried):
     raise Unavailable("no Python was found that can run worker processes (tried " + "; ".join(tried) + ")")
 
 
-def _changed(path):
+def _changed(path: str) -> Optional[int]:
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
@@ -94,36 +114,36 @@ def _changed(path):
 
 
 class Processes:
-    """See `execution`. Starting begins at once and goes on beside whatever the caller does next.
+    """See `runner.Runner`. Starting begins at once and goes on beside whatever the caller does next.
 
     Parameters
     ----------
-    workers : int, how many processes
-    raster : raster.Raster or None, what the workers must be able to open
+    workers : how many processes
+    raster : what the workers must be able to open, if anything
     silence : seconds after which a worker that gives no sign of life is given up
     """
 
     name = "processes"
     remote = False
 
-    def __init__(self, workers, raster=None, silence=SILENCE_SECONDS):
+    def __init__(self, workers: int, raster: Optional["Raster"] = None, silence: float = SILENCE_SECONDS) -> None:
         self.workers = workers
-        self.interpreter = None
-        self.tried = []
-        self.notes = []
+        self.interpreter: Any = None  # interpreter.Candidate, once it is found
+        self.tried: List[str] = []
+        self.notes: List[str] = []
         self._raster = raster
         self._silence = silence
         self._closed = False
         self._lock = threading.Lock()
-        self._all = []
+        self._all: List[Worker] = []
         self._reserved = 1  # workers that exist or are being started
-        self._free: queue.SimpleQueue = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._retired_peak = 0
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
-        self._starting = []
+        self._starting: List[Future] = []
         self._first = self._threads.submit(self._find)
 
-    def wait_until_ready(self, check_cancelled=lambda: None):
+    def wait_until_ready(self, check_cancelled: Check = lambda: None) -> None:
         """Return when there is a worker.
 
         Raises
@@ -134,22 +154,25 @@ class Processes:
             check_cancelled()
         self._first.result()
 
-    def prepare(self, kernels):
+    def prepare(self, kernels: str) -> None:
         """Let the workers load the kernels while they have nothing else to do."""
         for _ in range(self._free.qsize()):
             self._threads.submit(self._load, kernels)
 
-    def run(self, task, common, items, check_cancelled):
+    def run(
+        self, task: Task[Common, Item, Result], common: Common, items: Iterable[Item], check_cancelled: Check
+    ) -> Iterator[Tuple[Item, Result]]:
         self.wait_until_ready(check_cancelled)
         stage = (next(_stages), common)
-        items = list(items)
-        waiting, tried_before = deque(range(len(items))), set()
+        todo = list(items)
+        waiting = deque(range(len(todo)))
+        tried_before: Set[int] = set()
         running: Dict[Any, int] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
                     index = waiting.popleft()
-                    running[self._threads.submit(self._work, stage, task, items[index])] = index
+                    running[self._threads.submit(self._perform, stage, task, todo[index])] = index
                 finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
                 check_cancelled()
                 for future in finished:
@@ -159,18 +182,18 @@ class Processes:
                     except WorkerDied as death:
                         how, what = inside.DIED, str(death)
                     if how == inside.DONE:
-                        yield items[index], what
+                        yield todo[index], what
                     elif how in (inside.DIED, inside.OUT_OF_MEMORY) and index not in tried_before:
                         tried_before.add(index)
                         waiting.appendleft(index)
-                        self._use_fewer(items[index], what)
+                        self._use_fewer(todo[index], what)
                     else:
-                        raise self._error(items[index], how, what)
+                        raise self._error(todo[index], how, what)
         finally:
             if running:
                 self.close()
 
-    def close(self):
+    def close(self) -> None:
         """End all processes at once."""
         self._closed = True
         with self._lock:
@@ -183,12 +206,12 @@ class Processes:
         self._threads.shutdown(wait=False)
 
     @property
-    def peak_memory(self):
+    def peak_memory(self) -> int:
         """Bytes that the workers had together at the most, if all had their most at the same time."""
         with self._lock:
             return sum(worker.peak_memory for worker in self._all) + self._retired_peak
 
-    def _find(self):
+    def _find(self) -> None:
         missing = missing_package()
         if missing:
             raise Unavailable(f"the Python package {missing} is not installed")
@@ -202,13 +225,13 @@ class Processes:
         while self._reserve():
             self._starting.append(self._threads.submit(self._start_reserved))
 
-    def _reserve(self):
+    def _reserve(self) -> bool:
         with self._lock:
             room = self._reserved < self.workers and not self._closed
             self._reserved += room
             return room
 
-    def _start_reserved(self):
+    def _start_reserved(self) -> None:
         try:
             worker, _ = self._start(self.interpreter)
         except (WorkerDied, OSError) as error:
@@ -216,7 +239,7 @@ class Processes:
             raise WorkerDied(str(error)) from error
         self._free.put(worker)
 
-    def _start(self, candidate):
+    def _start(self, candidate: Candidate) -> Tuple[Worker, Facts]:
         """A new worker and its answer to the handshake."""
         if self._closed:
             raise Cancelled()
@@ -236,14 +259,14 @@ class Processes:
             raise WorkerDied(f"cannot be used ({type(error).__name__}: {error})") from error
         return worker, answer
 
-    def _forget(self, worker):
+    def _forget(self, worker: Worker) -> None:
         with self._lock:
             if worker in self._all:
                 self._all.remove(worker)
                 self._retired_peak = max(self._retired_peak, worker.peak_memory)
         worker.close()
 
-    def _take(self):
+    def _take(self) -> Worker:
         """A worker that has nothing to do, started now if there are fewer than there should be."""
         while True:
             if self._closed:
@@ -258,12 +281,12 @@ class Processes:
                 return worker
             self._retire(worker)
 
-    def _retire(self, worker):
+    def _retire(self, worker: Worker) -> None:
         with self._lock:
             self._reserved -= 1
         self._forget(worker)
 
-    def _work(self, stage, task, item):
+    def _perform(self, stage: Tuple[int, Any], task: Task, item: Any) -> Tuple[str, Any]:
         number, common = stage
         worker = self._take()
         try:
@@ -278,7 +301,7 @@ class Processes:
         self._free.put(worker)
         return how, what
 
-    def _load(self, kernels):
+    def _load(self, kernels: str) -> None:
         worker = self._take()
         try:
             worker.call(None, inside.load_kernels, kernels)
@@ -287,14 +310,14 @@ class Processes:
         else:
             self._free.put(worker)
 
-    def _use_fewer(self, item, how):
+    def _use_fewer(self, item: Any, how: str) -> None:
         self.workers = max(1, self.workers // 2)
         self.notes.append(
-            f"{name_of(item)} is tried again with {self.workers} worker{'s' if self.workers > 1 else ''}: "
+            f"{subject_of(item)} is tried again with {self.workers} worker{'s' if self.workers > 1 else ''}: "
             f"its worker process {how}."
         )
 
-    def _error(self, item, how, what):
+    def _error(self, item: Any, how: str, what: str) -> Exception:
         if how == inside.DIED:
             return worker_died(item, what, self.workers)
         if how == inside.OUT_OF_MEMORY:

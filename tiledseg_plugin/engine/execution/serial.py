@@ -5,9 +5,9 @@ from .threads import Threads
 
 
 class Serial(Threads):
-    """See `execution`."""
+    """See `runner.Runner`."""
 
     name = "serial"
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(1)

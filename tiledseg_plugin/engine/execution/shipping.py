@@ -7,11 +7,14 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any, Callable, Tuple
+
+Code = Tuple[str, str, str]  # path of the archive, its digest, and the topmost package in it
 
 ENGINE = __name__.rsplit(".", 2)[0]  # the engine's package, such as tiledseg.tiledseg_plugin.engine
 
 
-def archive():
+def archive() -> bytes:
     """The engine's own files as a zip, with the `__init__` of the packages that it lies in."""
     folder = Path(__file__).resolve().parent.parent
     files = {f"{_place(ENGINE)}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*.py")}
@@ -26,18 +29,18 @@ def archive():
     return content.getvalue()
 
 
-def _place(package):
+def _place(package: str) -> str:
     return package.replace(".", "/")
 
 
-def digest_of(content):
+def digest_of(content: bytes) -> str:
     return f"{zlib.crc32(content):08x}{len(content):08x}"
 
 
-def _bootstrap():
+def _bootstrap() -> Callable[[Code], Callable[[str], Any]]:
     """A function that a worker runs to have the engine; it is sent as it stands, so it names nothing from here."""
 
-    def bootstrap(code):
+    def bootstrap(code: tuple) -> Any:
         import importlib
         import os
         import sys
@@ -78,26 +81,26 @@ def _bootstrap():
     return bootstrap
 
 
-def _engine_prefix():
+def _engine_prefix() -> str:
     """Of the engine's modules, after the name of the topmost package: `.tiledseg_plugin.engine`."""
     return ENGINE[ENGINE.index(".") :]
 
 
-def task_caller():
+def task_caller() -> Callable[[Code, str, int], Any]:
     """The function that workers run for a task, by value."""
     bootstrap, prefix = _bootstrap(), _engine_prefix()
 
-    def remote(code, path, index):
+    def remote(code: tuple, path: str, index: int) -> Any:
         return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(path, index)
 
     return remote
 
 
-def greeting_caller():
-    """The function that tells what a worker is and sees, by value."""
+def greeting_caller() -> Callable[[Code, str], Any]:
+    """The function that returns what a worker is and sees, by value."""
     bootstrap, prefix = _bootstrap(), _engine_prefix()
 
-    def greeting(code, path):
+    def greeting(code: tuple, path: str) -> Any:
         return bootstrap(code)(f"{prefix}.execution.dask_worker").greet(path)
 
     return greeting

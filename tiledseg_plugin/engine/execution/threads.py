@@ -4,17 +4,19 @@
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ..errors import Cancelled
+from ..progress import Check
 from .failures import out_of_memory
+from .runner import Common, Item, Result, Task
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 1.0
 
 
 class Threads:
-    """See `execution`.
+    """See `runner.Runner`.
 
     A thread cannot be killed. When a run ends otherwise than with its results, tasks end at their next check, which is
     waited for: a process that exits while a thread compiles a kernel or reads a raster may crash. Only the user who
@@ -26,18 +28,23 @@ class Threads:
     remote = False
     peak_memory = 0  # of others than this process
 
-    def __init__(self, workers):
+    def __init__(self, workers: int) -> None:
         self.workers = workers
-        self.notes = []
+        self.notes: List[str] = []
         self._stop = Event()
         self._running: Dict[Future, Any] = {}
         self._patience: Optional[float] = None  # for tasks at the end, seconds
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
 
-    def prepare(self, kernels):
+    def wait_until_ready(self, check_cancelled: Check) -> None:
+        """They are."""
+
+    def prepare(self, kernels: str) -> None:
         """They are loaded already."""
 
-    def run(self, task, common, items, check_cancelled):
+    def run(
+        self, task: Task[Common, Item, Result], common: Common, items: Iterable[Item], check_cancelled: Check
+    ) -> Iterator[Tuple[Item, Result]]:
         waiting = deque(items)
         running = self._running = {}
         try:
@@ -62,13 +69,13 @@ class Threads:
             if running:
                 self.close()
 
-    def close(self):
+    def close(self) -> None:
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         begun = [future for future in self._running if not future.cancelled()]
         if not wait(begun, timeout=self._patience).not_done:
             self._pool.shutdown(wait=True)
 
-    def _check_stopped(self):
+    def _check_stopped(self) -> None:
         if self._stop.is_set():
             raise Cancelled()

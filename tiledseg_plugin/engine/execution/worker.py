@@ -4,11 +4,12 @@
 import os
 import threading
 import traceback
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Tuple
 
 from ..errors import SegmentationError
 from ..report import peak_memory
-from .interpreter import facts
+from .interpreter import Facts, facts
+from .runner import Task
 
 BEAT_SECONDS = 1.0
 DONE, REFUSED, OUT_OF_MEMORY, FAULT, DIED = "done", "refused", "out of memory", "fault", "died"
@@ -16,14 +17,14 @@ DONE, REFUSED, OUT_OF_MEMORY, FAULT, DIED = "done", "refused", "out of memory", 
 _common: Dict[int, Any] = {}
 
 
-def begin(beats):
-    """The initialiser of a worker: watch the parent, and tell it every second that this process is not stuck."""
+def begin(beats: Any) -> None:
+    """The initialiser of a worker: watch the parent, and show it every second that this process is not stuck."""
     from multiprocess.process import parent_process
 
     threading.Thread(target=_watch, args=(parent_process().sentinel, beats), daemon=True).start()
 
 
-def _watch(parent, beats):
+def _watch(parent: int, beats: Any) -> None:
     from multiprocess.connection import wait
 
     try:
@@ -33,7 +34,7 @@ def _watch(parent, beats):
         os._exit(1)
 
 
-def greet(path):
+def greet(path: str) -> Tuple[Facts, Optional[Tuple[int, int, int]]]:
     """The handshake: what this interpreter is, and what it sees of the input, (columns, rows, bands) or None."""
     from ..files.gdal_access import open_raster
 
@@ -41,20 +42,20 @@ def greet(path):
     return facts(), dataset and (dataset.RasterXSize, dataset.RasterYSize, dataset.RasterCount)
 
 
-def load_kernels(wanted):
+def load_kernels(wanted: str) -> None:
     """Import and load what tiles will need, while there is nothing else to do."""
     from .. import kernels
 
     kernels.choose(wanted)
 
 
-def remember(number, common):
+def remember(number: int, common: Any) -> None:
     """Keep what all tasks of a stage share; that of the stage before is given up."""
     _common.clear()
     _common[number] = common
 
 
-def perform(task, number, item):
+def perform(task: Task, number: int, item: Any) -> Tuple[str, Any, Optional[int]]:
     """Run one task.
 
     Returns
@@ -73,5 +74,5 @@ def perform(task, number, item):
         return FAULT, traceback.format_exc(), peak_memory()
 
 
-def _go_on():
+def _go_on() -> None:
     """A worker process is killed when the run is cancelled."""

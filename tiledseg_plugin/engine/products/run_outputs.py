@@ -24,6 +24,7 @@ from ..files.raster import Raster
 from ..files.segment_style import write_style
 from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
+from ..progress import Background
 from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
@@ -169,9 +170,9 @@ def _write_raster(path, raster, columns, options, workers, progress, write_ids):
         progress.start("attribute_table", "Writing the attribute table")
 
     if stands_beside(path, columns, progress.feedback):
-        with progress.beside(lambda check, advance: write_table_beside(path, columns, check)) as wait:
+        with Background(lambda check, advance: write_table_beside(path, columns, check)) as table:
             write()
-            wait("Writing the attribute table")
+            progress.wait_for(table, "Writing the attribute table")
     else:
         write()
         write_attribute_table(path, columns)

@@ -6,30 +6,24 @@ their pixels anew in tiles offset by half a tile, and stage 3 does anew what tou
 border is left. Nothing in here is needed by the built-in engine, whose result no tile border changes.
 
 availability : is RSGISLib here -> patches : what is segmented in which stage -> shepherd : one patch by RSGISLib ->
-tasks : what workers do -> run : one stage after the other, which the built-in engine need not import
+borders : where its segments meet others -> tasks : what workers do -> run : one stage after the other; the built-in
+engine need not import it
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .availability import describe, require
+
+if TYPE_CHECKING:
+    from .run import segment_in_stages, wants_centres, worker_memory
 
 __all__ = ["describe", "require", "segment_in_stages", "wants_centres", "worker_memory"]
 
 
-def segment_in_stages(*arguments):
-    """See `run.segment_in_stages`."""
-    from .run import segment_in_stages
+def __getattr__(name: str) -> Any:
+    """What `run` has to offer; it is imported only when it is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from . import run
 
-    return segment_in_stages(*arguments)
-
-
-def wants_centres(plan, parameters):
-    """See `run.wants_centres`."""
-    from .run import wants_centres
-
-    return wants_centres(plan, parameters)
-
-
-def worker_memory(*arguments):
-    """See `run.worker_memory`."""
-    from .run import worker_memory
-
-    return worker_memory(*arguments)
+    return getattr(run, name)

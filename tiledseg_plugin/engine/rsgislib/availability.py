@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from importlib import import_module, util
 from pathlib import Path
+from types import ModuleType
 
 from osgeo import gdal
 
@@ -28,11 +29,11 @@ class Availability:
     reason: str
 
     @property
-    def usable(self):
+    def usable(self) -> bool:
         return not self.reason
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         """One sentence for a log or a list."""
         if not self.usable:
             return f"RSGISLib cannot be used: {self.reason}; {HOW_TO_GET_IT}."
@@ -40,7 +41,7 @@ class Availability:
         return f"RSGISLib {self.version or '5'} is usable; its intermediate files are {form} files."
 
 
-def describe():
+def describe() -> Availability:
     """Look for RSGISLib. Its libraries are loaded, since only that shows that they fit this Python and GDAL."""
     kea = has_kea()
     if util.find_spec("rsgislib") is None:
@@ -55,7 +56,7 @@ def describe():
     return Availability(version, kea, "")
 
 
-def load():
+def load() -> ModuleType:
     """The module of RSGISLib that segments. Importing it switches GDAL's exceptions on for all of QGIS; not so here."""
     used_exceptions = gdal.GetUseExceptions()
     try:
@@ -65,8 +66,8 @@ def load():
             gdal.DontUseExceptions()
 
 
-def require():
-    """The same, for whoever cannot do without.
+def require() -> Availability:
+    """What `describe` finds, for whoever cannot do without.
 
     Raises
     ------
@@ -78,12 +79,12 @@ def require():
     return found
 
 
-def has_kea():
+def has_kea() -> bool:
     """Whether GDAL can write KEA files."""
     return gdal.GetDriverByName("KEA") is not None
 
 
-def _version():
+def _version() -> str:
     """The version. RSGISLib itself asks a program that need not be on PATH, and then says NA.NA."""
     from importlib import metadata  # 20 ms, which other runs need not wait for
 
@@ -92,9 +93,9 @@ def _version():
     except metadata.PackageNotFoundError:
         pass
     package = import_module("rsgislib")
-    told = getattr(package, "__version__", "")
-    if re.match(r"\d", told):
-        return told
+    stated = getattr(package, "__version__", "")
+    if re.match(r"\d", stated):
+        return stated
     for root in list(Path(package.__file__ or "").parents)[1:6]:
         program = root / "bin" / "rsgis-config"
         if program.is_file():

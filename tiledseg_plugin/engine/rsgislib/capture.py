@@ -6,6 +6,8 @@ import ctypes
 import os
 import sys
 import threading
+from pathlib import Path
+from typing import Iterator, Optional
 
 _one_at_a_time = threading.Lock()  # file descriptors belong to the process
 
@@ -17,7 +19,7 @@ class Printed:
 
 
 @contextlib.contextmanager
-def captured_output(path):
+def captured_output(path: Path) -> Iterator[Printed]:
     """Send both standard outputs of this process, of Python and of libraries, to a file within the block.
 
     Parameters
@@ -51,14 +53,14 @@ def captured_output(path):
     os.unlink(path)
 
 
-def _copy(number):
+def _copy(number: int) -> Optional[int]:
     try:
         return os.dup(number)
     except OSError:  # a program with windows only has none
         return None
 
 
-def _flush():
+def _flush() -> None:
     """Write out what Python and the C library still hold back."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -3,13 +3,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 import numpy as np
 
 from ..files.window import Window
 from ..kernels.components import components
-from ..stages.plan import neighbouring
+from ..stages.plan import Piece, Plan, extent_of, neighbouring
+
+Key = Tuple[int, int]  # of a region: the number of its stage 2 patch, and its own within that
 
 
 @dataclass(frozen=True)
@@ -19,23 +21,25 @@ class Patch:
     stage : 1, 2 or 3
     number : from 1 within the stage
     window : that holds all of its pixels
-    parts : stage 1, the windows of its tiles; stage 3, its regions, each as (number of the stage 2 patch, region)
+    parts : of stage 1, the windows of its tiles
+    regions : of stage 3, what it is made of
     nearest : number of the nearest patch of stage 1
     """
 
     stage: int
     number: int
     window: Window
-    parts: Tuple[tuple, ...] = ()
+    parts: Tuple[Window, ...] = ()
+    regions: Tuple[Key, ...] = ()
     nearest: int = 0
 
     way_out = "ENGINE=builtin"  # what to choose if workers die of it
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.number} of stage {self.stage}"
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Under which its result lies in the work folder."""
         return f"stage{self.stage}-{self.number:07d}"
 
@@ -44,32 +48,32 @@ class Patch:
 class Layer:
     """Finished patches of a stage: anything with a window. Their pixels do not overlap, though their windows may."""
 
-    patches: tuple = ()
+    patches: Tuple[Any, ...] = ()
 
     @cached_property
-    def _bounds(self):
+    def _bounds(self) -> np.ndarray:
         windows = [patch.window for patch in self.patches]
         return np.array([(w.col, w.row, w.right, w.bottom) for w in windows], np.int64).reshape(-1, 4).T
 
-    def patches_in(self, window):
+    def patches_in(self, window: Window) -> List[Any]:
         """Those whose windows have pixels in a window."""
         left, top, right, bottom = self._bounds
         touched = (left < window.right) & (right > window.col) & (top < window.bottom) & (bottom > window.row)
         return [self.patches[i] for i in np.flatnonzero(touched)]
 
 
-def tile_patches(units):
+def tile_patches(units: Sequence[Sequence[Piece]]) -> List[Patch]:
     """Stage 1: one patch a work unit, which is a tile with the sparse ones that are merged into it.
 
     Parameters
     ----------
-    units : of plan.work_units
+    units : see `plan.work_units`
     """
     windows = [tuple(piece.window for piece in unit) for unit in units]
-    return [Patch(1, number, extent(parts), parts, number) for number, parts in enumerate(windows, 1)]
+    return [Patch(1, number, extent_of(parts), parts, nearest=number) for number, parts in enumerate(windows, 1)]
 
 
-def offset_patches(plan, first):
+def offset_patches(plan: Plan, first: Sequence[Patch]) -> List[Patch]:
     """Stage 2: a grid offset by half a tile in each direction in which there is more than one tile.
 
     Where tiles differ in size, the grid's are as large as the largest of them.
@@ -80,7 +84,7 @@ def offset_patches(plan, first):
 
     Returns
     -------
-    list of Patch; empty if there is nothing that stage 1 could have cut
+    none if there is nothing that stage 1 could have cut
     """
     if len(first) < 2:
         return []
@@ -100,14 +104,14 @@ def offset_patches(plan, first):
         for left, right in zip(columns, columns[1:])
     ]
     near = nearest(windows, first)
-    return [Patch(2, number, window, (), source) for number, (window, source) in enumerate(zip(windows, near), 1)]
+    return [Patch(2, number, window, nearest=source) for number, (window, source) in enumerate(zip(windows, near), 1)]
 
 
-def _offset_edges(span, size, tiles):
+def _offset_edges(span: int, size: int, tiles: int) -> List[int]:
     return [0, *range(size // 2, span, size), span] if tiles > 1 else [0, span]
 
 
-def nearest(windows, patches):
+def nearest(windows: Iterable[Window], patches: Sequence[Patch]) -> List[int]:
     """For each window the number of the patch whose centre is nearest to its own; the first of several."""
     centres = np.array([_centre(patch.window) for patch in patches])
     found = []
@@ -117,7 +121,7 @@ def nearest(windows, patches):
     return found
 
 
-def _centre(window):
+def _centre(window: Window) -> np.ndarray:
     """Twice the centre, so that it is whole."""
     return np.array((2 * window.col + window.width, 2 * window.row + window.height), np.int64)
 
@@ -134,10 +138,10 @@ class Regions:
     number: int
     window: Window
     boxes: np.ndarray
-    sides: dict
+    sides: Dict[str, np.ndarray]
 
 
-def region_patches(regions, first, most_pixels):
+def region_patches(regions: Sequence[Regions], first: Sequence[Patch], most_pixels: int) -> List[Patch]:
     """Stage 3: regions joined across the borders of stage 2, those near the same tile in one patch.
 
     Regions that do not touch have nothing to do with each other, so that putting them together changes nothing
@@ -145,7 +149,6 @@ def region_patches(regions, first, most_pixels):
 
     Parameters
     ----------
-    regions : of Regions
     first : patches of stage 1
     most_pixels : a region with a larger box than this goes alone
     """
@@ -154,45 +157,37 @@ def region_patches(regions, first, most_pixels):
         return []
     boxes = np.concatenate([those.boxes for those in regions])
     together = _join(keys, _across_borders(regions))
-    members: Dict[int, list] = {}
+    members: Dict[int, List[int]] = {}
     for index, group in enumerate(together):
         members.setdefault(group, []).append(index)
     windows = [_box_window(boxes[indices]) for indices in members.values()]
-    batches: Dict[tuple, list] = {}
+    batches: Dict[Tuple[int, int], List[int]] = {}
     for group, (window, near) in enumerate(zip(windows, nearest(windows, first))):
         batches.setdefault((near, group if window.pixels > most_pixels else -1), []).append(group)
     groups = list(members.values())
     patches = []
     for number, ((near, _), those) in enumerate(sorted(batches.items()), 1):
         indices = sorted(index for group in those for index in groups[group])
-        patches.append(Patch(3, number, _box_window(boxes[indices]), tuple(keys[index] for index in indices), near))
+        parts = tuple(keys[index] for index in indices)
+        patches.append(Patch(3, number, _box_window(boxes[indices]), regions=parts, nearest=near))
     return patches
 
 
-def _across_borders(regions):
-    """Pairs of (number, region) that touch across a border between stage 2 patches."""
+def _across_borders(regions: Sequence[Regions]) -> Set[Tuple[Key, Key]]:
+    """Pairs of regions that touch across a border between stage 2 patches."""
     pairs = set()
-    for one, other, _ in neighbouring(regions):
+    for one, other, length in neighbouring(regions):
         a, b = one.window, other.window
-        if a.right == b.col:
-            low, high = max(a.row, b.row), min(a.bottom, b.bottom)
-            here, there = (
-                one.sides["right"][low - a.row : high - a.row],
-                other.sides["left"][low - b.row : high - b.row],
-            )
-        else:
-            low, high = max(a.col, b.col), min(a.right, b.right)
-            here, there = (
-                one.sides["bottom"][low - a.col : high - a.col],
-                other.sides["top"][low - b.col : high - b.col],
-            )
-        both = (here != 0) & (there != 0)
-        for pair in np.unique(np.stack([here[both], there[both]], axis=1), axis=0).tolist():
-            pairs.add(((one.number, pair[0]), (other.number, pair[1])))
+        beside = a.right == b.col
+        low, starts = (max(a.row, b.row), (a.row, b.row)) if beside else (max(a.col, b.col), (a.col, b.col))
+        sides = (one.sides["right"], other.sides["left"]) if beside else (one.sides["bottom"], other.sides["top"])
+        pair = np.stack([side[low - start :][:length] for side, start in zip(sides, starts)], axis=1)
+        for here, there in np.unique(pair[pair.all(axis=1)], axis=0).tolist():
+            pairs.add(((one.number, here), (other.number, there)))
     return pairs
 
 
-def _join(keys, pairs):
+def _join(keys: Sequence[Key], pairs: Iterable[Tuple[Key, Key]]) -> List[int]:
     """For each key the number of its connected component; components in order of their first keys."""
     index = {key: i for i, key in enumerate(keys)}
     links = np.array([(index[a], index[b]) for a, b in sorted(pairs)], np.int64).reshape(-1, 2)
@@ -200,14 +195,7 @@ def _join(keys, pairs):
     return component.tolist()
 
 
-def extent(windows):
-    """The smallest window that holds all of some."""
-    left, top = min(window.col for window in windows), min(window.row for window in windows)
-    right, bottom = max(window.right for window in windows), max(window.bottom for window in windows)
-    return Window(left, top, right - left, bottom - top)
-
-
-def _box_window(boxes):
+def _box_window(boxes: np.ndarray) -> Window:
     left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
     right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))
     return Window(left, top, right - left, bottom - top)

@@ -2,18 +2,25 @@
 """One stage after the other, each over all workers; what comes out is written as the built-in engine's segments are."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from ..execution.runner import Task
 from ..files.window import Window
-from ..files.work_folder import NUMBER
+from ..files.work_folder import NUMBER, WorkFolder
+from ..parameters import SegmentParameters
 from ..resources import WORKER_BYTES
+from ..stages.colours import Raw, Stretched
+from ..stages.context import RunContext
 from ..stages.graph import Segments
+from ..stages.plan import Piece, Plan
 from .availability import describe, has_kea
-from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
-from .shepherd import Shepherd
+from .patches import Layer, Patch, Regions, offset_patches, region_patches, tile_patches
+from .shepherd import Segmenter, Shepherd
 from .tasks import (
+    Finished,
     Job,
     Merge,
     Settings,
@@ -36,35 +43,39 @@ class TileTime(NamedTuple):
     seconds: float
 
 
-def worker_memory(width, height, bands, dtype, stretch=True):
-    """Bytes that a worker needs for a tile, itself included; see `needs.worker_memory`."""
+def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch: bool = True) -> int:
+    """Bytes that a worker needs for a tile, itself included; see `resources.worker_memory`."""
     dtype = np.dtype(dtype)
     compared = 1 if stretch or dtype == np.uint8 else 4
     return WORKER_BYTES + width * height * (50 + bands * (2 * dtype.itemsize + 2 * compared + 4))
 
 
-def segmenter_for(parameters):
+def segmenter_for(parameters: SegmentParameters) -> Segmenter:
     """RSGISLib with the parameters of a run."""
     return Shepherd(parameters.min_pixels, parameters.distance_threshold, "KEA" if has_kea() else "GTiff")
 
 
-def segment_in_stages(raster, plan, units, parameters, folder, colours, centres, progress, run):
+def segment_in_stages(
+    context: RunContext,
+    units: Sequence[Tuple[Piece, ...]],
+    colours: Union[Stretched, Raw],
+    centres: Optional[np.ndarray],
+) -> Tuple[Segments, List[TileTime], Dict[str, Any]]:
     """Segment all tiles with RSGISLib.
 
     Parameters
     ----------
-    units : of plan.work_units
+    units : see `plan.work_units`
     colours : of the whole raster
     centres : of the whole raster; None where `wants_centres` says so
-    progress : progress.Progress
-    run : function (task, common, items) -> iterator of (item, result), see `execution`
 
     Returns
     -------
-    segments : graph.Segments
-    results : of TileTime
+    segments : as the built-in engine leaves them
+    times : of all tiles
     facts : for the report, plain values
     """
+    parameters, plan, folder = context.parameters, context.plan, context.folder
     settings = Settings(
         parameters.num_clusters,
         parameters.sampling,
@@ -75,10 +86,10 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
     )
     segmenter = segmenter_for(parameters)
     own = settings.own or settings.untiled
-    job = Job(raster, plan, folder, settings, segmenter, None if own else colours, centres)
+    job = Job(context.raster, plan, folder, settings, segmenter, None if own else colours, centres)
     clear_scratch(folder)  # of a run that was killed
     try:
-        stages = _Stages(job, run, progress)
+        stages = _Stages(context)
         tiles = tile_patches(units)
         job = replace(job, first=stages.run(1, "tile", segment_tile, job, tiles))
         cut = offset_patches(plan, tiles)
@@ -87,7 +98,7 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
         regions = [_regions(folder, patch) for patch in job.second.patches]
         rest = region_patches([one for one in regions if one is not None], tiles, most)
         job = replace(job, third=stages.run(3, "region", segment_region, job, rest))
-        segments = _merge(job, units, progress, run)
+        segments = _merge(job, units, context)
     finally:
         clear_scratch(folder)
     facts = {
@@ -100,12 +111,12 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
     return segments, times, {"rsgislib": facts}
 
 
-def is_untiled(plan):
+def is_untiled(plan: Plan) -> bool:
     """Whether one tile holds all, so that there is nothing to put together."""
     return len(plan.tiles) == 1
 
 
-def wants_centres(plan, parameters):
+def wants_centres(plan: Plan, parameters: SegmentParameters) -> bool:
     """Whether the centres of the whole raster are needed: not where a tile has its own or RSGISLib is alone."""
     return not (is_untiled(plan) or parameters.per_tile_statistics)
 
@@ -113,13 +124,13 @@ def wants_centres(plan, parameters):
 class _Stages:
     """Runs the patches of a stage that an earlier run has not finished."""
 
-    def __init__(self, job, run, progress):
-        self._run = run
-        self._progress = progress
-        self._resumable = not job.folder.is_temporary
-        self._feedback = progress.feedback
+    def __init__(self, context: RunContext) -> None:
+        self._run = context.run
+        self._progress = context.progress
+        self._resumable = not context.folder.is_temporary
+        self._feedback = context.progress.feedback
 
-    def run(self, stage, noun, task, job, patches):
+    def run(self, stage: int, noun: str, task: Task[Job, Patch, Finished], job: Job, patches: Sequence[Patch]) -> Layer:
         """The finished patches of a stage as a Layer, without those that hold nothing."""
         self._progress.start(f"stage {stage}", f"Stage {stage}")
         done = self._finished_before(job.folder, patches, noun)
@@ -130,13 +141,13 @@ class _Stages:
             done[patch.number] = result
             text = f"Stage {stage}, segmented {noun} {len(done)} of {len(patches)}"
             self._progress.advance(len(done) / len(patches), text)
-            self._tell(patch, result)
+            self._report(patch, result)
         if patches:
             segments = sum(one.segments for one in done.values())
             self._feedback.info(f"Stage {stage}: {len(patches)} {noun}{'s'[: len(patches) != 1]}, {segments} segments.")
         return Layer(tuple(done[number] for number in sorted(done) if done[number].segments))
 
-    def _finished_before(self, folder, patches, noun):
+    def _finished_before(self, folder: WorkFolder, patches: Sequence[Patch], noun: str) -> Dict[int, Finished]:
         if not self._resumable:
             return {}
         found = {patch.number: finished(folder, patch) for patch in patches}
@@ -145,7 +156,7 @@ class _Stages:
             self._feedback.info(f"{len(done)} of {len(patches)} {noun}s are finished already in {folder.path}.")
         return done
 
-    def _tell(self, patch, result):
+    def _report(self, patch: Patch, result: Finished) -> None:
         if result.note:
             self._feedback.info(result.note)
         self._feedback.debug(f"Part {patch}: {result.segments} segments, {result.seconds:.2f} s.")
@@ -153,7 +164,7 @@ class _Stages:
             self._feedback.debug(_brief(result.printed))
 
 
-def _brief(printed):
+def _brief(printed: str) -> str:
     """What RSGISLib said, without its three lines for each size of clump and its counting to 100."""
     steps = ("Eliminating clumps of size", "Found ", "Eliminated ", "Started")
     lines = [line.strip() for line in printed.splitlines()]
@@ -161,13 +172,13 @@ def _brief(printed):
     return "\n".join(kept[:MOST_LINES] + ["..."] * (len(kept) > MOST_LINES))
 
 
-def _forget_after(folder, stage):
+def _forget_after(folder: WorkFolder, stage: int) -> None:
     """Remove what later stages of an earlier run made of patches that are now made anew."""
     for later in range(stage + 1, 4):
         folder.forget(rf"stage{later}-{NUMBER}\.(npz|raw)")
 
 
-def _regions(folder, patch):
+def _regions(folder: WorkFolder, patch: Finished) -> Optional[Regions]:
     found = load(folder, patch)
     if not len(found["boxes"]):
         return None
@@ -175,11 +186,13 @@ def _regions(folder, patch):
     return Regions(patch.number, Window(*found["surrounding"].tolist()), found["boxes"], sides)
 
 
-def _merge(job, units, progress, run):
+def _merge(job: Job, units: Sequence[Tuple[Piece, ...]], context: RunContext) -> Segments:
     """Number the segments that no later stage has replaced, in raster order of their first pixels."""
+    progress = context.progress
     progress.start("merge", "Putting the stages together")
     layers = (job.first, job.second, job.third)
-    offsets, firsts, sizes, kept, total = {}, [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, bool)], 0
+    offsets: Dict[str, int] = {}
+    total, firsts, sizes, kept = 0, [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, bool)]
     for patch in (patch for layer in layers for patch in layer.patches):
         progress.check_cancelled()
         found = load(job.folder, patch)
@@ -196,7 +209,7 @@ def _merge(job, units, progress, run):
     tables = {}
     pieces = [piece for unit in units for piece in unit]
     merge = Merge(job.folder, layers, offsets)
-    for piece, present in run(merge_piece, merge, pieces):
+    for piece, present in context.run(merge_piece, merge, pieces):
         tables[piece.piece_id] = np.concatenate([np.zeros(1, np.uint32), ids[present]])
         progress.advance(len(tables) / len(pieces), "Putting the stages together")
     return Segments(tables, size[survivors].astype(np.int64))

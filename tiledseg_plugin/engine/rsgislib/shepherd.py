@@ -6,7 +6,7 @@ This is the only module that calls RSGISLib, and what a test puts something else
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Callable, Optional, Protocol, Tuple
 
 import numpy as np
 from osgeo import gdal, gdal_array
@@ -27,9 +27,29 @@ class TooFewColoursError(Exception):
     """RSGISLib found fewer distinct colours than clusters are asked for."""
 
 
+class Segmenter(Protocol):
+    """What segments a patch with the parameters of a run; plain values, as it travels to workers."""
+
+    def with_centres(
+        self, compared: np.ndarray, valid: np.ndarray, centres: np.ndarray, folder: Path
+    ) -> Tuple[np.ndarray, str]:
+        """See `Shepherd.with_centres`."""
+
+    def alone(
+        self,
+        values: np.ndarray,
+        num_clusters: int,
+        sampling: int,
+        kmeans_max_iterations: int,
+        stretch: bool,
+        folder: Path,
+    ) -> Tuple[np.ndarray, str]:
+        """See `Shepherd.alone`."""
+
+
 @dataclass(frozen=True)
 class Shepherd:
-    """Shepherd's segmentation with the parameters of a run.
+    """RSGISLib as a `Segmenter`.
 
     distance_threshold : None for no limit
     form : GDAL's name of the intermediate format, KEA or GTiff
@@ -39,7 +59,9 @@ class Shepherd:
     distance_threshold: Optional[float]
     form: str
 
-    def with_centres(self, compared, valid, centres, folder):
+    def with_centres(
+        self, compared: np.ndarray, valid: np.ndarray, centres: np.ndarray, folder: Path
+    ) -> Tuple[np.ndarray, str]:
         """Segment stretched or raw colours with given cluster centres.
 
         Parameters
@@ -65,7 +87,15 @@ class Shepherd:
             no_stretch=True,
         )
 
-    def alone(self, values, num_clusters, sampling, kmeans_max_iterations, stretch, folder):
+    def alone(
+        self,
+        values: np.ndarray,
+        num_clusters: int,
+        sampling: int,
+        kmeans_max_iterations: int,
+        stretch: bool,
+        folder: Path,
+    ) -> Tuple[np.ndarray, str]:
         """Segment values with RSGISLib's own statistics, and with its own rule of what is no data.
 
         Parameters
@@ -88,7 +118,7 @@ class Shepherd:
             no_stretch=not stretch,
         )
 
-    def _export(self, folder, values):
+    def _export(self, folder: Path, values: np.ndarray) -> None:
         if values.dtype.name not in KNOWN_TYPES:
             values = values.astype(np.float64 if values.dtype.itemsize > 2 else np.int16)
         bands, rows, cols = values.shape
@@ -106,13 +136,15 @@ class Shepherd:
                 "or choose another WORK_DIR."
             )
 
-    def _file(self, folder, name):
+    def _file(self, folder: Path, name: str) -> Path:
         return folder / (name + EXTENSIONS[self.form])
 
-    def _call(self, folder, pixels, function, **settings):
+    def _call(
+        self, folder: Path, pixels: int, function: Callable[..., None], **settings: Any
+    ) -> Tuple[np.ndarray, str]:
         limit = NO_LIMIT if self.distance_threshold is None else self.distance_threshold
         output = self._file(folder, "segments")
-        failure = None
+        failure: Optional[Exception] = None
         with captured_output(folder / "printed.txt") as printed:
             try:
                 function(
@@ -136,14 +168,14 @@ class Shepherd:
         return _read_labels(output), printed.text
 
 
-def write_centres(path, centres):
+def write_centres(path: Path, centres: np.ndarray) -> None:
     """Write cluster centres as RSGISLib's text file of a matrix: a line a band, with a number for each centre."""
     count, bands = centres.shape
     lines = [",".join(f"{value:.6g}" for value in band) for band in centres.T]
     Path(path).write_text("\n".join([f"m={count}", f"n={bands}", *lines]) + "\n", encoding="ascii")
 
 
-def _without_zeros(compared, valid):
+def _without_zeros(compared: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """The same colours, but no valid pixel is 0 in all bands, which RSGISLib would take as no data."""
     zero = valid & ~compared.any(axis=0)
     if not zero.any():
@@ -153,7 +185,7 @@ def _without_zeros(compared, valid):
     return changed
 
 
-def _read_labels(path):
+def _read_labels(path: Path) -> np.ndarray:
     with collected_errors() as messages:
         dataset = gdal.Open(str(path))
         labels = dataset.GetRasterBand(1).ReadAsArray() if dataset is not None else None

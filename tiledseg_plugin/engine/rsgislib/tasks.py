@@ -4,10 +4,10 @@
 import re
 import shutil
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -17,23 +17,29 @@ from ..files.gdal_access import open_raster
 from ..files.raster import Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import NUMBER, PREFIX, WorkFolder
-from ..kernels.plain.clumps import clump
+from ..progress import Check
 from ..stages.colours import Raw, Stretched
 from ..stages.kmeans import cluster, distinct_colours
-from ..stages.plan import Plan
+from ..stages.plan import Piece, Plan
 from ..stages.rsgislib_stretch import declares_nothing_but_zero
 from ..stages.sampling import denser_steps
 from ..stages.statistics import BandStatistics, Summary, sample_colours
 from ..stages.tiles import labels_of
-from .patches import Layer
-from .shepherd import TooFewColoursError
+from .borders import beside, box_of, describe_regions, touching_segments
+from .patches import Layer, Patch
+from .shepherd import Segmenter, TooFewColoursError
 
+Colours = Union[Stretched, Raw]
 SCRATCH = PREFIX + "rsgislib"  # folder in the work folder where RSGISLib's own files lie while it runs
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How centres are found. untiled : RSGISLib finds them itself; own : each tile has its own stretch and centres."""
+    """How centres are found.
+
+    untiled : RSGISLib finds them itself
+    own : each tile has its own stretch and centres
+    """
 
     num_clusters: int
     sampling: int
@@ -48,7 +54,6 @@ class Job:
     """What all patches share.
 
     colours, centres : of the whole raster; None where each tile has its own
-    segmenter : shepherd.Shepherd, or what takes its place
     first, second, third : the finished patches of the stages
     """
 
@@ -56,8 +61,8 @@ class Job:
     plan: Plan
     folder: WorkFolder
     settings: Settings
-    segmenter: Any
-    colours: Optional[Union[Stretched, Raw]] = None
+    segmenter: Segmenter
+    colours: Optional[Colours] = None
     centres: Optional[np.ndarray] = None
     first: Layer = Layer()
     second: Layer = Layer()
@@ -81,8 +86,21 @@ class Finished:
     printed: str = ""
 
 
-def segment_tile(job, patch, check_cancelled):
-    """Stage 1: a tile by itself; tells the segments that touch another tile."""
+class Segmented(NamedTuple):
+    """The segments of a patch.
+
+    labels : (rows, cols) uint32, 1 and up; 0 where there is none
+    printed : what RSGISLib said
+    note : a sentence for the user
+    """
+
+    labels: np.ndarray
+    printed: str = ""
+    note: str = ""
+
+
+def segment_tile(job: Job, patch: Patch, check_cancelled: Check) -> Finished:
+    """Stage 1: a tile by itself, and which of its segments touch another tile."""
     started = time.monotonic()
     dataset = open_raster(job.raster.path)
     window = patch.window.grown(1, job.raster.width, job.raster.height)
@@ -95,35 +113,36 @@ def segment_tile(job, patch, check_cancelled):
     own &= valid
     check_cancelled()
     crop = (slice(None), *inside)
-    labels, facts, note, printed = _segment_own(job, patch, values[crop], own[inside])
-    touching = _touching(labels, _beside(across)[inside])
-    return _save(job, patch, patch.window, labels, started, note, printed, open=touching, **facts)
+    segmented, facts = _segment_own(job, patch, values[crop], own[inside])
+    touching = touching_segments(segmented.labels, beside(across)[inside])
+    return _save(job, patch, patch.window, segmented, started, open=touching, **facts)
 
 
-def segment_cut(job, patch, check_cancelled):
-    """Stage 2: what stage 1 cut, within a tile of the offset grid; tells the regions that touch another one."""
+def segment_cut(job: Job, patch: Patch, check_cancelled: Check) -> Finished:
+    """Stage 2: what stage 1 cut, within a tile of the offset grid, and which regions touch another one."""
     started = time.monotonic()
     around = patch.window.grown(1, job.raster.width, job.raster.height)
     cut = _open_pixels(job.folder, job.first, around)
     inside = patch.window.within(around)
     mask = cut[inside]
-    window = _box(mask, patch.window)
+    window = box_of(mask, patch.window)
     if window is None:
-        return _save(job, patch, Window(patch.window.col, patch.window.row, 0, 0), np.zeros((0, 0), np.uint32), started)
+        nothing = Segmented(np.zeros((0, 0), np.uint32))
+        return _save(job, patch, Window(patch.window.col, patch.window.row, 0, 0), nothing, started)
     check_cancelled()
-    labels, printed = _segment_masked(job, patch, window, mask[window.within(patch.window)])
+    segmented = _segment_masked(job, patch, window, mask[window.within(patch.window)])
     across = cut
     across[inside] = False
-    touching = _touching(labels, _beside(across)[window.within(around)])
-    facts = _describe_regions(labels, touching, window, patch.window)
-    return _save(job, patch, window, labels, started, "", printed, open=touching, **facts)
+    touching = touching_segments(segmented.labels, beside(across)[window.within(around)])
+    facts = describe_regions(segmented.labels, touching, window, patch.window)
+    return _save(job, patch, window, segmented, started, open=touching, **facts)
 
 
-def segment_region(job, patch, check_cancelled):
+def segment_region(job: Job, patch: Patch, check_cancelled: Check) -> Finished:
     """Stage 3: connected regions that stage 2 cut, as wholes."""
     started = time.monotonic()
-    wanted: Dict[int, list] = {}
-    for number, region in patch.parts:
+    wanted: Dict[int, List[int]] = {}
+    for number, region in patch.regions:
         wanted.setdefault(number, []).append(region)
     mask = np.zeros((patch.window.height, patch.window.width), bool)
     for source in job.second.patches_in(patch.window):
@@ -131,8 +150,7 @@ def segment_region(job, patch, check_cancelled):
             member = np.isin(load(job.folder, source)["region_of"], wanted[source.number])
             _overlay(mask, patch.window, job.folder, source, member)
     check_cancelled()
-    labels, printed = _segment_masked(job, patch, patch.window, mask)
-    return _save(job, patch, patch.window, labels, started, "", printed)
+    return _save(job, patch, patch.window, _segment_masked(job, patch, patch.window, mask), started)
 
 
 @dataclass(frozen=True)
@@ -140,12 +158,12 @@ class Merge:
     """What putting the stages together needs. offsets : {name of a patch: number of segments before its own}"""
 
     folder: WorkFolder
-    layers: tuple
-    offsets: dict
+    layers: Tuple[Layer, ...]
+    offsets: Dict[str, int]
 
 
-def merge_piece(merge, piece, check_cancelled):
-    """The labels of a piece of the plan as the output is written from; gives the segment behind each of them.
+def merge_piece(merge: Merge, piece: Piece, check_cancelled: Check) -> np.ndarray:
+    """Save the labels of a piece of the plan, from which the output is written; returns which segment each of them is.
 
     Returns
     -------
@@ -166,7 +184,7 @@ def merge_piece(merge, piece, check_cancelled):
     return present[present != 0]
 
 
-def load(folder, source):
+def load(folder: WorkFolder, source: Union[Patch, Finished]) -> Dict[str, np.ndarray]:
     """What was saved about a finished patch, without its labels.
 
     Raises
@@ -179,7 +197,7 @@ def load(folder, source):
     return found
 
 
-def finished(folder, patch):
+def finished(folder: WorkFolder, patch: Patch) -> Optional[Finished]:
     """The result of a patch that an earlier run finished; None if there is none or its files are damaged."""
     found = folder.load(patch.name)
     if found is None:
@@ -190,42 +208,50 @@ def finished(folder, patch):
     return Finished(patch.name, patch.number, window, found["first"].size, float(found["seconds"]))
 
 
-def _segment_own(job, patch, values, valid):
-    """Segments of a tile, and what later stages need: (labels, arrays to save, note, printed)."""
+def _segment_own(
+    job: Job, patch: Patch, values: np.ndarray, valid: np.ndarray
+) -> Tuple[Segmented, Dict[str, np.ndarray]]:
+    """The segments of a tile, and what later stages need of it."""
     if job.settings.untiled:
         try:
-            labels, printed = _segment_alone(job, patch, values, valid)
-            return labels, {}, "", printed
+            return _segment_alone(job, patch, values, valid), {}
         except TooFewColoursError:
             pass
     note, facts = "", {}
     colours, centres = job.colours, job.centres
-    if centres is None:
+    if colours is None or centres is None:
         colours, centres = _own_centres(job, values, valid)
         facts = {"centres": centres}
-        if job.settings.stretch:
+        if isinstance(colours, Stretched):
             facts.update(low=np.array(colours.low), high=np.array(colours.high))
         if len(centres) < job.settings.num_clusters:
             note = (
                 f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: the others found no "
                 "pixel of their own."
             )
-    labels, printed = _segment(job, patch, colours.compared(values, valid, kernels.choose("plain")[0]), valid, centres)
-    return labels, facts, note, printed
+    compared = colours.compared(values, valid, kernels.choose("plain")[0])
+    return _segment(job, patch, compared, valid, centres)._replace(note=note), facts
 
 
-def _segment_alone(job, patch, values, valid):
+def _segment_alone(job: Job, patch: Patch, values: np.ndarray, valid: np.ndarray) -> Segmented:
     """As RSGISLib does it by itself, where one tile holds the whole raster."""
     if not declares_nothing_but_zero(job.raster):
         values = np.where(valid, values, values.dtype.type(0))
     settings = job.settings
-    with _Scratch(job.folder, patch) as folder:
-        return job.segmenter.alone(
-            values, settings.num_clusters, settings.sampling, settings.kmeans_max_iterations, settings.stretch, folder
+    with _scratch(job.folder, patch) as folder:
+        return Segmented(
+            *job.segmenter.alone(
+                values,
+                settings.num_clusters,
+                settings.sampling,
+                settings.kmeans_max_iterations,
+                settings.stretch,
+                folder,
+            )
         )
 
 
-def _own_centres(job, values, valid):
+def _own_centres(job: Job, values: np.ndarray, valid: np.ndarray) -> Tuple[Colours, np.ndarray]:
     """A tile's own stretch and centres; of a denser sample, and then fewer centres, where it has fewer colours."""
     settings = job.settings
     chosen = values[:, valid]
@@ -246,7 +272,7 @@ def _own_centres(job, values, valid):
     return colours, centres
 
 
-def _band_statistics(values):
+def _band_statistics(values: np.ndarray) -> BandStatistics:
     values = values.astype(np.float64)
     mean = float(values.mean())
     return BandStatistics(
@@ -254,12 +280,12 @@ def _band_statistics(values):
     )
 
 
-def _segment_masked(job, patch, window, mask):
+def _segment_masked(job: Job, patch: Patch, window: Window, mask: np.ndarray) -> Segmented:
     """Segments of the pixels of a mask, with the centres of the raster or of the nearest tile."""
     values, valid = read_window(open_raster(job.raster.path), job.raster, window, job.plan.covered(window))
     mask = mask & valid
     colours, centres = job.colours, job.centres
-    if centres is None:
+    if colours is None or centres is None:
         near = next(one for one in job.first.patches if one.number == patch.nearest)
         found = load(job.folder, near)
         centres = found["centres"]
@@ -267,15 +293,15 @@ def _segment_masked(job, patch, window, mask):
     return _segment(job, patch, colours.compared(values, mask, kernels.choose("plain")[0]), mask, centres)
 
 
-def _segment(job, patch, compared, valid, centres):
-    with _Scratch(job.folder, patch) as folder:
+def _segment(job: Job, patch: Patch, compared: np.ndarray, valid: np.ndarray, centres: np.ndarray) -> Segmented:
+    with _scratch(job.folder, patch) as folder:
         labels, printed = job.segmenter.with_centres(compared, valid, centres, folder)
     if ((labels != 0) != valid).any():
         raise SegmentationError(f"RSGISLib left pixels of part {patch} without a segment: use ENGINE=builtin.")
-    return labels, printed
+    return Segmented(labels, printed)
 
 
-def clear_scratch(folder):
+def clear_scratch(folder: WorkFolder) -> None:
     """Remove what RSGISLib left in a work folder, and nothing else."""
     scratch = Path(folder.path) / SCRATCH
     for patch in scratch.glob("stage?-*") if not scratch.is_symlink() else ():
@@ -285,54 +311,24 @@ def clear_scratch(folder):
         scratch.rmdir()
 
 
-class _Scratch:
+@contextmanager
+def _scratch(folder: WorkFolder, patch: Patch) -> Iterator[Path]:
     """A folder for what RSGISLib reads and writes for one patch, gone afterwards."""
-
-    def __init__(self, folder, patch):
-        self._path = Path(folder.path) / SCRATCH / patch.name
-
-    def __enter__(self):
-        shutil.rmtree(self._path, ignore_errors=True)
-        try:
-            self._path.mkdir(parents=True)
-        except OSError as error:
-            raise SegmentationError(
-                f"{self._path} cannot be made ({why(error)}): make room, or choose another WORK_DIR."
-            ) from error
-        return self._path
-
-    def __exit__(self, *_):
-        shutil.rmtree(self._path, ignore_errors=True)
+    path = Path(folder.path) / SCRATCH / patch.name
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise SegmentationError(
+            f"{path} cannot be made ({why(error)}): make room, or choose another WORK_DIR."
+        ) from error
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _touching(labels, marked):
-    """(segments + 1,) bool, the segments that have a pixel that is marked."""
-    touching = np.zeros(int(labels.max(initial=0)) + 1, bool)
-    touching[labels[marked]] = True
-    touching[0] = False
-    return touching
-
-
-def _beside(mask):
-    """The pixels that have a 4-neighbour in a mask."""
-    beside = np.zeros(mask.shape, bool)
-    beside[1:] |= mask[:-1]
-    beside[:-1] |= mask[1:]
-    beside[:, 1:] |= mask[:, :-1]
-    beside[:, :-1] |= mask[:, 1:]
-    return beside
-
-
-def _box(mask, window):
-    """The smallest window in the raster that holds the pixels of a mask over `window`; None if it has none."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return None
-    left, top = int(cols[0]), int(rows[0])
-    return Window(window.col + left, window.row + top, int(cols[-1]) - left + 1, int(rows[-1]) - top + 1)
-
-
-def _open_pixels(folder, layer, window):
+def _open_pixels(folder: WorkFolder, layer: Layer, window: Window) -> np.ndarray:
     """(rows, cols) bool, the pixels of a window whose segments touch a border of their stage."""
     pixels = np.zeros((window.height, window.width), bool)
     for source in layer.patches_in(window):
@@ -340,7 +336,7 @@ def _open_pixels(folder, layer, window):
     return pixels
 
 
-def _overlay(target, window, folder, source, table):
+def _overlay(target: np.ndarray, window: Window, folder: WorkFolder, source: Finished, table: np.ndarray) -> None:
     """Put what a table says of a patch's segments into an array over a window, where the patch has segments."""
     common = source.window.intersection(window)
     if common is None:
@@ -352,32 +348,11 @@ def _overlay(target, window, folder, source, table):
     part[present] = table[labels[present]]
 
 
-def _describe_regions(labels, touching, window, surrounding):
-    """Number the connected regions of touching segments: their boxes, their segments, and where they meet the sides."""
-    regions, count = clump(touching[labels].astype(np.uint16))
-    region_of = np.zeros(touching.size, np.int64)
-    region_of[labels] = regions
-    region_of[~touching] = 0
-    boxes = _bounding_boxes(regions, count) + np.array((window.col, window.row) * 2)
-    whole = np.zeros((surrounding.height, surrounding.width), np.int64)
-    whole[window.within(surrounding)] = regions
-    sides = {"top": whole[0], "bottom": whole[-1], "left": whole[:, 0], "right": whole[:, -1]}
-    return {"region_of": region_of, "boxes": boxes, "surrounding": np.array(surrounding), **sides}
-
-
-def _bounding_boxes(regions, count):
-    """Left, top, right and bottom (beyond the last pixel) of each region: (count, 4) int64."""
-    boxes = np.empty((count, 4), np.int64)
-    for low, array in ((1, regions), (0, regions.T)):
-        lines, places = np.nonzero(array)
-        region = array[lines, places].astype(np.int64) - 1
-        boxes[region[::-1], low] = lines[::-1]  # lines ascend, and what is written last stays
-        boxes[region, low + 2] = lines + 1
-    return boxes
-
-
-def _save(job, patch, window, labels, started, note="", printed="", **arrays):
-    """Write a finished patch to the work folder."""
+def _save(
+    job: Job, patch: Patch, window: Window, segmented: Segmented, started: float, **arrays: np.ndarray
+) -> Finished:
+    """Write a finished patch, begun at `started` by `time.monotonic`, to the work folder."""
+    labels = segmented.labels
     count = int(labels.max(initial=0))
     flat = labels.ravel()
     present = np.flatnonzero(flat)
@@ -395,4 +370,4 @@ def _save(job, patch, window, labels, started, note="", printed="", **arrays):
         seconds=np.float64(seconds),
         **arrays,
     )
-    return Finished(patch.name, patch.number, window, count, seconds, note, printed)
+    return Finished(patch.name, patch.number, window, count, seconds, segmented.note, segmented.printed)

@@ -171,7 +171,7 @@ def plan_rectangles(width, height, rectangles):
 
 
 def _plan_of_shapes(width, height, shapes):
-    extents = [_extent(shape) for shape in shapes]
+    extents = [extent_of(shape) for shape in shapes]
     columns = {edge: place for place, edge in enumerate(sorted({window.col for window in extents}))}
     rows = {edge: place for place, edge in enumerate(sorted({window.row for window in extents}))}
     tiles, pieces = [], 0
@@ -189,7 +189,7 @@ def _plan_of_shapes(width, height, shapes):
     return Plan(width, height, tuple(tiles), covers_all=pixels == width * height)
 
 
-def _extent(windows):
+def extent_of(windows):
     left, top = min(window.col for window in windows), min(window.row for window in windows)
     right, bottom = max(window.right for window in windows), max(window.bottom for window in windows)
     return Window(left, top, right - left, bottom - top)

@@ -278,7 +278,7 @@ def take_sample(job: SampleJob, summary: Summary, runner: Any, progress: Progres
     kernel, _ = kernels.choose(job.kernels)
     found = ColourSample(job.step, np.empty((0, len(job.raster.bands)), np.float32), np.empty(0, np.int64))
     if len(summary.sample):
-        *different, _ = progress.aside(
+        *different, _ = progress.in_background(
             lambda check, advance: distinct_colours(sample_colours(summary, job.colours, kernel), kernel),
             "Finding cluster centres",
             (0.8, 0.8),
@@ -327,7 +327,7 @@ def find_centres(sample, parameters, kernel, progress, threads=1):
                 pool.map,
             )
 
-    centres, iterations = progress.aside(work, "Finding cluster centres", (0.9, 1.0))
+    centres, iterations = progress.in_background(work, "Finding cluster centres", (0.9, 1.0))
     if len(centres) < parameters.num_clusters:
         progress.feedback.info(
             f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample "
