@@ -4,32 +4,35 @@
 They give identical arrays. `choose` picks one, once a run; nothing else knows which one runs.
 """
 
-import importlib
 import os
 import warnings
-from typing import Dict
+from typing import Dict, Optional, Tuple
 
 from ..errors import Cancelled, SegmentationError
+from .contract import Check, Kernels
 
 CHOICES = ("auto", "compiled", "plain")
 VARIABLE = "TILEDSEG_KERNELS"
 
+Loaded = Tuple[Optional[Kernels], str]  # the compiled kernels, or None and the reason
 
-_loaded: Dict[str, tuple] = {}  # what came of loading the compiled ones, once in a process
+_loaded: Dict[str, Loaded] = {}  # what came of loading the compiled ones, once in a process
 
 
-def _load_compiled(check):
+def _load_compiled(check: Check) -> Loaded:
     """The compiled kernels, or the reason why there are none."""
     if "compiled" not in _loaded:
         _loaded["compiled"] = _try_compiled(check)
     return _loaded["compiled"]
 
 
-def _try_compiled(check):
+def _try_compiled(check: Check) -> Loaded:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            kernels = importlib.import_module(".compiled", __name__)
+            from . import compiled
+
+            kernels: Kernels = compiled
             kernels.warm_up(check)
     except Cancelled:
         raise
@@ -38,8 +41,8 @@ def _try_compiled(check):
     return kernels, ""
 
 
-def choose(wanted="auto", check=lambda: None):
-    """The kernels to use and a sentence for the log.
+def choose(wanted: str = "auto", check: Check = lambda: None) -> Tuple[Kernels, str]:
+    """Returns the kernels to use and a sentence for the log.
 
     Parameters
     ----------
@@ -64,5 +67,6 @@ def choose(wanted="auto", check=lambda: None):
             raise SegmentationError(f"The compiled kernels do not work here ({reason}): install numba or use plain.")
     else:
         reason = "asked for"
-    plain = importlib.import_module(".plain", __name__)
+    from . import plain
+
     return plain, f"Kernels: plain (numpy); compiled ones are not used ({reason})."

@@ -41,6 +41,7 @@ __all__ = [
     "sum_members",
     "trace_outlines",
     "translate",
+    "warm_up",
 ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plain.elimination import DECIDED, Regions
+from ..plain.elimination import DECIDED, RemainingRegions
 from .cache import kernel
 from .graph import (
     LENGTH,
@@ -387,7 +387,7 @@ class Elimination:
             since[self.undecided] = self.since[self.undecided]
             edges = np.empty((self.neighbours.size, 2), np.uint32)
             edges = edges[: list_undecided_edges(self.members, self.neighbours, self.undecided, edges)].copy()
-        return Regions(self.survivors[:count].copy(), self.sizes.astype(np.int64), self.sums, since, edges)
+        return RemainingRegions(self.survivors[:count].copy(), self.sizes.astype(np.int64), self.sums, since, edges)
 
     @property
     def into(self):

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-DECIDED = 0xFFFFFFFF  # in `Regions.since`
+DECIDED = 0xFFFFFFFF  # in `RemainingRegions.since`
 
 
-class Regions(NamedTuple):
+class RemainingRegions(NamedTuple):
     """What the steps of an elimination have left.
 
     roots : (r,) uint32, ascending, the clump whose place and identity each region has
@@ -125,7 +125,7 @@ class Elimination:
             self.since[left] = area
 
     def regions(self):
-        """What is left after the last step: Regions."""
+        """What is left after the last step: RemainingRegions."""
         roots = np.flatnonzero(self.into == np.arange(self.into.size, dtype=np.uint32)).astype(np.uint32)
         since, edges = np.full(roots.size, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
         if self.undecided is not None:
@@ -133,7 +133,7 @@ class Elimination:
             since[undecided] = self.since[roots][undecided]
             pairs = np.sort(np.stack([self.source, self.neighbour], axis=1)[self.undecided[self.source]], axis=1)
             edges = np.searchsorted(roots, np.unique(pairs, axis=0)).astype(np.uint32)
-        return Regions(roots, self.sizes[roots], self.sums[roots], since, edges)
+        return RemainingRegions(roots, self.sizes[roots], self.sums[roots], since, edges)
 
     def _merge(self, merged, target):
         follow = np.arange(self.sizes.size, dtype=np.uint32)

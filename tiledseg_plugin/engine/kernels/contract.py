@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a set of kernels has: the names, parameters and results that `compiled` and `plain` share.
+
+A set is a module; mypy holds both of them against `Kernels`. Here each function says in a line what it takes and
+returns; its definition, with everything about its parameters, is the one of the same name in `plain`, whose docstring
+also says what `values`, `valid`, `clusters` and `labels` are.
+"""
+
+from typing import Any, Callable, Iterable, Optional, Protocol, Sequence, Tuple
+
+import numpy as np
+
+from .plain.elimination import RemainingRegions
+
+Check = Callable[[], object]  # called now and then, raises what ends the run
+Run = Callable[..., Iterable[Any]]  # is called as `map` is
+Moments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # counts, totals, squares, low, high
+
+
+class Labeller(Protocol):
+    """A `NearestCentre`: labels many windows by the same centres."""
+
+    def __call__(self, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """(bands, ...) uint8 or float32 colours, (...) bool -> (...) uint16 clusters."""
+
+
+class Merging(Protocol):
+    """An `Elimination`: merges small clumps, step by step."""
+
+    @property
+    def into(self) -> np.ndarray:
+        """(n,) uint32, the index of the clump that each has become a part of."""
+
+    def step(self, area: int, run: Run = map) -> int:
+        """Step `area` (1, 2, ... min_pixels) -> how many clumps were merged in it."""
+
+    def next_area(self, area: int) -> Optional[int]:
+        """The step before -> the next one that can change anything, None if there is none."""
+
+    def regions(self) -> RemainingRegions:
+        """What is left after the last step."""
+
+
+class Kernels(Protocol):
+    """A set of kernels."""
+
+    NAME: str
+
+    def warm_up(self, check: Check = ...) -> None:
+        """Compile or load what a run on stretched values needs."""
+
+    # --- pixels
+
+    def translate(self, values: np.ndarray, valid: np.ndarray, tables: np.ndarray) -> np.ndarray:
+        """(bands, ...) uint8 or uint16, (...) bool, (bands, 256 or 65536) uint8 -> (bands, ...) uint8 colours."""
+
+    def nearest_centre(self, values: np.ndarray, valid: np.ndarray, centres: np.ndarray) -> np.ndarray:
+        """(bands, ...) uint8 or float32, (...) bool, (k, bands) float32 -> (...) uint16 clusters."""
+
+    def NearestCentre(self, centres: np.ndarray) -> Labeller:  # a class in both sets
+        """(k, bands) float32 -> `nearest_centre` for many windows."""
+
+    def nearest_two(self, values: np.ndarray, centres: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(bands, n) float32, (k, bands) float32 -> (n,) uint16 labels, two (n,) float32 squared distances."""
+
+    def eliminate_singles(
+        self, clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint16, (bands, rows, cols), 4 bools -> (rows, cols) uint16 clusters, (rows, cols) bool."""
+
+    def relabel(self, labels: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """(rows, cols) uint32, (count + 1,) uint32 -> (rows, cols) uint32."""
+
+    def compact(self, ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Uint32 of any shape -> (count,) uint32 ids, (ids.size,) uint32 labels, (count,) int64 sizes."""
+
+    # --- k-means
+
+    def distinct(self, keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """(n, words) uint64 -> (m,) int64 first places, (m,) int64 counts."""
+
+    def reassign(
+        self,
+        planes: np.ndarray,
+        counts: np.ndarray,
+        centres: np.ndarray,
+        moved: np.ndarray,
+        labels: np.ndarray,
+        to_nearest: np.ndarray,
+        to_others: np.ndarray,
+        margin: float,
+        least: float,
+        whole: bool,
+    ) -> Tuple[int, np.ndarray, np.ndarray]:
+        """(bands, n) float32 colours and what is known of them -> int changed, (k,) int64 sizes, (bands, k) int64."""
+
+    def sum_members(self, labels: np.ndarray, amounts: np.ndarray, k: int) -> np.ndarray:
+        """(n,) uint16 labels 1..k, (n,) float64 -> (k,) float64 sums."""
+
+    # --- clumps and their graph
+
+    def clump(self, clusters: np.ndarray) -> Tuple[np.ndarray, int]:
+        """(rows, cols) uint16 -> (rows, cols) uint32 labels, int count."""
+
+    def describe_clumps(
+        self, labels: np.ndarray, count: int, clusters: np.ndarray, quantities: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """A window -> (count,) int64 sizes, (count, planes) int64 sums, (count,) int64 first, (count,) uint16."""
+
+    def find_edges(self, labels: np.ndarray, count: int) -> np.ndarray:
+        """(rows, cols) uint32, int -> (m, 2) uint32 pairs of labels."""
+
+    def band_means(self, sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64 -> (n, bands) float32."""
+
+    def Elimination(  # a class in both sets
+        self,
+        sizes: np.ndarray,
+        sums: np.ndarray,
+        weights: np.ndarray,
+        edges: np.ndarray,
+        min_pixels: int,
+        threshold: float,
+        since: Optional[np.ndarray] = None,
+        shared: Optional[np.ndarray] = None,
+    ) -> Merging:
+        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps."""
+
+    # --- products
+
+    def region_moments(self, labels: np.ndarray, count: int, values: np.ndarray) -> Moments:
+        """(pixels,) uint32, int, (pixels,) of any real dtype -> moments of each region."""
+
+    def add_moments(self, places: np.ndarray, part: Moments, whole: Moments) -> None:
+        """(n,) uint32 places and moments of n parts; `whole`, all int64, is changed."""
+
+    def region_histograms(
+        self, labels: np.ndarray, count: int, values: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(pixels,) uint32, int, (pixels,) -> (count + 1,) int64 starts, (n,) values, (n,) int64 frequencies."""
+
+    def trace_outlines(
+        self, ids: np.ndarray, row: int, col: int, raster_width: int, all_junctions: bool
+    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(rows + 2, cols + 2) uint32 -> owners, starts, ends, offsets of chains; (n, 2) int32 corners, flags."""
+
+    def finish_rings(
+        self, offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Rings of `trace_outlines` -> sources, offsets, corners, flags, areas of simple ones."""
+
+    def simplify_rings(
+        self, offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """Rings of `finish_rings` -> (rings + 1,) int64 offsets, (n, 2) int32 corners."""
