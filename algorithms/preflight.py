@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:preflight`: the tiles of a run, before the run. The ids in here are published and never change."""
 
+from typing import Any, Dict, List, Optional, Tuple
+
 from qgis.core import (
     QgsProcessing,
+    QgsProcessingContext,
     QgsProcessingOutputNumber,
     QgsProcessingParameterFeatureSink,
 )
 
 from ..tiledseg_plugin.engine.parameters import PreflightParameters
+from ..tiledseg_plugin.engine.progress import Feedback
 from .text import tr
 from .tile_layer import BEFORE_A_RUN, check_tile_output
 from .tiling import TilingAlgorithm
@@ -23,21 +27,21 @@ class CheckTiles(TilingAlgorithm):
     ESTIMATED_MEMORY_MB = "ESTIMATED_MEMORY_MB"
     ESTIMATED_DISK_MB = "ESTIMATED_DISK_MB"
 
-    def name(self):
+    def name(self) -> str:
         return "preflight"
 
-    def displayName(self):
+    def displayName(self) -> str:
         return tr("Check tiles before a run")
 
-    def shortDescription(self):
+    def shortDescription(self) -> str:
         return tr("Shows which tiles of a raster are empty or sparse, and what segmenting it will need, in seconds.")
 
-    def tags(self):
+    def tags(self) -> List[str]:
         return tr(
             "segmentation,preflight,pre-flight,check,tiles,tiling,grid,empty,nodata,no data,valid,estimate"
         ).split(",")
 
-    def description(self):
+    def description(self) -> Tuple[str, ...]:
         return (
             tr(
                 "Counts the valid pixels of every tile that 'Segment raster' would work with the same parameters, and "
@@ -57,7 +61,7 @@ class CheckTiles(TilingAlgorithm):
             ),
         )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         self._add_raster(tr("Raster to check"))
         self._add_nodata_rule()
         self._add_tiles()
@@ -76,21 +80,21 @@ class CheckTiles(TilingAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def check(self, parameters, context):
+    def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         self._run_parameters(parameters, context)
 
-    def collect(self, parameters, context):
+    def collect(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
         run = self._run_parameters(parameters, context)
         self._tile_layer = self._tile_output(self.OUTPUT, parameters, context, self._raster_crs(parameters, context))
         return run, self._scheme(parameters, context)
 
-    def work(self, values, feedback):
+    def work(self, values: Any, feedback: Feedback) -> Dict[str, Any]:
         from ..tiledseg_plugin.engine.preflight import preflight
 
         run, scheme = values
         result = preflight(self._with_tiles(run, scheme), feedback)
         return {
-            self.OUTPUT: self._tile_layer.write(result.records, BEFORE_A_RUN),
+            **self._write_tiles(result.records, BEFORE_A_RUN),
             self.TILE_COUNT: result.tile_count,
             self.EMPTY_TILES: result.empty_tiles,
             self.SPARSE_TILES: result.sparse_tiles,
@@ -99,7 +103,7 @@ class CheckTiles(TilingAlgorithm):
             self.ESTIMATED_DISK_MB: result.disk / MEGABYTE,
         }
 
-    def _run_parameters(self, parameters, context):
+    def _run_parameters(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> PreflightParameters:
         """The engine's parameters, all checked, but for the polygons of TILES, which take a while to read."""
         from ..tiledseg_plugin.engine.files.raster import describe
         from ..tiledseg_plugin.engine.preflight import check_output

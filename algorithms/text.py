@@ -33,7 +33,7 @@ def facts(definition: QgsProcessingParameterDefinition) -> str:
     return ""
 
 
-def _range(definition):
+def _range(definition: QgsProcessingParameterDefinition) -> str:
     least, most = definition.minimum(), definition.maximum()
     if most >= NO_LIMIT:
         if definition.flags() & QgsProcessingParameterDefinition.Flag.FlagOptional:

@@ -56,7 +56,7 @@ class TileLayerOutput:
 
     def __init__(self, algorithm: TiledAlgorithm, name: str, crs: QgsCoordinateReferenceSystem, raster_id: str):
         self._algorithm = algorithm
-        self._name = name
+        self.name = name
         self._crs = crs
         self._look = TileLook(algorithm.id(), name, crs, raster_id)
         self._run: Any = None  # parameters and context
@@ -83,11 +83,11 @@ class TileLayerOutput:
         from ..tiledseg_plugin.engine.files.output_files import VECTOR, layer_output
 
         parameters, context = self._run
-        output = layer_output(self._name, self._algorithm.path_asked_for(parameters, self._name, context))
+        output = layer_output(self.name, self._algorithm.path_asked_for(parameters, self.name, context))
         if output.kind == VECTOR and output.path:
             self._layer_id = self._publish(output, records, field_list)
         else:
-            self._layer_id = self._write_at(output.path, parameters[self._name], records, field_list)
+            self._layer_id = self._write_at(output.path, parameters[self.name], records, field_list)
         return self._layer_id
 
     def _publish(self, output: Any, records: Sequence[Any], field_list: FieldList) -> str:
@@ -97,8 +97,8 @@ class TileLayerOutput:
         parameters, context = self._run
         path = ""
         try:
-            with publishing(output.path, self._name, replaced_files(output)) as path:
-                layer_id = self._write_at(path, _redirected(parameters[self._name], path), records, field_list)
+            with publishing(output.path, self.name, replaced_files(output)) as path:
+                layer_id = self._write_at(path, _redirected(parameters[self.name], path), records, field_list)
                 self._verify(path, len(records))
         except SegmentationError as error:
             _load_from(context, path, "")
@@ -145,7 +145,7 @@ class TileLayerOutput:
         from ..tiledseg_plugin.engine.products.polygons import DRIVERS
 
         if os.path.splitext(path)[1].lower() in DRIVERS:
-            verify_features(path, count, self._name)
+            verify_features(path, count, self.name)
 
     def _open(self, destination: Any, fields: QgsFields, kind: Any) -> Tuple[Any, str]:
         """A sink, and the id of its layer."""
@@ -154,14 +154,14 @@ class TileLayerOutput:
         sink: Any = None
         try:
             sink, layer_id = self._algorithm.parameterAsSink(
-                {**parameters, self._name: destination}, self._name, context, fields, kind, self._crs
+                {**parameters, self.name: destination}, self.name, context, fields, kind, self._crs
             )
         except QgsProcessingException as error:
             reason = str(error).rstrip(".")
         if sink is None:
             raise SegmentationError(
                 tr("{} cannot be written ({}): check that its disk has room and that it is not open elsewhere.").format(
-                    self._name, reason
+                    self.name, reason
                 )
             )
         if not self._crs.isValid():
