@@ -37,12 +37,12 @@ class ProcessingFeedback(Feedback):
         self._feedback.pushDebugInfo(text)
 
     def tile_started(self, tile_id: int) -> None:
-        self._tell_tile(tile_id, "working")
+        self._report_tile(tile_id, "working")
 
     def tile_finished(self, tile_id: int) -> None:
-        self._tell_tile(tile_id, "done")
+        self._report_tile(tile_id, "done")
 
-    def _tell_tile(self, tile_id: int, state: str) -> None:
+    def _report_tile(self, tile_id: int, state: str) -> None:
         # The panel's feedback has this signal, which Qt takes to the thread of whoever listens.
         signal = getattr(self._feedback, "tile_changed", None)
         if signal is not None:

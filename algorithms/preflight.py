@@ -44,18 +44,18 @@ class CheckTiles(TilingAlgorithm):
     def description(self) -> Tuple[str, ...]:
         return (
             tr(
-                "Counts the valid pixels of every tile that 'Segment raster' would work with the same parameters, and "
+                "Counts the valid pixels of every tile that 'Segment raster' would process with the same parameters, and "
                 "makes a polygon layer of the tiles to look at over the raster, before anything is segmented."
             ),
             tr(
                 "Fields: tile_id; col and row, the place of the tile, counted from 0 at the left and the top; width "
                 "and height in pixels; valid_pixels; valid_fraction (0 to 1); status; merged_into. Status is 'ok'; "
                 "'empty', a tile without a valid pixel, which is left out; or 'sparse', a tile under the valid data "
-                "threshold, worked together with the neighbour on its longest edge, which merged_into names. A "
+                "threshold, processed together with the neighbour on its longest edge, which merged_into names. A "
                 "Shapefile has valid_px, valid_frac and merged_in."
             ),
             tr(
-                "The log tells how many tiles are empty or sparse, how much of the raster is valid, what a run will "
+                "The log says how many tiles are empty or sparse, how much of the raster is valid, what a run will "
                 "need in memory, on disk and, roughly, in time, and warns where the two no-data rules differ. The "
                 "layer can be given to 'Segment raster' as its tiles."
             ),

@@ -72,7 +72,7 @@ class SegmentDefinitions(TilingAlgorithm):
                 "and the iterative elimination of areas that are too small."
             ),
             tr(
-                "The raster is worked in tiles and never held in memory as a whole. Tile size, workers and execution "
+                "The raster is processed in tiles and never held in memory as a whole. Tile size, workers and execution "
                 "change speed and memory, never the result: it is the same, pixel for pixel, as that of one tile."
             ),
             tr(
@@ -257,7 +257,7 @@ class SegmentDefinitions(TilingAlgorithm):
             ),
             tr(
                 "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, "
-                "how many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
+                "how many segments have pixels in the tile, and seconds, how long the tile took. Empty: none."
             ),
         )
         for name, label in (

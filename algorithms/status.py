@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`tiledseg:status`: what of the plugin works on this installation. The ids in here are published and never change."""
+"""`tiledseg:status`: what of the plugin can be used on this installation. The ids in here are published and never change."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -41,13 +41,13 @@ class ShowStatus(TiledAlgorithm):
 
     def shortDescription(self) -> str:
         return tr(
-            "Tells which kernels, executions and formats work on this installation, and what to install for more."
+            "Shows which kernels, executions and formats can be used on this installation, and what to install for more."
         )
 
     def description(self) -> Tuple[str, ...]:
         return (
             tr(
-                "Tells what of the plugin is usable on this installation, by trying it: which kernels and engines, "
+                "Shows what of the plugin is usable on this installation, by trying it: which kernels and engines, "
                 "ways to run tiles and output drivers; which Python worker processes run; versions, cores and memory; "
                 "and what to install for what is missing."
             ),

@@ -150,7 +150,7 @@ class TileLayerOutput:
     def _open(self, destination: Any, fields: QgsFields, kind: Any) -> Tuple[Any, str]:
         """A sink, and the id of its layer."""
         parameters, context = self._run
-        reason = tr("QGIS gives no reason")
+        reason = tr("QGIS states no reason")
         sink: Any = None
         try:
             sink, layer_id = self._algorithm.parameterAsSink(

@@ -116,7 +116,7 @@ class TilingAlgorithm(TiledAlgorithm):
             self.VALID_DATA_THRESHOLD,
             tr("Valid data threshold"),
             tr(
-                "A tile with a smaller fraction of valid pixels is worked together with a neighbour; the result is not "
+                "A tile with a smaller fraction of valid pixels is processed together with a neighbour; the result is not "
                 "changed by it. Unit: fraction of the tile's pixels."
             ),
             Numbers(0, 1, DOUBLE),
@@ -133,7 +133,7 @@ class TilingAlgorithm(TiledAlgorithm):
         self._add_number(
             self.WORKERS,
             tr("Workers"),
-            tr("How many tiles are worked at a time. 0: as many as the cores and the memory of the machine allow."),
+            tr("How many tiles are processed at a time. 0: as many as the cores and the memory of the machine allow."),
             Numbers(0),
             advanced=True,
         )

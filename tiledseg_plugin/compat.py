@@ -18,7 +18,7 @@ else:
     FIELD_INTEGER, FIELD_LARGE_INTEGER = QVariant.Int, QVariant.LongLong  # Qt 5 only # noqa: QGS402
     FIELD_DOUBLE, FIELD_TEXT = QVariant.Double, QVariant.String  # Qt 5 only # noqa: QGS402
 
-# QGIS tells of the end of every task in its message bar unless, since 3.26, it is silent.
+# QGIS reports the end of every task in its message bar unless, since 3.26, it is silent.
 QUIET_TASK = QgsTask.Flag.CanCancel
 if hasattr(QgsTask.Flag, "Silent"):
     QUIET_TASK = QgsTask.Flag.CanCancel | QgsTask.Flag.Silent

@@ -70,7 +70,7 @@ class LivePreview(QObject):
     values : () -> {id: value} of the form
     """
 
-    told = pyqtSignal(str)  # what is being done, or what came out
+    reported = pyqtSignal(str)  # what is being done, or what came out
     updated = pyqtSignal()
     failed = pyqtSignal(str)
     busy = pyqtSignal(bool)
@@ -196,7 +196,7 @@ class LivePreview(QObject):
             return shown, is_cut, [_feature(wkb) for wkb in shown.lines]
 
         task = PreviewTask(tr("Preview of segments"), work, _deciding(parameters))
-        task.text_changed.connect(self.told)
+        task.text_changed.connect(self.reported)
         task.ended.connect(lambda: self._ended(task, raster))
         self._task, self._is_pending = task, False
         self.busy.emit(True)
@@ -219,13 +219,13 @@ class LivePreview(QObject):
         self.preview = preview
         self._fill_layer(features, raster)
         if preview is None:
-            self.told.emit(tr("Preview: the raster is not in view."))
+            self.reported.emit(tr("Preview: the raster is not in view."))
         else:
             window = preview.window
             text = tr("Preview: {} segments in {} × {} pixels").format(preview.segments, window.width, window.height)
             if is_cut:
                 text += tr(", the centre of the view, which is too large to be shown whole: zoom in.")
-            self.told.emit(text)
+            self.reported.emit(text)
         self.updated.emit()
 
     def _fill_layer(self, features: List[QgsFeature], raster: Optional[QgsRasterLayer]) -> None:

@@ -60,7 +60,7 @@ class Session(QObject):
         panel.show_help.triggered.connect(lambda: QDesktopServices.openUrl(QUrl(self._algorithm.helpUrl())))
         panel.copy_command.triggered.connect(lambda: self._copy(as_qgis_process))
         panel.copy_python.triggered.connect(lambda: self._copy(as_python))
-        self.preview.told.connect(panel.status.setText)
+        self.preview.reported.connect(panel.status.setText)
         self.preview.failed.connect(self._preview_failed)
 
     # -- check tiles
@@ -134,7 +134,7 @@ class Session(QObject):
 
     def _preview_failed(self, reason: str) -> None:
         self.panel.preview_button.setChecked(False)
-        self._tell_failure(tr("No preview: {}").format(reason), with_log=False)
+        self._show_failure(tr("No preview: {}").format(reason), with_log=False)
 
     # -- run
 
@@ -192,7 +192,7 @@ class Session(QObject):
         if not succeeded:
             self.panel.show_idle(tr("Cancelled.") if run.was_cancelled else "")
             if not run.was_cancelled:
-                self._tell_failure(run.error)
+                self._show_failure(run.error)
         ended(succeeded)
         self._mark()
 
@@ -202,7 +202,7 @@ class Session(QObject):
             self.panel.status.setText(tr("Cancelling…"))
             self.running.cancel()
 
-    def _tell_failure(self, reason: str, with_log: bool = True) -> None:
+    def _show_failure(self, reason: str, with_log: bool = True) -> None:
         """One sentence in the message bar, with a button to the log."""
         bar = self._iface.messageBar()
         item = bar.createMessage(tr(TITLE), reason)

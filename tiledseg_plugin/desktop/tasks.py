@@ -25,7 +25,7 @@ END_SECONDS = 20.0  # how long the end of cancelled tasks is waited for, when th
 
 
 class RunFeedback(QgsProcessingFeedback):
-    """Feedback of an algorithm that also tells about single tiles (see `algorithms.feedback`)."""
+    """Feedback of an algorithm that also reports single tiles (see `algorithms.feedback`)."""
 
     tile_changed = pyqtSignal(int, str)
     text_changed = pyqtSignal(str)
@@ -112,7 +112,7 @@ class AlgorithmRun(QObject):
         self.results = results
         succeeded = succeeded and not self.was_cancelled
         if not succeeded:
-            self.error = self.feedback.error or tr("The run failed; its log tells more.")
+            self.error = self.feedback.error or tr("The run failed; its log says more.")
         self.finished.emit(succeeded)
 
 
@@ -157,7 +157,7 @@ class EngineTask(QgsTask):
         except (SegmentationError, MemoryError, OSError) as error:
             self.error = str(error) or type(error).__name__
             return False
-        except Exception as error:  # a fault of ours: QGIS would only tell that the task failed
+        except Exception as error:  # a fault of ours: QGIS would only say that the task failed
             self.error = tr("This is a fault of the plugin ({}: {}).").format(type(error).__name__, error)
             self.traceback = traceback.format_exc()
             return False

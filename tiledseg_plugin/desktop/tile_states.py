@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tile layer while a run works: each tile as waiting, working or done."""
+"""The tile layer during a run: each tile as waiting, being processed or done."""
 
 from typing import Any, Dict
 
@@ -62,7 +62,7 @@ class TileStates(QObject):
         self._timer.stop()
         self._draw()
         if layers.is_there(self._layer):
-            # tiles that were worked when a run failed or was cancelled wait again
+            # tiles that were being processed when a run failed or was cancelled wait again
             left = [feature["tile_id"] for feature in self._layer.getFeatures() if feature[FIELD] == "working"]
             self._changes = dict.fromkeys(left, "waiting")
             self._draw()
@@ -89,7 +89,7 @@ class TileStates(QObject):
 
 
 def _renderer() -> QgsCategorizedSymbolRenderer:
-    labels = (tr("Waiting"), tr("Working"), tr("Done"), tr("Empty, left out"))
+    labels = (tr("Waiting"), tr("Being processed"), tr("Done"), tr("Empty, left out"))
     categories = []
     for (state, look), label in zip(LOOKS, labels):
         symbol = QgsFillSymbol.createSimple({"outline_width": "0.4", **look})
