@@ -44,8 +44,8 @@ class CheckTiles(TilingAlgorithm):
     def description(self) -> Tuple[str, ...]:
         return (
             tr(
-                "Counts the valid pixels of every tile that 'Segment raster' would process with the same parameters, and "
-                "makes a polygon layer of the tiles to look at over the raster, before anything is segmented."
+                "Counts the valid pixels of every tile that 'Segment raster' would process with the same parameters, "
+                "and makes a polygon layer of the tiles to look at over the raster, before anything is segmented."
             ),
             tr(
                 "Fields: tile_id; col and row, the place of the tile, counted from 0 at the left and the top; width "

@@ -72,8 +72,8 @@ class SegmentDefinitions(TilingAlgorithm):
                 "and the iterative elimination of areas that are too small."
             ),
             tr(
-                "The raster is processed in tiles and never held in memory as a whole. Tile size, workers and execution "
-                "change speed and memory, never the result: it is the same, pixel for pixel, as that of one tile."
+                "The raster is processed in tiles and never held in memory as a whole. Tile size, workers and "
+                "execution change speed and memory, never the result: it is the same, pixel for pixel, as that of one tile."
             ),
             tr(
                 "The output holds the number of each pixel's segment, 1 and up (0 is no data), with a raster attribute "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`tiledseg:status`: what of the plugin can be used on this installation. The ids in here are published and never change."""
+"""`tiledseg:status`: what can be used on this installation. The ids in here are published and never change."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -41,7 +41,7 @@ class ShowStatus(TiledAlgorithm):
 
     def shortDescription(self) -> str:
         return tr(
-            "Shows which kernels, executions and formats can be used on this installation, and what to install for more."
+            "Shows which kernels, executions and formats can be used here, and what to install for more."
         )
 
     def description(self) -> Tuple[str, ...]:

@@ -116,8 +116,8 @@ class TilingAlgorithm(TiledAlgorithm):
             self.VALID_DATA_THRESHOLD,
             tr("Valid data threshold"),
             tr(
-                "A tile with a smaller fraction of valid pixels is processed together with a neighbour; the result is not "
-                "changed by it. Unit: fraction of the tile's pixels."
+                "A tile with a smaller fraction of valid pixels is processed together with a neighbour; the result is "
+                "not changed by it. Unit: fraction of the tile's pixels."
             ),
             Numbers(0, 1, DOUBLE),
         )

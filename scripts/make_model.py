@@ -108,7 +108,7 @@ def make():
         print(step, issues)
     model.setHelpContent(
         {
-            "ALG_DESC": "Checks the tiles, segments the raster with them, and makes a table of statistics of the segments.",
+            "ALG_DESC": "Checks the tiles, segments the raster with them, and makes a table of their statistics.",
             "ALG_VERSION": "1",
         }
     )
