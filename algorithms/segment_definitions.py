@@ -73,7 +73,7 @@ class SegmentDefinitions(TilingAlgorithm):
             ),
             tr(
                 "The raster is processed in tiles and never held in memory as a whole. Tile size, workers and "
-                "execution change speed and memory, never the result: it is the same, pixel for pixel, as that of one tile."
+                "execution change speed and memory, never the result: it is, pixel for pixel, that of one tile."
             ),
             tr(
                 "The output holds the number of each pixel's segment, 1 and up (0 is no data), with a raster attribute "

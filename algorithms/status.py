@@ -40,9 +40,7 @@ class ShowStatus(TiledAlgorithm):
         return tr("status,versions,installation,numba,pathos,dask,kea,rsgislib,diagnosis,help").split(",")
 
     def shortDescription(self) -> str:
-        return tr(
-            "Shows which kernels, executions and formats can be used here, and what to install for more."
-        )
+        return tr("Shows which kernels, executions and formats can be used here, and what to install for more.")
 
     def description(self) -> Tuple[str, ...]:
         return (
