@@ -16,7 +16,11 @@ from ..compat import is_null
 
 
 def as_qgis_process(algorithm: Any, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
-    """The command line; QGIS can make it itself only since 3.24."""
+    """The command line.
+
+    QGIS has a method for it since 3.24 (`asQgisProcessCommand`). This one is the same in every version, and also says
+    what the user has emptied: DISTANCE_THRESHOLD, left out, would have its default again instead of no limit.
+    """
     words = ["qgis_process", "run", algorithm.id(), "--"]
     for definition in algorithm.parameterDefinitions():
         value = plain(parameters.get(definition.name()), context)
