@@ -2,12 +2,14 @@
 """What all algorithms of the plugin share."""
 
 import importlib.util
-from typing import Tuple
+from typing import TYPE_CHECKING, Any, Dict, Tuple
 
 from qgis.core import (
     QgsApplication,
     QgsMapLayer,
     QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
     QgsProperty,
 )
@@ -22,6 +24,9 @@ from .inputs import path_asked_for
 from .text import facts, parameter_help, tr
 from .values import check_values, evaluated, is_read_here, read
 
+if TYPE_CHECKING:
+    from ..tiledseg_plugin.engine.files.output_files import Output
+
 NEEDED = ("numpy", "osgeo")
 
 
@@ -35,24 +40,24 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     - `work(values, feedback)`: on any thread, hand them to the engine and return the outputs.
     """
 
-    SETTLED: Tuple[str, ...] = ()  # parameters of which `check` knows better than QGIS what they may be
+    CHECKED_HERE: Tuple[str, ...] = ()  # parameters of which `check` knows better than QGIS what they may be
 
-    _values = None
-    _layers_to_load = None
+    _values: Any = None
+    _layers_to_load: Dict[str, Any] = {}
 
-    def createInstance(self):
+    def createInstance(self) -> "TiledAlgorithm":
         return type(self)()
 
-    def icon(self):
+    def icon(self) -> QIcon:
         return QIcon(ICON)
 
-    def svgIconPath(self):
+    def svgIconPath(self) -> str:
         return ICON
 
-    def helpUrl(self):
+    def helpUrl(self) -> str:
         return homepage()
 
-    def canExecute(self):
+    def canExecute(self) -> Tuple[bool, str]:
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
         if missing:
             return False, tr("Python packages that QGIS needs for this are missing: {}. Install them.").format(
@@ -60,14 +65,14 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             )
         return True, ""
 
-    def add(self, definition, text, advanced=False):
+    def add(self, definition: QgsProcessingParameterDefinition, text: str, advanced: bool = False) -> None:
         """Add a parameter with its help; default and range are put into the help from the definition."""
         if advanced:
             definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         definition.setHelp(parameter_help(text, definition))
         self.addParameter(definition)
 
-    def shortHelpString(self):
+    def shortHelpString(self) -> str:
         """Paragraphs and the help of each parameter; `qgis_process` prints it raw, with the parameters after it."""
         if QgsApplication.platform() == "qgis_process":
             return "\n\n".join(self.description())
@@ -76,23 +81,23 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         items = [f"<li><b>{definition.description()}</b>: {definition.help()}</li>" for definition in shown]
         return "".join(paragraphs) + "<ul>" + "".join(items) + "</ul>"
 
-    def check(self, parameters, context):
+    def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         """Nothing is wrong that QGIS does not see."""
 
-    def _recover_files(self, parameters):
+    def _recover_files(self, parameters: Dict[str, Any]) -> None:
         """What a killed run has left half replaced is put in its place before anything is looked for there."""
         sinks = [getattr(value, "sink", value) for value in parameters.values()]
         values = [value.staticValue() if isinstance(value, QgsProperty) else value for value in sinks]
         values = [value.source() if isinstance(value, QgsMapLayer) else value for value in values]
         recover_beside(*(value.split("|")[0] for value in values if isinstance(value, str)))
 
-    def output_of(self, name, path, called):
+    def output_of(self, name: str, path: str, called: str) -> "Output":
         """An output as the engine checks it, under the name that a model has for it; its format is checked."""
         from ..tiledseg_plugin.engine.files.output_files import VECTOR, Output
 
         return Output(called, path, VECTOR)
 
-    def checkParameterValues(self, parameters, context):
+    def checkParameterValues(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Tuple[bool, str]:
         self._recover_files(parameters)
         accepted, _ = super().checkParameterValues(parameters, context)
         try:
@@ -103,11 +108,11 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         rest = "" if accepted else self._reason_for_refusal(parameters, context)
         return not rest, rest
 
-    def _reason_for_refusal(self, parameters, context):
-        """Which value QGIS does not accept, besides those that are settled; empty if it accepts them all."""
+    def _reason_for_refusal(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
+        """Which value QGIS does not accept, besides those in CHECKED_HERE; empty if it accepts them all."""
         for definition in self.parameterDefinitions():
             value = parameters.get(definition.name(), definition.defaultValue())
-            if definition.name() in self.SETTLED or definition.checkValueIsAcceptable(value, context):
+            if definition.name() in self.CHECKED_HERE or definition.checkValueIsAcceptable(value, context):
                 continue
             if is_read_here(definition) and not is_null(value):
                 continue
@@ -118,25 +123,29 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             )
         return ""
 
-    def raw(self, parameters, name, context):
+    def raw(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> Any:
         """What was given for a parameter, as it is; of a property, its value."""
         return evaluated(name, parameters.get(name), context)
 
-    def value(self, parameters, name, context):
+    def value(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> Any:
         """What was given for a parameter as a plain value, see `values.read`."""
         return read(self.parameterDefinition(name), parameters, context)
 
-    def path_asked_for(self, parameters, name, context):
+    def path_asked_for(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
         """An output as a path before a run, or empty if there will be none or a temporary one."""
         return path_asked_for(parameters, name, context)
 
-    def prepareAlgorithm(self, parameters, context, feedback):
+    def prepareAlgorithm(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> bool:
         with errors_as_processing_exceptions(feedback):
             self._values = self.collect(parameters, context)
         self._layers_to_load = context.layersToLoadOnCompletion()
         return True
 
-    def processAlgorithm(self, parameters, context, feedback):
+    def processAlgorithm(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> Dict[str, Any]:
         try:
             with errors_as_processing_exceptions(feedback):
                 return self.work(self._values, ProcessingFeedback(feedback))
@@ -144,10 +153,10 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             feedback.pushInfo(tr("Cancelled; no output was written."))
             return {}
 
-    def postProcessAlgorithm(self, context, feedback):
+    def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> Dict[str, Any]:
         # After a run on a pool thread QGIS forgets what `collect` asked it to load, as the thread has a context of its
         # own (QgsProcessingContext.takeResultsFrom).
-        for layer_id, details in (self._layers_to_load or {}).items():
+        for layer_id, details in self._layers_to_load.items():
             if not context.willLoadLayerOnCompletion(layer_id):
                 context.addLayerToLoadOnCompletion(layer_id, details)
         return {}

@@ -3,8 +3,9 @@
 
 import traceback
 from contextlib import contextmanager
+from typing import Iterator
 
-from qgis.core import QgsProcessingException
+from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
 from ..tiledseg_plugin.engine.errors import Cancelled, SegmentationError, why
 from ..tiledseg_plugin.engine.progress import Feedback
@@ -14,34 +15,34 @@ from .text import tr
 class ProcessingFeedback(Feedback):
     """The engine's feedback, handed on to a QgsProcessingFeedback."""
 
-    def __init__(self, feedback):
+    def __init__(self, feedback: QgsProcessingFeedback):
         self._feedback = feedback
 
-    def is_cancelled(self):
+    def is_cancelled(self) -> bool:
         return self._feedback.isCanceled()
 
-    def set_progress(self, percent):
+    def set_progress(self, percent: float) -> None:
         self._feedback.setProgress(percent)
 
-    def set_progress_text(self, text):
+    def set_progress_text(self, text: str) -> None:
         self._feedback.setProgressText(text)
 
-    def info(self, text):
+    def info(self, text: str) -> None:
         self._feedback.pushInfo(text)
 
-    def warning(self, text):
+    def warning(self, text: str) -> None:
         self._feedback.pushWarning(text)
 
-    def debug(self, text):
+    def debug(self, text: str) -> None:
         self._feedback.pushDebugInfo(text)
 
-    def tile_started(self, tile_id):
-        self._tell_tile(tile_id, "working")
+    def tile_started(self, tile_id: int) -> None:
+        self._report_tile(tile_id, "working")
 
-    def tile_finished(self, tile_id):
-        self._tell_tile(tile_id, "done")
+    def tile_finished(self, tile_id: int) -> None:
+        self._report_tile(tile_id, "done")
 
-    def _tell_tile(self, tile_id, state):
+    def _report_tile(self, tile_id: int, state: str) -> None:
         # The panel's feedback has this signal, which Qt takes to the thread of whoever listens.
         signal = getattr(self._feedback, "tile_changed", None)
         if signal is not None:
@@ -49,7 +50,7 @@ class ProcessingFeedback(Feedback):
 
 
 @contextmanager
-def errors_as_processing_exceptions(feedback):
+def errors_as_processing_exceptions(feedback: QgsProcessingFeedback) -> Iterator[None]:
     """Let nothing but QgsProcessingException out: with it `qgis_process` prints one line instead of a traceback.
 
     `Cancelled` passes, for the algorithm to end its run in peace.

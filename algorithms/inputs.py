@@ -2,13 +2,16 @@
 """From what QGIS hands over to what the engine takes: the source of a layer, the numbers of its bands."""
 
 import os
+from typing import Any, Dict, Optional
 
 from qgis.core import (
     QgsMapLayer,
+    QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterRasterLayer,
     QgsProcessingUtils,
+    QgsRasterLayer,
 )
 
 from ..tiledseg_plugin.compat import is_null
@@ -31,7 +34,7 @@ SERVED = (
 )
 
 
-def path_asked_for(parameters, name, context):
+def path_asked_for(parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
     """An output as a path before a run, or empty if there will be none or a temporary one."""
     value = evaluated(name, parameters.get(name), context)
     if isinstance(value, QgsProcessingOutputLayerDefinition):
@@ -46,13 +49,15 @@ class RasterParameter(QgsProcessingParameterRasterLayer):
     else, and even where the run is refused.
     """
 
-    def checkValueIsAcceptable(self, value, context=None):
+    def checkValueIsAcceptable(self, value: Any, context: Optional[QgsProcessingContext] = None) -> bool:
         if context is not None and is_loose_file(value, context):
             return True
         return super().checkValueIsAcceptable(value, context)
 
 
-def raster_layer(algorithm, parameters, name, context):
+def raster_layer(
+    algorithm: Any, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
+) -> Optional[QgsRasterLayer]:
     """The layer of a raster parameter; None where it is a file that no layer has yet, or is not given.
 
     Making a layer of a file has QGIS 3.22 look at the pixels for a style that nobody sees, and leave what it found in a
@@ -64,7 +69,7 @@ def raster_layer(algorithm, parameters, name, context):
     return algorithm.parameterAsRasterLayer(parameters, name, context)
 
 
-def is_loose_file(given, context):
+def is_loose_file(given: Any, context: QgsProcessingContext) -> bool:
     """Whether the value of a parameter is the name of a dataset on disk, or what GDAL opens, and of no layer."""
     from ..tiledseg_plugin.engine.files.dataset_files import paths_in
 
@@ -73,7 +78,7 @@ def is_loose_file(given, context):
     return any(os.path.exists(path) for path in paths_in(given)) or not _reason_not_opened(given)
 
 
-def gdal_source(layer, given, name):
+def gdal_source(layer: Any, given: Any, name: str) -> str:
     """What GDAL opens for a raster layer: a path, /vsi path, VRT or subdataset.
 
     Parameters
@@ -99,7 +104,7 @@ def gdal_source(layer, given, name):
     return layer.source().split("|option:")[0]
 
 
-def layer_source(given, context=None):
+def layer_source(given: Any, context: Optional[QgsProcessingContext] = None) -> str:
     """What a layer is made from, of a layer, its id or name, or a source on disk; empty for one that is on none."""
     if isinstance(given, QgsProcessingFeatureSourceDefinition):
         given = given.source.staticValue()
@@ -112,7 +117,7 @@ def layer_source(given, context=None):
     return given if isinstance(given, str) else ""
 
 
-def _reason_not_opened(source):
+def _reason_not_opened(source: str) -> str:
     """Why GDAL does not open a raster, as a sentence; empty where it does."""
     from ..tiledseg_plugin.engine.files.gdal_access import open_raster
 

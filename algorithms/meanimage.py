@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:meanimage`: each pixel shows the mean of its segment. The ids in here are published and never change."""
 
-from qgis.core import QgsProcessingParameterRasterDestination
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
+from qgis.core import QgsProcessingContext, QgsProcessingParameterRasterDestination
+
+from ..tiledseg_plugin.engine.progress import Feedback
 from .looks import show_means
 from .segments import SegmentsAlgorithm
 from .text import tr
+
+if TYPE_CHECKING:
+    from ..tiledseg_plugin.engine.files.output_files import Output
 
 
 class SegmentMeanImage(SegmentsAlgorithm):
@@ -13,19 +19,19 @@ class SegmentMeanImage(SegmentsAlgorithm):
 
     STYLE = staticmethod(show_means)
 
-    def name(self):
+    def name(self) -> str:
         return "meanimage"
 
-    def displayName(self):
+    def displayName(self) -> str:
         return tr("Mean image of segments")
 
-    def shortDescription(self):
+    def shortDescription(self) -> str:
         return tr("A raster in which every pixel shows the mean of its segment.")
 
-    def tags(self):
+    def tags(self) -> List[str]:
         return tr("segments,mean,average,image,generalize,smooth,GEOBIA,OBIA").split(",")
 
-    def description(self):
+    def description(self) -> Tuple[str, ...]:
         return (
             tr(
                 "Makes a raster on the segments' grid with a band for each of the values' bands; every pixel has "
@@ -33,7 +39,7 @@ class SegmentMeanImage(SegmentsAlgorithm):
             ),
         )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         self._add_inputs()
         self.add(
             QgsProcessingParameterRasterDestination(self.OUTPUT, tr("Mean image")),
@@ -41,7 +47,7 @@ class SegmentMeanImage(SegmentsAlgorithm):
         )
         self._add_count()
 
-    def output_of(self, name, path, called):
+    def output_of(self, name: str, path: str, called: str) -> "Output":
         from ..tiledseg_plugin.engine.files.output_files import IMAGE, Output
         from ..tiledseg_plugin.engine.files.outputs import driver_for
 
@@ -49,15 +55,14 @@ class SegmentMeanImage(SegmentsAlgorithm):
             driver_for(path, called)
         return Output(called, path, IMAGE)
 
-    def work(self, values, feedback):
-        from ..tiledseg_plugin.engine.products.segment_polygons import segment_mean_image
-
-        result = segment_mean_image(values, feedback)
-        return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
-
-    def _run(self, parameters, context, output):
+    def run_of(self, parameters: Dict[str, Any], context: QgsProcessingContext, output: str) -> Any:
         from ..tiledseg_plugin.engine.products.segment_polygons import MeanImageParameters, check_mean_image
 
         run = MeanImageParameters(**self._rasters(parameters, context), output=output)
         check_mean_image(run)
         return run
+
+    def make(self, run: Any, feedback: Feedback) -> Any:
+        from ..tiledseg_plugin.engine.products.segment_polygons import segment_mean_image
+
+        return segment_mean_image(run, feedback)

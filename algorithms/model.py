@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The models that come with the plugin, as algorithms of its provider; the files open in the graphical modeler."""
 
-from typing import Dict
+from typing import Any, Dict, List, Tuple
 
-from qgis.core import QgsApplication, QgsMapLayer, QgsProcessingModelAlgorithm, QgsProcessingParameterRasterLayer
+from qgis.core import (
+    QgsApplication,
+    QgsMapLayer,
+    QgsProcessingContext,
+    QgsProcessingModelAlgorithm,
+    QgsProcessingModelChildAlgorithm,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterRasterLayer,
+)
 from qgis.PyQt.QtGui import QIcon
 
 from ..tiledseg_plugin.engine.errors import SegmentationError
@@ -20,7 +28,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
     FILE = str(FOLDER / "checksegmentstatistics.model3")
 
-    def createInstance(self):
+    def createInstance(self) -> "CheckSegmentStatistics":
         copy = type(self)()
         copy.loadVariant(self.toVariant())
         copy.setProvider(self.provider())
@@ -28,7 +36,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         copy.explain()
         return copy
 
-    def load(self):
+    def load(self) -> bool:
         """Read the file; False if that fails or an algorithm that it is made of is not there."""
         if not self.fromFile(self.FILE) or not self.canExecute()[0]:
             return False
@@ -36,7 +44,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         self.explain()
         return True
 
-    def take_files(self):
+    def take_files(self) -> None:
         """Take rasters as the plugin's own algorithms do, see `RasterParameter`; the order stays."""
         definitions = [definition.clone() for definition in self.parameterDefinitions()]
         for definition in definitions:
@@ -49,7 +57,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
                 )
             self.addParameter(definition, False)
 
-    def explain(self):
+    def explain(self) -> None:
         """Give the parameters the help of those they stand for, as model files hold none."""
         helps: Dict[str, str] = {}
         for child_id, child in self.childAlgorithms().items():
@@ -61,7 +69,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         for definition in self.parameterDefinitions():
             definition.setHelp(helps.get(definition.name(), ""))
 
-    def checkParameterValues(self, parameters, context):
+    def checkParameterValues(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Tuple[bool, str]:
         try:
             check_values(self.parameterDefinitions(), parameters, context)
             accepted, reason = super().checkParameterValues(parameters, context)
@@ -72,7 +80,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
             return False, str(error)
         return True, ""
 
-    def _check(self, parameters, context):
+    def _check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         """Refuse before the first step what a later one would, and outputs of one that are files of another."""
         from ..tiledseg_plugin.engine.files.output_files import check_files
 
@@ -93,32 +101,32 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         for algorithm, given in checks:
             algorithm.check(given, context)
 
-    def displayName(self):
+    def displayName(self) -> str:
         return tr("Check tiles, segment and describe segments")
 
-    def group(self):
+    def group(self) -> str:
         return tr("Segmentation")
 
-    def groupId(self):
+    def groupId(self) -> str:
         return "segmentation"
 
-    def shortDescription(self):
+    def shortDescription(self) -> str:
         return tr("A model: checks the tiles, segments the raster with them, and makes a table of statistics.")
 
-    def tags(self):
+    def tags(self) -> List[str]:
         return tr("segmentation,OBIA,GEOBIA,model,workflow,tiles,statistics,zonal").split(",")
 
-    def icon(self):
+    def icon(self) -> QIcon:
         return QIcon(ICON)
 
-    def svgIconPath(self):
+    def svgIconPath(self) -> str:
         return ICON
 
-    def helpUrl(self):
+    def helpUrl(self) -> str:
         return homepage()
 
 
-def _given(child, parameters):
+def _given(child: QgsProcessingModelChildAlgorithm, parameters: Dict[str, Any]) -> Tuple[Dict[str, Any], List[str]]:
     """The values of a step that are known before the model runs, and the names of those that other steps make."""
     values, linked = {}, []
     for name, sources in child.parameterSources().items():
@@ -133,11 +141,11 @@ def _given(child, parameters):
     return values, linked
 
 
-def _is_optional(definition):
+def _is_optional(definition: QgsProcessingParameterDefinition) -> bool:
     return bool(definition.flags() & definition.Flag.FlagOptional)
 
 
-def shipped_models():
+def shipped_models() -> List[CheckSegmentStatistics]:
     """All models that can run."""
     models = [CheckSegmentStatistics()]
     return [model for model in models if model.load()]

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:polygons`: one polygon a segment. The ids in here are published and never change."""
 
-from qgis.core import QgsProcessing, QgsProcessingParameterBoolean, QgsProcessingParameterVectorDestination
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterVectorDestination,
+)
+
+from ..tiledseg_plugin.engine.progress import Feedback
 from .looks import show_outlines
 from .segments import SegmentsAlgorithm
 from .text import tr
+
+if TYPE_CHECKING:
+    from ..tiledseg_plugin.engine.files.output_files import Output
 
 
 class SegmentPolygons(SegmentsAlgorithm):
@@ -14,19 +25,19 @@ class SegmentPolygons(SegmentsAlgorithm):
     SIMPLIFY = "SIMPLIFY"
     STYLE = staticmethod(show_outlines)
 
-    def name(self):
+    def name(self) -> str:
         return "polygons"
 
-    def displayName(self):
+    def displayName(self) -> str:
         return tr("Segments to polygons")
 
-    def shortDescription(self):
+    def shortDescription(self) -> str:
         return tr("One polygon a segment, with its statistics.")
 
-    def tags(self):
+    def tags(self) -> List[str]:
         return tr("segments,polygons,polygonize,vectorize,outlines,statistics,simplify,coverage,GEOBIA,OBIA").split(",")
 
-    def description(self):
+    def description(self) -> Tuple[str, ...]:
         return (
             tr(
                 "Makes one polygon of every segment, along its pixels' sides and with its holes; a segment in several "
@@ -35,7 +46,7 @@ class SegmentPolygons(SegmentsAlgorithm):
             ),
         )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         self._add_inputs(values_optional=True)
         self.add(
             QgsProcessingParameterBoolean(self.SIMPLIFY, tr("Simplify"), defaultValue=False),
@@ -52,23 +63,22 @@ class SegmentPolygons(SegmentsAlgorithm):
         )
         self._add_count()
 
-    def output_of(self, name, path, called):
+    def output_of(self, name: str, path: str, called: str) -> "Output":
         from ..tiledseg_plugin.engine.products.polygons import vector_driver
 
         if path:
             vector_driver(path, called)
         return super().output_of(name, path, called)
 
-    def work(self, values, feedback):
-        from ..tiledseg_plugin.engine.products.segment_polygons import segment_polygons
-
-        result = segment_polygons(values, feedback)
-        return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
-
-    def _run(self, parameters, context, output):
+    def run_of(self, parameters: Dict[str, Any], context: QgsProcessingContext, output: str) -> Any:
         from ..tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, check_polygons
 
         simplify = self.value(parameters, self.SIMPLIFY, context)
         run = PolygonsParameters(**self._rasters(parameters, context), output=output, simplify=simplify)
         check_polygons(run)
         return run
+
+    def make(self, run: Any, feedback: Feedback) -> Any:
+        from ..tiledseg_plugin.engine.products.segment_polygons import segment_polygons
+
+        return segment_polygons(run, feedback)

@@ -2,17 +2,21 @@
 """`tiledseg:segment`: a raster into image objects."""
 
 from dataclasses import replace
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
-from qgis.core import QgsCoordinateReferenceSystem
+from qgis.core import QgsCoordinateReferenceSystem, QgsProcessingContext, QgsProcessingFeedback
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
 from ..tiledseg_plugin.engine.parameters import SegmentParameters
+from ..tiledseg_plugin.engine.progress import Feedback
 from .looks import Look, show_means, show_outlines, show_segments
 from .segment_definitions import SegmentDefinitions
 from .text import tr
 from .tile_layer import AFTER_A_RUN, check_tile_output
+
+if TYPE_CHECKING:
+    from ..tiledseg_plugin.engine.files.output_files import Output
 
 
 class SegmentRaster(SegmentDefinitions):
@@ -25,22 +29,24 @@ class SegmentRaster(SegmentDefinitions):
 
     _looks: Tuple[Tuple[Look, str], ...] = ()
 
-    def createCustomParametersWidget(self, parent):
+    def createCustomParametersWidget(self, parent: Any) -> Any:
         """The toolbox's dialog, with a button to check the tiles; batch and modeler do not ask for it."""
         return None if SegmentRaster.dialog is None else SegmentRaster.dialog(self, parent)
 
-    def run_parameters(self, parameters, context, output=""):
+    def run_parameters(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext, output: str = ""
+    ) -> SegmentParameters:
         """The engine's parameters, with the polygons of TILES read; `output` is empty for a preview."""
         run = self._run_parameters(parameters, context, {self.OUTPUT: output})
         return self._with_tiles(run, self._scheme(parameters, context))
 
-    def check(self, parameters, context):
+    def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         names = (self.OUTPUT, self.MEAN_IMAGE, self.POLYGONS, self.S1TILES)
         self._run_parameters(
             parameters, context, {name: self.path_asked_for(parameters, name, context) for name in names}
         )
 
-    def collect(self, parameters, context):
+    def collect(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
         # models do not call checkParameterValues of the algorithms in them, so all is checked here, too
         files = (self.OUTPUT, self.MEAN_IMAGE, self.POLYGONS)
         outputs = {name: self.parameterAsOutputLayer(parameters, name, context) for name in files}
@@ -60,23 +66,22 @@ class SegmentRaster(SegmentDefinitions):
         )
         return run, self._scheme(parameters, context)
 
-    def output_of(self, name, path, called):
+    def output_of(self, name: str, path: str, called: str) -> "Output":
         from ..tiledseg_plugin.engine.files.outputs import driver_for
         from ..tiledseg_plugin.engine.products.run_outputs import outputs_of
 
         if path and name in (self.OUTPUT, self.MEAN_IMAGE):
             driver_for(path, called)
-        run = replace(SegmentParameters("", ""), **{name.lower(): path})
+        given: Dict[str, Any] = {name.lower(): path}
+        run = replace(SegmentParameters("", ""), **given)
         return next(replace(output, name=called) for output in outputs_of(run) if output.name == name)
 
-    def work(self, values, feedback):
+    def work(self, values: Any, feedback: Feedback) -> Dict[str, Any]:
         from ..tiledseg_plugin.engine.segmentation import segment
 
         run, scheme = values
         result = segment(self._with_tiles(run, scheme), feedback)
-        tiles: Dict[str, Any] = {}
-        if self._tile_layer is not None:
-            tiles[self.S1TILES] = self._tile_layer.write(result.tiles, AFTER_A_RUN)
+        tiles = self._write_tiles(result.tiles, AFTER_A_RUN)
         return {
             self.OUTPUT: run.output,
             **({self.MEAN_IMAGE: run.mean_image} if run.mean_image else {}),
@@ -92,13 +97,15 @@ class SegmentRaster(SegmentDefinitions):
             self.REPORT: result.report,
         }
 
-    def postProcessAlgorithm(self, context, feedback):
+    def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> Dict[str, Any]:
         super().postProcessAlgorithm(context, feedback)
         for look, path in self._looks:
             look.attach(context, path)
         return {}
 
-    def _run_parameters(self, parameters, context, outputs):
+    def _run_parameters(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext, outputs: Dict[str, str]
+    ) -> SegmentParameters:
         """The engine's parameters, checked, without the polygons of TILES.
 
         Parameters
@@ -106,7 +113,7 @@ class SegmentRaster(SegmentDefinitions):
         outputs : {id: path}; of those that are not known yet or not asked for it is empty
         """
 
-        def read(name):
+        def read(name: str) -> Any:
             return self.value(parameters, name, context)
 
         run = SegmentParameters(
@@ -135,7 +142,7 @@ class SegmentRaster(SegmentDefinitions):
         self._tile_source(parameters, context)
         return run
 
-    def _assigned_crs(self, parameters, context):
+    def _assigned_crs(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
         given = self.value(parameters, self.ASSIGN_CRS, context)
         if given is None:
             return ""
@@ -149,7 +156,7 @@ class SegmentRaster(SegmentDefinitions):
         return crs_to_wkt(crs)
 
 
-def _check_files(run):
+def _check_files(run: SegmentParameters) -> None:
     """What the engine would refuse right at its start, so that a dialog says it at once."""
     from ..tiledseg_plugin.engine.files.raster import describe
     from ..tiledseg_plugin.engine.products.run_outputs import check_products

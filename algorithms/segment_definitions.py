@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What `tiledseg:segment` is called, takes and returns. The ids in here are published and never change."""
 
+from typing import Any, Dict, List, Optional, Tuple
+
 from qgis.core import (
     QgsProcessing,
     QgsProcessingOutputFile,
@@ -15,7 +17,7 @@ from qgis.core import (
 
 from ..tiledseg_plugin.engine.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS
 from .text import tr
-from .tiling import DOUBLE, TilingAlgorithm
+from .tiling import DOUBLE, Numbers, TilingAlgorithm
 
 
 class SegmentDefinitions(TilingAlgorithm):
@@ -45,23 +47,23 @@ class SegmentDefinitions(TilingAlgorithm):
     SECONDS = "SECONDS"
     REPORT = "REPORT"
 
-    def name(self):
+    def name(self) -> str:
         return "segment"
 
-    def displayName(self):
+    def displayName(self) -> str:
         return tr("Segment raster")
 
-    def shortDescription(self):
+    def shortDescription(self) -> str:
         return tr(
             "Divides a raster of any size into image objects (Shepherd et al. 2019), without seams between tiles."
         )
 
-    def tags(self):
+    def tags(self) -> List[str]:
         return tr(
             "segmentation,segment,OBIA,GEOBIA,image objects,superpixels,k-means,clustering,tiles,large,mosaic,shepherd"
         ).split(",")
 
-    def description(self):
+    def description(self) -> Tuple[str, ...]:
         return (
             tr(
                 "Divides a raster into segments (image objects): connected pixels of similar values, none smaller than "
@@ -70,8 +72,8 @@ class SegmentDefinitions(TilingAlgorithm):
                 "and the iterative elimination of areas that are too small."
             ),
             tr(
-                "The raster is worked in tiles and never held in memory as a whole. Tile size, workers and execution "
-                "change speed and memory, never the result: it is the same, pixel for pixel, as that of one tile."
+                "The raster is processed in tiles and never held in memory as a whole. Tile size, workers and "
+                "execution change speed and memory, never the result: it is, pixel for pixel, that of one tile."
             ),
             tr(
                 "The output holds the number of each pixel's segment, 1 and up (0 is no data), with a raster attribute "
@@ -79,19 +81,18 @@ class SegmentDefinitions(TilingAlgorithm):
             ),
         )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         self._add_raster(tr("Raster to segment"))
         self._add_how_it_is_segmented()
         self._add_how_it_is_run()
         self._add_outputs()
 
-    def _add_how_it_is_segmented(self):
+    def _add_how_it_is_segmented(self) -> None:
         self._add_number(
             self.NUM_CLUSTERS,
             tr("Number of clusters"),
             tr("How many clusters k-means makes of the pixels' values; more give more and smaller segments."),
-            least=2,
-            most=MOST_CLUSTERS,
+            Numbers(2, MOST_CLUSTERS),
         )
         self._add_number(
             self.MIN_PIXELS,
@@ -106,8 +107,7 @@ class SegmentDefinitions(TilingAlgorithm):
                 "so similar a neighbour stays small. Unit: the values that are segmented, which are 0 to 255 with the "
                 "stretch. Empty: no limit."
             ),
-            kind=DOUBLE,
-            least=0,
+            Numbers(0, kind=DOUBLE),
             optional=True,
         )
         self._add_switch(
@@ -146,7 +146,7 @@ class SegmentDefinitions(TilingAlgorithm):
         )
         self._add_nodata_rule()
 
-    def _add_how_it_is_run(self):
+    def _add_how_it_is_run(self) -> None:
         self._add_tiles()
         self._add_engine()
         self._add_choice(
@@ -197,7 +197,7 @@ class SegmentDefinitions(TilingAlgorithm):
             advanced=True,
         )
 
-    def _add_engine(self):
+    def _add_engine(self) -> None:
         self._add_choice(
             self.ENGINE,
             tr("Engine"),
@@ -218,7 +218,7 @@ class SegmentDefinitions(TilingAlgorithm):
             advanced=True,
         )
 
-    def _add_outputs(self):
+    def _add_outputs(self) -> None:
         self.add(
             QgsProcessingParameterRasterDestination(self.OUTPUT, tr("Segments")),
             tr(
@@ -257,7 +257,7 @@ class SegmentDefinitions(TilingAlgorithm):
             ),
             tr(
                 "Polygon layer of the tiles, as 'Check tiles before a run' makes it, with two fields more: segments, "
-                "how many segments have pixels in the tile, and seconds, how long the tile was worked. Empty: none."
+                "how many segments have pixels in the tile, and seconds, how long the tile took. Empty: none."
             ),
         )
         for name, label in (

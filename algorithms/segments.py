@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the algorithms over existing segments share: SEGMENTS, VALUES, BANDS, and how a run is checked."""
 
-from typing import Callable, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingFeedback,
     QgsProcessingOutputNumber,
     QgsProcessingParameterBand,
 )
 
 from ..tiledseg_plugin.compat import is_null
+from ..tiledseg_plugin.engine.progress import Feedback
 from .base import TiledAlgorithm
 from .inputs import RasterParameter, gdal_source, raster_layer
 from .looks import Look
@@ -16,25 +19,30 @@ from .text import tr
 
 
 class SegmentsAlgorithm(TiledAlgorithm):
-    """An algorithm says besides: `_run(parameters, context, output)`, the engine's parameters, checked."""
+    """An algorithm says besides:
+
+    - `STYLE`: how QGIS shows what it makes, a function(layer); None for as it does anyway;
+    - `run_of(parameters, context, output)`: the engine's parameters, checked; `output` may be empty before a run;
+    - `make(run, feedback)`: hand them to the engine, and return its result.
+    """
 
     SEGMENTS = "SEGMENTS"
     VALUES = "VALUES"
     BANDS = "BANDS"
     OUTPUT = "OUTPUT"
     SEGMENT_COUNT = "SEGMENT_COUNT"
-    STYLE: Optional[Callable] = None
-    SETTLED: Tuple[str, ...] = (SEGMENTS, VALUES)
+    STYLE: Optional[Callable[[Any], None]] = None
+    CHECKED_HERE: Tuple[str, ...] = (SEGMENTS, VALUES)
 
     _look: Optional[Look] = None
 
-    def group(self):
+    def group(self) -> str:
         return tr("Segments")
 
-    def groupId(self):
+    def groupId(self) -> str:
         return "segments"
 
-    def _add_inputs(self, values_optional=False):
+    def _add_inputs(self, values_optional: bool = False) -> None:
         self.add(
             RasterParameter(self.SEGMENTS, tr("Segments")),
             tr(
@@ -57,24 +65,35 @@ class SegmentsAlgorithm(TiledAlgorithm):
             tr("Bands of the values, such as 1;3. Empty: all but alpha."),
         )
 
-    def _add_count(self):
+    def _add_count(self) -> None:
         self.addOutput(QgsProcessingOutputNumber(self.SEGMENT_COUNT, tr("Number of segments")))
 
-    def check(self, parameters, context):
-        self._run(parameters, context, self.path_asked_for(parameters, self.OUTPUT, context))
+    def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
+        self.run_of(parameters, context, self.path_asked_for(parameters, self.OUTPUT, context))
 
-    def collect(self, parameters, context):
-        if self.STYLE is not None:
-            self._look = Look(self.id(), self.OUTPUT, type(self).STYLE)
-        return self._run(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
+    def collect(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
+        show = type(self).STYLE
+        if show is not None:
+            self._look = Look(self.id(), self.OUTPUT, show)
+        return self.run_of(parameters, context, self.parameterAsOutputLayer(parameters, self.OUTPUT, context))
 
-    def postProcessAlgorithm(self, context, feedback):
+    def work(self, values: Any, feedback: Feedback) -> Dict[str, Any]:
+        result = self.make(values, feedback)
+        return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
+
+    def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> Dict[str, Any]:
         super().postProcessAlgorithm(context, feedback)
         if self._look is not None and self._values is not None:
             self._look.attach(context, self._values.output)
         return {}
 
-    def _raster(self, parameters, name, context):
+    def run_of(self, parameters: Dict[str, Any], context: QgsProcessingContext, output: str) -> Any:
+        raise NotImplementedError
+
+    def make(self, run: Any, feedback: Feedback) -> Any:
+        raise NotImplementedError
+
+    def _raster(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
         """What GDAL opens for a raster parameter; empty where an optional one is not given."""
         layer = raster_layer(self, parameters, name, context)
         definition = self.parameterDefinition(name)
@@ -82,7 +101,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
             return ""
         return gdal_source(layer, self.raw(parameters, name, context), name)
 
-    def _rasters(self, parameters, context):
+    def _rasters(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Dict[str, Any]:
         """SEGMENTS, VALUES and BANDS for the engine."""
         segments, values = (self._raster(parameters, name, context) for name in (self.SEGMENTS, self.VALUES))
         bands = self.value(parameters, self.BANDS, context) or ()

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`tiledseg:statistics`: a table of any raster's values in segments. The ids in here are published and never change."""
 
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
 from qgis.core import (
     QgsProcessing,
+    QgsProcessingContext,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
     QgsProcessingParameterVectorDestination,
 )
 
+from ..tiledseg_plugin.engine.progress import Feedback
 from .segments import SegmentsAlgorithm
 from .text import tr
+
+if TYPE_CHECKING:
+    from ..tiledseg_plugin.engine.files.output_files import Output
 
 STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
 DEFAULT = ("mean", "std", "min", "max")
@@ -20,23 +27,23 @@ class SegmentStatistics(SegmentsAlgorithm):
 
     STATISTICS = "STATISTICS"
     UPDATE_RAT = "UPDATE_RAT"
-    SETTLED = (*SegmentsAlgorithm.SETTLED, STATISTICS)
+    CHECKED_HERE = (*SegmentsAlgorithm.CHECKED_HERE, STATISTICS)
 
-    def name(self):
+    def name(self) -> str:
         return "statistics"
 
-    def displayName(self):
+    def displayName(self) -> str:
         return tr("Segment statistics")
 
-    def shortDescription(self):
+    def shortDescription(self) -> str:
         return tr("Statistics of any raster's values in every segment, as a table and as raster attributes.")
 
-    def tags(self):
+    def tags(self) -> List[str]:
         return tr("segments,zonal,statistics,mean,median,percentile,majority,attribute table,RAT,GEOBIA,OBIA").split(
             ","
         )
 
-    def description(self):
+    def description(self) -> Tuple[str, ...]:
         return (
             tr(
                 "Makes a table with one row a segment: the column segment holds its number, and of each band and "
@@ -49,7 +56,7 @@ class SegmentStatistics(SegmentsAlgorithm):
             ),
         )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         self._add_inputs()
         self.add(
             QgsProcessingParameterEnum(
@@ -81,20 +88,14 @@ class SegmentStatistics(SegmentsAlgorithm):
         )
         self._add_count()
 
-    def output_of(self, name, path, called):
+    def output_of(self, name: str, path: str, called: str) -> "Output":
         from ..tiledseg_plugin.engine.files.tables import table_driver
 
         if path:
             table_driver(path, called)
         return super().output_of(name, path, called)
 
-    def work(self, values, feedback):
-        from ..tiledseg_plugin.engine.products.segment_statistics import segment_statistics
-
-        result = segment_statistics(values, feedback)
-        return {self.OUTPUT: values.output, self.SEGMENT_COUNT: result.segment_count}
-
-    def _run(self, parameters, context, output):
+    def run_of(self, parameters: Dict[str, Any], context: QgsProcessingContext, output: str) -> Any:
         from ..tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, check_statistics
 
         run = StatisticsParameters(
@@ -105,3 +106,8 @@ class SegmentStatistics(SegmentsAlgorithm):
         )
         check_statistics(run, bool(output))
         return run
+
+    def make(self, run: Any, feedback: Feedback) -> Any:
+        from ..tiledseg_plugin.engine.products.segment_statistics import segment_statistics
+
+        return segment_statistics(run, feedback)

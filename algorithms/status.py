@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`tiledseg:status`: what of the plugin works on this installation. The ids in here are published and never change."""
+"""`tiledseg:status`: what can be used on this installation. The ids in here are published and never change."""
 
-from qgis.core import Qgis, QgsProcessingOutputNumber, QgsProcessingOutputString
+from typing import Any, Dict, List, Optional, Tuple
 
+from qgis.core import Qgis, QgsProcessingContext, QgsProcessingOutputNumber, QgsProcessingOutputString
+
+from ..tiledseg_plugin.engine.progress import Feedback
 from ..tiledseg_plugin.metadata import plugin_version
 from .base import TiledAlgorithm
 from .text import tr
@@ -21,37 +24,35 @@ class ShowStatus(TiledAlgorithm):
     CORES = "CORES"
     FREE_MEMORY_MB = "FREE_MEMORY_MB"
 
-    def name(self):
+    def name(self) -> str:
         return "status"
 
-    def displayName(self):
+    def displayName(self) -> str:
         return tr("Show status")
 
-    def group(self):
+    def group(self) -> str:
         return tr("Help")
 
-    def groupId(self):
+    def groupId(self) -> str:
         return "help"
 
-    def tags(self):
+    def tags(self) -> List[str]:
         return tr("status,versions,installation,numba,pathos,dask,kea,rsgislib,diagnosis,help").split(",")
 
-    def shortDescription(self):
-        return tr(
-            "Tells which kernels, executions and formats work on this installation, and what to install for more."
-        )
+    def shortDescription(self) -> str:
+        return tr("Shows which kernels, executions and formats can be used here, and what to install for more.")
 
-    def description(self):
+    def description(self) -> Tuple[str, ...]:
         return (
             tr(
-                "Tells what of the plugin is usable on this installation, by trying it: which kernels and engines, "
+                "Shows what of the plugin is usable on this installation, by trying it: which kernels and engines, "
                 "ways to run tiles and output drivers; which Python worker processes run; versions, cores and memory; "
                 "and what to install for what is missing."
             ),
             tr("The plugin needs nothing but QGIS; what is missing costs speed or a format, never the result."),
         )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         for name, label in (
             (self.KERNELS, tr("Kernels")),
             (self.ENGINES, tr("Engines")),
@@ -65,10 +66,10 @@ class ShowStatus(TiledAlgorithm):
         self.addOutput(QgsProcessingOutputNumber(self.CORES, tr("Cores")))
         self.addOutput(QgsProcessingOutputNumber(self.FREE_MEMORY_MB, tr("Free memory [MB]")))
 
-    def collect(self, parameters, context):
+    def collect(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
         return None
 
-    def work(self, values, feedback):
+    def work(self, values: Any, feedback: Feedback) -> Dict[str, Any]:
         from ..tiledseg_plugin.engine.installation import find_status
 
         found = find_status(plugin_version(), feedback)

@@ -9,7 +9,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QCoreApplication
 
-NO_LIMIT = 2**31 - 1  # what QGIS gives as the range of a number that has none, or more
+NO_LIMIT = 2**31 - 1  # what QGIS has as the range of a number that has none, or more
 
 
 def tr(text: str) -> str:
@@ -33,7 +33,7 @@ def facts(definition: QgsProcessingParameterDefinition) -> str:
     return ""
 
 
-def _range(definition):
+def _range(definition: QgsProcessingParameterDefinition) -> str:
     least, most = definition.minimum(), definition.maximum()
     if most >= NO_LIMIT:
         if definition.flags() & QgsProcessingParameterDefinition.Flag.FlagOptional:

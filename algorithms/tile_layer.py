@@ -1,30 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tile layer, S1Tiles, in QGIS: its fields, how it is written, and how it looks when it is loaded."""
+"""The tile layer, S1Tiles, as an output: its fields, and how it is written."""
 
 import os
-from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, Sequence, Tuple
 
 from qgis.core import (
+    QgsCoordinateReferenceSystem,
     QgsFeature,
     QgsFeatureSink,
     QgsField,
     QgsFields,
     QgsGeometry,
+    QgsProcessingContext,
     QgsProcessingException,
-    QgsProcessingLayerPostProcessorInterface,
+    QgsProcessingOutputLayerDefinition,
+    QgsProperty,
     QgsVectorFileWriter,
     QgsWkbTypes,
 )
 
 from ..tiledseg_plugin.compat import FIELD_DOUBLE, FIELD_INTEGER, FIELD_LARGE_INTEGER, FIELD_TEXT
 from ..tiledseg_plugin.engine.errors import SegmentationError
-from ..tiledseg_plugin.engine.files.field_names import SHORT, field_names
-from ..tiledseg_plugin.metadata import PLUGIN_FOLDER
+from ..tiledseg_plugin.engine.files.field_names import field_names
+from .base import TiledAlgorithm
+from .looks import TileLook
 from .text import tr
 
+FieldList = Sequence[Tuple[str, Any]]  # name and type of each field
+
 STATUS_LENGTH = 10
-STYLE = str(PLUGIN_FOLDER / "resources" / "tiles.qml")
 BEFORE_A_RUN = (
     ("tile_id", FIELD_INTEGER),
     ("col", FIELD_INTEGER),
@@ -44,40 +48,81 @@ class TileLayerOutput:
 
     Parameters
     ----------
-    algorithm : TilingAlgorithm
+    algorithm : the one that is run
     name : id of the sink
-    crs : QgsCoordinateReferenceSystem of the raster, may be invalid
+    crs : that of the raster, may be invalid
     raster_id : id of the raster's layer, to be placed above; empty if there is none
     """
 
-    def __init__(self, algorithm, name, crs, raster_id):
+    def __init__(self, algorithm: TiledAlgorithm, name: str, crs: QgsCoordinateReferenceSystem, raster_id: str):
         self._algorithm = algorithm
-        self._name = name
+        self.name = name
         self._crs = crs
-        self._look = TileLayerLook(algorithm.id(), name, crs, raster_id)
-        self._run: Any = None
-        self._layer_id = None
+        self._look = TileLook(algorithm.id(), name, crs, raster_id)
+        self._run: Any = None  # parameters and context
+        self._layer_id = ""
 
-    def bind(self, parameters, context):
+    def bind(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         """On a pool thread the context is another one than on the main thread."""
         self._run = parameters, context
 
-    def write(self, records, field_list):
-        """Write a record a tile (`tiledseg_plugin.engine.products.tile_records.TileRecord`); gives the id of the layer.
+    def write(self, records: Sequence[Any], field_list: FieldList) -> str:
+        """Write a record a tile (`tiledseg_plugin.engine.products.tile_records.TileRecord`).
+
+        A file is written in a staging folder and replaces an earlier one when it is complete; what is no file (a layer
+        in memory, a table of a database) is written at its place.
 
         Parameters
         ----------
         field_list : BEFORE_A_RUN or AFTER_A_RUN
+
+        Returns
+        -------
+        The id of the layer, or what it is opened from.
         """
+        from ..tiledseg_plugin.engine.files.output_files import VECTOR, layer_output
+
         parameters, context = self._run
+        output = layer_output(self.name, self._algorithm.path_asked_for(parameters, self.name, context))
+        if output.kind == VECTOR and output.path:
+            self._layer_id = self._publish(output, records, field_list)
+        else:
+            self._layer_id = self._write_at(output.path, parameters[self.name], records, field_list)
+        return self._layer_id
+
+    def _publish(self, output: Any, records: Sequence[Any], field_list: FieldList) -> str:
+        from ..tiledseg_plugin.engine.files.output_files import replaced_files
+        from ..tiledseg_plugin.engine.files.publish import publishing
+
+        parameters, context = self._run
+        path = ""
+        try:
+            with publishing(output.path, self.name, replaced_files(output)) as path:
+                layer_id = self._write_at(path, _redirected(parameters[self.name], path), records, field_list)
+                self._verify(path, len(records))
+        except SegmentationError as error:
+            _load_from(context, path, "")
+            message = str(error)
+            raise SegmentationError(message.replace(path, output.path) if path else message) from error
+        _load_from(context, path, output.path)
+        return output.path + layer_id[len(path) :]
+
+    def _write_at(self, path: str, destination: Any, records: Sequence[Any], field_list: FieldList) -> str:
+        """Write all tiles and close the layer; returns its id.
+
+        Parameters
+        ----------
+        path : of the file, for the names of its fields; may be empty
+        destination : as QGIS takes it for the sink
+        """
         names = [name for name, _ in field_list]
-        destination = self._algorithm.path_asked_for(parameters, self._name, context)
         fields = QgsFields()
-        for name, (_, kind) in zip(field_names(names, destination), field_list):
+        for name, (_, kind) in zip(field_names(names, path), field_list):
             fields.append(QgsField(name, kind, "", STATUS_LENGTH if kind == FIELD_TEXT else 0))
         geometries = [_geometry(record.geometry) for record in records]
         multiple = any(geometry.isMultipart() for geometry in geometries)
-        sink = self._open(fields, QgsWkbTypes.Type.MultiPolygon if multiple else QgsWkbTypes.Type.Polygon)
+        kind = QgsWkbTypes.Type.MultiPolygon if multiple else QgsWkbTypes.Type.Polygon
+        sink, layer_id = self._open(destination, fields, kind)
         for record, geometry in zip(records, geometries):
             if multiple:
                 geometry.convertToMultiType()
@@ -91,56 +136,65 @@ class TileLayerOutput:
                     )
                 )
         sink.flushBuffer()
-        del sink
-        self._verify(len(records))
-        return self._layer_id
+        del sink  # closes the file
+        return layer_id
 
-    def _verify(self, count):
-        """Refuse a file of a known kind that does not hold what was written, and remove what there is of it."""
-        from ..tiledseg_plugin.engine.files.output_files import layer_output, side_files
+    def _verify(self, path: str, count: int) -> None:
+        """Refuse a file of a known kind that does not hold what was written."""
         from ..tiledseg_plugin.engine.files.verification import verify_features
         from ..tiledseg_plugin.engine.products.polygons import DRIVERS
 
-        path = str(self._layer_id)
-        if not os.path.isfile(path) or os.path.splitext(path)[1].lower() not in DRIVERS:
-            return
-        try:
-            verify_features(path, count, self._name)
-        except SegmentationError:
-            for left in (Path(path), *(side.path for side in side_files(layer_output(self._name, path)))):
-                left.unlink(missing_ok=True)
-            raise
+        if os.path.splitext(path)[1].lower() in DRIVERS:
+            verify_features(path, count, self.name)
 
-    def _open(self, fields, kind):
+    def _open(self, destination: Any, fields: QgsFields, kind: Any) -> Tuple[Any, str]:
+        """A sink, and the id of its layer."""
         parameters, context = self._run
-        reason = tr("QGIS gives no reason")
+        reason = tr("QGIS states no reason")
+        sink: Any = None
         try:
-            sink, self._layer_id = self._algorithm.parameterAsSink(
-                parameters, self._name, context, fields, kind, self._crs
+            sink, layer_id = self._algorithm.parameterAsSink(
+                {**parameters, self.name: destination}, self.name, context, fields, kind, self._crs
             )
         except QgsProcessingException as error:
-            sink, reason = None, str(error).rstrip(".")
+            reason = str(error).rstrip(".")
         if sink is None:
             raise SegmentationError(
                 tr("{} cannot be written ({}): check that its disk has room and that it is not open elsewhere.").format(
-                    self._name, reason
+                    self.name, reason
                 )
             )
         if not self._crs.isValid():
             # QGIS takes a layer in memory without a CRS for one in degrees
-            in_memory = context.temporaryLayerStore().mapLayer(self._layer_id)
+            in_memory = context.temporaryLayerStore().mapLayer(layer_id)
             if in_memory is not None:
                 in_memory.setCrs(self._crs)
-        return sink
+        return sink, layer_id
 
-    def attach(self, context):
+    def attach(self, context: QgsProcessingContext) -> None:
         """Have QGIS style and place the layer, if it will load it."""
-        if self._layer_id is not None and context.willLoadLayerOnCompletion(self._layer_id):
-            self._look.wait()
-            context.layerToLoadOnCompletionDetails(self._layer_id).setPostProcessor(self._look)
+        self._look.attach(context, self._layer_id)
 
 
-def check_tile_output(name, given, raster, assign_crs=""):
+def _redirected(destination: Any, path: str) -> Any:
+    """A destination with another path; whether its layer is loaded, and under which name, stays."""
+    if not isinstance(destination, QgsProcessingOutputLayerDefinition):
+        return path
+    redirected = QgsProcessingOutputLayerDefinition(destination)
+    redirected.sink = QgsProperty.fromValue(path)
+    return redirected
+
+
+def _load_from(context: QgsProcessingContext, staged: str, place: str) -> None:
+    """Have QGIS load what was written at one path from another one; not at all if that is empty."""
+    layers = context.layersToLoadOnCompletion()
+    if staged and any(layer_id.startswith(staged) for layer_id in layers):
+        others = {layer_id: details for layer_id, details in layers.items() if not layer_id.startswith(staged)}
+        moved = {place + i[len(staged) :]: details for i, details in layers.items() if i not in others}
+        context.setLayersToLoadOnCompletion({**others, **(moved if place else {})})
+
+
+def check_tile_output(name: str, given: str, raster: str, assign_crs: str = "") -> None:
     """Refuse a tile layer that QGIS would not write under its name, or whose tiles would not lie over the raster.
 
     Parameters
@@ -166,64 +220,7 @@ def check_tile_output(name, given, raster, assign_crs=""):
     check_place(name, given, driver, raster, assign_crs)
 
 
-def _geometry(wkb):
+def _geometry(wkb: bytes) -> QgsGeometry:
     geometry = QgsGeometry()
     geometry.fromWkb(wkb)
     return geometry
-
-
-class TileLayerLook(QgsProcessingLayerPostProcessorInterface):
-    """Gives a loaded tile layer its style and its place above the raster.
-
-    QGIS holds no reference to it from Python, so it keeps itself until it was called (QGIS issue 47533).
-    """
-
-    _waiting: List[Any] = []
-
-    def __init__(self, algorithm_id, output_name, crs, raster_id):
-        super().__init__()
-        self._output = algorithm_id, output_name
-        self._crs = crs
-        self._raster_id = raster_id
-
-    def wait(self):
-        """Stay until called."""
-        self._waiting.append(self)
-
-    def postProcessLayer(self, layer, context, feedback):
-        if not self._crs.isValid():
-            layer.setCrs(self._crs)  # a GeoPackage without one is read as in degrees
-        if not self._has_style_of_the_users():
-            layer.loadNamedStyle(STYLE)
-            _follow_short_names(layer)
-            layer.triggerRepaint()
-        if context.project() is not None:
-            place_above(context.project().layerTreeRoot(), layer.id(), self._raster_id)
-        if self in self._waiting:
-            self._waiting.remove(self)
-
-    def _has_style_of_the_users(self):
-        """Whether the user has set a rendering style for this output in Processing."""
-        from processing.gui.RenderingStyles import RenderingStyles
-
-        return RenderingStyles.getStyle(*self._output) is not None
-
-
-def _follow_short_names(layer):
-    """Let the map tip of the style name the fields as a Shapefile has them."""
-    tip = layer.mapTipTemplate()
-    for name, short in SHORT.items():
-        if layer.fields().lookupField(name) < 0 <= layer.fields().lookupField(short):
-            tip = tip.replace(f'"{name}"', f'"{short}"')
-    layer.setMapTipTemplate(tip)
-
-
-def place_above(root, layer_id, raster_id):
-    """Move a layer in the layer tree to just above a raster, unless it is above it already."""
-    order = [layer.id() for layer in root.layerOrder()]
-    if layer_id not in order or raster_id not in order or order.index(layer_id) < order.index(raster_id):
-        return
-    node, raster = root.findLayer(layer_id), root.findLayer(raster_id)
-    group = raster.parent()
-    group.insertChildNode(group.children().index(raster), node.clone())
-    node.parent().removeChildNode(node)

@@ -2,14 +2,16 @@
 """The raster and its tiles: what `tiledseg:segment` and `tiledseg:preflight` ask for alike. The ids never change."""
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsFeatureRequest,
     QgsProcessing,
+    QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeatureSource,
+    QgsProcessingFeedback,
     QgsProcessingParameterBand,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
@@ -20,15 +22,25 @@ from qgis.core import (
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
-from ..tiledseg_plugin.engine.parameters import NODATA_RULES, SegmentParameters
+from ..tiledseg_plugin.engine.parameters import NODATA_RULES, PreflightParameters, SegmentParameters
 from .base import TiledAlgorithm
 from .inputs import RasterParameter, gdal_source, layer_source, raster_layer
 from .text import NO_LIMIT, tr
-from .tile_layer import TileLayerOutput
+from .tile_layer import FieldList, TileLayerOutput
 
 INTEGER = QgsProcessingParameterNumber.Type.Integer
 DOUBLE = QgsProcessingParameterNumber.Type.Double
+Run = TypeVar("Run", SegmentParameters, PreflightParameters)
+Scheme = Tuple[List[bytes], str, str]  # polygons as WKB, the WKT of their CRS and of the raster's
 DEFAULTS = {field.name: field.default for field in fields(SegmentParameters)}
+
+
+class Numbers(NamedTuple):
+    """What a number may be."""
+
+    least: float = 1
+    most: float = NO_LIMIT
+    kind: Any = INTEGER
 
 
 class TilingAlgorithm(TiledAlgorithm):
@@ -45,17 +57,17 @@ class TilingAlgorithm(TiledAlgorithm):
     TILE_COUNT = "TILE_COUNT"
     EMPTY_TILES = "EMPTY_TILES"
     SPARSE_TILES = "SPARSE_TILES"
-    SETTLED = (INPUT,)
+    CHECKED_HERE = (INPUT,)
 
-    _tile_layer: Any = None
+    _tile_layer: Optional[TileLayerOutput] = None
 
-    def group(self):
+    def group(self) -> str:
         return tr("Segmentation")
 
-    def groupId(self):
+    def groupId(self) -> str:
         return "segmentation"
 
-    def _add_raster(self, label):
+    def _add_raster(self, label: str) -> None:
         self.add(
             RasterParameter(self.INPUT, label),
             tr("Any raster that GDAL opens, of any numeric type and number of bands."),
@@ -74,7 +86,7 @@ class TilingAlgorithm(TiledAlgorithm):
             ),
         )
 
-    def _add_nodata_rule(self):
+    def _add_nodata_rule(self) -> None:
         self._add_choice(
             self.NODATA_RULE,
             tr("A pixel is no data if any or all bands say so"),
@@ -82,10 +94,10 @@ class TilingAlgorithm(TiledAlgorithm):
             NODATA_RULES,
         )
 
-    def _add_tiles(self):
+    def _add_tiles(self) -> None:
         text = tr("It changes speed and memory, never the result. Unit: pixels.")
-        self._add_number(self.TILE_WIDTH, tr("Tile width [pixels]"), text, least=16)
-        self._add_number(self.TILE_HEIGHT, tr("Tile height [pixels]"), text, least=16)
+        self._add_number(self.TILE_WIDTH, tr("Tile width [pixels]"), text, Numbers(16))
+        self._add_number(self.TILE_HEIGHT, tr("Tile height [pixels]"), text, Numbers(16))
         self.add(
             QgsProcessingParameterFeatureSource(
                 self.TILES,
@@ -104,46 +116,52 @@ class TilingAlgorithm(TiledAlgorithm):
             self.VALID_DATA_THRESHOLD,
             tr("Valid data threshold"),
             tr(
-                "A tile with a smaller fraction of valid pixels is worked together with a neighbour; the result is not "
-                "changed by it. Unit: fraction of the tile's pixels."
+                "A tile with a smaller fraction of valid pixels is processed together with a neighbour; the result is "
+                "not changed by it. Unit: fraction of the tile's pixels."
             ),
-            kind=DOUBLE,
-            least=0,
-            most=1,
+            Numbers(0, 1, DOUBLE),
         )
 
-    def _tile_counts(self):
+    def _tile_counts(self) -> Tuple[Tuple[str, str], ...]:
         return (
             (self.TILE_COUNT, tr("Number of tiles")),
             (self.EMPTY_TILES, tr("Number of tiles without valid pixels")),
             (self.SPARSE_TILES, tr("Number of tiles under the valid data threshold")),
         )
 
-    def _add_workers(self):
+    def _add_workers(self) -> None:
         self._add_number(
             self.WORKERS,
             tr("Workers"),
-            tr("How many tiles are worked at a time. 0: as many as the cores and the memory of the machine allow."),
-            least=0,
+            tr("How many tiles are processed at a time. 0: as many as the cores and the memory of the machine allow."),
+            Numbers(0),
             advanced=True,
         )
 
-    def _add_number(self, name, label, text, kind=INTEGER, least=1, most=NO_LIMIT, optional=False, advanced=False):
+    def _add_number(
+        self,
+        name: str,
+        label: str,
+        text: str,
+        numbers: Numbers = Numbers(),  # noqa: B008  # it cannot be changed
+        optional: bool = False,
+        advanced: bool = False,
+    ) -> None:
         definition = QgsProcessingParameterNumber(
             name,
             label,
-            type=kind,
+            type=numbers.kind,
             defaultValue=DEFAULTS[name.lower()],
             optional=optional,
-            minValue=least,
-            maxValue=most,
+            minValue=numbers.least,
+            maxValue=numbers.most,
         )
         self.add(definition, text, advanced)
 
     def _add_switch(self, name: str, label: str, text: str, advanced: bool = False) -> None:
         self.add(QgsProcessingParameterBoolean(name, label, defaultValue=DEFAULTS[name.lower()]), text, advanced)
 
-    def _add_choice(self, name, label, text, options):
+    def _add_choice(self, name: str, label: str, text: str, options: Sequence[str]) -> None:
         definition = QgsProcessingParameterEnum(
             name,
             label,
@@ -153,12 +171,12 @@ class TilingAlgorithm(TiledAlgorithm):
         )
         self.add(definition, text, advanced=True)
 
-    def _source(self, parameters, context):
+    def _source(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
         """What GDAL opens for INPUT."""
         layer = raster_layer(self, parameters, self.INPUT, context)
         return gdal_source(layer, self.raw(parameters, self.INPUT, context), self.INPUT)
 
-    def _tiling_parameters(self, parameters, context):
+    def _tiling_parameters(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Dict[str, Any]:
         """What the engine's parameters of both have, but for the polygons of TILES, which take a while to read."""
         names = (
             self.NODATA_RULE,
@@ -174,7 +192,7 @@ class TilingAlgorithm(TiledAlgorithm):
             "tiles_source": layer_source(self.raw(parameters, self.TILES, context), context),
         }
 
-    def _raster_crs(self, parameters, context):
+    def _raster_crs(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> QgsCoordinateReferenceSystem:
         """The coordinate reference system in which QGIS shows INPUT; the user may have set it."""
         layer = raster_layer(self, parameters, self.INPUT, context)
         if layer is not None:
@@ -189,22 +207,32 @@ class TilingAlgorithm(TiledAlgorithm):
             else QgsCoordinateReferenceSystem.fromWkt(found.ExportToWkt())
         )
 
-    def _tile_output(self, name, parameters, context, crs):
+    def _tile_output(
+        self, name: str, parameters: Dict[str, Any], context: QgsProcessingContext, crs: QgsCoordinateReferenceSystem
+    ) -> TileLayerOutput:
         layer = raster_layer(self, parameters, self.INPUT, context)
         return TileLayerOutput(self, name, crs, "" if layer is None else layer.id())
 
-    def processAlgorithm(self, parameters, context, feedback):
+    def _write_tiles(self, records: Sequence[Any], field_list: FieldList) -> Dict[str, str]:
+        """The tile layer as a part of the results, {id of the sink: layer}; empty if none is asked for."""
+        return {} if self._tile_layer is None else {self._tile_layer.name: self._tile_layer.write(records, field_list)}
+
+    def processAlgorithm(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> Dict[str, Any]:
         if self._tile_layer is not None:
             self._tile_layer.bind(parameters, context)
         return super().processAlgorithm(parameters, context, feedback)
 
-    def postProcessAlgorithm(self, context, feedback):
+    def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> Dict[str, Any]:
         super().postProcessAlgorithm(context, feedback)
         if self._tile_layer is not None:
             self._tile_layer.attach(context)
         return {}
 
-    def _tile_source(self, parameters, context):
+    def _tile_source(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    ) -> Optional[QgsProcessingFeatureSource]:
         """TILES as a source of polygons; None where it is not given."""
         given = self.raw(parameters, self.TILES, context)
         if is_null(given):
@@ -234,7 +262,7 @@ class TilingAlgorithm(TiledAlgorithm):
             )
         return source
 
-    def _scheme(self, parameters, context):
+    def _scheme(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Optional[Scheme]:
         """TILES as what `_with_tiles` takes; None where it is not given."""
         source = self._tile_source(parameters, context)
         if source is None:
@@ -249,9 +277,10 @@ class TilingAlgorithm(TiledAlgorithm):
         polygons = [bytes(feature.geometry().asWkb()) for feature in features]
         crs = source.sourceCrs()
         raster_crs = self._raster_crs(parameters, context)
-        return polygons, *(crs_to_wkt(system) if system.isValid() else "" for system in (crs, raster_crs))
+        crs_wkt, raster_wkt = (crs_to_wkt(system) if system.isValid() else "" for system in (crs, raster_crs))
+        return polygons, crs_wkt, raster_wkt
 
-    def _with_tiles(self, run, scheme):
+    def _with_tiles(self, run: Run, scheme: Optional[Scheme]) -> Run:
         """The engine's parameters with the polygons of TILES; not before the run, where QGIS drops what is wrong."""
         from ..tiledseg_plugin.engine.stages.polygon_tiles import rectangles_of
 

@@ -3,7 +3,7 @@
   <renderer-v2 symbollevels="1" type="categorizedSymbol" forceraster="0" referencescale="-1" enableorderby="0" attr="status">
     <categories>
       <category value="ok" render="true" label="Tile" symbol="0"/>
-      <category value="sparse" render="true" label="Sparse tile, worked with a neighbour" symbol="1"/>
+      <category value="sparse" render="true" label="Sparse tile, processed with a neighbour" symbol="1"/>
       <category value="empty" render="true" label="Empty tile, left out" symbol="2"/>
     </categories>
     <symbols>

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes resources/models/checksegmentstatistics.model3 (the modeler can change it afterwards).
 
-usage: QT_QPA_PLATFORM=offscreen /usr/bin/python3 scripts/make_model.py
+usage: QT_HASH_SEED=0 QT_QPA_PLATFORM=offscreen /usr/bin/python3 scripts/make_model.py
+
+To be run when an algorithm in it gets another parameter; the seed keeps the order of what is written.
 """
 
 import os
@@ -108,7 +110,7 @@ def make():
         print(step, issues)
     model.setHelpContent(
         {
-            "ALG_DESC": "Checks the tiles, segments the raster with them, and gives statistics of the segments.",
+            "ALG_DESC": "Checks the tiles, segments the raster with them, and makes a table of their statistics.",
             "ALG_VERSION": "1",
         }
     )

@@ -154,7 +154,7 @@ class Stress:
         return output, process.returncode, log.read_text()
 
     def _interfere(self, process, what, moment):
-        """Kill what is to be killed, when it is time; gives all workers that were seen, (pid, start)."""
+        """Kill what is to be killed, when it is time; returns all workers that were seen, (pid, start)."""
         seen, end, done = set(), time.monotonic() + moment, what == "nothing"
         while process.poll() is None and time.monotonic() < end + LIMIT_SECONDS:
             mine = {pid: started for pid, (parent, started) in worker_processes().items() if parent == process.pid}

@@ -30,7 +30,7 @@ def extent_in(raster, crs):
 
 
 def make_grid(raster_path, output, crs_name, size):
-    """Write the grid; gives the number of tiles."""
+    """Write the grid; returns the number of tiles."""
     crs = osr.SpatialReference()
     crs.SetFromUserInput(crs_name)
     crs.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)

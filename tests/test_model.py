@@ -43,6 +43,8 @@ def test_model_opens_in_the_modeler(model, plugin):
     assert opened.fromFile(model.FILE)
     assert set(opened.childAlgorithms()) == {"preflight", "segment", "statistics"}
     assert opened.canExecute() == (True, "")
+    assert opened.validate() == (True, [])  # the modeler shows no step in red
+    assert model.validate() == (True, [])
 
 
 @pytest.mark.parametrize("bands", [None, [1, 3]])

@@ -3,8 +3,10 @@
 
 import configparser
 import re
+import shlex
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import headless
 import pytest
@@ -91,6 +93,7 @@ def in_fresh_python(code, tmp_path):
     """Run code in a Python of its own, which reports children that are started and heavy modules."""
     report = f"""
 import sys
+from types import SimpleNamespace
 sys.path.insert(0, {str(headless.plugin_path())!r})
 before, children = set(sys.modules), []
 sys.addaudithook(lambda event, arguments: children.append(event) if event in {CHILDREN!r} else None)
@@ -235,3 +238,31 @@ def test_command_line_lists_and_explains_the_algorithm(qgis_process):
     assert "<p>" not in text and "<li>" not in text
     for name in INTERFACE:
         assert f"{name}: " in text
+
+
+@pytest.mark.parametrize("threshold", [50.0, 0.1, 12345.6789, 1 / 3, 1e-7, None])
+def test_copied_commands_say_what_the_panel_says(algorithm, threshold):
+    from qgis.core import QgsProcessingContext, QgsProject
+    from tiledseg.tiledseg_plugin.desktop.commands import as_python, as_qgis_process
+
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    values = {"INPUT": "/a b/it's.tif", "BANDS": [1, 3], "DISTANCE_THRESHOLD": threshold, "STRETCH": False,
+              "NUM_CLUSTERS": 12, "CREATION_OPTIONS": "COMPRESS=ZSTD|BIGTIFF=YES", "OUTPUT": "$HOME/o.tif"}  # fmt: skip
+    words = shlex.split(as_qgis_process(algorithm, values, context))
+    assert words[:4] == ["qgis_process", "run", "tiledseg:segment", "--"]
+    given = [tuple(word.split("=", 1)) for word in words[4:]]
+    assert [value for name, value in given if name == "BANDS"] == ["1", "3"]
+    line = dict(given)
+    assert {name: line[name] for name in ("INPUT", "STRETCH", "NUM_CLUSTERS", "CREATION_OPTIONS", "OUTPUT")} == {
+        "INPUT": "/a b/it's.tif", "STRETCH": "false", "NUM_CLUSTERS": "12",
+        "CREATION_OPTIONS": "COMPRESS=ZSTD|BIGTIFF=YES", "OUTPUT": "$HOME/o.tif",
+    }  # fmt: skip
+    run = {}
+    eval(as_python(algorithm, values, context), {"processing": SimpleNamespace(run=lambda _, said: run.update(said))})
+    assert {name: run[name] for name in values if name != "DISTANCE_THRESHOLD"} == {
+        name: value for name, value in values.items() if name != "DISTANCE_THRESHOLD"
+    }
+    for said in (line["DISTANCE_THRESHOLD"], run["DISTANCE_THRESHOLD"]):
+        read = algorithm.value({"DISTANCE_THRESHOLD": said}, "DISTANCE_THRESHOLD", context)
+        assert read == threshold

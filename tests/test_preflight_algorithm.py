@@ -259,19 +259,19 @@ def test_runs_in_a_task_and_styles_the_layer_above_the_raster(plugin, slanted, t
 def test_a_rendering_style_of_the_users_is_respected(plugin, monkeypatch, set_by_user):
     from processing.gui.RenderingStyles import RenderingStyles
     from qgis.core import QgsProcessingContext, QgsProcessingFeedback
-    from tiledseg.algorithms.tile_layer import TileLayerLook
+    from tiledseg.algorithms.looks import TileLook
 
     styles = {"tiledseg:preflight": {"OUTPUT": "/my.qml"}} if set_by_user else {}
     monkeypatch.setattr(RenderingStyles, "styles", styles)
     layer = polygon_layer([])
-    look = TileLayerLook("tiledseg:preflight", "OUTPUT", layer.crs(), "")
+    look = TileLook("tiledseg:preflight", "OUTPUT", layer.crs(), "")
     look.postProcessLayer(layer, QgsProcessingContext(), QgsProcessingFeedback())
     assert (layer.renderer().type() == "categorizedSymbol") != set_by_user
 
 
 def test_moves_only_layers_that_are_below(plugin):
     from qgis.core import QgsLayerTree, QgsProject
-    from tiledseg.algorithms.tile_layer import place_above
+    from tiledseg.algorithms.looks import place_above
 
     project = QgsProject.instance()
     try:
@@ -355,9 +355,9 @@ def test_fields_of_tiles_have_their_documented_names_and_the_map_tip_follows(
             assert row[written] == (
                 pytest.approx(feature[field], abs=1e-9) if field == "valid_fraction" else feature[field]
             )
-    import tiledseg.algorithms.tile_layer as tile_layer
+    from tiledseg.algorithms.looks import TileLook
 
-    look = tile_layer.TileLayerLook("tiledseg:preflight", "OUTPUT", layer.crs(), "")
+    look = TileLook("tiledseg:preflight", "OUTPUT", layer.crs(), "")
     look.postProcessLayer(layer, QgsProcessingContext(), None)
     context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
     for feature in layer.getFeatures():
@@ -365,24 +365,3 @@ def test_fields_of_tiles_have_their_documented_names_and_the_map_tip_follows(
         shown = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
         told = float(shown.rpartition(">")[2].removesuffix(" % valid"))
         assert told == pytest.approx(100 * feature[expected[6]], abs=0.0501)
-
-
-@pytest.mark.parametrize("extension", ["shp", "gpkg", "fgb", "geojson"])
-def test_a_tile_layer_that_lost_its_end_is_no_output(plugin, slanted, tmp_path, monkeypatch, extension):
-    from tiledseg.tiledseg_plugin.engine.files import verification
-
-    verify = verification.verify_features
-    path = tmp_path / "out" / f"tiles.{extension}"
-    path.parent.mkdir()
-
-    def verify_less(written, *arguments):
-        assert written == str(path)
-        os.truncate(path, path.stat().st_size // 2)
-        return verify(written, *arguments)
-
-    monkeypatch.setattr(verification, "verify_features", verify_less)
-    from qgis.core import QgsProcessingException
-
-    with pytest.raises(QgsProcessingException, match="OUTPUT tiles.* is not on the disk as it was written"):
-        run(plugin, INPUT=slanted(), TILE_WIDTH=20, TILE_HEIGHT=20, OUTPUT=str(path))
-    assert list(path.parent.iterdir()) == []

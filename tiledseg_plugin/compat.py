@@ -18,7 +18,7 @@ else:
     FIELD_INTEGER, FIELD_LARGE_INTEGER = QVariant.Int, QVariant.LongLong  # Qt 5 only # noqa: QGS402
     FIELD_DOUBLE, FIELD_TEXT = QVariant.Double, QVariant.String  # Qt 5 only # noqa: QGS402
 
-# QGIS tells of the end of every task in its message bar unless, since 3.26, it is silent.
+# QGIS reports the end of every task in its message bar unless, since 3.26, it is silent.
 QUIET_TASK = QgsTask.Flag.CanCancel
 if hasattr(QgsTask.Flag, "Silent"):
     QUIET_TASK = QgsTask.Flag.CanCancel | QgsTask.Flag.Silent
@@ -46,12 +46,12 @@ def algorithm_dialog() -> Tuple[Any, Any, Any]:
     return Dialog, InvalidParameterValue, InvalidOutputExtension
 
 
-def is_null(value):
+def is_null(value: Any) -> bool:
     """True for what QGIS hands over where the user gave nothing: None, a null QVariant (Qt 5) or empty text."""
     return value is None or (isinstance(value, str) and not value) or (isinstance(value, QVariant) and value.isNull())
 
 
-def crs_to_wkt(crs):
+def crs_to_wkt(crs: QgsCoordinateReferenceSystem) -> str:
     """The WKT of a QgsCoordinateReferenceSystem in the flavour GDAL prefers."""
     if hasattr(Qgis, "CrsWktVariant"):  # 3.36 and later
         return crs.toWkt(Qgis.CrsWktVariant.PreferredGdal)

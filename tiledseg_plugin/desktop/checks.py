@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Check tiles: the pre-flight with the values of a form, its layer over the raster and its result in a line."""
 
-from qgis.core import QgsProcessingOutputLayerDefinition, QgsProject
+from typing import Any, Dict, Optional
+
+from qgis.core import QgsProcessingOutputLayerDefinition, QgsProject, QgsVectorLayer
 
 from ...algorithms.text import tr
 from . import layers
@@ -12,7 +14,7 @@ NAME = "S1Tiles"
 TILING = ("INPUT", "BANDS", "NODATA_RULE", "TILE_WIDTH", "TILE_HEIGHT", "TILES", "VALID_DATA_THRESHOLD")
 
 
-def check_run(values):
+def check_run(values: Dict[str, Any]) -> AlgorithmRun:
     """The run, not yet started.
 
     Parameters
@@ -24,7 +26,7 @@ def check_run(values):
     return AlgorithmRun(PREFLIGHT, chosen, [layers.raster_of(values.get("INPUT"))])
 
 
-def show_layer(run):
+def show_layer(run: AlgorithmRun) -> Optional[QgsVectorLayer]:
     """The tile layer of a finished run, in the project right above its raster; None where there is none."""
     made = layers.load(run)
     layer = made.get("OUTPUT")
@@ -36,7 +38,7 @@ def show_layer(run):
     return layer
 
 
-def summary(results):
+def summary(results: Dict[str, Any]) -> str:
     """One or two sentences on the tiles and on what the run will need."""
     count, empty, sparse = (int(results[name]) for name in ("TILE_COUNT", "EMPTY_TILES", "SPARSE_TILES"))
     tiles = tr("{} tiles").format(count) if count != 1 else tr("1 tile")
@@ -52,5 +54,5 @@ def summary(results):
     )
 
 
-def _size(megabytes):
+def _size(megabytes: float) -> str:
     return tr("{:.1f} GB").format(megabytes / 1000) if megabytes >= 1000 else tr("{:.0f} MB").format(megabytes)

@@ -2,14 +2,25 @@
 """A run as text: what to type to have it again, without the panel."""
 
 import shlex
+from typing import Any, Dict
 
-from qgis.core import QgsMapLayer, QgsProcessingFeatureSourceDefinition, QgsProcessingUtils, QgsProperty
+from qgis.core import (
+    QgsMapLayer,
+    QgsProcessingContext,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingUtils,
+    QgsProperty,
+)
 
 from ..compat import is_null
 
 
-def as_qgis_process(algorithm, parameters, context):
-    """The command line; QGIS can make it itself only since 3.24."""
+def as_qgis_process(algorithm: Any, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
+    """The command line.
+
+    QGIS has a method for it since 3.24 (`asQgisProcessCommand`). This one is the same in every version, and also says
+    what the user has emptied: DISTANCE_THRESHOLD, left out, would have its default again instead of no limit.
+    """
     words = ["qgis_process", "run", algorithm.id(), "--"]
     for definition in algorithm.parameterDefinitions():
         value = plain(parameters.get(definition.name()), context)
@@ -22,7 +33,7 @@ def as_qgis_process(algorithm, parameters, context):
     return " ".join(shlex.quote(word) for word in words)
 
 
-def as_python(algorithm, parameters, context):
+def as_python(algorithm: Any, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
     """A call of `processing.run`."""
     chosen = {name: value for name, value in parameters.items() if not is_null(plain(value, context))}
     empty = [name for name in parameters if name not in chosen and _has_default(algorithm, name)]
@@ -30,12 +41,12 @@ def as_python(algorithm, parameters, context):
     return algorithm.asPythonCommand(chosen, context)
 
 
-def _has_default(algorithm, name):
+def _has_default(algorithm: Any, name: str) -> bool:
     definition = algorithm.parameterDefinition(name)
     return definition is not None and definition.defaultValue() is not None
 
 
-def plain(value, context):
+def plain(value: Any, context: QgsProcessingContext) -> Any:
     """A parameter's value as text, number or list; a layer as what it is opened from."""
     if isinstance(value, QgsProcessingFeatureSourceDefinition):
         value = value.source
@@ -49,7 +60,7 @@ def plain(value, context):
     return value.authid() if hasattr(value, "authid") else value
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -21,7 +21,7 @@ class Desktop:
     iface : QgisInterface
     """
 
-    def __init__(self, iface):
+    def __init__(self, iface: Any):
         self._iface = iface
         self.panel: Any = None
         self.session: Any = None
@@ -36,13 +36,13 @@ class Desktop:
         QCoreApplication.instance().aboutToQuit.connect(self._end_work)
         SegmentRaster.dialog = staticmethod(_toolbox_dialog)
 
-    def _toggle(self, is_on):
+    def _toggle(self, is_on: bool) -> None:
         if self.panel is None and is_on:
             self._make_panel()
         if self.panel is not None:
             self.panel.setUserVisible(is_on)
 
-    def _make_panel(self):
+    def _make_panel(self) -> None:
         from .panel import SegmentationPanel
         from .session import Session
 
@@ -52,7 +52,7 @@ class Desktop:
         self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.panel)
         self.panel.visibilityChanged.connect(self._follow)
 
-    def _follow(self, is_visible):
+    def _follow(self, is_visible: bool) -> None:
         """The panel was closed by its own button, or is behind another one."""
         is_open = not self.panel.isHidden()
         if self.action.isChecked() != is_open:
@@ -60,11 +60,11 @@ class Desktop:
             self.action.setChecked(is_open)
             self.action.blockSignals(False)
 
-    def _end_work(self):
+    def _end_work(self) -> None:
         if self.session is not None:
             self.session.close()
 
-    def remove(self):
+    def remove(self) -> None:
         """Take everything away; what runs is cancelled first."""
         SegmentRaster.dialog = None
         QCoreApplication.instance().aboutToQuit.disconnect(self._end_work)
@@ -80,7 +80,7 @@ class Desktop:
         self.panel = self.session = self.action = None
 
 
-def _toolbox_dialog(algorithm, parent):
+def _toolbox_dialog(algorithm: Any, parent: Any) -> Any:
     from .dialog import SegmentDialog
 
     return SegmentDialog(algorithm, parent)

@@ -4,7 +4,7 @@
 Labels, tooltips, defaults and ranges are those of the definitions, and the widgets those of the toolbox's dialogs.
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, List, Optional
 
 from qgis.core import (
     QgsProcessingContext,
@@ -17,7 +17,7 @@ from qgis.core import (
 )
 from qgis.gui import QgsGui, QgsProcessingContextGenerator, QgsProcessingGui, QgsProcessingParameterWidgetContext
 from qgis.PyQt.QtCore import QObject, pyqtSignal
-from qgis.PyQt.QtWidgets import QLabel
+from qgis.PyQt.QtWidgets import QLabel, QWidget
 
 from ..compat import is_null
 
@@ -26,11 +26,11 @@ FORGOTTEN = ("raster", "source", "band")  # kinds that belong to the layers of o
 
 
 class _Context(QgsProcessingContextGenerator):
-    def __init__(self, context):
+    def __init__(self, context: QgsProcessingContext):
         super().__init__()
         self._context = context
 
-    def processingContext(self):
+    def processingContext(self) -> QgsProcessingContext:
         return self._context
 
 
@@ -45,7 +45,7 @@ class Fields(QObject):
 
     changed = pyqtSignal(str)  # the id of a parameter whose value is another now
 
-    def __init__(self, algorithm, iface, parent=None):
+    def __init__(self, algorithm: Any, iface: Any, parent: Any = None):
         super().__init__(parent)
         self.definitions = {definition.name(): definition for definition in algorithm.parameterDefinitions()}
         self._context = QgsProcessingContext()
@@ -76,10 +76,10 @@ class Fields(QObject):
         for name, wrapper in self._wrappers.items():
             wrapper.widgetValueHasChanged.connect(lambda *_, name=name: self.changed.emit(name))
 
-    def widget(self, name):
+    def widget(self, name: str) -> QWidget:
         return self._widgets[name]
 
-    def label(self, name):
+    def label(self, name: str) -> Optional[QLabel]:
         """The label of a field; None where the widget bears its text itself."""
         label = self._labels[name]
         if isinstance(label, QLabel):
@@ -88,16 +88,16 @@ class Fields(QObject):
             label.setBuddy(self._widgets[name])
         return label
 
-    def is_advanced(self, name):
+    def is_advanced(self, name: str) -> bool:
         return bool(self.definitions[name].flags() & QgsProcessingParameterDefinition.Flag.FlagAdvanced)
 
-    def value(self, name):
+    def value(self, name: str) -> Any:
         return self._wrappers[name].parameterValue()
 
-    def set_value(self, name, value):
+    def set_value(self, name: str, value: Any) -> None:
         self._wrappers[name].setParameterValue(value, self._context)
 
-    def values(self):
+    def values(self) -> Dict[str, Any]:
         """{id: value} of all fields that hold one; destinations as plain text."""
         found = {}
         for name, definition in self.definitions.items():
@@ -109,14 +109,14 @@ class Fields(QObject):
             found[name] = value
         return found
 
-    def remember(self):
+    def remember(self) -> None:
         """Keep the values for the next time, but for those that belong to a project's layers."""
         settings = QgsSettings()
         for name in self._remembered():
             value = self.value(name)
             settings.setValue(f"{SETTINGS}/{name}", "" if is_null(value) else value)
 
-    def recall(self):
+    def recall(self) -> None:
         """The values of the last time."""
         settings = QgsSettings()
         for name in self._remembered():
@@ -130,12 +130,12 @@ class Fields(QObject):
                 if value is None or definition.checkValueIsAcceptable(value, self._context):
                     self.set_value(name, value)
 
-    def reset(self):
+    def reset(self) -> None:
         """The defaults of all fields that are remembered."""
         for name in self._remembered():
             self.set_value(name, self.definitions[name].defaultValue())
 
-    def _remembered(self):
+    def _remembered(self) -> List[str]:
         return [
             name
             for name, definition in self.definitions.items()
@@ -143,14 +143,14 @@ class Fields(QObject):
         ]
 
 
-def _limit_decimals(definition):
+def _limit_decimals(definition: QgsProcessingParameterDefinition) -> None:
     """As many decimals as make sense instead of QGIS's six."""
     if isinstance(definition, QgsProcessingParameterNumber):
         decimals = 2 if definition.maximum() <= 1 else 4
         definition.setMetadata({"widget_wrapper": {"decimals": decimals}})
 
 
-def destination(value):
+def destination(value: Any) -> Optional[str]:
     """Where an output shall go, as text that scripts and the command line take; None for nowhere."""
     if isinstance(value, QgsProcessingOutputLayerDefinition):
         value = value.sink

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Layers that a run made: into the project, in their place and group, with their style."""
 
-from qgis.core import QgsMapLayer, QgsProcessingUtils, QgsProject, QgsRasterLayer
+from typing import Any, Dict, Iterable, Optional, Tuple
+
+from qgis.core import QgsLayerTreeGroup, QgsMapLayer, QgsProcessingUtils, QgsProject, QgsRasterLayer
 
 from ...algorithms.text import tr
+from .tasks import AlgorithmRun
 
 
-def load(run):
+def load(run: AlgorithmRun) -> Dict[str, QgsMapLayer]:
     """Put the layers that an AlgorithmRun made into the project, and into none of its groups yet.
 
     Returns
@@ -25,22 +28,21 @@ def load(run):
     return found
 
 
-def finish(run, layers):
+def finish(run: AlgorithmRun, layers: Dict[str, QgsMapLayer]) -> None:
     """Let the algorithm style the layers that it made; afterwards they are in the layer tree."""
     for details in run.context.layersToLoadOnCompletion().values():
         layer = layers.get(details.outputName)
         if layer is not None and details.postProcessor() is not None:
             details.postProcessor().postProcessLayer(layer, run.context, run.feedback)
-    return layers
 
 
-def insert_above(layer, raster):
+def insert_above(layer: QgsMapLayer, raster: Optional[QgsRasterLayer]) -> None:
     """Add a layer of the project to the layer tree, right above a raster."""
     parent, index = place_of(raster)
     parent.insertLayer(index, layer)
 
 
-def place_of(layer):
+def place_of(layer: Optional[QgsMapLayer]) -> Tuple[QgsLayerTreeGroup, int]:
     """The group that holds a layer, and its index in there; the top where it is in none."""
     root = QgsProject.instance().layerTreeRoot()
     node = None if layer is None else root.findLayer(layer.id())
@@ -49,7 +51,7 @@ def place_of(layer):
     return node.parent(), node.parent().children().index(node)
 
 
-def group_above(raster, layers):
+def group_above(raster: Optional[QgsRasterLayer], layers: Iterable[QgsMapLayer]) -> QgsLayerTreeGroup:
     """Put layers, uppermost first, into a new group right above their raster."""
     root = QgsProject.instance().layerTreeRoot()
     parent, index = place_of(raster)
@@ -64,7 +66,7 @@ def group_above(raster, layers):
     return group
 
 
-def is_there(layer):
+def is_there(layer: Any) -> bool:
     """Whether a layer that was kept still exists; Qt may have deleted it meanwhile."""
     try:
         return layer is not None and isinstance(layer, QgsMapLayer) and bool(layer.id())
@@ -72,7 +74,7 @@ def is_there(layer):
         return False
 
 
-def raster_of(value):
+def raster_of(value: Any) -> Optional[QgsRasterLayer]:
     """The raster layer of the project that a parameter's value means; None if it is another one."""
     project = QgsProject.instance()
     layer = project.mapLayer(str(value)) if value else None

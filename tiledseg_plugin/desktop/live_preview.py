@@ -2,7 +2,7 @@
 """The preview on the map: follows the view and the fields while it is switched on, without the GUI ever waiting."""
 
 import gc
-from typing import Any
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from qgis.core import (
     QgsApplication,
@@ -13,6 +13,7 @@ from qgis.core import (
     QgsLineSymbol,
     QgsProcessingContext,
     QgsProject,
+    QgsRasterLayer,
     QgsSimpleLineSymbolLayer,
     QgsSingleSymbolRenderer,
     QgsVectorLayer,
@@ -22,8 +23,12 @@ from qgis.PyQt.QtGui import QColor
 
 from ...algorithms.text import tr
 from ..engine.errors import Cancelled, SegmentationError
+from ..engine.parameters import SegmentParameters
+from ..engine.progress import Feedback
 from . import layers
 from .tasks import EngineTask
+
+Extent = Tuple[float, float, float, float]  # left, bottom, right, top
 
 SEGMENT = "tiledseg:segment"
 DELAY_MILLISECONDS = 250  # after the last change of the view or a field
@@ -43,6 +48,19 @@ SHOWN = (
 )
 
 
+class PreviewTask(EngineTask):
+    """One preview.
+
+    deciding : what the basis depends on
+    stage : "basis", then "view"
+    """
+
+    def __init__(self, description: str, work: Callable[[Feedback], Any], deciding: Any):
+        super().__init__(description, work)
+        self.deciding = deciding
+        self.stage = "basis"
+
+
 class LivePreview(QObject):
     """Keeps a temporary layer of outlines up to date.
 
@@ -52,17 +70,17 @@ class LivePreview(QObject):
     values : () -> {id: value} of the form
     """
 
-    told = pyqtSignal(str)  # what is being done, or what came out
+    reported = pyqtSignal(str)  # what is being done, or what came out
     updated = pyqtSignal()
     failed = pyqtSignal(str)
     busy = pyqtSignal(bool)
 
-    def __init__(self, canvas, values, parent=None):
+    def __init__(self, canvas: Any, values: Callable[[], Dict[str, Any]], parent: Any = None):
         super().__init__(parent)
         self.layer: Any = None
         self.preview: Any = None  # what is shown; see preview.Preview
         self._canvas, self._values = canvas, values
-        self._is_dense = None  # of the layer's look
+        self._is_dense: Optional[bool] = None  # of the layer's look
         self._previewer: Any = None
         self._loading: Any = None
         self._task: Any = None
@@ -72,14 +90,14 @@ class LivePreview(QObject):
         self._timer.setInterval(DELAY_MILLISECONDS)
         self._timer.timeout.connect(self._update)
 
-    def load(self):
+    def load(self) -> None:
         """Import the engine and its kernels in the background, as that takes a while."""
         if self._loading is None and self._previewer is None:
             self._loading = EngineTask(tr("Preparing the segmentation"), _load)
             self._loading.ended.connect(self._loaded)
             QgsApplication.taskManager().addTask(self._loading)
 
-    def _loaded(self):
+    def _loaded(self) -> None:
         task, self._loading = self._loading, None
         self._previewer = task.result
         if task.error:
@@ -88,20 +106,20 @@ class LivePreview(QObject):
             self._update()
 
     @property
-    def is_on(self):
+    def is_on(self) -> bool:
         return self._is_on
 
     @property
-    def is_busy(self):
+    def is_busy(self) -> bool:
         return self._task is not None or self._loading is not None or self._timer.isActive()
 
-    def switch_on(self):
+    def switch_on(self) -> None:
         if not self._is_on:
             self._is_on = True
             self._canvas.extentsChanged.connect(self.request)
             self._update()
 
-    def switch_off(self):
+    def switch_off(self) -> None:
         """Stop, and take the outlines away."""
         if not self._is_on:
             return
@@ -115,16 +133,16 @@ class LivePreview(QObject):
             QgsProject.instance().removeMapLayer(self.layer.id())
         self.layer = self.preview = None
 
-    def field_changed(self, name):
+    def field_changed(self, name: str) -> None:
         """A field of the form has another value."""
         if self._is_on and name in SHOWN:
             self.request()
 
-    def request(self):
+    def request(self) -> None:
         """Something has changed; wait whether more follows."""
         self._timer.start()
 
-    def _update(self):
+    def _update(self) -> None:
         if not self._is_on:
             return
         if self._previewer is None:
@@ -146,13 +164,13 @@ class LivePreview(QObject):
             return
         self._start(parameters, extent, raster)
 
-    def _parameters(self, values):
+    def _parameters(self, values: Dict[str, Any]) -> SegmentParameters:
         algorithm = QgsApplication.processingRegistry().createAlgorithmById(SEGMENT)
         context = QgsProcessingContext()
         context.setProject(QgsProject.instance())
         return algorithm.run_parameters(values, context)
 
-    def _extent_in(self, raster):
+    def _extent_in(self, raster: Optional[QgsRasterLayer]) -> Extent:
         """The view as (left, bottom, right, top) in the raster's coordinates."""
         settings = self._canvas.mapSettings()
         extent = settings.visibleExtent()
@@ -161,8 +179,8 @@ class LivePreview(QObject):
             extent = transform.transformBoundingBox(extent)
         return extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()
 
-    def _start(self, parameters, extent, raster):
-        def work(feedback):
+    def _start(self, parameters: SegmentParameters, extent: Extent, raster: Optional[QgsRasterLayer]) -> None:
+        def work(feedback: Feedback) -> Any:
             from ..engine import preview as engine
 
             if not self._previewer.is_ready(parameters):
@@ -177,15 +195,14 @@ class LivePreview(QObject):
             shown = self._previewer.show(parameters, window, feedback)
             return shown, is_cut, [_feature(wkb) for wkb in shown.lines]
 
-        task = EngineTask(tr("Preview of segments"), work)
-        task.stage, task.deciding = "basis", _deciding(parameters)
-        task.text_changed.connect(self.told)
+        task = PreviewTask(tr("Preview of segments"), work, _deciding(parameters))
+        task.text_changed.connect(self.reported)
         task.ended.connect(lambda: self._ended(task, raster))
         self._task, self._is_pending = task, False
         self.busy.emit(True)
         QgsApplication.taskManager().addTask(task)
 
-    def _ended(self, task, raster):
+    def _ended(self, task: EngineTask, raster: Optional[QgsRasterLayer]) -> None:
         self._task = None
         self.busy.emit(False)
         if not self._is_on:
@@ -198,20 +215,20 @@ class LivePreview(QObject):
             preview, is_cut, features = task.result
             self._show(preview, is_cut, features, raster)
 
-    def _show(self, preview, is_cut, features, raster):
+    def _show(self, preview: Any, is_cut: bool, features: List[QgsFeature], raster: Optional[QgsRasterLayer]) -> None:
         self.preview = preview
         self._fill_layer(features, raster)
         if preview is None:
-            self.told.emit(tr("Preview: the raster is not in view."))
+            self.reported.emit(tr("Preview: the raster is not in view."))
         else:
             window = preview.window
             text = tr("Preview: {} segments in {} × {} pixels").format(preview.segments, window.width, window.height)
             if is_cut:
                 text += tr(", the centre of the view, which is too large to be shown whole: zoom in.")
-            self.told.emit(text)
+            self.reported.emit(text)
         self.updated.emit()
 
-    def _fill_layer(self, features, raster):
+    def _fill_layer(self, features: List[QgsFeature], raster: Optional[QgsRasterLayer]) -> None:
         if not layers.is_there(self.layer):
             self.layer, self._is_dense = _outline_layer(raster), None
             QgsProject.instance().addMapLayer(self.layer, False)
@@ -230,7 +247,7 @@ class LivePreview(QObject):
         self.layer.triggerRepaint()
 
 
-def _load(feedback):
+def _load(feedback: Feedback) -> Any:
     """A Previewer; everything that it needs has been imported and, the first time ever, compiled."""
     from ..engine import kernels, preview
 
@@ -241,13 +258,13 @@ def _load(feedback):
     return preview.Previewer()
 
 
-def _deciding(parameters):
+def _deciding(parameters: SegmentParameters) -> Any:
     from ..engine.preview import basis_key
 
     return basis_key(parameters)
 
 
-def _feature(wkb):
+def _feature(wkb: bytes) -> QgsFeature:
     geometry = QgsGeometry()
     geometry.fromWkb(wkb)
     feature = QgsFeature()
@@ -255,7 +272,7 @@ def _feature(wkb):
     return feature
 
 
-def _outline_layer(raster):
+def _outline_layer(raster: Optional[QgsRasterLayer]) -> QgsVectorLayer:
     layer = QgsVectorLayer("MultiLineString?index=yes", tr("Preview of segments"), "memory")
     if raster is not None:
         layer.setCrs(raster.crs())
@@ -263,7 +280,7 @@ def _outline_layer(raster):
     return layer
 
 
-def _outline_renderer(is_dense):
+def _outline_renderer(is_dense: bool) -> QgsSingleSymbolRenderer:
     """Yellow on a dark edge, which is seen on any image; where pixels are smaller than the screen's, thin and plain."""
     edge, line = (QColor(0, 0, 0, 110), 0.55), (QColor(255, 230, 0), 0.26)
     symbol = QgsLineSymbol()

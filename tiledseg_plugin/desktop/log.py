@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The log of a run in a window of its own."""
 
+from typing import Any
+
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QApplication, QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout
 
@@ -10,7 +12,7 @@ from ...algorithms.text import tr
 class LogWindow(QDialog):
     """Text that can be read, selected and copied."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: Any):
         super().__init__(parent)
         self.setObjectName("TiledSegmentationLog")
         self.setWindowTitle(tr("Log of the segmentation"))
@@ -25,7 +27,7 @@ class LogWindow(QDialog):
         layout.addWidget(buttons)
         self.setWindowFlag(Qt.WindowType.WindowContextHelpButtonHint, False)
 
-    def show_text(self, html):
+    def show_text(self, html: str) -> None:
         self.text.setHtml(html)
         self.show()
         self.raise_()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The panel: what is seen of it. What its buttons do is in `session`."""
 
+from typing import Any, List, Sequence, Tuple
+
 from qgis.gui import QgsCollapsibleGroupBox, QgsDockWidget
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
@@ -40,7 +42,7 @@ class SegmentationPanel(QgsDockWidget):
     iface : QgisInterface
     """
 
-    def __init__(self, algorithm, iface):
+    def __init__(self, algorithm: Any, iface: Any):
         super().__init__(tr("Tiled segmentation"), iface.mainWindow())
         self.setObjectName("TiledSegmentationPanel")
         self.setWindowIcon(QIcon(ICON))
@@ -63,7 +65,7 @@ class SegmentationPanel(QgsDockWidget):
         self.setWidget(self._contents())
         self.show_idle()
 
-    def _contents(self):
+    def _contents(self) -> QWidget:
         contents = QWidget(self)
         layout = QVBoxLayout(contents)
         layout.setContentsMargins(6, 6, 6, 6)
@@ -82,7 +84,7 @@ class SegmentationPanel(QgsDockWidget):
         layout.addLayout(buttons)
         return contents
 
-    def _form(self):
+    def _form(self) -> QScrollArea:
         form = QWidget()
         layout = QVBoxLayout(form)
         layout.setContentsMargins(0, 0, 4, 0)
@@ -103,7 +105,7 @@ class SegmentationPanel(QgsDockWidget):
         area.setMinimumWidth(form.minimumSizeHint().width() + bar)
         return area
 
-    def _groups(self):
+    def _groups(self) -> List[Tuple[str, List[str], bool]]:
         """Title, fields and whether it begins folded, of every group; each parameter is in one of them."""
         known = set(RASTER) | set(SEGMENTS) | set(TILES)
         rest = [name for name in self.fields.definitions if name not in known]
@@ -119,7 +121,7 @@ class SegmentationPanel(QgsDockWidget):
         )
         return [(title, [n for n in names if n in self.fields.definitions], folded) for title, names, folded in groups]
 
-    def _fill(self, layout, names):
+    def _fill(self, layout: QFormLayout, names: Sequence[str]) -> None:
         layout.setContentsMargins(6, 4, 6, 6)
         layout.setVerticalSpacing(4)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -133,7 +135,7 @@ class SegmentationPanel(QgsDockWidget):
             else:
                 layout.addRow(label, widget)
 
-    def _menu(self):
+    def _menu(self) -> QToolButton:
         button = QToolButton()
         button.setObjectName("more")
         button.setText("…")
@@ -146,7 +148,7 @@ class SegmentationPanel(QgsDockWidget):
         button.setMenu(menu)
         return button
 
-    def show_busy(self, text):
+    def show_busy(self, text: str) -> None:
         """Something runs that can be cancelled."""
         self.status.setText(text)
         self.progress.setValue(0)
@@ -156,10 +158,10 @@ class SegmentationPanel(QgsDockWidget):
         self.check_button.setEnabled(False)
         self.run_button.setEnabled(False)
 
-    def show_progress(self, percent):
+    def show_progress(self, percent: float) -> None:
         self.progress.setValue(int(percent))
 
-    def show_idle(self, text=""):
+    def show_idle(self, text: str = "") -> None:
         self.status.setText(text)
         self.progress.hide()
         self.cancel_button.hide()
@@ -167,7 +169,7 @@ class SegmentationPanel(QgsDockWidget):
         self.run_button.setEnabled(True)
 
 
-def _button(name, text, tip):
+def _button(name: str, text: str, tip: str) -> QPushButton:
     button = QPushButton(text)
     button.setObjectName(name)
     button.setToolTip(tip)
@@ -175,7 +177,7 @@ def _button(name, text, tip):
     return button
 
 
-def _text(name):
+def _text(name: str) -> QLabel:
     label = QLabel()
     label.setObjectName(name)
     label.setWordWrap(True)
@@ -183,7 +185,7 @@ def _text(name):
     return label
 
 
-def _line():
+def _line() -> QFrame:
     line = QFrame()
     line.setFrameShape(QFrame.Shape.HLine)
     line.setFrameShadow(QFrame.Shadow.Sunken)

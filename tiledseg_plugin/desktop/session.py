@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the panel's buttons do: check, preview, run, watch. One check or run at a time."""
 
-from typing import Any
+from typing import Any, Callable, Dict, Optional
 
-from qgis.core import Qgis, QgsProcessingContext, QgsProcessingOutputLayerDefinition, QgsProject
+from qgis.core import Qgis, QgsProcessingAlgorithm, QgsProcessingContext, QgsProcessingOutputLayerDefinition, QgsProject
 from qgis.PyQt.QtCore import QObject, QTimer, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import QApplication, QPushButton
@@ -13,6 +13,7 @@ from . import checks, layers
 from .commands import as_python, as_qgis_process
 from .live_preview import SEGMENT, LivePreview
 from .log import LogWindow
+from .panel import SegmentationPanel
 from .tasks import AlgorithmRun, wait_until
 from .tile_states import TileStates, mark_outdated
 
@@ -32,7 +33,7 @@ class Session(QObject):
     checked = pyqtSignal(bool)  # a check has ended, well or not
     ran = pyqtSignal(bool)  # a run has ended, well or not
 
-    def __init__(self, panel, algorithm, iface):
+    def __init__(self, panel: SegmentationPanel, algorithm: QgsProcessingAlgorithm, iface: Any):
         super().__init__(panel)
         self.panel, self._algorithm, self._iface = panel, algorithm, iface
         self.tile_layer: Any = None
@@ -47,7 +48,7 @@ class Session(QObject):
         panel.fields.recall()
         self.preview.load()
 
-    def _connect(self):
+    def _connect(self) -> None:
         panel = self.panel
         panel.check_button.clicked.connect(lambda: self.check())
         panel.run_button.clicked.connect(lambda: self.run())
@@ -59,12 +60,12 @@ class Session(QObject):
         panel.show_help.triggered.connect(lambda: QDesktopServices.openUrl(QUrl(self._algorithm.helpUrl())))
         panel.copy_command.triggered.connect(lambda: self._copy(as_qgis_process))
         panel.copy_python.triggered.connect(lambda: self._copy(as_python))
-        self.preview.told.connect(panel.status.setText)
+        self.preview.reported.connect(panel.status.setText)
         self.preview.failed.connect(self._preview_failed)
 
     # -- check tiles
 
-    def check(self, then=None):
+    def check(self, then: Optional[Callable[[], Any]] = None) -> None:
         """Run the pre-flight; `then` is called if it succeeds."""
         values = self.panel.fields.values()
         self._checked_values = _tiling(values)
@@ -72,7 +73,7 @@ class Session(QObject):
             checks.check_run(values), tr("Checking tiles…"), lambda succeeded: self._check_ended(succeeded, then)
         )
 
-    def _check_ended(self, succeeded, then):
+    def _check_ended(self, succeeded: bool, then: Optional[Callable[[], Any]]) -> None:
         if succeeded:
             self._set_tile_layer(checks.show_layer(self.last))
             self._summary = checks.summary(self.last.results)
@@ -82,7 +83,7 @@ class Session(QObject):
         if succeeded and then is not None:
             then()
 
-    def _set_tile_layer(self, layer):
+    def _set_tile_layer(self, layer: Any) -> None:
         """Take another layer, or None, in place of the one there is, which goes."""
         before = self.tile_layer
         self._let_tile_layer_be()
@@ -92,26 +93,26 @@ class Session(QObject):
         if layer is not None:
             layer.willBeDeleted.connect(self._tile_layer_goes)
 
-    def _let_tile_layer_be(self):
+    def _let_tile_layer_be(self) -> None:
         # At the end of QGIS layers go after Python has gone, so nothing of Python's may listen any more.
         if layers.is_there(self.tile_layer):
             self.tile_layer.willBeDeleted.disconnect(self._tile_layer_goes)
         self.tile_layer = None
 
-    def _tile_layer_goes(self):
+    def _tile_layer_goes(self) -> None:
         self.tile_layer = None
         self._mark()
 
-    def _is_checked(self):
+    def _is_checked(self) -> bool:
         """Whether the tile layer shows the tiles of the present values."""
         return layers.is_there(self.tile_layer) and self._checked_values == _tiling(self.panel.fields.values())
 
-    def _field_changed(self, name):
+    def _field_changed(self, name: str) -> None:
         if name in checks.TILING:
             self._mark()
         self.preview.field_changed(name)
 
-    def _mark(self):
+    def _mark(self) -> None:
         if self.running is not None:
             return
         there, current = layers.is_there(self.tile_layer), self._is_checked()
@@ -121,7 +122,7 @@ class Session(QObject):
 
     # -- preview
 
-    def _toggle_preview(self, is_on):
+    def _toggle_preview(self, is_on: bool) -> None:
         if is_on:
             self.panel.fields.remember()
             self.panel.status.setText(tr("Preview: getting ready…"))
@@ -131,13 +132,13 @@ class Session(QObject):
             if self.running is None:
                 self.panel.show_idle()
 
-    def _preview_failed(self, reason):
+    def _preview_failed(self, reason: str) -> None:
         self.panel.preview_button.setChecked(False)
-        self._tell_failure(tr("No preview: {}").format(reason), with_log=False)
+        self._show_failure(tr("No preview: {}").format(reason), with_log=False)
 
     # -- run
 
-    def run(self):
+    def run(self) -> None:
         """Check the tiles if they have not been, then segment."""
         self.panel.fields.remember()
         if self._is_checked():
@@ -145,7 +146,7 @@ class Session(QObject):
         else:
             self.check(then=self._segment)
 
-    def _segment(self):
+    def _segment(self) -> None:
         values = self.panel.fields.values()
         for name, value in values.items():
             if self._algorithm.parameterDefinition(name).isDestination():
@@ -155,7 +156,7 @@ class Session(QObject):
         if self._start(run, tr("Segmenting…"), self._run_ended) and layers.is_there(self.tile_layer):
             self.tiles.begin(self.tile_layer)
 
-    def _run_ended(self, succeeded):
+    def _run_ended(self, succeeded: bool) -> None:
         self.tiles.end(succeeded)
         if succeeded:
             self.panel.preview_button.setChecked(False)
@@ -174,7 +175,7 @@ class Session(QObject):
 
     # -- what both share
 
-    def _start(self, run, text, ended):
+    def _start(self, run: AlgorithmRun, text: str, ended: Callable[[bool], Any]) -> bool:
         self.running = run
         run.feedback.progressChanged.connect(self.panel.show_progress)
         run.feedback.text_changed.connect(self.panel.status.setText)
@@ -185,23 +186,23 @@ class Session(QObject):
         self._ended(run, False, ended)
         return False
 
-    def _ended(self, run, succeeded, ended):
+    def _ended(self, run: AlgorithmRun, succeeded: bool, ended: Callable[[bool], Any]) -> None:
         run.finished.disconnect()  # the slot holds the run, which would never go
         self.last, self.running = run, None
         if not succeeded:
             self.panel.show_idle(tr("Cancelled.") if run.was_cancelled else "")
             if not run.was_cancelled:
-                self._tell_failure(run.error)
+                self._show_failure(run.error)
         ended(succeeded)
         self._mark()
 
-    def cancel(self):
+    def cancel(self) -> None:
         if self.running is not None:
             self.panel.cancel_button.setEnabled(False)
             self.panel.status.setText(tr("Cancelling…"))
             self.running.cancel()
 
-    def _tell_failure(self, reason, with_log=True):
+    def _show_failure(self, reason: str, with_log: bool = True) -> None:
         """One sentence in the message bar, with a button to the log."""
         bar = self._iface.messageBar()
         item = bar.createMessage(tr(TITLE), reason)
@@ -211,24 +212,24 @@ class Session(QObject):
             item.layout().addWidget(button)
         self._push(item, Qgis.MessageLevel.Critical)
 
-    def _push(self, item, level, seconds=0):
+    def _push(self, item: Any, level: Any, seconds: int = 0) -> None:
         """A moment later, so that the message lies above what QGIS itself says about the task."""
         QTimer.singleShot(0, lambda: self._iface.messageBar().pushWidget(item, level, seconds))
 
-    def show_log(self):
+    def show_log(self) -> None:
         """What the last check or run wrote, in a window of its own."""
         run = self.running or self.last
         if self._log is None:
             self._log = LogWindow(self._iface.mainWindow())
         self._log.show_text(run.feedback.htmlLog() if run else tr("Nothing has been run yet."))
 
-    def _copy(self, make):
+    def _copy(self, make: Callable[[Any, Dict[str, Any], QgsProcessingContext], str]) -> None:
         context = QgsProcessingContext()
         context.setProject(QgsProject.instance())
         QApplication.clipboard().setText(make(self._algorithm, self.panel.fields.values(), context))
         self.panel.status.setText(tr("Copied."))
 
-    def close(self):
+    def close(self) -> None:
         """End everything, and wait until it has ended."""
         self.preview.switch_off()
         if self.running is not None:
@@ -242,5 +243,5 @@ class Session(QObject):
             self._log = None
 
 
-def _tiling(values):
+def _tiling(values: Dict[str, Any]) -> Dict[str, str]:
     return {name: str(values.get(name)) for name in checks.TILING}

@@ -3,10 +3,11 @@
 
 import time
 import traceback
-from typing import Any, Dict
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from qgis.core import (
     QgsApplication,
+    QgsMapLayer,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
     QgsProcessingFeedback,
@@ -24,20 +25,20 @@ END_SECONDS = 20.0  # how long the end of cancelled tasks is waited for, when th
 
 
 class RunFeedback(QgsProcessingFeedback):
-    """Feedback of an algorithm that also tells about single tiles (see `algorithms.feedback`)."""
+    """Feedback of an algorithm that also reports single tiles (see `algorithms.feedback`)."""
 
     tile_changed = pyqtSignal(int, str)
     text_changed = pyqtSignal(str)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.error = ""
 
-    def setProgressText(self, text):
+    def setProgressText(self, text: str) -> None:
         super().setProgressText(text)
         self.text_changed.emit(text)
 
-    def reportError(self, error, fatalError=False):  # noqa: N803  # QGIS's name
+    def reportError(self, error: str, fatalError: bool = False) -> None:  # noqa: N803  # QGIS's name
         super().reportError(error, fatalError)
         self.error = self.error or error.strip()
 
@@ -54,7 +55,7 @@ class AlgorithmRun(QObject):
 
     finished = pyqtSignal(bool)  # whether it succeeded; then `results` and `context` are there
 
-    def __init__(self, algorithm_id, parameters, layers=()):
+    def __init__(self, algorithm_id: str, parameters: Dict[str, Any], layers: Sequence[Optional[QgsMapLayer]] = ()):
         super().__init__()
         self.algorithm = QgsApplication.processingRegistry().createAlgorithmById(algorithm_id)
         self.parameters = parameters
@@ -67,7 +68,7 @@ class AlgorithmRun(QObject):
         self._layers = [layer for layer in layers if layer is not None]
         self._task: Any = None
 
-    def start(self):
+    def start(self) -> bool:
         """Begin; False, with a sentence in `error`, if the parameters are refused."""
         accepted, reason = self.algorithm.checkParameterValues(self.parameters, self.context)
         if not accepted:
@@ -84,12 +85,12 @@ class AlgorithmRun(QObject):
         QgsApplication.taskManager().addTask(task)
         return True
 
-    def cancel(self):
+    def cancel(self) -> None:
         self.feedback.cancel()
         if self._task is not None:
             self._task.cancel()
 
-    def _let_go(self):
+    def _let_go(self) -> None:
         for layer in self._layers:
             try:
                 layer.willBeDeleted.disconnect(self.cancel)
@@ -98,36 +99,36 @@ class AlgorithmRun(QObject):
         self._layers = []
 
     @property
-    def is_running(self):
+    def is_running(self) -> bool:
         return self._task is not None
 
     @property
-    def was_cancelled(self):
+    def was_cancelled(self) -> bool:
         return self.feedback.isCanceled()
 
-    def _executed(self, succeeded, results):
+    def _executed(self, succeeded: bool, results: Dict[str, Any]) -> None:
         self._task = None
         self._let_go()
         self.results = results
         succeeded = succeeded and not self.was_cancelled
         if not succeeded:
-            self.error = self.feedback.error or tr("The run failed; its log tells more.")
+            self.error = self.feedback.error or tr("The run failed; its log says more.")
         self.finished.emit(succeeded)
 
 
 class EngineFeedback(Feedback):
     """The engine's feedback within a task."""
 
-    def __init__(self, task):
+    def __init__(self, task: "EngineTask"):
         self._task = task
 
-    def is_cancelled(self):
+    def is_cancelled(self) -> bool:
         return self._task.isCanceled() or self._task.superseded
 
-    def set_progress(self, percent):
+    def set_progress(self, percent: float) -> None:
         self._task.setProgress(percent)
 
-    def set_progress_text(self, text):
+    def set_progress_text(self, text: str) -> None:
         self._task.text_changed.emit(text)
 
 
@@ -140,14 +141,15 @@ class EngineTask(QgsTask):
     ended = pyqtSignal()
     text_changed = pyqtSignal(str)
 
-    def __init__(self, description, work):
+    def __init__(self, description: str, work: Callable[[Feedback], Any]):
         super().__init__(description, QUIET_TASK)
-        self._work = work
+        self._work: Any = work
         self.superseded = False
         self.result: Any = None
         self.error = ""
+        self.traceback = ""
 
-    def run(self):
+    def run(self) -> bool:
         try:
             self.result = self._work(EngineFeedback(self))
         except Cancelled:
@@ -155,18 +157,18 @@ class EngineTask(QgsTask):
         except (SegmentationError, MemoryError, OSError) as error:
             self.error = str(error) or type(error).__name__
             return False
-        except Exception as error:  # a fault of ours: QGIS would only tell that the task failed
+        except Exception as error:  # a fault of ours: QGIS would only say that the task failed
             self.error = tr("This is a fault of the plugin ({}: {}).").format(type(error).__name__, error)
             self.traceback = traceback.format_exc()
             return False
         return True
 
-    def finished(self, succeeded):
+    def finished(self, succeeded: bool) -> None:
         self._work = None
         self.ended.emit()
 
 
-def wait_until(done, seconds=END_SECONDS):
+def wait_until(done: Callable[[], bool], seconds: float = END_SECONDS) -> bool:
     """Let QGIS go on until something is the case, for at most so long."""
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:

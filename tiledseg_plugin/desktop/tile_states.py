@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tile layer while a run works: each tile as waiting, working or done."""
+"""The tile layer during a run: each tile as waiting, being processed or done."""
 
 from typing import Any, Dict
 
@@ -26,7 +26,7 @@ LOOKS = (
 class TileStates(QObject):
     """Draws the states of a run's tiles on a tile layer; the layer may go at any time."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None):
         super().__init__(parent)
         self._layer: Any = None
         self._renderer: Any = None
@@ -37,7 +37,7 @@ class TileStates(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._draw)
 
-    def begin(self, layer):
+    def begin(self, layer: Any) -> None:
         """All tiles that are not empty wait."""
         self._layer, self._renderer = layer, layer.renderer().clone()
         provider = layer.dataProvider()
@@ -51,18 +51,18 @@ class TileStates(QObject):
         self._draw()
         self._restyle(_renderer())
 
-    def change(self, tile_id, state):
+    def change(self, tile_id: int, state: str) -> None:
         """A tile is `working` or `done`; drawn with others a little later."""
         self._changes[tile_id] = state
         if not self._timer.isActive():
             self._timer.start()
 
-    def end(self, succeeded):
+    def end(self, succeeded: bool) -> None:
         """Nothing changes any more; after a run that succeeded the layer looks as before, for the result to be seen."""
         self._timer.stop()
         self._draw()
         if layers.is_there(self._layer):
-            # tiles that were worked when a run failed or was cancelled wait again
+            # tiles that were being processed when a run failed or was cancelled wait again
             left = [feature["tile_id"] for feature in self._layer.getFeatures() if feature[FIELD] == "working"]
             self._changes = dict.fromkeys(left, "waiting")
             self._draw()
@@ -71,12 +71,12 @@ class TileStates(QObject):
         self._layer = self._renderer = None
         self._features, self._changes = {}, {}
 
-    def _restyle(self, renderer):
+    def _restyle(self, renderer: Any) -> None:
         self._layer.setRenderer(renderer)
         self._layer.triggerRepaint()
         self._layer.emitStyleChanged()
 
-    def _draw(self):
+    def _draw(self) -> None:
         changes, self._changes = self._changes, {}
         if not changes or not layers.is_there(self._layer):
             return
@@ -88,8 +88,8 @@ class TileStates(QObject):
         self._layer.triggerRepaint()
 
 
-def _renderer():
-    labels = (tr("Waiting"), tr("Working"), tr("Done"), tr("Empty, left out"))
+def _renderer() -> QgsCategorizedSymbolRenderer:
+    labels = (tr("Waiting"), tr("Being processed"), tr("Done"), tr("Empty, left out"))
     categories = []
     for (state, look), label in zip(LOOKS, labels):
         symbol = QgsFillSymbol.createSimple({"outline_width": "0.4", **look})
@@ -97,7 +97,7 @@ def _renderer():
     return QgsCategorizedSymbolRenderer(FIELD, categories)
 
 
-def mark_outdated(layer, is_outdated, name):
+def mark_outdated(layer: Any, is_outdated: bool, name: str) -> None:
     """Pale, and named so, while the tiles are not those of the present parameters."""
     if layers.is_there(layer):
         layer.setName(tr("{} (outdated)").format(name) if is_outdated else name)
