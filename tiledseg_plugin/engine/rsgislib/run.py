@@ -2,14 +2,17 @@
 """One stage after the other, each over all workers; what comes out is written as the built-in engine's segments are."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..files.window import Window
 from ..files.work_folder import NUMBER
 from ..resources import WORKER_BYTES
+from ..stages.colours import Raw, Stretched
+from ..stages.context import RunContext
 from ..stages.graph import Segments
+from ..stages.plan import Piece
 from .availability import describe, has_kea
 from .patches import Layer, Regions, offset_patches, region_patches, tile_patches
 from .shepherd import Shepherd
@@ -48,7 +51,12 @@ def segmenter_for(parameters):
     return Shepherd(parameters.min_pixels, parameters.distance_threshold, "KEA" if has_kea() else "GTiff")
 
 
-def segment_in_stages(raster, plan, units, parameters, folder, colours, centres, progress, run):
+def segment_in_stages(
+    context: RunContext,
+    units: Sequence[Tuple[Piece, ...]],
+    colours: Union[Stretched, Raw],
+    centres: Optional[np.ndarray],
+) -> Tuple[Segments, List[TileTime], Dict[str, Any]]:
     """Segment all tiles with RSGISLib.
 
     Parameters
@@ -56,8 +64,6 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
     units : of plan.work_units
     colours : of the whole raster
     centres : of the whole raster; None where `wants_centres` says so
-    progress : progress.Progress
-    run : function (task, common, items) -> iterator of (item, result), see `execution`
 
     Returns
     -------
@@ -65,6 +71,8 @@ def segment_in_stages(raster, plan, units, parameters, folder, colours, centres,
     results : of TileTime
     facts : for the report, plain values
     """
+    raster, plan, parameters = context.raster, context.plan, context.parameters
+    folder, progress, run = context.folder, context.progress, context.run
     settings = Settings(
         parameters.num_clusters,
         parameters.sampling,
