@@ -184,7 +184,7 @@ def merge_clumps(
     kernel, _ = kernels.choose(clumps.basis.kernels)
     merged = eliminate(
         kernel,
-        clumps.graph._replace(sums=clumps.graph.sums.copy()),  # they are worked on in place
+        clumps.graph._replace(sums=clumps.graph.sums.copy()),  # they are overwritten
         EliminationRules(clumps.basis.colours.weights, min_pixels, distance_threshold),
         lambda fraction: check_cancelled(),
         available_cores(),
