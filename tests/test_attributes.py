@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
-from tiledseg.tiledseg_plugin.engine import kernels, segmentation
+from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table, table_readback
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
@@ -342,11 +342,10 @@ def test_the_raster_and_a_table_beside_it_end_together(tmp_path, monkeypatch, fa
         began.set()
         ended.set()
 
-    modules = {"write_table_beside": run_outputs, "write_segments": segmentation}
     monkeypatch.setattr(run_outputs, "write_table_beside", write_on)
-    monkeypatch.setattr(segmentation, "write_segments", write_raster_at_once)
+    monkeypatch.setattr(run_outputs, "write_segments", write_raster_at_once)
     monkeypatch.setattr(run_outputs, "verify_raster", lambda *arguments: None)  # there is none
-    monkeypatch.setattr(modules[failing], failing, fail)
+    monkeypatch.setattr(run_outputs, failing, fail)
     path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
     started = time.monotonic()
     with pytest.raises(type(error)):

@@ -137,7 +137,7 @@ def test_summary_tells_what_there_is_to_know(shared):
     log = Log()
     result = check(shared / "data" / "landsat7_bahamas_rgb_uint8.tif", log, tile_width=128, tile_height=128)
     text = "\n".join(log.lines)
-    assert "Tiles: 42 (128 x 128 pixels); 35 to work, 7 empty and left out." in text
+    assert "Tiles: 42 (128 x 128 pixels); 35 to process, 7 empty and left out." in text
     assert "7 of them have less than 0.3 valid" in text and "Valid: 67.3 % of the raster." in text
     assert f"{result.memory / 1e6:.0f} MB of memory and {result.disk / 1e6:.0f} MB of disk" in text
     assert result.memory > 0 and result.disk > 0 and result.seconds > 0

@@ -60,21 +60,21 @@ def test_preview_of_a_window_is_what_the_kernels_give_with_the_centres_of_the_ru
     basis = previewer.basis
     window = Window(20, 10, 40, 50)
     worked = window.grown(preview.MARGIN, basis.raster.width, basis.raster.height)
-    calm = preview.calm_clusters(
+    settled = preview.settled_clusters(
         preview.PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, kernel.NAME),
         preview.Piece(1, 1, worked),
         kernel,
         lambda: None,
     )
-    labels, count = kernel.clump(calm.clusters)
-    quantities = basis.colours.quantities(calm.values, calm.compared)
-    sizes, sums, _, _ = kernel.describe_clumps(labels, count, calm.clusters, quantities)
+    labels, count = kernel.clump(settled.clusters)
+    quantities = basis.colours.quantities(settled.values, settled.compared)
+    sizes, sums, _, _ = kernel.describe_clumps(labels, count, settled.clusters, quantities)
     elimination = kernel.Elimination(
         sizes, sums, np.ones(1), kernel.find_edges(labels, count) - np.uint32(1), parameters.min_pixels, 60.0
     )
     for area in range(1, parameters.min_pixels + 1):
         elimination.step(area)
-    merged = np.append(-1, elimination.into.astype(np.int64))[labels][window.within(calm.window)]
+    merged = np.append(-1, elimination.into.astype(np.int64))[labels][window.within(settled.window)]
     found = previewer.show(parameters, window, Feedback())
     pairs = set(zip(merged.ravel().tolist(), found.ids.ravel().tolist()))
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})  # the same areas, other numbers

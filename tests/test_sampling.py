@@ -17,8 +17,9 @@ from tiledseg.tiledseg_plugin.engine.progress import Feedback, Progress
 from tiledseg.tiledseg_plugin.engine.rsgislib import run as stages
 from tiledseg.tiledseg_plugin.engine.rsgislib.availability import Availability
 from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
+from tiledseg.tiledseg_plugin.engine.stages.context import Context
 from tiledseg.tiledseg_plugin.engine.stages.plan import make_plan
-from tiledseg.tiledseg_plugin.engine.stages.sampling import SampleJob, denser_steps
+from tiledseg.tiledseg_plugin.engine.stages.sampling import denser_steps
 
 
 def defined(compared, valid, step, wanted):
@@ -43,8 +44,8 @@ def taken(path, feedback=None, **parameters):
     try:
         summary = survey.survey(raster, plan, parameters, runner, progress)
         colours = summary.colours(raster, parameters.stretch)
-        job = SampleJob(raster, plan, colours, kernel.NAME, parameters.num_clusters, parameters.sampling)
-        return survey.take_sample(job, summary, runner, progress), colours
+        context = Context(parameters, raster, plan, kernel, runner, progress)
+        return survey.take_sample(context, summary, colours), colours
     finally:
         runner.close()
 

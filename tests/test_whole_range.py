@@ -58,9 +58,9 @@ def graph_of(values, num_clusters):
 
 def eliminated(kernel, graph, min_pixels, threshold, shared=None):
     sizes, sums, edges = (array.copy() for array in graph)
-    done = elimination.eliminate(
-        kernel, sizes, sums, edges, (1.0,), min_pixels, threshold, lambda share: None, shared=shared
-    )
+    clumps = elimination.ClumpGraph(sizes, sums, edges, shared=shared)
+    rules = elimination.EliminationRules((1.0,), min_pixels, threshold)
+    done = elimination.eliminate(kernel, clumps, rules, lambda share: None)
     return done.into, done.regions()
 
 

@@ -3,16 +3,17 @@
 
 import time
 from dataclasses import dataclass
-from typing import List
+from typing import Callable, Dict, List, Tuple
 
 from . import execution, resources
 from .files.gdal_access import open_raster
 from .files.output_files import check_files, layer_output
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, read_validity
+from .files.window import Window
 from .parameters import PreflightParameters
 from .products.tile_records import TileRecord, tile_records
-from .progress import Progress
+from .progress import Feedback, Progress
 from .stages.plan import EMPTY, SPARSE, Plan, judge_tiles, make_plan
 from .stages.statistics import blocks
 from .stages.tiles import HALO
@@ -49,17 +50,8 @@ class Count:
     plan: Plan
 
 
-def preflight(parameters, feedback):
+def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightResult:
     """Count every tile's valid pixels, in one pass over the raster, and judge the tiles.
-
-    Parameters
-    ----------
-    parameters : PreflightParameters
-    feedback : progress.Feedback
-
-    Returns
-    -------
-    PreflightResult
 
     Raises
     ------
@@ -92,10 +84,10 @@ def preflight(parameters, feedback):
         + raster.width * raster.height * OUTPUT_BYTES,
         seconds=2 * reading + valid * (WORKER_SECONDS / workers.count + SERIAL_SECONDS),
     )
-    _tell(raster, plan, parameters, result, workers.count, feedback)
+    _log(raster, plan, parameters, result, workers.count, feedback)
     if workers.warning:
         feedback.warning(workers.warning)
-    _tell_rules(plan, counts, parameters.nodata_rule, feedback)
+    _warn_of_rule(plan, counts, parameters.nodata_rule, feedback)
     return result
 
 
@@ -107,11 +99,11 @@ def check_output(parameters: PreflightParameters) -> None:
     )
 
 
-def _count(raster, plan, workers, progress):
+def _count(raster: Raster, plan: Plan, workers: int, progress: Progress) -> Dict[str, Dict[int, int]]:
     """{rule: {tile_id: valid pixels}}, for both rules of no data."""
     progress.start("counting", "Counting valid pixels")
     todo = [block for block in blocks(raster) if plan.covers_all or plan.pieces_in(block)]
-    counts = {rule: {tile.tile_id: 0 for tile in plan.tiles} for rule in ("any", "all")}
+    counts: Dict[str, Dict[int, int]] = {rule: {tile.tile_id: 0 for tile in plan.tiles} for rule in ("any", "all")}
     runner = execution.create("threads", workers)  # reading leaves the interpreter to the others
     try:
         results = runner.run(count_block, Count(raster, plan), todo, progress.check_cancelled)
@@ -125,7 +117,7 @@ def _count(raster, plan, workers, progress):
     return counts
 
 
-def count_block(count, block, check_cancelled):
+def count_block(count: Count, block: Window, check_cancelled: Callable[[], None]) -> List[Tuple[str, int, int]]:
     """Count one block under both rules: [(rule, tile_id, valid pixels), ...]."""
     check_cancelled()
     valid = read_validity(open_raster(count.raster.path), count.raster, block)
@@ -136,24 +128,33 @@ def count_block(count, block, check_cancelled):
     ]
 
 
-def _tile_memory(raster, plan):
+def _tile_memory(raster: Raster, plan: Plan) -> int:
     """Bytes that a worker needs for the largest piece."""
     windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in plan.pieces]
     largest = max(windows, key=lambda window: window.pixels)
     return resources.worker_memory(largest.width, largest.height, len(raster.bands), raster.dtype)
 
 
-def _tell(raster, plan, parameters, result, workers, feedback):
+def _log(
+    raster: Raster,
+    plan: Plan,
+    parameters: PreflightParameters,
+    result: PreflightResult,
+    workers: int,
+    feedback: Feedback,
+) -> None:
     used = f"bands {', '.join(map(str, raster.numbers))}" if len(raster.numbers) > 1 else f"band {raster.numbers[0]}"
     scheme = "polygons of TILES" if parameters.tiles else f"{parameters.tile_width} x {parameters.tile_height} pixels"
-    worked = result.tile_count - result.empty_tiles
+    processed = result.tile_count - result.empty_tiles
     feedback.info(f"{raster.path}: {raster.width} x {raster.height} pixels, {used}.")
-    feedback.info(f"Tiles: {result.tile_count} ({scheme}); {worked} to work, {result.empty_tiles} empty and left out.")
+    feedback.info(
+        f"Tiles: {result.tile_count} ({scheme}); {processed} to process, {result.empty_tiles} empty and left out."
+    )
     if result.sparse_tiles:
         alone = sum(1 for record in result.records if record.status == SPARSE and record.merged_into is None)
         feedback.info(
             f"Sparse: {result.sparse_tiles} of them have less than {parameters.valid_data_threshold:g} valid and are "
-            "worked together with a neighbour" + (f" ({alone} have none and are worked alone)." if alone else ".")
+            "processed together with a neighbour" + (f" ({alone} have none and are processed alone)." if alone else ".")
         )
     area = "the raster" if plan.covers_all else f"the {plan.pixels} pixels in tiles"
     feedback.info(f"Valid: {100 * result.valid_fraction:.1f} % of {area}.")
@@ -162,17 +163,17 @@ def _tell(raster, plan, parameters, result, workers, feedback):
         f"A run needs about {memory:.0f} MB of memory and {disk:.0f} MB of disk, and "
         f"takes roughly {_duration(result.seconds)} with {workers} worker{'s' if workers > 1 else ''}."
     )
-    if worked == 0:
+    if processed == 0:
         feedback.warning("No pixel is valid: check the raster's no-data value, BANDS and NODATA_RULE.")
 
 
-def _duration(seconds):
+def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _tell_rules(plan, counts, rule, feedback):
+def _warn_of_rule(plan: Plan, counts: Dict[str, Dict[int, int]], rule: str, feedback: Feedback) -> None:
     pixels = {name: sum(tiles.values()) for name, tiles in counts.items()}
     shares = {name: 100 * count / plan.pixels for name, count in pixels.items()}
     if pixels["all"] - pixels["any"] > WORTH_A_WARNING * plan.pixels:

@@ -6,7 +6,7 @@ the clumps of a part, since the sizes and distances at which they merge are what
 """
 
 from dataclasses import dataclass
-from typing import Optional, Tuple, Union
+from typing import Any, Callable, Optional, Tuple, Union, cast
 
 import numpy as np
 from osgeo import gdal
@@ -18,15 +18,16 @@ from .files.georeference import geotransform
 from .files.raster import Raster, describe, identity
 from .files.window import Window
 from .machine import available_cores
+from .parameters import SegmentParameters
 from .preview_lines import outlines
-from .progress import Progress
+from .progress import Feedback, Progress
 from .stages.colours import Raw, Stretched
-from .stages.elimination import eliminate, in_order_of_appearance
+from .stages.context import Context
+from .stages.elimination import ClumpGraph, EliminationRules, eliminate, in_order_of_appearance
 from .stages.plan import Piece, Plan, make_plan, plan_grid
 from .stages.rsgislib_stretch import as_rsgislib_sees
-from .stages.sampling import SampleJob
 from .stages.statistics import find_centres, survey, take_sample
-from .stages.tiles import PixelJob, calm_clusters
+from .stages.tiles import PixelJob, settled_clusters
 
 MOST_PIXELS = 4_000_000
 MARGIN = 64  # pixels round the part that are segmented, too, so that segments at its edge are as in the run
@@ -65,18 +66,17 @@ class Basis:
 class Clumps:
     """The clumps of a window with its margin.
 
-    window : what is looked at; worked : with the margin, and what tiles.calm_clusters adds to it
-    labels : (rows, cols) uint32 of `worked`
-    sizes, sums, edges : their graph, see `kernels.plain.Elimination`
+    window : what is looked at
+    surroundings : with the margin, and what tiles.settled_clusters adds to it
+    labels : (rows, cols) uint32 of `surroundings`
+    graph : sizes, sums and edges
     """
 
     basis: Basis
     window: Window
-    worked: Window
+    surroundings: Window
     labels: np.ndarray
-    sizes: np.ndarray
-    sums: np.ndarray
-    edges: np.ndarray
+    graph: ClumpGraph
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,13 @@ class Preview:
     segments: int
 
 
-def basis_key(parameters):
+def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
     """What tells whether a basis is still good; changes with the file, too."""
     return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
 
 
-def find_basis(parameters, feedback):
+def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     """Statistics and centres of the whole raster, exactly as a run finds them.
-
-    Parameters
-    ----------
-    parameters : SegmentParameters
-    feedback : progress.Feedback
 
     Raises
     ------
@@ -126,15 +121,16 @@ def find_basis(parameters, feedback):
         summary = survey(raster, plan, parameters, runner, progress)
         summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
-        job = SampleJob(raster, plan, colours, kernel.NAME, parameters.num_clusters, parameters.sampling)
-        sample = take_sample(job, summary, runner, progress)
-        centres = find_centres(sample, parameters, kernel, progress, runner.workers)
+        context = Context(parameters, raster, plan, kernel, runner, progress)
+        centres = find_centres(context, take_sample(context, summary, colours))
     finally:
         runner.close()
     return Basis(key, raster, plan, colours, centres, kernel.NAME)
 
 
-def window_in_view(path, extent, most_pixels=MOST_PIXELS):
+def window_in_view(
+    path: str, extent: Tuple[float, float, float, float], most_pixels: int = MOST_PIXELS
+) -> Tuple[Optional[Window], bool]:
     """The pixels of a raster that lie in an extent.
 
     Parameters
@@ -159,7 +155,7 @@ def window_in_view(path, extent, most_pixels=MOST_PIXELS):
     return _centre(window, most_pixels), True
 
 
-def _centre(window, most_pixels):
+def _centre(window: Window, most_pixels: int) -> Window:
     """The middle of a window, of about its shape and at most so many pixels."""
     share = (most_pixels / window.pixels) ** 0.5
     width = min(window.width, max(1, int(window.width * share), most_pixels // window.height))
@@ -167,67 +163,58 @@ def _centre(window, most_pixels):
     return Window(window.col + (window.width - width) // 2, window.row + (window.height - height) // 2, width, height)
 
 
-def clump_window(basis, window, check_cancelled):
+def clump_window(basis: Basis, window: Window, check_cancelled: Callable[[], None]) -> Clumps:
     """The clumps of a window and its margin, before any is merged."""
-    worked = window.grown(MARGIN, basis.raster.width, basis.raster.height)
+    surroundings = window.grown(MARGIN, basis.raster.width, basis.raster.height)
     job = PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels)
     kernel, _ = kernels.choose(basis.kernels)
-    calm = calm_clusters(job, Piece(1, 1, worked), kernel, check_cancelled)
-    labels, count = kernel.clump(calm.clusters)
+    settled = settled_clusters(job, Piece(1, 1, surroundings), kernel, check_cancelled)
+    labels, count = kernel.clump(settled.clusters)
     check_cancelled()
-    quantities = basis.colours.quantities(calm.values, calm.compared)
-    sizes, sums, _, _ = kernel.describe_clumps(labels, count, calm.clusters, quantities)
+    quantities = basis.colours.quantities(settled.values, settled.compared)
+    sizes, sums, _, _ = kernel.describe_clumps(labels, count, settled.clusters, quantities)
     edges = kernel.find_edges(labels, count) - np.uint32(1)
-    return Clumps(basis, window, calm.window, labels, sizes, sums, edges)
+    return Clumps(basis, window, settled.window, labels, ClumpGraph(sizes, sums, edges))
 
 
-def merge_clumps(clumps, min_pixels, distance_threshold, check_cancelled):
+def merge_clumps(
+    clumps: Clumps, min_pixels: int, distance_threshold: Optional[float], check_cancelled: Callable[[], None]
+) -> np.ndarray:
     """(rows, cols) uint32, the segments of the window; the numbers have nothing to do with those of a run."""
     kernel, _ = kernels.choose(clumps.basis.kernels)
-    elimination = eliminate(
+    merged = eliminate(
         kernel,
-        clumps.sizes,
-        clumps.sums.copy(),  # it works in place
-        clumps.edges,
-        clumps.basis.colours.weights,
-        min_pixels,
-        distance_threshold,
+        clumps.graph._replace(sums=clumps.graph.sums.copy()),  # they are overwritten
+        EliminationRules(clumps.basis.colours.weights, min_pixels, distance_threshold),
         lambda fraction: check_cancelled(),
         available_cores(),
     )
-    labels = np.ascontiguousarray(clumps.labels[clumps.window.within(clumps.worked)])
-    return kernel.relabel(labels, np.append(np.uint32(0), in_order_of_appearance(elimination.into) + np.uint32(1)))
+    labels = np.ascontiguousarray(clumps.labels[clumps.window.within(clumps.surroundings)])
+    return kernel.relabel(labels, np.append(np.uint32(0), in_order_of_appearance(merged.into) + np.uint32(1)))
 
 
 class Previewer:
     """Previews of one raster after the other; keeps the last basis and the last clumps. One thread at a time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.basis: Optional[Basis] = None
         self._clumps: Optional[Clumps] = None
 
-    def is_ready(self, parameters):
+    def is_ready(self, parameters: SegmentParameters) -> bool:
         """Whether the next preview with these parameters will not have to read the whole raster first."""
         return self.basis is not None and self.basis.key == basis_key(parameters)
 
-    def prepare(self, parameters, feedback):
+    def prepare(self, parameters: SegmentParameters, feedback: Feedback) -> None:
         """Find out about the whole raster, unless that is known."""
         if not self.is_ready(parameters):
             self.basis = self._clumps = None
             self.basis = find_basis(parameters, feedback)
 
-    def show(self, parameters, window, feedback):
-        """The Preview of a window, after `prepare`.
-
-        Parameters
-        ----------
-        parameters : SegmentParameters
-        window : Window over the raster
-        feedback : progress.Feedback
-        """
+    def show(self, parameters: SegmentParameters, window: Window, feedback: Feedback) -> Preview:
+        """The segments of a window over the raster, after `prepare`."""
         check_cancelled = Progress(feedback, {"preview": 1}).check_cancelled
         if self._clumps is None or self._clumps.window != window or self._clumps.basis is not self.basis:
-            self._clumps = clump_window(self.basis, window, check_cancelled)
+            self._clumps = clump_window(cast(Basis, self.basis), window, check_cancelled)
         ids = merge_clumps(self._clumps, parameters.min_pixels, parameters.distance_threshold, check_cancelled)
         lines = outlines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
         found = np.unique(ids)

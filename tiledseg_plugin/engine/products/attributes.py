@@ -256,7 +256,7 @@ def add_up_tiles(pieces, folder, segments, bands, kernel, workers, advance):
 
     Parameters
     ----------
-    pieces : whose moments `tiles.work_piece` has left in `folder`
+    pieces : whose moments `tiles.process_piece` has left in `folder`
     segments : graph.Segments with its `regions`
     bands : one raster of one band each, see `run_bands`
     workers : threads

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 5, write: all that is made of a run's segments."""
+"""Stage 5, write: all that is made of a run's segments, one step an output."""
 
-from contextlib import contextmanager
-from typing import List
+from contextlib import contextmanager, nullcontext
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
 import numpy as np
 
@@ -22,20 +22,25 @@ from ..files.overviews import build_overviews
 from ..files.publish import publishing_together
 from ..files.raster import Raster
 from ..files.segment_style import write_style
+from ..files.tables import Column
 from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
 from ..progress import Background
-from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
+from ..stages.context import RunContext
+from ..stages.graph import Segments
+from ..stages.statistics import Summary
+from ..stages.write import write_segments
+from .attributes import AttributeJob, Attributes, add_up_tiles, describe_segments, run_bands
 from .mean_image import mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import check_vector, write_polygons
 from .segment_ids import TileIds
 
-STAGES = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
-OPTIONAL_STAGES = {"mean_image": 8, "polygons": 30}
+STAGES: Dict[str, float] = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
+OPTIONAL_STAGES: Dict[str, float] = {"mean_image": 8, "polygons": 30}
 
 
-def stages(parameters):
+def stages(parameters: SegmentParameters) -> Dict[str, float]:
     """The stages of a run's outputs with their weights (see `progress`)."""
     always = {stage: weight for stage, weight in STAGES.items() if stage != "overviews"}
     overviews = {} if grows_overviews(parameters.output) else {"overviews": STAGES["overviews"]}
@@ -77,102 +82,137 @@ def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
         check_creation_options(driver, given, mean_image_type(run_bands(raster)), len(raster.numbers))
 
 
-def _mean_image_options(parameters):
+def _mean_image_options(parameters: SegmentParameters) -> str:
     """CREATION_OPTIONS are OUTPUT's; a mean image of the same format is written with them, too."""
     return options_for(format_of(parameters.mean_image), format_of(parameters.output), parameters.creation_options)
 
 
 @contextmanager
-def publishing_all(parameters):
+def publishing_all(parameters: SegmentParameters) -> Iterator[Dict[str, str]]:
     """Paths to write OUTPUT and the optional outputs at, {parameter: path}; all are given their names in the end."""
     given = [output for output in outputs_of(parameters) if output.path and output.name != "S1TILES"]
     with publishing_together([(output.path, output.name, replaced_files(output)) for output in given]) as paths:
         yield {output.name.lower(): path for output, path in zip(given, paths)}
 
 
-def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, runner, progress, summary, write_ids):
-    """OUTPUT with its overviews and attribute table, and the optional outputs.
+def write_outputs(context: RunContext, segments: Segments, summary: Summary, paths: Dict[str, str]) -> None:
+    """OUTPUT with its overviews and attribute table, and the optional outputs, one after the other.
 
     Parameters
     ----------
-    paths : as `publishing_all` gives them
-    segments : graph.Segments
-    summary : statistics.Summary
-    write_ids : called with the path of OUTPUT; writes the raster, which is the stage `write`, and returns its Samples
+    paths : of `publishing_all`
     """
-    workers = runner.workers
-    check = progress.listening_to(runner)
-
-    progress.start("attributes", "Describing segments")
-    advance = progress.advance_as("Describing segments")
-    source = TileIds(plan, folder, tuple(segments.tables), kernel.NAME)
-    from_tiles = segments.regions is not None and raster.is_integer
-    if not from_tiles or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
-        source.save(segments.tables)
-    if from_tiles:
-        pieces = [piece for piece in plan.pieces if piece.piece_id in segments.regions]
-        attributes = add_up_tiles(pieces, folder, segments, run_bands(raster), kernel, workers, advance)
-    else:
-        ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
-        job = AttributeJob(source, run_bands(raster), kernel.NAME)
-        attributes = describe_segments(job, ids, runner, advance, check)
-    columns = attribute_columns(attributes, raster.numbers, [band.stretch_range() for band in summary.bands])
-    _write_raster(paths["output"], raster, columns, parameters.creation_options, workers, progress, write_ids)
+    parameters, output = context.parameters, paths["output"]
+    described = _describe(context, segments)
+    ranges = [band.stretch_range() for band in summary.bands]
+    columns = attribute_columns(described.attributes, context.raster.numbers, ranges)
+    with _attribute_table(context, columns, output) as complete_table:
+        samples = write_segments(context, segments, output)
+        _write_overviews(context, output)
+        verify_raster(
+            output, samples, least_overviews(output, context.raster), allows_gaps(parameters.creation_options)
+        )
+        complete_table()
     others = [getattr(parameters, name) for name in OPTIONAL_STAGES if getattr(parameters, name)]
-    write_style(paths["output"], parameters.output, segments.sizes.size, others, progress.feedback)
+    write_style(output, parameters.output, segments.sizes.size, others, context.progress.feedback)
     if parameters.mean_image:
-        progress.start("mean_image", "Writing the mean image")
-        write_mean_image(
-            paths["mean_image"],
-            raster,
-            source,
-            attributes,
-            mean_image_type(run_bands(raster)),
-            workers,
-            _mean_image_options(parameters),
-            parameters.assign_crs,
-            progress.advance_as("Writing the mean image"),
-        )
+        _write_means(context, described, paths["mean_image"])
     if parameters.polygons:
-        progress.start("polygons", "Tracing polygons")
-        outlines = OutlineJob(source, raster.width, raster.height, False, kernel.NAME, folder)
-        text = "Tracing polygons"
-        rings = trace_segments(outlines, attributes, runner, lambda done: progress.advance(done * 0.3, text), check)
-        write_polygons(
-            paths["polygons"],
-            raster,
-            rings,
-            attributes,
-            statistic_columns(attributes, raster.numbers),
-            None,
-            parameters.assign_crs,
-            lambda done: progress.advance(0.3 + done * 0.7, "Writing polygons"),
-            check,
-        )
+        _write_outlines(context, described, paths["polygons"])
 
 
-def _write_raster(path, raster, columns, options, workers, progress, write_ids):
-    """OUTPUT with overviews and attribute table.
+class _Described(NamedTuple):
+    """The segments as products need them."""
+
+    ids: TileIds
+    attributes: Attributes
+
+
+def _describe(context: RunContext, segments: Segments) -> _Described:
+    """Attributes of the segments: from the tiles' own where their sums are exact, else from the pixels."""
+    parameters, plan, raster, folder = context.parameters, context.plan, context.raster, context.folder
+    context.progress.start("attributes", "Describing segments")
+    advance = context.progress.advance_as("Describing segments")
+    ids = TileIds(plan, folder, tuple(segments.tables), context.kernel.NAME)
+    regions = segments.regions if raster.is_integer else None
+    if regions is None or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
+        ids.save(segments.tables)
+    if regions is not None:
+        pieces = [piece for piece in plan.pieces if piece.piece_id in regions]
+        workers = context.runner.workers
+        bands = run_bands(raster)
+        attributes = add_up_tiles(pieces, folder, segments, bands, context.kernel, workers, advance)
+    else:
+        numbers = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
+        job = AttributeJob(ids, run_bands(raster), context.kernel.NAME)
+        attributes = describe_segments(job, numbers, context.runner, advance, context.check)
+    return _Described(ids, attributes)
+
+
+@contextmanager
+def _attribute_table(context: RunContext, columns: List[Column], path: str) -> Iterator[Callable[[], None]]:
+    """Yields what completes OUTPUT's attribute table, once nothing else is written into the raster.
 
     A table that becomes a file of its own is written meanwhile; the stage `attribute_table` is then the rest of it.
-    Any other is written into the raster, or its side file, when nothing else is at work there.
     """
-
-    def write():
-        samples = write_ids(path)
-        if not grows_overviews(path):
-            progress.start("overviews", "Building overviews")
-            if is_cog(path):
-                make_cog(path, options, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
-            else:
-                build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
-        verify_raster(path, samples, least_overviews(path, raster), allows_gaps(options))
-        progress.start("attribute_table", "Writing the attribute table")
-
+    progress, text = context.progress, "Writing the attribute table"
+    meanwhile: Any = nullcontext()
     if stands_beside(path, columns, progress.feedback):
-        with Background(lambda check, advance: write_table_beside(path, columns, check)) as table:
-            write()
-            progress.wait_for(table, "Writing the attribute table")
+        meanwhile = Background(lambda check, advance: write_table_beside(path, columns, check))
+    with meanwhile as table:
+
+        def complete() -> None:
+            progress.start("attribute_table", text)
+            if table is None:
+                write_attribute_table(path, columns)
+            else:
+                progress.wait_for(table, text)
+
+        yield complete
+
+
+def _write_overviews(context: RunContext, path: str) -> None:
+    """Overviews, where they have not been written along with the raster."""
+    if grows_overviews(path):
+        return
+    progress, workers = context.progress, context.runner.workers
+    progress.start("overviews", "Building overviews")
+    if is_cog(path):
+        advance = progress.advance_as("Making a cloud optimized GeoTIFF")
+        make_cog(path, context.parameters.creation_options, workers, advance)
     else:
-        write()
-        write_attribute_table(path, columns)
+        build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
+
+
+def _write_means(context: RunContext, described: _Described, path: str) -> None:
+    context.progress.start("mean_image", "Writing the mean image")
+    write_mean_image(
+        path,
+        context.raster,
+        described.ids,
+        described.attributes,
+        mean_image_type(run_bands(context.raster)),
+        context.runner.workers,
+        _mean_image_options(context.parameters),
+        context.parameters.assign_crs,
+        context.progress.advance_as("Writing the mean image"),
+    )
+
+
+def _write_outlines(context: RunContext, described: _Described, path: str) -> None:
+    raster, attributes, progress, check = context.raster, described.attributes, context.progress, context.check
+    progress.start("polygons", "Tracing polygons")
+    job = OutlineJob(described.ids, raster.width, raster.height, False, context.kernel.NAME, context.folder)
+    advance = progress.advance
+    rings = trace_segments(job, attributes, context.runner, lambda done: advance(done * 0.3, "Tracing polygons"), check)
+    write_polygons(
+        path,
+        raster,
+        rings,
+        attributes,
+        statistic_columns(attributes, raster.numbers),
+        None,
+        context.parameters.assign_crs,
+        lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
+        check,
+    )

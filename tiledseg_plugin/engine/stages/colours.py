@@ -6,7 +6,7 @@ Sums must be exact, so that no order of adding can show: integers as they are, f
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Optional, Tuple
+from typing import Any, Callable, ClassVar, Optional, Tuple
 
 import numpy as np
 
@@ -23,14 +23,14 @@ class Stretched:
 
     low: Tuple[float, ...]
     high: Tuple[float, ...]
-    weights = (1.0,)
+    weights: ClassVar[Tuple[float, ...]] = (1.0,)
 
     @staticmethod
-    def stretch(values, low, high):
+    def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
         """One band's values as uint8 of the same shape, none 0."""
         return stretch(values, low, high)
 
-    def compared(self, values, valid, kernel):
+    def compared(self, values: np.ndarray, valid: np.ndarray, kernel: Any) -> np.ndarray:
         """(bands, rows, cols) uint8, 0 where not valid. `kernel` is the set of kernels."""
         if values.dtype in (np.uint8, np.int8, np.uint16, np.int16):
             unsigned = values.view(f"u{values.dtype.itemsize}")
@@ -41,20 +41,22 @@ class Stretched:
         stretched *= valid
         return stretched
 
-    def quantities(self, values, compared):
+    def quantities(self, values: np.ndarray, compared: np.ndarray) -> np.ndarray:
         """(planes, rows, cols), what is added up."""
         return compared
 
 
 @lru_cache(maxsize=2)  # small, and the same for all tiles of a run
-def _tables(stretch, dtype, low, high):
+def _tables(
+    stretch: Callable[..., np.ndarray], dtype: str, low: Tuple[float, ...], high: Tuple[float, ...]
+) -> np.ndarray:
     """What each value of a type of up to 16 bits, taken as unsigned, becomes in each band: (bands, n) uint8."""
     limits = np.iinfo(dtype)
     every = np.arange(limits.min, limits.max + 1)
     return np.stack([np.roll(stretch(every, *ends), limits.min) for ends in zip(low, high)])
 
 
-def stretch(values, low, high):
+def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Scale `low`..`high` to 0..255, clip, round half up, add 1 (at most 255): uint8 of the same shape."""
     if high <= low:
         return np.ones(values.shape, np.uint8)
@@ -74,14 +76,14 @@ class Raw:
 
     exponent: Optional[int] = None
 
-    def compared(self, values, valid, kernel):
+    def compared(self, values: np.ndarray, valid: np.ndarray, kernel: Any) -> np.ndarray:
         """(bands, rows, cols) uint8 or float32, 0 where not valid."""
         if values.dtype == np.uint8:
             return values * valid
         with np.errstate(over="ignore"):
             return np.where(valid, values.astype(np.float32), np.float32(0))
 
-    def quantities(self, values, compared):
+    def quantities(self, values: np.ndarray, compared: np.ndarray) -> np.ndarray:
         """(planes, rows, cols) uint8 or int64; of floats, all bands' high limbs and then their low ones."""
         if compared.dtype == np.uint8:
             return compared
@@ -92,7 +94,7 @@ class Raw:
         return np.concatenate([fixed >> LIMB_BITS, fixed & ((1 << LIMB_BITS) - 1)])
 
     @property
-    def weights(self):
+    def weights(self) -> Tuple[float, ...]:
         """What the limbs of a sum are multiplied with."""
         if self.exponent is None:
             return (1.0,)

@@ -7,23 +7,52 @@ a smaller graph, to be joined with those of its neighbours.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..kernels.plain.elimination import DECIDED
 
 
+class EliminationRules(NamedTuple):
+    """Which regions are merged.
+
+    weights : of the limbs of sums, see `colours`
+    min_pixels : a smaller region is merged into a neighbour
+    threshold : greatest distance of mean colours, None for no limit
+    """
+
+    weights: Tuple[float, ...]
+    min_pixels: int
+    threshold: Optional[float]
+
+
+class ClumpGraph(NamedTuple):
+    """What an elimination begins with, see `kernels.plain.Elimination`, which takes the sums over.
+
+    undecided_from : (n,) uint32, the step from which on each takes part, as what came before is decided
+    shared : (n,) bool, those that touch or reach what is not in this graph
+    """
+
+    sizes: np.ndarray
+    sums: np.ndarray
+    edges: np.ndarray
+    undecided_from: Optional[np.ndarray] = None
+    shared: Optional[np.ndarray] = None
+
+
 @dataclass
 class Graph:
     """Clumps, or regions that were merged of them, and which touch.
 
-    sizes, sums, edges, since : see `kernels.plain.Elimination`
+    sizes, sums, edges : see `kernels.plain.Elimination`
     first : (n,) int64, the first pixel of the clump that each began as, counted in the raster
     earliest : (n,) int64, the first pixel of all that is in it
-    kinds : (n,) uint16, the cluster of the clump that each began as
+    clusters : (n,) uint16, the cluster of the clump that each began as
     borders : {(piece_id, side): (pixels,) uint32}, 1 + index of what is at each pixel of an open side of a piece, 0
         where there is no data
+    undecided_from : (n,) uint32, the step from which on each has to be decided where all its neighbours are known; None
+        where none has been decided about
     """
 
     sizes: np.ndarray
@@ -31,11 +60,11 @@ class Graph:
     edges: np.ndarray
     first: np.ndarray
     earliest: np.ndarray
-    kinds: np.ndarray
+    clusters: np.ndarray
     borders: Dict[Tuple[int, str], np.ndarray]
-    since: Optional[np.ndarray] = None
+    undecided_from: Optional[np.ndarray] = None
 
-    def take(self, name):
+    def take(self, name: str) -> np.ndarray:
         """One of the arrays, which the graph loses, so that it can go as soon as it has been used."""
         return vars(self).pop(name)
 
@@ -56,16 +85,14 @@ class Merged:
     left: Graph
 
 
-def eliminate(kernel, sizes, sums, edges, weights, min_pixels, threshold, advance, workers=1, since=None, shared=None):
+def eliminate(
+    kernel: Any, clumps: ClumpGraph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
+) -> Any:
     """Run all steps that can change anything.
 
     Parameters
     ----------
     kernel : the set of kernels
-    sizes, sums, edges, since, shared : see `kernels.plain.Elimination`
-    weights : of the limbs of the sums, see `colours`
-    min_pixels : int
-    threshold : greatest distance of mean colours, None for no limit
     advance : called with the fraction that is done
     workers : threads that share the decisions of a step
 
@@ -73,47 +100,50 @@ def eliminate(kernel, sizes, sums, edges, weights, min_pixels, threshold, advanc
     -------
     kernel.Elimination
     """
-    most = max(int(sizes.sum()), 0 if since is None else int(since.max(initial=0)))
-    least = min(min_pixels, most + 1)  # a limit beyond all of the pixels says no more than this
-    limit = np.inf if threshold is None else threshold
-    elimination = kernel.Elimination(sizes, sums, np.array(weights), edges, least, limit, since, shared)
+    sizes, sums, edges, undecided_from, shared = clumps
+    del clumps
+    most = max(int(sizes.sum()), 0 if undecided_from is None else int(undecided_from.max(initial=0)))
+    least = min(rules.min_pixels, most + 1)  # a limit beyond all of the pixels says no more than this
+    limit = np.inf if rules.threshold is None else rules.threshold
+    elimination = kernel.Elimination(sizes, sums, np.array(rules.weights), edges, least, limit, undecided_from, shared)
     del edges  # it has lists of them
     with ThreadPoolExecutor(workers) as pool:
         area = elimination.next_area(0)
-        while area is not None and area <= min_pixels:
+        while area is not None and area <= rules.min_pixels:
             advance(min(area / least, 1.0))
             merged = elimination.step(area, pool.map if workers > 1 else map)
             area = area + 1 if merged else elimination.next_area(area)
     return elimination
 
 
-def merge_within(kernel, graph, weights, min_pixels, threshold, advance, workers=1):
-    """Merge what nothing beyond the graph's borders can have any influence on: Merged.
+def merge_within(
+    kernel: Any, graph: Graph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
+) -> Merged:
+    """Merge what nothing beyond the graph's borders can have any influence on.
 
     Parameters
     ----------
     graph : Graph, which loses its edges, and whose sums are of no use afterwards
-    weights, min_pixels, threshold, advance, workers : see `eliminate`
+    kernel, advance, workers : see `eliminate`
     """
     shared = np.zeros(graph.sizes.size + 1, bool)
     for border in graph.borders.values():
         shared[border] = True
     elimination = eliminate(
         kernel,
-        graph.sizes,
-        graph.sums,
-        graph.take("edges"),
-        weights,
-        min_pixels,
-        threshold,
+        ClumpGraph(graph.sizes, graph.sums, graph.take("edges"), graph.undecided_from, shared[1:]),
+        rules,
         advance,
         workers,
-        graph.since,
-        shared[1:],
     )
-    regions, region_of = elimination.regions(), np.empty(graph.sizes.size, np.uint32)
+    return _merged(graph, elimination.regions(), elimination.into)
+
+
+def _merged(graph: Graph, regions: Any, into: np.ndarray) -> Merged:
+    """What is left of a graph, of whose clumps `into` tells which each has become a part of."""
+    region_of = np.empty(graph.sizes.size, np.uint32)
     region_of[regions.roots] = np.arange(regions.roots.size, dtype=np.uint32)
-    region_of = region_of[elimination.into]
+    region_of = region_of[into]
     order = np.argsort(graph.earliest, kind="stable")[::-1]
     earliest = np.empty(regions.roots.size, np.int64)
     earliest[region_of[order]] = graph.earliest[order]  # of those written to one place the last one stays
@@ -127,14 +157,14 @@ def merge_within(kernel, graph, weights, min_pixels, threshold, advance, workers
         number[regions.edges] - np.uint32(1),
         graph.first[roots],
         earliest[undecided],
-        graph.kinds[roots],
+        graph.clusters[roots],
         {side: at_border[border] for side, border in graph.borders.items()},
         regions.since[undecided],
     )
     return Merged(region_of, undecided, regions.sizes[~undecided], earliest[~undecided], left)
 
 
-def in_order_of_appearance(values):
+def in_order_of_appearance(values: np.ndarray) -> np.ndarray:
     """Number different values 0.. in the order in which they appear: (n,) uint32."""
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
     rank = np.empty(first.size, np.uint32)

@@ -7,15 +7,19 @@ their first pixels and eliminated step by step. What comes out is one lookup tab
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
+from ..files.work_folder import WorkFolder
 from ..kernels.components import components
 from ..machine import release_free_memory
-from .elimination import Graph, Merged, merge_within
-from .plan import neighbouring
+from .context import RunContext
+from .elimination import EliminationRules, Graph, Merged, merge_within
+from .plan import Piece, neighbouring
 from .tiles import damaged, load_merged
+
+Side = Tuple[int, str]  # of a piece: its id, and one of tiles.SIDES
 
 PIECES_A_GROUP = 4  # at least; fewer leave too little to decide in a group
 
@@ -49,61 +53,73 @@ class Segments:
     regions: Optional[Dict[int, np.ndarray]] = None
 
 
-def merge_all(worked, folder, kernel, weights, min_pixels, threshold, advance, workers=1):
-    """Merge the small regions of the whole raster and number what is left without gaps: Segments.
+def merge_all(context: RunContext, pieces: Sequence[Piece], rules: EliminationRules) -> Segments:
+    """The stage: merge the small regions of the whole raster and number what is left without gaps.
 
     Parameters
     ----------
-    worked : the pieces of the tiles that hold valid pixels
-    folder : WorkFolder with what the pieces have left
-    weights, min_pixels, threshold : see `elimination.eliminate`
-    advance : called with the fraction that is done; may raise to end it
-    workers : threads
+    pieces : those of the tiles that hold valid pixels; what they have left lies in the work folder
     """
-    rules = weights, min_pixels, threshold
+    text = "Merging small segments"
+    context.progress.start("graph", text)
+    segments = context.progress.in_background(
+        lambda check, advance: _merge_pieces(context, pieces, rules, advance), text
+    )
+    context.progress.feedback.info(f"{segments.clumps} clumps were merged to {segments.sizes.size} segments.")
+    return segments
+
+
+def _merge_pieces(
+    context: RunContext, pieces: Sequence[Piece], rules: EliminationRules, advance: Callable[[float], None]
+) -> Segments:
+    """As `merge_all`; `advance` is called with the fraction that is done, and may raise to end it."""
     release_free_memory()
+    threads = context.threads
+    count = max(1, min(threads, len(pieces) // PIECES_A_GROUP))
 
-    def group(pieces):
+    def merge(graph: Graph) -> Merged:
+        return merge_within(context.kernel, graph, rules, lambda done: advance(done / 2), threads // count)
+
+    def merge_last(graph: Graph) -> Merged:
+        return merge_within(context.kernel, graph, rules, lambda done: advance((1 + done) / 2), threads)
+
+    def group(members: Sequence[Piece]) -> Part:
         parts = []
-        for piece in pieces:
+        for piece in members:
             advance(0.0)
-            parts.append(_load(folder, piece))
-        return _merge_group(pieces, parts, count == 1, kernel, rules, lambda done: advance(done / 2), workers // count)
+            parts.append(_load(context.folder, piece))
+        return _merge_group(members, parts, count == 1, merge)
 
-    count = max(1, min(workers, len(worked) // PIECES_A_GROUP))
-    pieces = sorted(worked, key=lambda piece: (piece.window.row, piece.window.col))
-    groups = [pieces[len(pieces) * i // count : len(pieces) * (i + 1) // count] for i in range(count)]
+    ordered = sorted(pieces, key=lambda piece: (piece.window.row, piece.window.col))
+    groups = [ordered[len(ordered) * i // count : len(ordered) * (i + 1) // count] for i in range(count)]
     with ThreadPoolExecutor(count) as pool:
         parts = list(pool.map(group, groups))
     release_free_memory()
-    whole = parts[0]
-    if count > 1:
-        whole = _merge_group(pieces, parts, True, kernel, rules, lambda done: advance((1 + done) / 2), workers)
+    whole = parts[0] if count == 1 else _merge_group(ordered, parts, True, merge_last)
     release_free_memory()
     return _number_segments(whole)
 
 
-def _load(folder, piece):
+def _load(folder: WorkFolder, piece: Piece) -> Part:
     merged = load_merged(folder, piece)
     if merged is None:
         raise damaged(folder, piece)
     return Part(piece.piece_id, merged, merged.region_of.size)
 
 
-def _merge_group(pieces, parts, is_whole, kernel, rules, advance, workers):
+def _merge_group(pieces: Sequence[Piece], parts: List[Part], is_whole: bool, merge: Callable[[Graph], Merged]) -> Part:
     """Join parts that are made of the pieces; merge what nothing beyond them can have any influence on."""
     graph, number, joined = _join(pieces, [part.merged.left for part in parts])
     if is_whole:
-        graph.borders.clear()  # beyond those that are still open there was nothing to be worked
+        graph.borders.clear()  # beyond those that are still open there was nothing to be processed
     for part in parts:
         del part.merged.left  # it is in the graph now
-    weights, min_pixels, threshold = rules
-    merged = merge_within(kernel, graph, weights, min_pixels, threshold, advance, workers)
+    merged = merge(graph)
     merged.region_of = merged.region_of[number]
     return Part(parts, merged, sum(part.clumps for part in parts) - joined)
 
 
-def _join(pieces, graphs):
+def _join(pieces: Sequence[Piece], graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]:
     """Put graphs together, with clumps that go on across the borders of the pieces made one; they are used up.
 
     Returns
@@ -120,10 +136,10 @@ def _join(pieces, graphs):
     }
     arrays = {
         name: np.concatenate([graph.take(name) for graph in graphs])
-        for name in ("sizes", "sums", "first", "earliest", "kinds", "since")
+        for name in ("sizes", "sums", "first", "earliest", "clusters", "undecided_from")
     }
     touching, closed = _across_borders(pieces, borders)
-    same = arrays["kinds"][touching[:, 0]] == arrays["kinds"][touching[:, 1]]
+    same = arrays["clusters"][touching[:, 0]] == arrays["clusters"][touching[:, 1]]
     number, order = _number(arrays["first"], touching[same])
     inner = [number[graph.take("edges") + np.uint32(offset)] for graph, offset in zip(graphs, offsets)]
     edges = np.concatenate([*inner, number[touching[~same]]])
@@ -138,8 +154,8 @@ def _join(pieces, graphs):
     return graph, number, joined.size
 
 
-def _across_borders(pieces, borders):
-    """Where pieces that were worked meet.
+def _across_borders(pieces: Sequence[Piece], borders: Dict[Side, np.ndarray]) -> Tuple[np.ndarray, Set[Side]]:
+    """Where pieces that were processed meet.
 
     Returns
     -------
@@ -166,7 +182,7 @@ def _across_borders(pieces, borders):
     return np.concatenate(pairs), {side for side, pixels in open_pixels.items() if not pixels}
 
 
-def _number(first, same):
+def _number(first: np.ndarray, same: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Number clumps in raster order of first pixels, those joined by a pair of `same` alike.
 
     Returns
@@ -188,8 +204,8 @@ def _number(first, same):
     return number[leader], order
 
 
-def _number_segments(whole):
-    """Number the segments by their first pixels, and find those of each piece's clumps: Segments."""
+def _number_segments(whole: Part) -> Segments:
+    """Number the segments by their first pixels, and find those of each piece's clumps."""
     decided = [part.merged for part in _all_parts(whole)]
     order = np.argsort(np.concatenate([merged.earliest for merged in decided]), kind="stable")
     ids = np.empty(order.size, np.uint32)
@@ -202,14 +218,20 @@ def _number_segments(whole):
     return Segments(tables, np.concatenate([merged.sizes for merged in decided])[order], whole.clumps, regions)
 
 
-def _all_parts(part):
+def _all_parts(part: Part) -> Iterator[Part]:
     yield part
     if isinstance(part.members, list):
         for member in part.members:
             yield from _all_parts(member)
 
 
-def _look_up(part, of_undecided, own_ids, tables, regions):
+def _look_up(
+    part: Part,
+    of_undecided: np.ndarray,
+    own_ids: Dict[int, np.ndarray],
+    tables: Dict[int, np.ndarray],
+    regions: Dict[int, np.ndarray],
+) -> None:
     """Hand the segments of a part's regions down to the pieces that it is made of."""
     merged = part.merged
     ids = np.empty(merged.undecided.size, np.uint32)

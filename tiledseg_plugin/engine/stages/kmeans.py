@@ -2,6 +2,7 @@
 """k-means centres from a sample of the raster, as RSGISLib computes them (no random number is involved)."""
 
 from dataclasses import dataclass
+from typing import Any, Callable, Tuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ PART = 1 << 16  # colours a call of a kernel, at most
 SHARED_BY = 4  # the parts are a multiple of it and alike, so that two or four threads end together
 
 
-def distinct_colours(sample, kernel):
+def distinct_colours(sample: np.ndarray, kernel: Any) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The different colours of a sample in order of first appearance, and how often each occurs.
 
     Parameters
@@ -34,7 +35,7 @@ def distinct_colours(sample, kernel):
     return sample[first].astype(np.float32), counts, first
 
 
-def starting_centres(planes, num_clusters):
+def starting_centres(planes: np.ndarray, num_clusters: int) -> np.ndarray:
     """Points evenly along the diagonal of the sample's range, each moved onto the nearest colour not yet taken.
 
     Parameters
@@ -61,7 +62,7 @@ def starting_centres(planes, num_clusters):
     return planes.T[taken]
 
 
-def round_to_six_digits(centres):
+def round_to_six_digits(centres: np.ndarray) -> np.ndarray:
     """Round as RSGISLib's centres file does: six significant decimal digits."""
     return np.array([[float(f"{value:.6g}") for value in centre] for centre in centres], np.float32)
 
@@ -91,7 +92,7 @@ class _Members:
     run : as `map`, what calls functions, perhaps in threads
     """
 
-    def __init__(self, planes, counts, kernel, run):
+    def __init__(self, planes: np.ndarray, counts: np.ndarray, kernel: Any, run: Callable[..., Any]) -> None:
         self.kernel, self.run = kernel, run
         whole = all((plane == np.rint(plane)).all() for plane in planes)
         self.exact = whole and np.abs(planes.astype(np.float64)).max() * counts.sum() < 2**53
@@ -109,8 +110,13 @@ class _Members:
             for start, end in zip(ends, ends[1:])
         ]
 
-    def update(self, centres):
-        """Members of the centres in their new places; gives how many, counted as often as they occur, are new."""
+    def update(self, centres: np.ndarray) -> int:
+        """Find the members of the centres in their new places.
+
+        Returns
+        -------
+        how many, counted as often as they occur, have changed their centre
+        """
         exact, moved = centres.astype(np.float64), np.empty(0)
         if len(centres) == len(self.centres):
             moved = np.sqrt(np.square(exact - self.centres).sum(axis=1)) * (1 + MARGIN)
@@ -122,7 +128,7 @@ class _Members:
             self.sizes, self.sums = sum(sizes), sum(sums)
         return sum(changed)
 
-    def _reassign(self, part, centres, moved):
+    def _reassign(self, part: _Part, centres: np.ndarray, moved: np.ndarray) -> Any:
         return self.kernel.reassign(
             part.planes,
             part.counts,
@@ -136,7 +142,7 @@ class _Members:
             self.exact,
         )
 
-    def means(self):
+    def means(self) -> np.ndarray:
         """(k, bands) float32 of the centres that have members."""
         kept, sums = self.sizes > 0, self.sums
         if not self.exact:
@@ -146,7 +152,14 @@ class _Members:
         return (sums[:, kept].astype(np.float32) / self.sizes[kept].astype(np.float32)).T.copy()
 
 
-def cluster(colours, counts, num_clusters, max_iterations, kernel, check_cancelled=lambda: None, run=map):
+def cluster(
+    colours: np.ndarray,
+    counts: np.ndarray,
+    num_clusters: int,
+    max_iterations: int,
+    kernel: Any,
+    run: Callable[..., Any] = map,
+) -> Tuple[np.ndarray, int]:
     """Lloyd's algorithm from a fixed start, in float32.
 
     Parameters
@@ -155,8 +168,7 @@ def cluster(colours, counts, num_clusters, max_iterations, kernel, check_cancell
     counts : (n,) int64, how often each occurs
     num_clusters : int, lowered to the number of colours where there are fewer
     kernel : the set of kernels
-    check_cancelled : called once an iteration
-    run : as `map`, what calls functions, perhaps in threads
+    run : as `map`, what calls functions, perhaps in threads; every iteration calls it, so it may raise to end them
 
     Returns
     -------
@@ -169,7 +181,6 @@ def cluster(colours, counts, num_clusters, max_iterations, kernel, check_cancell
     members.update(centres)
     iteration = 0
     while iteration < max_iterations:
-        check_cancelled()
         iteration += 1
         centres = members.means()
         if members.update(centres) <= CHANGED_SHARE * counts.sum():

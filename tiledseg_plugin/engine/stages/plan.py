@@ -4,24 +4,26 @@
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
 from ..errors import SegmentationError
+from ..files.raster import Raster
 from ..files.window import Window
+from ..parameters import PreflightParameters, SegmentParameters
 
 OK, SPARSE, EMPTY = "ok", "sparse", "empty"
 LEAST_MEAN_PIXELS = 16 * 16  # of a tile, where there are many; what TILE_WIDTH and TILE_HEIGHT allow, too
 MANY_TILES = 1000
-FEW_TILES = 4  # of fewer, each is worked in parts, so that small rasters have work for several workers, too
+FEW_TILES = 4  # of fewer, each is processed in parts, so that small rasters have tasks for several workers, too
 LEAST_PIXELS = 1 << 20  # of a piece that is worth parting
 MOST_TILES_OF_WORK = 4  # a task takes at most as many valid pixels as so many full tiles
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A rectangle that is worked at once; ids count from 1 over the plan."""
+    """A rectangle that is processed at once; ids count from 1 over the plan."""
 
     piece_id: int
     tile_id: int
@@ -34,7 +36,7 @@ class Tile:
 
     col, row : how manieth the tile's left and upper edges are among those of all tiles, from 0; in a grid, its place
     window : the extent of the tile
-    pieces : the rectangles that are worked for it: one, or what earlier tiles leave of it where tiles overlap
+    pieces : the rectangles that are processed for it: one, or what earlier tiles leave of it where tiles overlap
     """
 
     tile_id: int
@@ -44,7 +46,7 @@ class Tile:
     pieces: Tuple[Piece, ...]
 
     @property
-    def pixels(self):
+    def pixels(self) -> int:
         return sum(piece.window.pixels for piece in self.pieces)
 
 
@@ -61,24 +63,24 @@ class Plan:
     covers_all: bool = True
 
     @cached_property
-    def pieces(self):
+    def pieces(self) -> Tuple[Piece, ...]:
         """The pieces of all tiles, in the order of their ids."""
         return tuple(piece for tile in self.tiles for piece in tile.pieces)
 
     @property
-    def pixels(self):
+    def pixels(self) -> int:
         """How many pixels lie in a tile."""
         return sum(tile.pixels for tile in self.tiles)
 
     @cached_property
-    def _bounds(self):
+    def _bounds(self) -> np.ndarray:
         return _bounds([piece.window for piece in self.pieces])
 
-    def pieces_in(self, window):
+    def pieces_in(self, window: Window) -> List[Piece]:
         """The pieces that have pixels in a window."""
         return [self.pieces[i] for i in _touching(self._bounds, window)]
 
-    def covered(self, window):
+    def covered(self, window: Window) -> Optional[np.ndarray]:
         """(rows, cols) bool, which pixels of a window lie in a tile; None if all do."""
         if self.covers_all:
             return None
@@ -88,29 +90,30 @@ class Plan:
         return inside
 
 
-def _bounds(windows):
+def _bounds(windows: Sequence[Window]) -> np.ndarray:
     """(4, windows): left, top, right, bottom."""
     return np.array([(w.col, w.row, w.right, w.bottom) for w in windows], np.int64).reshape(-1, 4).T
 
 
-def _touching(bounds, window):
+def _touching(bounds: np.ndarray, window: Window) -> np.ndarray:
     left, top, right, bottom = bounds
     touched = (left < window.right) & (right > window.col) & (top < window.bottom) & (bottom > window.row)
     return np.flatnonzero(touched)
 
 
-def make_plan(raster, parameters):
+def make_plan(raster: Raster, parameters: Union[SegmentParameters, PreflightParameters]) -> Plan:
     """The plan that parameters with `tiles`, `tile_width` and `tile_height` ask for."""
     if parameters.tiles:
         return plan_rectangles(raster.width, raster.height, parameters.tiles)
     return plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
 
 
-def part_few(plan):
+def part_few(plan: Plan) -> Plan:
     """The plan with large pieces cut into four where there are few tiles; like any tiling, that changes no result."""
     if len(plan.tiles) >= FEW_TILES:
         return plan
-    tiles, pieces = [], 0
+    tiles: List[Tile] = []
+    pieces = 0
     for tile in plan.tiles:
         windows = [part for piece in tile.pieces for part in _parts(piece.window)]
         numbered = tuple(Piece(pieces + i, tile.tile_id, window) for i, window in enumerate(windows, 1))
@@ -119,7 +122,7 @@ def part_few(plan):
     return replace(plan, tiles=tuple(tiles))
 
 
-def _parts(window):
+def _parts(window: Window) -> List[Window]:
     if window.pixels < LEAST_PIXELS or min(window.width, window.height) < 2:
         return [window]
     width, height = window.width // 2, window.height // 2
@@ -130,7 +133,7 @@ def _parts(window):
     ]
 
 
-def plan_grid(width, height, tile_width, tile_height):
+def plan_grid(width: int, height: int, tile_width: int, tile_height: int) -> Plan:
     """A regular grid from the raster's first pixel; the last tiles of a row or column are what is left."""
     tiles: List[Tile] = []
     for row, top in enumerate(range(0, height, tile_height)):
@@ -141,7 +144,7 @@ def plan_grid(width, height, tile_width, tile_height):
     return Plan(width, height, tuple(tiles))
 
 
-def plan_rectangles(width, height, rectangles):
+def plan_rectangles(width: int, height: int, rectangles: Iterable[Tuple[int, int, int, int]]) -> Plan:
     """Tiles of the user's own: rectangles that may differ in size, overlap and leave gaps.
 
     A pixel goes to the first rectangle that holds it. Rectangles that hold no pixel of the raster, or none that is left
@@ -170,7 +173,7 @@ def plan_rectangles(width, height, rectangles):
     return _plan_of_shapes(width, height, shapes)
 
 
-def _plan_of_shapes(width, height, shapes):
+def _plan_of_shapes(width: int, height: int, shapes: Sequence[Sequence[Window]]) -> Plan:
     extents = [extent_of(shape) for shape in shapes]
     columns = {edge: place for place, edge in enumerate(sorted({window.col for window in extents}))}
     rows = {edge: place for place, edge in enumerate(sorted({window.row for window in extents}))}
@@ -189,13 +192,13 @@ def _plan_of_shapes(width, height, shapes):
     return Plan(width, height, tuple(tiles), covers_all=pixels == width * height)
 
 
-def extent_of(windows):
+def extent_of(windows: Sequence[Window]) -> Window:
     left, top = min(window.col for window in windows), min(window.row for window in windows)
     right, bottom = max(window.right for window in windows), max(window.bottom for window in windows)
     return Window(left, top, right - left, bottom - top)
 
 
-def _remainder(window, others):
+def _remainder(window: Window, others: Sequence[Window]) -> Tuple[Window, ...]:
     """The part of a window outside other windows, as disjoint windows: runs of cells, equal runs of rows joined."""
     if not others:
         return (window,)
@@ -224,22 +227,22 @@ class Occupancy:
     """How much of each tile is valid, and what follows from it.
 
     valid_pixels, status : {tile_id: ...}
-    merged_into : {tile_id of a sparse tile: tile_id of the neighbour it is worked together with}
+    merged_into : {tile_id of a sparse tile: tile_id of the neighbour it is processed together with}
     """
 
-    valid_pixels: dict
-    status: dict
-    merged_into: dict = field(default_factory=dict)
+    valid_pixels: Dict[int, int]
+    status: Dict[int, str]
+    merged_into: Dict[int, int] = field(default_factory=dict)
 
-    def count(self, status):
+    def count(self, status: str) -> int:
         return sum(1 for value in self.status.values() if value == status)
 
 
-def judge_tiles(plan, valid_pixels, threshold):
+def judge_tiles(plan: Plan, valid_pixels: Dict[int, int], threshold: float) -> Occupancy:
     """Tell empty, sparse and other tiles apart and find each sparse tile's neighbour.
 
     The neighbour shares the longest edge and is not empty; of several such, the one with the most valid pixels, then
-    the lowest id. A sparse tile without one is worked alone.
+    the lowest id. A sparse tile without one is processed alone.
 
     Parameters
     ----------
@@ -252,25 +255,25 @@ def judge_tiles(plan, valid_pixels, threshold):
         status[tile.tile_id] = EMPTY if valid == 0 else SPARSE if valid / tile.pixels < threshold else OK
     shared: Dict[tuple, int] = {}
     for one, other, length in neighbouring(plan.pieces):
-        for tile, near in ((one.tile_id, other.tile_id), (other.tile_id, one.tile_id)):
-            if tile != near and status[tile] == SPARSE and status[near] != EMPTY:
-                shared[tile, near] = shared.get((tile, near), 0) + length
+        for tile_id, near in ((one.tile_id, other.tile_id), (other.tile_id, one.tile_id)):
+            if tile_id != near and status[tile_id] == SPARSE and status[near] != EMPTY:
+                shared[tile_id, near] = shared.get((tile_id, near), 0) + length
     best: Dict[int, tuple] = {}
-    for (tile, near), length in shared.items():
+    for (tile_id, near), length in shared.items():
         rank = (length, valid_pixels[near], -near)
-        best[tile] = max(best.get(tile, rank), rank)
+        best[tile_id] = max(best.get(tile_id, rank), rank)
     return Occupancy(valid_pixels, status, {tile_id: -rank[2] for tile_id, rank in sorted(best.items())})
 
 
-def work_units(plan, occupancy):
-    """What is worked in one task: a tile, with the sparse ones that are merged into it.
+def work_units(plan: Plan, occupancy: Occupancy) -> List[Tuple[Piece, ...]]:
+    """What is processed in one task: a tile, with the sparse ones that are merged into it.
 
     Sparse tiles can be merged into sparse tiles in turn; such a chain is cut where a task would get more valid pixels
     than a few full tiles have, so that there are tasks enough for all workers.
 
     Returns
     -------
-    list of tuples of Piece, largest task first; no piece of an empty tile
+    the pieces of each task, largest task first; none of an empty tile
     """
     valid = occupancy.valid_pixels
     members = {tile.tile_id: [tile] for tile in plan.tiles if occupancy.status[tile.tile_id] != EMPTY}
@@ -289,13 +292,23 @@ def work_units(plan, occupancy):
     return [tuple(piece for tile in members[unit_id] for piece in tile.pieces) for unit_id in ordered]
 
 
-def neighbouring(pieces):
+class Rectangle(Protocol):
+    """Anything that has its place in the raster, such as a piece."""
+
+    @property
+    def window(self) -> Window: ...
+
+
+AnyRectangle = TypeVar("AnyRectangle", bound=Rectangle)
+
+
+def neighbouring(pieces: Sequence[AnyRectangle]) -> Iterator[Tuple[AnyRectangle, AnyRectangle, int]]:
     """Every pair of pieces that share a border, with its length in pixels; left or upper piece first."""
     for edge_of, start_of, span_of in (
         (lambda w: w.right, lambda w: w.col, lambda w: (w.row, w.bottom)),
         (lambda w: w.bottom, lambda w: w.row, lambda w: (w.col, w.right)),
     ):
-        starting: Dict[int, list] = {}
+        starting: Dict[int, List[AnyRectangle]] = {}
         for piece in pieces:
             starting.setdefault(start_of(piece.window), []).append(piece)
         for those in starting.values():

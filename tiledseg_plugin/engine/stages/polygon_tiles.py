@@ -2,7 +2,8 @@
 """Tiles of the user's own: polygons in any coordinate system as rectangles of a raster's pixels."""
 
 import math
-from typing import Any
+from functools import cached_property
+from typing import Any, Iterable, Iterator, Optional, Tuple
 
 from osgeo import gdal, ogr, osr
 
@@ -16,20 +17,20 @@ FAR = 5  # times the raster's extent on each side: what lies further off does no
 NOISE = 6  # decimals of a pixel that a coordinate is good for
 
 
-def rectangles_of(path, polygons, crs, raster_crs=None):
+def rectangles_of(path: str, polygons: Iterable[Any], crs: str, raster_crs: Optional[str] = None) -> Tuple[Window, ...]:
     """The extents of polygons in a raster's pixels, each edge at the nearest edge of a pixel.
 
     Parameters
     ----------
     path : the raster, anything that GDAL opens
-    polygons : iterable of WKB, the order counts where polygons overlap
+    polygons : WKB, the order counts where polygons overlap
     crs : WKT of the polygons' coordinate system; where it or the raster's is unknown, coordinates are taken as they are
     raster_crs : WKT of the raster's, if not what the file says; empty for unknown
 
     Returns
     -------
-    tuple of Window over the raster, in the order of the polygons; those off the raster or thinner than half a pixel are
-    left out
+    windows over the raster, in the order of the polygons; those off the raster or thinner than half a pixel are left
+    out
 
     Raises
     ------
@@ -62,14 +63,14 @@ def rectangles_of(path, polygons, crs, raster_crs=None):
     return found
 
 
-def _wkt(dataset, given):
+def _wkt(dataset: gdal.Dataset, given: Optional[str]) -> str:
     if given is not None:
         return given
     found = spatial_reference(dataset)
     return "" if found is None else found.ExportToWkt()
 
 
-def _checked(polygon, number):
+def _checked(polygon: Any, number: int) -> ogr.Geometry:
     """The geometry of a polygon that can be used.
 
     Whether a ring crosses itself makes no difference to its extent, but where it does, it is not what its maker meant.
@@ -91,28 +92,32 @@ def _checked(polygon, number):
 class _Reprojection:
     """Polygons into the raster's coordinate system, with bent edges."""
 
-    def __init__(self, raster_crs, crs, raster, transform):
-        self._forward = None
+    def __init__(self, raster_crs: str, crs: str, raster: Window, transform: Tuple[float, ...]) -> None:
+        self._forward: Any = None
         if not raster_crs or not crs:
             return
-        raster_crs, polygon_crs = osr.SpatialReference(wkt=raster_crs), osr.SpatialReference(wkt=crs)
-        if polygon_crs.IsSame(raster_crs, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]):
+        raster_system, polygon_system = osr.SpatialReference(wkt=raster_crs), osr.SpatialReference(wkt=crs)
+        if polygon_system.IsSame(raster_system, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES"]):
             return
-        for system in (raster_crs, polygon_crs):
+        for system in (raster_system, polygon_system):
             system.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
-        self._forward = osr.CoordinateTransformation(polygon_crs, raster_crs)
-        self._backward = osr.CoordinateTransformation(raster_crs, polygon_crs)
+        self._forward = osr.CoordinateTransformation(polygon_system, raster_system)
+        self._backward = osr.CoordinateTransformation(raster_system, polygon_system)
         around = Window(-1, -1, raster.width + 2, raster.height + 2)
         self._outline = ogr.CreateGeometryFromWkb(outline([around], transform))
-        self._near: Any = None
-        self._far: Any = None
 
-    def __call__(self, polygon, number):
+    @cached_property
+    def _near(self) -> ogr.Geometry:
+        return self._surroundings(0.1)
+
+    @cached_property
+    def _far(self) -> ogr.Geometry:
+        return self._surroundings(FAR)
+
+    def __call__(self, polygon: ogr.Geometry, number: int) -> Optional[ogr.Geometry]:
         """The polygon in the raster's coordinates; None if it is off the raster."""
         if self._forward is None:
             return polygon
-        if self._near is None:
-            self._near, self._far = self._surroundings(0.1), self._surroundings(FAR)
         if not polygon.Intersects(self._near):
             return None
         if polygon.Contains(self._near):
@@ -127,7 +132,7 @@ class _Reprojection:
             "reproject the layer first, or remove the polygon."
         )
 
-    def _surroundings(self, margin):
+    def _surroundings(self, margin: float) -> ogr.Geometry:
         """The raster's extent in the polygons' coordinates, and a margin, as a share of it, on each side."""
         raster = _bent(self._outline)
         if raster.Transform(self._backward) != ogr.OGRERR_NONE or not _is_finite(raster):
@@ -142,7 +147,7 @@ class _Reprojection:
         )
 
 
-def _bent(polygon):
+def _bent(polygon: ogr.Geometry) -> ogr.Geometry:
     """A copy with vertices along its edges, for a straight edge need not stay straight."""
     left, right, bottom, top = polygon.GetEnvelope()
     polygon = polygon.Clone()
@@ -150,12 +155,14 @@ def _bent(polygon):
     return polygon
 
 
-def _is_finite(geometry):
+def _is_finite(geometry: ogr.Geometry) -> bool:
     return all(math.isfinite(value) for value in geometry.GetEnvelope())
 
 
-def _pixel_extent(polygon, inverse):
-    """(left, top, right, bottom) in columns and rows, not rounded."""
+def _pixel_extent(
+    polygon: Optional[ogr.Geometry], inverse: Tuple[float, ...]
+) -> Optional[Tuple[float, float, float, float]]:
+    """(left, top, right, bottom) in columns and rows, not rounded; None for what is off the raster."""
     if polygon is None:
         return None
     if inverse[2] == 0 == inverse[4]:
@@ -168,7 +175,7 @@ def _pixel_extent(polygon, inverse):
     return min(columns), min(rows), max(columns), max(rows)
 
 
-def _points(geometry):
+def _points(geometry: ogr.Geometry) -> Iterator[Tuple[float, float]]:
     if geometry.GetGeometryCount():
         for i in range(geometry.GetGeometryCount()):
             yield from _points(geometry.GetGeometryRef(i))
@@ -176,7 +183,9 @@ def _points(geometry):
         yield from (point[:2] for point in geometry.GetPoints())
 
 
-def _snapped(left, top, right, bottom):
+def _snapped(left: float, top: float, right: float, bottom: float) -> Window:
     # An edge in the middle of a pixel must go one way for both polygons that share it, whatever its last digits are.
-    left, top, right, bottom = (math.floor(round(value, NOISE) + 0.5) for value in (left, top, right, bottom))
-    return Window(left, top, right - left, bottom - top)
+    first_col, first_row, end_col, end_row = (
+        math.floor(round(value, NOISE) + 0.5) for value in (left, top, right, bottom)
+    )
+    return Window(first_col, first_row, end_col - first_col, end_row - first_row)

@@ -8,19 +8,20 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, grid, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
+from ..parameters import SegmentParameters
 from ..progress import Progress
 from . import rsgislib_stretch
 from .colours import Raw, Stretched
+from .context import Context
 from .kmeans import cluster, distinct_colours
 from .plan import Plan
 from .sampling import ColourSample, SampleJob, denser_sample, places
@@ -53,11 +54,11 @@ class BandStatistics:
     high: float = -math.inf
 
     @property
-    def deviation(self):
+    def deviation(self) -> float:
         """Population standard deviation."""
         return math.sqrt(self.squares / self.count) if self.count else 0.0
 
-    def stretch_range(self):
+    def stretch_range(self) -> Tuple[float, float]:
         """Two standard deviations round the mean, within the range."""
         return (
             max(self.mean - 2 * self.deviation, self.low),
@@ -79,12 +80,12 @@ class BlockResult:
     rsgislib_moments: list
 
 
-def blocks(raster) -> Tuple[Window, ...]:
+def blocks(raster: Raster) -> Tuple[Window, ...]:
     """The blocks of the pass: whole rows where the file is stored so, else squares of whole file blocks."""
     return grid(raster, BLOCK_PIXELS)
 
 
-def survey_block(survey, block, check_cancelled):
+def survey_block(survey: Survey, block: Window, check_cancelled: Callable[[], None]) -> BlockResult:
     """Read one block: the task of this stage."""
     check_cancelled()
     raster = survey.raster
@@ -117,7 +118,8 @@ def _read_block(survey: Survey, block: Window) -> Tuple[np.ndarray, np.ndarray, 
         return values, declared & (values[0] != 0), [_moments(band, exact) for band in counted]
 
 
-def _moments(values, is_integer):
+def _moments(values: np.ndarray, is_integer: bool) -> Optional[tuple]:
+    """(count, sum, sum of squares, low, high) of integers, else (count, mean, squares of deviations, low, high)."""
     if not values.size:
         return None
     low, high = values.min().item(), values.max().item()
@@ -129,7 +131,7 @@ def _moments(values, is_integer):
     return values.size, *_exact_sums(values), low, high
 
 
-def _exact_sums(values):
+def _exact_sums(values: np.ndarray) -> Tuple[int, int]:
     """Sum and sum of squares of integers of up to 32 bits, taken in parts that float64 holds exactly."""
     total, squares = 0, 0
     wide = values.dtype.itemsize > 2
@@ -145,12 +147,12 @@ def _exact_sums(values):
     return total, squares
 
 
-def _dot(one, other):
+def _dot(one: np.ndarray, other: np.ndarray) -> Any:
     """As np.dot, whose BLAS may have threads that keep cores busy for a while after each call."""
     return np.einsum("i,i->", one, other)
 
 
-def combine(moments, is_integer):
+def combine(moments: Sequence[Optional[tuple]], is_integer: bool) -> BandStatistics:
     """Statistics of one band from those of all blocks, in the order of the blocks."""
     parts = [part for part in moments if part is not None]
     result = BandStatistics()
@@ -189,7 +191,7 @@ class Summary:
     occupied: Tuple[int, ...] = ()
     rsgislib_bands: Tuple[BandStatistics, ...] = ()
 
-    def require_data(self, raster):
+    def require_data(self, raster: Raster) -> None:
         """Raise SegmentationError if no pixel is valid."""
         if not any(self.valid_pixels.values()):
             raise SegmentationError(
@@ -197,7 +199,7 @@ class Summary:
                 "NODATA_RULE."
             )
 
-    def colours(self, raster, stretched):
+    def colours(self, raster: Raster, stretched: bool) -> Union[Stretched, Raw]:
         """How values become the colours that are compared."""
         if stretched and self.rsgislib_bands:
             return rsgislib_stretch.colours_of(self.rsgislib_bands, raster)
@@ -210,7 +212,7 @@ class Summary:
         return Raw(exponent=math.frexp(largest)[1])
 
 
-def summarise(raster, plan, results):
+def summarise(raster: Raster, plan: Plan, results: Sequence[BlockResult]) -> Summary:
     """Put the blocks' results together; `results` in the order of `blocks`."""
     valid_pixels = {tile.tile_id: 0 for tile in plan.tiles}
     for result in results:
@@ -232,37 +234,37 @@ def _combined(moments: List[list], is_integer: bool) -> Tuple[BandStatistics, ..
     return tuple(combine(band, is_integer) for band in zip(*moments))
 
 
-def save_summary(summary, folder):
+def save_summary(summary: Summary, folder: WorkFolder) -> None:
     """Keep the summary in the work folder."""
-    told = {
+    plain = {
         "bands": [asdict(band) for band in summary.bands],
         "valid_pixels": list(summary.valid_pixels.items()),
         "occupied": summary.occupied,
         "rsgislib_bands": [asdict(band) for band in summary.rsgislib_bands],
     }
-    folder.save("survey", sample=summary.sample, told=np.array(json.dumps(told)))
+    folder.save("survey", sample=summary.sample, summary=np.array(json.dumps(plain)))
 
 
-def load_summary(folder):
+def load_summary(folder: WorkFolder) -> Optional[Summary]:
     """The summary that `save_summary` kept; None if there is none, or it is damaged."""
     saved = folder.load("survey")
     if saved is None:
         return None
-    told = json.loads(str(saved["told"]))
-    bands, as_rsgislib = (tuple(BandStatistics(**band) for band in told[name]) for name in ("bands", "rsgislib_bands"))
-    return Summary(bands, saved["sample"], dict(told["valid_pixels"]), tuple(told["occupied"]), as_rsgislib)
+    plain = json.loads(str(saved["summary"]))
+    bands, as_rsgislib = (tuple(BandStatistics(**band) for band in plain[name]) for name in ("bands", "rsgislib_bands"))
+    return Summary(bands, saved["sample"], dict(plain["valid_pixels"]), tuple(plain["occupied"]), as_rsgislib)
 
 
-def sample_colours(summary, colours, kernel):
+def sample_colours(summary: Summary, colours: Union[Stretched, Raw], kernel: Any) -> np.ndarray:
     """The sample as the kernels compare it: (n, bands) uint8 or float32."""
     planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
     return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
 
 
-def survey(raster, plan, parameters, runner, progress):
-    """The pass over the whole raster: a Summary. `progress` is in its stage `statistics`."""
+def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: Any, progress: Progress) -> Summary:
+    """The pass over the whole raster. `progress` is in its stage `statistics`."""
     todo = blocks(raster)
-    results = {}
+    results: Dict[Window, BlockResult] = {}
     job = Survey(raster, plan, parameters.sampling, parameters.rsgislib_stretch)
     for block, result in runner.run(survey_block, job, todo, progress.listening_to(runner)):
         results[block] = result
@@ -270,32 +272,33 @@ def survey(raster, plan, parameters, runner, progress):
     return summarise(raster, plan, [results[block] for block in todo])
 
 
-def take_sample(job: SampleJob, summary: Summary, runner: Any, progress: Progress) -> ColourSample:
+def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Raw]) -> ColourSample:
     """What k-means works on: the sample of SAMPLING, or a denser one where that has too few different colours.
 
-    `progress` is in its stage `statistics`; the log says which sample it is.
+    `context.progress` is in its stage `statistics`; the log says which sample it is.
     """
-    kernel, _ = kernels.choose(job.kernels)
-    found = ColourSample(job.step, np.empty((0, len(job.raster.bands)), np.float32), np.empty(0, np.int64))
+    parameters, raster, kernel, progress = context.parameters, context.raster, context.kernel, context.progress
+    wanted, step = parameters.num_clusters, parameters.sampling
+    found = ColourSample(step, np.empty((0, len(raster.bands)), np.float32), np.empty(0, np.int64))
     if len(summary.sample):
         *different, _ = progress.in_background(
-            lambda check, advance: distinct_colours(sample_colours(summary, job.colours, kernel), kernel),
+            lambda check, advance: distinct_colours(sample_colours(summary, colours, kernel), kernel),
             "Finding cluster centres",
             (0.8, 0.8),
         )
-        found = ColourSample(job.step, *different)
-    if len(found.colours) >= job.wanted or job.step == 1:
+        found = ColourSample(step, *different)
+    if len(found.colours) >= wanted or step == 1:
         return found
-    every = blocks(job.raster)
+    every = blocks(raster)
     denser = denser_sample(
-        job,
+        SampleJob(raster, context.plan, colours, kernel.NAME, wanted, step),
         [every[index] for index in summary.occupied],
-        lambda task, common, items: runner.run(task, common, items, progress.listening_to(runner)),
+        context.run,
         lambda fraction: progress.advance(0.8 + 0.1 * fraction, "Taking a denser sample"),
     )
     places_taken = "every place" if denser.step == 1 else f"one place in {denser.step}"
     progress.feedback.info(
-        f"SAMPLING={job.step} meets {len(found.colours)} different colours for {job.wanted} clusters, so k-means takes "
+        f"SAMPLING={step} meets {len(found.colours)} different colours for {wanted} clusters, so k-means takes "
         f"{places_taken} of the raster instead, with {len(denser.colours)} different colours."
     )
     return denser
@@ -312,22 +315,21 @@ def load_sample(folder: WorkFolder) -> Optional[ColourSample]:
     return None if saved is None else ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
 
 
-def find_centres(sample, parameters, kernel, progress, threads=1):
-    """The k-means centres of the whole raster: (k, bands) float32. `progress` is in its stage `statistics`."""
+def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
+    """The k-means centres of the whole raster: (k, bands) float32. `context.progress` is in its stage `statistics`."""
+    parameters, progress = context.parameters, context.progress
 
-    def work(check, advance):
-        with ThreadPoolExecutor(threads) as pool:
-            return cluster(
-                sample.colours,
-                sample.counts,
-                parameters.num_clusters,
-                parameters.kmeans_max_iterations,
-                kernel,
-                check,
-                pool.map,
-            )
+    def find(check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[np.ndarray, int]:
+        with ThreadPoolExecutor(context.threads) as pool:
 
-    centres, iterations = progress.in_background(work, "Finding cluster centres", (0.9, 1.0))
+            def run(function: Callable[[Any], Any], parts: Sequence[Any]) -> Any:
+                check()
+                return pool.map(function, parts)
+
+            limits = parameters.num_clusters, parameters.kmeans_max_iterations
+            return cluster(sample.colours, sample.counts, *limits, context.kernel, run)
+
+    centres, iterations = progress.in_background(find, "Finding cluster centres", (0.9, 1.0))
     if len(centres) < parameters.num_clusters:
         progress.feedback.info(
             f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample "

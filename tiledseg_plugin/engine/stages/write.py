@@ -7,6 +7,7 @@ in the file before it gets its name.
 
 import math
 from dataclasses import dataclass
+from typing import Any, Callable
 
 import numpy as np
 from osgeo import gdal
@@ -18,7 +19,11 @@ from ..files.gdal_access import collected_errors, reason
 from ..files.outputs import create_like, driver_for, grows_overviews, is_cog, output_windows, worked_ahead
 from ..files.overviews import GrowingOverviews
 from ..files.verification import Samples
+from ..files.window import Window
 from ..files.work_folder import WorkFolder
+from .context import RunContext
+from .graph import Segments
+from .plan import Piece
 from .tiles import labels_of
 
 
@@ -30,7 +35,7 @@ class RelabelJob:
     folder: WorkFolder
 
 
-def relabel_piece(job, piece, check_cancelled):
+def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], None]) -> None:
     """Labels of one piece through its lookup table: a task, for executions whose workers are on other machines."""
     kernel, _ = kernels.choose(job.kernels)
     saved = job.folder.load(table_of(piece))
@@ -43,62 +48,40 @@ def relabel_piece(job, piece, check_cancelled):
     job.folder.save_rows(ids_of(piece), ids)
 
 
-def table_of(piece):
+def table_of(piece: Piece) -> str:
     """Under which a piece's lookup table lies in the work folder."""
     return f"table-{piece.piece_id:07d}"
 
 
-def ids_of(piece):
+def ids_of(piece: Piece) -> str:
     """Under which a piece's segment ids lie in the work folder."""
     return f"ids-{piece.piece_id:07d}"
 
 
-def write_segments(
-    path, raster, plan, segments, folder, kernel, workers, options, assign_crs, advance, relabelled=False
-):
-    """Write the segment ids.
-
-    Parameters
-    ----------
-    segments : graph.Segments
-    folder : WorkFolder with the tiles' labels
-    workers : threads that look labels up and compress
-    options : the user's creation options, `|`-separated
-    advance : called with the fraction that is done
-    relabelled : whether `relabel_piece` has been at all pieces
+def write_segments(context: RunContext, segments: Segments, path: str) -> Samples:
+    """The stage: write the segment ids.
 
     Returns
     -------
-    verification.Samples, to hold the finished file against
+    what to hold the finished file against
     """
+    parameters, raster, threads = context.parameters, context.raster, context.threads
+    context.progress.start("write", "Writing segments")
+    remote = context.runner.remote
+    if remote:
+        _relabel_elsewhere(context, segments)
+    ids_in = _IdsOf(context, segments, remote)
     driver = driver_for(path)
-    options = creation_options(driver.ShortName, "" if is_cog(path) else options, workers)
-    dataset = create_like(path, raster, 1, gdal.GDT_UInt32, options, assign_crs)
+    options = creation_options(driver.ShortName, "" if is_cog(path) else parameters.creation_options, threads)
+    dataset = create_like(path, raster, 1, gdal.GDT_UInt32, options, parameters.assign_crs)
     band = dataset.GetRasterBand(1)
     band.SetNoDataValue(0)
     band.SetDescription("segment")
     _describe_ids(band, segments.sizes)
-
-    def part(piece, window):
-        common = piece.window.intersection(window)
-        name = ids_of(piece) if relabelled else labels_of(piece)
-        rows = folder.load_rows(name, common.row - piece.window.row, common.height, piece.window.width, np.uint32)
-        left = common.col - piece.window.col
-        rows = rows[:, left : left + common.width]
-        return common, rows if relabelled else kernel.relabel(rows, segments.tables[piece.piece_id])
-
-    def ids_in(window):
-        ids = np.zeros((window.height, window.width), np.uint32)
-        for piece in plan.pieces_in(window):
-            if piece.piece_id in segments.tables:
-                common, array = part(piece, window)
-                ids[common.within(window)] = array
-        return ids
-
     windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
-        overviews = GrowingOverviews(dataset, workers) if grows_overviews(path) else None
-        for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, workers), 1):
+        overviews = GrowingOverviews(dataset, threads) if grows_overviews(path) else None
+        for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, threads), 1):
             band.WriteArray(ids, window.col, window.row)
             samples.add(window, [ids])
             if overviews:
@@ -106,7 +89,8 @@ def write_segments(
             dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
             if messages:
                 break
-            advance(done / len(windows))
+            fraction = done / len(windows)
+            context.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
         band.FlushCache()
         del band, overviews
         dataset.FlushCache()
@@ -118,7 +102,45 @@ def write_segments(
     return samples
 
 
-def _describe_ids(band, sizes):
+def _relabel_elsewhere(context: RunContext, segments: Segments) -> None:
+    """Let workers on other machines do the lookups; here the pieces are only put together."""
+    progress, folder = context.progress, context.folder
+    pieces = [piece for piece in context.plan.pieces if piece.piece_id in segments.tables]
+    for piece in pieces:
+        progress.check_cancelled()
+        folder.save(table_of(piece), table=segments.tables[piece.piece_id])
+    job = RelabelJob(context.parameters.kernels, folder)
+    for done, _ in enumerate(context.run(relabel_piece, job, pieces), 1):
+        progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
+
+
+class _IdsOf:
+    """Called with a window, returns its segment ids: (rows, cols) uint32; in any thread.
+
+    relabelled : whether `relabel_piece` has been at all pieces
+    """
+
+    def __init__(self, context: RunContext, segments: Segments, relabelled: bool) -> None:
+        self._plan, self._folder, self._kernel = context.plan, context.folder, context.kernel
+        self._tables, self._relabelled = segments.tables, relabelled
+
+    def __call__(self, window: Window) -> np.ndarray:
+        ids = np.zeros((window.height, window.width), np.uint32)
+        for piece in self._plan.pieces_in(window):
+            if piece.piece_id in self._tables:
+                common = piece.window.intersection(window)
+                ids[common.within(window)] = self._part(piece, common)
+        return ids
+
+    def _part(self, piece: Piece, common: Window) -> np.ndarray:
+        name = ids_of(piece) if self._relabelled else labels_of(piece)
+        top, left = common.row - piece.window.row, common.col - piece.window.col
+        rows = self._folder.load_rows(name, top, common.height, piece.window.width, np.uint32)
+        part = rows[:, left : left + common.width]
+        return part if self._relabelled else self._kernel.relabel(part, self._tables[piece.piece_id])
+
+
+def _describe_ids(band: Any, sizes: np.ndarray) -> None:
     """Band statistics and layer type, without which QGIS reads the whole raster to show it."""
     ids = np.arange(1, sizes.size + 1, dtype=np.float64)
     pixels = max(int(sizes.sum()), 1)
