@@ -42,11 +42,11 @@ class SegmentMeanImage(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name, path, called):
+        from ..tiledseg_plugin.engine.files.formats import format_of
         from ..tiledseg_plugin.engine.files.output_files import IMAGE, Output
-        from ..tiledseg_plugin.engine.files.outputs import driver_for
 
         if path:
-            driver_for(path, called)
+            format_of(path, called)
         return Output(called, path, IMAGE)
 
     def work(self, values, feedback):

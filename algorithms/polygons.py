@@ -53,10 +53,10 @@ class SegmentPolygons(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name, path, called):
-        from ..tiledseg_plugin.engine.products.polygons import vector_driver
+        from ..tiledseg_plugin.engine.files.formats import POLYGONS
 
         if path:
-            vector_driver(path, called)
+            POLYGONS.driver_of(path, called)
         return super().output_of(name, path, called)
 
     def work(self, values, feedback):

@@ -82,10 +82,10 @@ class SegmentStatistics(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name, path, called):
-        from ..tiledseg_plugin.engine.files.tables import table_driver
+        from ..tiledseg_plugin.engine.files.formats import TABLES
 
         if path:
-            table_driver(path, called)
+            TABLES.driver_of(path, called)
         return super().output_of(name, path, called)
 
     def work(self, values, feedback):

@@ -97,12 +97,12 @@ class TileLayerOutput:
 
     def _verify(self, count):
         """Refuse a file of a known kind that does not hold what was written, and remove what there is of it."""
+        from ..tiledseg_plugin.engine.files.formats import POLYGONS
         from ..tiledseg_plugin.engine.files.output_files import layer_output, side_files
         from ..tiledseg_plugin.engine.files.verification import verify_features
-        from ..tiledseg_plugin.engine.products.polygons import DRIVERS
 
         path = str(self._layer_id)
-        if not os.path.isfile(path) or os.path.splitext(path)[1].lower() not in DRIVERS:
+        if not os.path.isfile(path) or os.path.splitext(path)[1].lower() not in POLYGONS.drivers:
             return
         try:
             verify_features(path, count, self._name)

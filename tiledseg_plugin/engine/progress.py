@@ -5,8 +5,12 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
+from typing import Callable
 
 from .errors import Cancelled
+
+Advance = Callable[[float], None]  # is told the fraction that is done; raises Cancelled
+CheckCancelled = Callable[[], None]  # raises Cancelled
 
 
 class Feedback:

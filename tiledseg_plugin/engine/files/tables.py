@@ -13,10 +13,10 @@ from osgeo import ogr
 
 from ..errors import SegmentationError
 from .field_names import field_names
+from .formats import TABLES
 from .gdal_access import collected_errors, reason
 from .verification import verify_features, verify_text_table
 
-DRIVERS = {".gpkg": "GPKG", ".csv": "CSV", ".parquet": "Parquet"}
 VALUES = 1 << 15  # made plain at a time: more would not stay in the cache
 NOT_FIRST = "`~!@#$%^&*()+-={}|[]\\:\";'<>?,./ "  # in the name of an OGR layer
 PLACES = 999  # for values in an SQL statement; newer versions of SQLite take more
@@ -39,22 +39,6 @@ class Column:
         return self.values.dtype.kind == "f"
 
 
-def table_driver(path, name="OUTPUT"):
-    """The OGR driver for a table's extension.
-
-    Raises
-    ------
-    SegmentationError : the extension is none of ours, or this GDAL has no driver for it
-    """
-    extension = Path(path).suffix.lower()
-    if extension not in DRIVERS:
-        raise SegmentationError(f"{name} {path} ends in '{extension}': use one of {', '.join(DRIVERS)}.")
-    driver = ogr.GetDriverByName(DRIVERS[extension])
-    if driver is None:
-        raise SegmentationError(f"This GDAL has no {DRIVERS[extension]} driver for {name} {path}: use .gpkg or .csv.")
-    return driver
-
-
 def write_table(path, columns, check_cancelled):
     """Write a table; it is given its final name by the caller (see `publish`).
 
@@ -62,15 +46,15 @@ def write_table(path, columns, check_cancelled):
     ----------
     columns : Columns of equal length
     """
-    driver = table_driver(path)
-    write = {"GPKG": _write_geopackage, "CSV": _write_csv}.get(driver.GetName(), _write_with_ogr)
+    driver = TABLES.driver_of(path, "OUTPUT")
+    write = {"GPKG": _write_geopackage, "CSV": _write_csv}.get(driver, _write_with_ogr)
     try:
         write(path, columns, driver, check_cancelled)
     except (sqlite3.Error, OSError) as error:
         raise SegmentationError(
             f"The table {Path(path).name} cannot be written ({error}): make room, or choose another folder."
         ) from error
-    if driver.GetName() != "CSV":
+    if driver != "CSV":
         verify_features(str(path), columns[0].values.size, "The table")
 
 
@@ -105,7 +89,7 @@ def create_fields(layer, columns, path):
 
 def _create(path, columns, driver):
     with collected_errors() as messages:
-        dataset = driver.CreateDataSource(str(path))
+        dataset = ogr.GetDriverByName(driver).CreateDataSource(str(path))
         layer = None if dataset is None else dataset.CreateLayer(layer_name(path), geom_type=ogr.wkbNone)
         if layer is not None:
             create_fields(layer, columns, path)

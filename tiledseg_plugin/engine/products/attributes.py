@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import kernels
 from ..files.gdal_access import open_raster
-from ..files.outputs import worked_ahead
+from ..files.outputs import made_ahead
 from ..files.raster import Raster, read_bands
 from ..stages.statistics import blocks
 from ..stages.tiles import load_moments
@@ -267,7 +267,7 @@ def add_up_tiles(pieces, folder, segments, bands, kernel, workers, advance):
     Attributes
     """
     moments = tuple(moments_for(band, segments.sizes.size) for band in bands)
-    loaded = worked_ahead(lambda piece: load_moments(folder, piece), pieces, workers)
+    loaded = made_ahead(lambda piece: load_moments(folder, piece), pieces, workers)
     for done, (piece, parts) in enumerate(loaded):
         advance(done / len(pieces))
         places = segments.regions[piece.piece_id] - np.uint32(1)

@@ -16,8 +16,9 @@ from ..files.attribute_table import (
 )
 from ..files.cog import make_cog
 from ..files.creation_options import allows_gaps, check_creation_options, options_for
+from ..files.formats import format_of, is_cog
 from ..files.output_files import IMAGE, SEGMENTS, VECTOR, Output, check_files, layer_output, replaced_files
-from ..files.outputs import format_of, grows_overviews, is_cog, least_overviews
+from ..files.outputs import grows_overviews, least_overviews
 from ..files.overviews import build_overviews
 from ..files.publish import publishing_together
 from ..files.raster import Raster
@@ -25,9 +26,9 @@ from ..files.segment_style import write_style
 from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
 from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
-from .mean_image import mean_image_type, write_mean_image
+from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
-from .polygons import check_vector, write_polygons
+from .polygons import Polygons, check_polygon_file, write_polygons
 from .segment_ids import TileIds
 
 STAGES = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
@@ -65,7 +66,8 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
     if parameters.output:
         check_table_fits(parameters.output, len(raster.bands))
     if parameters.polygons:
-        check_vector(parameters.polygons, "POLYGONS", raster, len(raster.bands), parameters.assign_crs)
+        polygons = Output("POLYGONS", parameters.polygons, VECTOR, assign_crs=parameters.assign_crs)
+        check_polygon_file(polygons, raster, len(raster.bands))
 
 
 def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
@@ -78,7 +80,9 @@ def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
 
 def _mean_image_options(parameters):
     """CREATION_OPTIONS are OUTPUT's; a mean image of the same format is written with them, too."""
-    return options_for(format_of(parameters.mean_image), format_of(parameters.output), parameters.creation_options)
+    return options_for(
+        format_of(parameters.mean_image, "MEAN_IMAGE"), format_of(parameters.output), parameters.creation_options
+    )
 
 
 @contextmanager
@@ -121,30 +125,19 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
     write_style(paths["output"], parameters.output, segments.sizes.size, others, progress.feedback)
     if parameters.mean_image:
         progress.start("mean_image", "Writing the mean image")
-        write_mean_image(
-            paths["mean_image"],
-            raster,
-            source,
-            attributes,
-            mean_image_type(run_bands(raster)),
-            workers,
-            _mean_image_options(parameters),
-            parameters.assign_crs,
-            progress.advance_as("Writing the mean image"),
-        )
+        options, crs = _mean_image_options(parameters), parameters.assign_crs
+        output = Output("MEAN_IMAGE", paths["mean_image"], IMAGE, options, assign_crs=crs)
+        image = MeanImage(output, raster, mean_image_type(run_bands(raster)))
+        write_mean_image(image, source, attributes, workers, progress.advance_as("Writing the mean image"))
     if parameters.polygons:
         progress.start("polygons", "Tracing polygons")
         outlines = OutlineJob(source, raster.width, raster.height, False, kernel.NAME, folder)
         text = "Tracing polygons"
         rings = trace_segments(outlines, attributes, runner, lambda done: progress.advance(done * 0.3, text), check)
         write_polygons(
-            paths["polygons"],
+            Output("POLYGONS", paths["polygons"], VECTOR, assign_crs=parameters.assign_crs),
             raster,
-            rings,
-            attributes,
-            statistic_columns(attributes, raster.numbers),
-            None,
-            parameters.assign_crs,
+            Polygons(rings, attributes, statistic_columns(attributes, raster.numbers)),
             lambda done: progress.advance(0.3 + done * 0.7, "Writing polygons"),
             check,
         )
@@ -157,14 +150,16 @@ def _write_raster(path, raster, columns, options, workers, progress, write_ids):
     Any other is written into the raster, or its side file, when nothing else is at work there.
     """
 
+    output = Output("OUTPUT", path, SEGMENTS, options)
+
     def write():
         samples = write_ids(path)
         if not grows_overviews(path):
             progress.start("overviews", "Building overviews")
             if is_cog(path):
-                make_cog(path, options, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
+                make_cog(output, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
             else:
-                build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
+                build_overviews(output, "NEAREST", workers, progress.advance_as("Building overviews"))
         verify_raster(path, samples, least_overviews(path, raster), allows_gaps(options))
         progress.start("attribute_table", "Writing the attribute table")
 

@@ -10,10 +10,11 @@ from typing import List, Tuple
 import numpy as np
 
 from ..errors import SegmentationError
+from ..files.formats import TABLES
 from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing, recover_beside
 from ..files.raster import describe
-from ..files.tables import Column, table_driver, write_table
+from ..files.tables import Column, write_table
 from ..files.vector_trial import check_columns
 from ..parameters import EXECUTIONS, PlainParameters
 from .existing_segments import own_run
@@ -56,7 +57,7 @@ class StatisticsParameters(PlainParameters):
                 "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
             )
         if self.output and output_is_known:
-            table_driver(self.output)
+            TABLES.driver_of(self.output, "OUTPUT")
 
 
 def outputs_of(parameters: StatisticsParameters) -> List[Output]:
@@ -79,7 +80,7 @@ def check_statistics(parameters: StatisticsParameters, output_is_known: bool = T
     check_files(outputs, [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
     if parameters.output and output_is_known:
         columns = 1 + bands * len(set(parameters.statistics))
-        check_columns("OUTPUT", parameters.output, table_driver(parameters.output).GetName(), columns)
+        check_columns("OUTPUT", parameters.output, TABLES.driver_of(parameters.output, "OUTPUT"), columns)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from osgeo import gdal
 
 from .. import kernels
 from ..errors import SegmentationError
-from ..files.creation_options import creation_options
 from ..files.gdal_access import collected_errors, reason
-from ..files.outputs import create_like, driver_for, grows_overviews, is_cog, output_windows, worked_ahead
+from ..files.output_files import SEGMENTS, Output
+from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows
 from ..files.overviews import GrowingOverviews
 from ..files.verification import Samples
 from ..files.work_folder import WorkFolder
@@ -71,9 +71,8 @@ def write_segments(
     -------
     verification.Samples, to hold the finished file against
     """
-    driver = driver_for(path)
-    options = creation_options(driver.ShortName, "" if is_cog(path) else options, workers)
-    dataset = create_like(path, raster, 1, gdal.GDT_UInt32, options, assign_crs)
+    output = Output("OUTPUT", path, SEGMENTS, options, assign_crs=assign_crs)
+    dataset = create_like(output, raster, 1, gdal.GDT_UInt32, workers)
     band = dataset.GetRasterBand(1)
     band.SetNoDataValue(0)
     band.SetDescription("segment")
@@ -98,7 +97,7 @@ def write_segments(
     windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, workers) if grows_overviews(path) else None
-        for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, workers), 1):
+        for done, (window, ids) in enumerate(made_ahead(ids_in, windows, workers), 1):
             band.WriteArray(ids, window.col, window.row)
             samples.add(window, [ids])
             if overviews:
