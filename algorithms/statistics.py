@@ -8,11 +8,9 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
+from ..tiledseg_plugin.engine.parameters import STATISTICS, USUAL_STATISTICS
 from .segments import SegmentsAlgorithm
 from .text import tr
-
-STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
-DEFAULT = ("mean", "std", "min", "max")
 
 
 class SegmentStatistics(SegmentsAlgorithm):
@@ -57,7 +55,7 @@ class SegmentStatistics(SegmentsAlgorithm):
                 tr("Statistics"),
                 options=list(STATISTICS),
                 allowMultiple=True,
-                defaultValue=list(DEFAULT),
+                defaultValue=list(USUAL_STATISTICS),
                 usesStaticStrings=True,
             ),
             tr("Which statistics; in units of the values, but for count, which is in pixels."),

@@ -7,10 +7,8 @@ from typing import List
 import numpy as np
 
 from ..files.attribute_table import (
-    attribute_columns,
     check_table_fits,
     stands_beside,
-    statistic_columns,
     write_attribute_table,
     write_table_beside,
 )
@@ -25,6 +23,7 @@ from ..files.raster import Raster
 from ..files.segment_style import write_style
 from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
+from .attribute_columns import attribute_columns, statistic_columns
 from .attributes import AttributeJob, add_up_tiles, describe_segments, run_bands
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
@@ -113,8 +112,7 @@ def write_outputs(paths, parameters, raster, plan, segments, folder, kernel, run
     if not from_tiles or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
         source.save(segments.tables)
     if from_tiles:
-        pieces = [piece for piece in plan.pieces if piece.piece_id in segments.regions]
-        attributes = add_up_tiles(pieces, folder, segments, run_bands(raster), kernel, workers, advance)
+        attributes = add_up_tiles(source, run_bands(raster), segments, workers, advance)
     else:
         ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
         job = AttributeJob(source, run_bands(raster), kernel.NAME)

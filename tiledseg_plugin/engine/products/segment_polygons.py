@@ -7,14 +7,15 @@ from typing import Tuple, Union
 
 from .. import kernels
 from ..errors import SegmentationError
-from ..files.attribute_table import statistic_columns
 from ..files.creation_options import check_creation_options
 from ..files.formats import POLYGONS, format_of
 from ..files.output_files import IMAGE, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing, recover_beside
 from ..files.raster import Raster, describe
 from ..parameters import PlainParameters
-from .existing_segments import own_run
+from ..progress import Feedback
+from .attribute_columns import statistic_columns
+from .existing_segments import segments_run
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
@@ -50,7 +51,7 @@ class MeanImageParameters(PlainParameters):
 
 @dataclass(frozen=True)
 class ProductResult:
-    """What a run gives besides its output."""
+    """What a run returns besides its output."""
 
     segment_count: int
     seconds: float
@@ -92,7 +93,7 @@ def _rasters(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Tupl
     return segments, len(describe(parameters.values, parameters.bands).bands) if parameters.values else 0
 
 
-def segment_polygons(parameters, feedback):
+def segment_polygons(parameters: PolygonsParameters, feedback: Feedback) -> ProductResult:
     """Write one polygon a segment.
 
     Raises
@@ -103,7 +104,7 @@ def segment_polygons(parameters, feedback):
     parameters.check_kinds()
     started = time.monotonic()
     check_polygons(parameters)
-    with own_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
+    with segments_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
         attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
         run.progress.start("outlines", "Tracing outlines")
         job = OutlineJob(run.job.ids, segments.width, segments.height, parameters.simplify, kernel, run.folder)
@@ -118,7 +119,7 @@ def segment_polygons(parameters, feedback):
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)
 
 
-def segment_mean_image(parameters, feedback):
+def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> ProductResult:
     """Write the mean of each band in each segment as a raster.
 
     Raises
@@ -129,7 +130,7 @@ def segment_mean_image(parameters, feedback):
     parameters.check_kinds()
     started = time.monotonic()
     check_mean_image(parameters)
-    with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:
+    with segments_run(parameters, feedback, {"values": 50, "write": 50}) as run:
         dtype = mean_image_type(run.job.bands)
         check_creation_options(format_of(parameters.output), parameters.creation_options, dtype, len(run.job.bands))
         attributes = run.measure()
