@@ -100,7 +100,7 @@ def _with_whole_paths(model: Dict[str, str], source: gdal.Dataset) -> Dict[str, 
     return whole
 
 
-def outline(windows: Sequence[Window], transform: Sequence[float]) -> bytes:
+def polygon_of_windows(windows: Sequence[Window], transform: Sequence[float]) -> bytes:
     """The union of windows as a polygon, or multipolygon, in a raster's coordinates: WKB.
 
     Parameters

@@ -170,7 +170,10 @@ def side_files(output: Output) -> List[SideFile]:
         sides.append(SideFile(target.with_suffix(WORLD_FILES[name.upper()]), _with_target))
     if output.kind in (SEGMENTS, UPDATED) and suffix in (".tif", ".tiff"):
         table = Path(attributes_path(str(target)))
-        sides += [SideFile(table, _is_table), *(SideFile(Path(f"{table}{end}"), _is_beside) for end in DATABASE_SIDES)]
+        sides += [
+            SideFile(table, _is_table),
+            *(SideFile(Path(f"{table}{end}"), _is_of_table) for end in DATABASE_SIDES),
+        ]
     if output.kind == SEGMENTS:
         sides.append(SideFile(Path(report_path(str(target))), _is_report))
         style = style_path(str(target))
@@ -179,7 +182,7 @@ def side_files(output: Output) -> List[SideFile]:
     return sides
 
 
-def _is_beside(target: Path, path: Path) -> bool:
+def _is_of_table(target: Path, path: Path) -> bool:
     """Of a journal: whether its database is ours."""
     return is_attribute_table(re.sub("-[a-z]+$", "", str(path)))
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Raster outputs: new datasets, and the windows in which they are written."""
 
+import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Deque, Iterable, Iterator, List, Tuple, TypeVar
 
+import numpy as np
 from osgeo import gdal
 
 from ..errors import SegmentationError
@@ -66,6 +68,26 @@ def create_like(output: Output, raster: Raster, count: int, data_type: int, work
     with collected_errors():
         carry_georeference(source, dataset, output.assign_crs)
     return dataset
+
+
+def set_statistics(band: gdal.Band, values: np.ndarray, pixels: np.ndarray) -> None:
+    """Store a band's statistics, without which QGIS reads the whole raster to show it.
+
+    Parameters
+    ----------
+    values : (n,) float64 that the band holds, NaN where it has none
+    pixels : (n,) how many have each of them
+    """
+    some = np.isfinite(values)
+    if not some.any():
+        return
+    if not some.all():
+        values, pixels = values[some], pixels[some]
+    total = float(pixels.sum())
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond 1e154, whose squares no double holds
+        mean = float((values * pixels).sum()) / total
+        deviation = math.sqrt(float(((values - mean) ** 2 * pixels).sum()) / total)
+    band.SetStatistics(float(values.min()), float(values.max()), mean, deviation)
 
 
 def output_windows(width: int, height: int) -> List[Window]:

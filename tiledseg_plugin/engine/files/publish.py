@@ -169,7 +169,7 @@ def _publish(moves: Sequence[journal.Moves], names: Sequence[str]) -> None:
 
 def _kept_beside(moves: Sequence[journal.Moves], what: str) -> SegmentationError:
     """Give the finished files other names; the error that tells them."""
-    others = [journal.beside(one) for one in moves]
+    others = [journal.under_other_names(one) for one in moves]
     try:
         journal.take_back(moves)
         with suppress(OSError):  # on a full disk there is no room for a journal, but for names there is

@@ -17,7 +17,7 @@ from ..files.formats import is_cog
 from ..files.gdal_access import collected_errors, reason
 from ..files.no_data import Band
 from ..files.output_files import Output
-from ..files.outputs import create_like, least_overviews, made_ahead, output_windows
+from ..files.outputs import create_like, least_overviews, made_ahead, output_windows, set_statistics
 from ..files.overviews import build_overviews
 from ..files.raster import Raster
 from ..files.verification import Samples, verify_raster
@@ -101,7 +101,10 @@ def _write_means(
     kind = gdal.GDT_Float64 if image.dtype == np.float64 else gdal.GDT_Float32
     dataset = create_like(output, grid, len(means), kind, workers)
     for index, mean in enumerate(means):
-        _describe_band(dataset.GetRasterBand(index + 1), mean, attributes)
+        band = dataset.GetRasterBand(index + 1)
+        band.SetNoDataValue(math.nan)
+        set_statistics(band, mean, attributes.sizes)
+        del band
     tables = [np.append(np.nan, mean).astype(image.dtype) for mean in means]
     samples = Samples(keeps_bits(output.options))
     with collected_errors() as messages:
@@ -121,19 +124,6 @@ def _write_means(
             f"{output.name} {Path(output.path).name} cannot be written ({reason(messages)}): make room on its disk."
         )
     return samples
-
-
-def _describe_band(band: gdal.Band, mean: np.ndarray, attributes: Attributes) -> None:
-    """No data, and the statistics over pixels that a layer's stretch is taken from."""
-    band.SetNoDataValue(math.nan)
-    some = np.isfinite(mean)
-    if not some.any():
-        return
-    mean, pixels = mean[some], attributes.sizes[some]
-    with np.errstate(over="ignore", invalid="ignore"):  # values beyond 1e154, whose squares no double holds
-        average = float((mean * pixels).sum()) / float(pixels.sum())
-        deviation = math.sqrt(float(((mean - average) ** 2 * pixels).sum()) / float(pixels.sum()))
-    band.SetStatistics(float(mean.min()), float(mean.max()), average, deviation)
 
 
 def _means_of(

@@ -7,7 +7,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 import numpy as np
 
 from ..files.gdal_access import collected_errors, open_raster
-from ..files.georeference import geotransform, outline
+from ..files.georeference import geotransform, polygon_of_windows
 from ..stages.plan import Occupancy, Plan, Tile
 from ..stages.tiles import PieceResult
 
@@ -76,7 +76,7 @@ def _record(
         merged_into=occupancy.merged_into.get(tile.tile_id),
         segments=None if segments is None else segments.get(tile.tile_id, 0),
         seconds=None if seconds is None else seconds.get(tile.tile_id, 0.0),
-        geometry=outline([piece.window for piece in tile.pieces], transform),
+        geometry=polygon_of_windows([piece.window for piece in tile.pieces], transform),
     )
 
 

@@ -8,7 +8,7 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, open_raster
-from ..files.georeference import geotransform, outline, spatial_reference
+from ..files.georeference import geotransform, polygon_of_windows, spatial_reference
 from ..files.window import Window
 
 PARTS = 128  # an edge is bent so many times at least when it is reprojected
@@ -103,7 +103,7 @@ class _Reprojection:
         self._forward = osr.CoordinateTransformation(polygon_crs, raster_crs)
         self._backward = osr.CoordinateTransformation(raster_crs, polygon_crs)
         around = Window(-1, -1, raster.width + 2, raster.height + 2)
-        self._outline = ogr.CreateGeometryFromWkb(outline([around], transform))
+        self._outline = ogr.CreateGeometryFromWkb(polygon_of_windows([around], transform))
         self._near: Any = None
         self._far: Any = None
 

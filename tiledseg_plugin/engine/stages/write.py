@@ -5,7 +5,6 @@ Overviews of a GeoTIFF are written along. Band statistics, overviews and the att
 in the file before it gets its name.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, reason
 from ..files.output_files import SEGMENTS, Output
-from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows
+from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_statistics
 from ..files.overviews import GrowingOverviews
 from ..files.verification import Samples
 from ..files.work_folder import WorkFolder
@@ -76,7 +75,8 @@ def write_segments(
     band = dataset.GetRasterBand(1)
     band.SetNoDataValue(0)
     band.SetDescription("segment")
-    _describe_ids(band, segments.sizes)
+    band.SetMetadataItem("LAYER_TYPE", "thematic")
+    set_statistics(band, np.arange(1, segments.sizes.size + 1, dtype=np.float64), segments.sizes)
 
     def part(piece, window):
         common = piece.window.intersection(window)
@@ -115,13 +115,3 @@ def write_segments(
             f"OUTPUT cannot be written ({reason(messages)}): make room on its disk, or choose another."
         )
     return samples
-
-
-def _describe_ids(band, sizes):
-    """Band statistics and layer type, without which QGIS reads the whole raster to show it."""
-    ids = np.arange(1, sizes.size + 1, dtype=np.float64)
-    pixels = max(int(sizes.sum()), 1)
-    mean = float((ids * sizes).sum()) / pixels
-    deviation = math.sqrt(float(((ids - mean) ** 2 * sizes).sum()) / pixels)
-    band.SetMetadataItem("LAYER_TYPE", "thematic")
-    band.SetStatistics(1.0, float(max(sizes.size, 1)), mean, deviation)
