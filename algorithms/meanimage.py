@@ -48,11 +48,11 @@ class SegmentMeanImage(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name: str, path: str, called: str) -> "Output":
+        from ..tiledseg_plugin.engine.files.formats import format_of
         from ..tiledseg_plugin.engine.files.output_files import IMAGE, Output
-        from ..tiledseg_plugin.engine.files.outputs import driver_for
 
         if path:
-            driver_for(path, called)
+            format_of(path, called)
         return Output(called, path, IMAGE)
 
     def run_of(self, parameters: Dict[str, Any], context: QgsProcessingContext, output: str) -> Any:

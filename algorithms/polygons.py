@@ -64,10 +64,10 @@ class SegmentPolygons(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name: str, path: str, called: str) -> "Output":
-        from ..tiledseg_plugin.engine.products.polygons import vector_driver
+        from ..tiledseg_plugin.engine.files.formats import POLYGONS
 
         if path:
-            vector_driver(path, called)
+            POLYGONS.driver_of(path, called)
         return super().output_of(name, path, called)
 
     def run_of(self, parameters: Dict[str, Any], context: QgsProcessingContext, output: str) -> Any:

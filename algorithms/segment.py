@@ -67,11 +67,11 @@ class SegmentRaster(SegmentDefinitions):
         return run, self._scheme(parameters, context)
 
     def output_of(self, name: str, path: str, called: str) -> "Output":
-        from ..tiledseg_plugin.engine.files.outputs import driver_for
+        from ..tiledseg_plugin.engine.files.formats import format_of
         from ..tiledseg_plugin.engine.products.run_outputs import outputs_of
 
         if path and name in (self.OUTPUT, self.MEAN_IMAGE):
-            driver_for(path, called)
+            format_of(path, called)
         given: Dict[str, Any] = {name.lower(): path}
         run = replace(SegmentParameters("", ""), **given)
         return next(replace(output, name=called) for output in outputs_of(run) if output.name == name)

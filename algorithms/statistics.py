@@ -11,15 +11,13 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
+from ..tiledseg_plugin.engine.parameters import STATISTICS, USUAL_STATISTICS
 from ..tiledseg_plugin.engine.progress import Feedback
 from .segments import SegmentsAlgorithm
 from .text import tr
 
 if TYPE_CHECKING:
     from ..tiledseg_plugin.engine.files.output_files import Output
-
-STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
-DEFAULT = ("mean", "std", "min", "max")
 
 
 class SegmentStatistics(SegmentsAlgorithm):
@@ -64,7 +62,7 @@ class SegmentStatistics(SegmentsAlgorithm):
                 tr("Statistics"),
                 options=list(STATISTICS),
                 allowMultiple=True,
-                defaultValue=list(DEFAULT),
+                defaultValue=list(USUAL_STATISTICS),
                 usesStaticStrings=True,
             ),
             tr("Which statistics; in units of the values, but for count, which is in pixels."),
@@ -89,10 +87,10 @@ class SegmentStatistics(SegmentsAlgorithm):
         self._add_count()
 
     def output_of(self, name: str, path: str, called: str) -> "Output":
-        from ..tiledseg_plugin.engine.files.tables import table_driver
+        from ..tiledseg_plugin.engine.files.formats import TABLES
 
         if path:
-            table_driver(path, called)
+            TABLES.driver_of(path, called)
         return super().output_of(name, path, called)
 
     def run_of(self, parameters: Dict[str, Any], context: QgsProcessingContext, output: str) -> Any:

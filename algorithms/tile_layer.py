@@ -141,10 +141,10 @@ class TileLayerOutput:
 
     def _verify(self, path: str, count: int) -> None:
         """Refuse a file of a known kind that does not hold what was written."""
+        from ..tiledseg_plugin.engine.files.formats import POLYGONS
         from ..tiledseg_plugin.engine.files.verification import verify_features
-        from ..tiledseg_plugin.engine.products.polygons import DRIVERS
 
-        if os.path.splitext(path)[1].lower() in DRIVERS:
+        if os.path.splitext(path)[1].lower() in POLYGONS.drivers:
             verify_features(path, count, self.name)
 
     def _open(self, destination: Any, fields: QgsFields, kind: Any) -> Tuple[Any, str]:

@@ -241,10 +241,10 @@ def test_moments_of_parts_add_up_to_those_of_the_segments(dtype, choice):
     for half in np.array_split(np.arange(30000), [200, 9000]):  # as several tiles
         present, label = np.unique(part_of[half], return_inverse=True)
         found = plain.region_moments((label + 1).astype(np.uint32), present.size, values[half])
-        moments.add_parts(kernel, segment_of[present], *found)
+        moments.add_parts(kernel, segment_of[present], found)
     expected = plain.region_moments(segment_of[part_of] + np.uint32(1), 41, values)
     whole = Moments(41, False)
-    whole.add(np.arange(41), *expected)
+    whole.add(np.arange(41), expected)
     assert (whole.counts == 0).sum() >= 2
     for name in ("counts", "totals", "squares", "low", "high"):
         assert np.array_equal(getattr(moments, name), getattr(whole, name)), name
@@ -256,7 +256,7 @@ def test_deviations_of_large_integers_are_exact(dtype):
     values = top - np.random.default_rng(6).integers(0, 3, 1000).astype(dtype)
     moments = Moments(1, False)
     for part in np.split(values, 10):
-        moments.add(np.zeros(1, int), *plain.region_moments(np.ones(part.size, np.uint32), 1, part))
+        moments.add(np.zeros(1, int), plain.region_moments(np.ones(part.size, np.uint32), 1, part))
     exact = np.std((int(top) - values.astype(object)).astype(float))
     assert moments.deviation[0] == pytest.approx(exact, rel=1e-13)
     assert moments.sum[0] == float(sum(values.tolist()))
@@ -265,7 +265,7 @@ def test_deviations_of_large_integers_are_exact(dtype):
 def test_a_large_spread_of_32_bit_values_is_exact():
     values = np.array([0, 2**32 - 1] * 500, np.uint32)
     moments = Moments(1, False)
-    moments.add(np.zeros(1, int), *plain.region_moments(np.ones(values.size, np.uint32), 1, values))
+    moments.add(np.zeros(1, int), plain.region_moments(np.ones(values.size, np.uint32), 1, values))
     assert moments.deviation[0] == (2**32 - 1) / 2
 
 

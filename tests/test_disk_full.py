@@ -10,17 +10,20 @@ from rasters import leftovers, run, write_raster
 from test_attributes import table_of, two_band_scene
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table
+from tiledseg.tiledseg_plugin.engine.files.outputs import create_like
 from tiledseg.tiledseg_plugin.engine.products import (
-    run_outputs as products,
-)
-from tiledseg.tiledseg_plugin.engine.products import (
+    mean_image,
     segment_polygons,
     segment_statistics,
     update_table,
 )
+from tiledseg.tiledseg_plugin.engine.products import (
+    run_outputs as products,
+)
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
+from tiledseg.tiledseg_plugin.engine.stages import write
 
 resource = pytest.importorskip("resource", reason="file sizes cannot be limited here")
 LIMIT = 6000  # bytes of any file
@@ -140,3 +143,37 @@ def test_the_attribute_table_that_is_to_be_updated(tmp_path, monkeypatch, extens
         )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert table_of(segments)[0].keys() == columns.keys()
+
+
+@pytest.mark.parametrize(
+    "function, extension", [("create_like", ".img"), ("make_cog", ".cog.tif"), ("build_overviews", ".tif")]
+)
+@pytest.mark.parametrize("failing", ["MEAN_IMAGE", "OUTPUT"])
+def test_the_output_that_fails_is_blamed(tmp_path, scene, monkeypatch, function, extension, failing):
+    """Both are rasters, and the same functions write them: a message names the one that cannot be written."""
+    modules = {
+        "MEAN_IMAGE": dict.fromkeys(("create_like", "make_cog", "build_overviews"), mean_image),
+        "OUTPUT": {"create_like": write, "make_cog": products, "build_overviews": products},
+    }
+    if function == "create_like":
+
+        def create_in_no_folder(output, *arguments):
+            return create_like(output.at(str(tmp_path / "gone" / "o.img")), *arguments)
+
+        monkeypatch.setattr(modules[failing][function], function, create_in_no_folder)
+    else:
+        limit(monkeypatch, modules[failing][function], function)
+    names = {name: f"o{extension}" if name == failing else f"{name.lower()}.tif" for name in ("OUTPUT", "MEAN_IMAGE")}
+    if function == "build_overviews" and failing == "OUTPUT":
+        names["OUTPUT"] = "o.img"  # a GeoTIFF's are written along with it
+    with pytest.raises(SegmentationError) as raised:
+        run(
+            scene,
+            tmp_path / names["OUTPUT"],
+            min_pixels=5,
+            mean_image=str(tmp_path / names["MEAN_IMAGE"]),
+            execution="serial",
+        )
+    (other,) = set(names) - {failing}
+    assert failing in str(raised.value) and other not in str(raised.value)
+    assert not leftovers(tmp_path, {"in.tif"})

@@ -8,6 +8,7 @@ from rasters import GEOTRANSFORM, UTM, read, run, write_raster
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
 from tiledseg.tiledseg_plugin.engine.files.georeference import geotransform, spatial_reference
+from tiledseg.tiledseg_plugin.engine.files.output_files import SEGMENTS, Output
 from tiledseg.tiledseg_plugin.engine.files.outputs import create_like
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from tiledseg.tiledseg_plugin.engine.products import alignment
@@ -179,7 +180,7 @@ def test_products_of_any_reference_lie_on_the_raster_and_join_it_again(tmp_path,
 def test_a_crs_that_a_format_alters_or_loses_leaves_the_grid_the_same(tmp_path, system, extension):
     system = ALTERED.get(system) or SYSTEMS[system][0]
     source, path = placed(tmp_path / "in.vrt", system, ROTATED), str(tmp_path / f"out.{extension}")
-    copy = create_like(path, describe(source, ()), 1, gdal.GDT_UInt32, [], "")
+    copy = create_like(Output("OUTPUT", path, SEGMENTS), describe(source, ()), 1, gdal.GDT_UInt32, 1)
     del copy
     one, other = open_raster(source), open_raster(path)
     assert alignment._same_grid(one, other) and alignment._same_grid(other, one)

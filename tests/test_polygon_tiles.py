@@ -9,7 +9,7 @@ import pytest
 from osgeo import gdal, ogr, osr
 from rasters import GEOTRANSFORM, UTM, write_raster
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
-from tiledseg.tiledseg_plugin.engine.files.georeference import outline
+from tiledseg.tiledseg_plugin.engine.files.georeference import polygon_of_windows
 from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.stages.polygon_tiles import rectangles_of
 
@@ -55,14 +55,14 @@ def test_outlines_of_windows_are_those_windows(tmp_path, name):
     path = raster(tmp_path / "a.tif", GEOTRANSFORMS[name], "EPSG:4326" if name == "degrees" else UTM)
     windows = (Window(0, 0, 17, 33), Window(17, 0, 103, 90), Window(3, 70, 1, 1), Window(119, 89, 1, 1))
     transform = GEOTRANSFORMS[name] or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-    polygons = [outline([window], transform) for window in windows]
+    polygons = [polygon_of_windows([window], transform) for window in windows]
     assert rectangles_of(path, polygons, "") == windows
 
 
 def test_outline_of_pieces_is_one_polygon_or_several(tmp_path):
-    shape = ogr.CreateGeometryFromWkb(outline([Window(0, 0, 4, 2), Window(0, 2, 2, 2)], GEOTRANSFORM))
+    shape = ogr.CreateGeometryFromWkb(polygon_of_windows([Window(0, 0, 4, 2), Window(0, 2, 2, 2)], GEOTRANSFORM))
     assert shape.GetGeometryName() == "POLYGON" and shape.Area() == 12 * 100
-    shape = ogr.CreateGeometryFromWkb(outline([Window(0, 0, 1, 1), Window(1, 1, 1, 1)], ROTATED))
+    shape = ogr.CreateGeometryFromWkb(polygon_of_windows([Window(0, 0, 1, 1), Window(1, 1, 1, 1)], ROTATED))
     assert shape.GetGeometryName() == "MULTIPOLYGON" and shape.Area() == pytest.approx(200)
 
 
@@ -136,7 +136,7 @@ def test_a_world_of_tiles_finds_those_over_the_raster(tmp_path):
 @pytest.mark.parametrize("crs, raster_crs", [("", UTM), (UTM, None)])
 def test_where_a_coordinate_system_is_unknown_coordinates_are_taken_as_they_are(tmp_path, crs, raster_crs):
     path = raster(tmp_path / "a.tif", crs=raster_crs)
-    polygon = outline([Window(5, 5, 20, 20)], GEOTRANSFORM)
+    polygon = polygon_of_windows([Window(5, 5, 20, 20)], GEOTRANSFORM)
     assert rectangles_of(path, [polygon], wkt(crs) if crs else "") == (Window(5, 5, 20, 20),)
 
 
@@ -153,7 +153,7 @@ def test_where_a_coordinate_system_is_unknown_coordinates_are_taken_as_they_are(
         ([b""], "Polygon 1 of TILES has no geometry"),
         ([b"not a geometry"], "Polygon 1 of TILES has no geometry"),
         ([wkb("LINESTRING(500000 5999900,500100 6000000)")], "has a linestring where polygons are needed"),
-        ([outline([Window(0, 0, 5, 5)], (math.nan, *GEOTRANSFORM[1:]))], "Polygon 1 of TILES is not valid"),
+        ([polygon_of_windows([Window(0, 0, 5, 5)], (math.nan, *GEOTRANSFORM[1:]))], "Polygon 1 of TILES is not valid"),
     ],
 )
 def test_wrong_schemes_get_a_sentence(tmp_path, polygons, message, capfd):

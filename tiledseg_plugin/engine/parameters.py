@@ -10,6 +10,8 @@ from .errors import SegmentationError
 NODATA_RULES = ("any", "all")
 ENGINES = ("builtin", "rsgislib")
 EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
+STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")  # of segments
+USUAL_STATISTICS = ("mean", "std", "min", "max")
 MOST_CLUSTERS = 65534
 LARGEST = 2**31 - 1  # of any whole number, as in QGIS
 

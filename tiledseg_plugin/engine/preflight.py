@@ -122,7 +122,7 @@ def count_block(count: Count, block: Window, check_cancelled: Callable[[], None]
     check_cancelled()
     valid = read_validity(open_raster(count.raster.path), count.raster, block)
     return [
-        (rule, piece.tile_id, int(inside[piece.window.intersection(block).within(block)].sum()))
+        (rule, piece.tile_id, int(inside[piece.window.part_in(block).within(block)].sum()))
         for piece in count.plan.pieces_in(block)
         for rule, inside in valid.items()
     ]

@@ -5,7 +5,21 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, Callable, Dict, FrozenSet, Generic, Iterable, List, Optional, Protocol, Set, Tuple, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Generic,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Set,
+    Tuple,
+    TypeVar,
+)
 
 from .errors import Cancelled
 
@@ -102,7 +116,7 @@ class Progress:
     weights : {stage: expected share of the time}, in the order of the run
     """
 
-    def __init__(self, feedback: Feedback, weights: Dict[str, float]) -> None:
+    def __init__(self, feedback: Feedback, weights: Mapping[str, float]) -> None:
         self.feedback = feedback
         total = sum(weights.values())
         self._share = {stage: weight / total for stage, weight in weights.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The raster attribute table: the columns of a segment's attributes, and how each format holds them.
+"""The raster attribute table, and how each format holds it.
 
 Row n belongs to segment n; row 0, no data, is 0 everywhere, also in `Alpha`, which is 255 for segments. What a segment
 does not have is NaN in columns of real numbers; in those of integers, which are counts, it is 0. Without `Alpha`
@@ -10,11 +10,13 @@ million values, and as many GB of memory. So beyond MOST_XML_VALUES the table be
 """
 
 from pathlib import Path
+from typing import Optional, Sequence
 
 import numpy as np
 from osgeo import gdal
 
 from ..errors import SegmentationError
+from ..progress import Check, Feedback
 from .gdal_access import collected_errors, configured, reason
 from .publish import attributes_path
 from .table_readback import as_held, holds_columns
@@ -25,50 +27,6 @@ MOST_XML_VALUES = 560_000  # rows times columns: 31,000 segments of 3 bands, 17 
 MOST_ROWS = 2**31 - 2  # GDAL numbers them with int
 OWN_COLUMNS = ("Value", "Histogram", "Red", "Green", "Blue", "Alpha")
 BAND_STATISTICS = ("mean", "min", "max", "std")
-
-
-def attribute_columns(attributes, numbers, ranges):
-    """The columns of a run's segments: Histogram, Red, Green, Blue, Alpha, and mean_1, min_1, max_1, std_1 of band 1 ..
-
-    Parameters
-    ----------
-    attributes : attributes.Attributes
-    numbers : of the bands
-    ranges : per band, the stored values that become 0 and 255 of its colour
-    """
-    histogram = Column("Histogram", attributes.sizes.astype(np.float64), "PixelCount")
-    means = [moments.stored_mean for moments in attributes.bands]
-    return [histogram, *colour_columns(means, ranges), *statistic_columns(attributes, numbers)]
-
-
-def colour_columns(means, ranges):
-    """Red, Green, Blue and Alpha, integers of 0 to 255: the first three bands, two as red and green, one as grey.
-
-    Parameters
-    ----------
-    means, ranges : per band, the segments' means, and the values that become 0 and 255
-    """
-    shown = [_colour(mean, low, high) for mean, (low, high) in zip(means[:3], ranges)]
-    if len(shown) == 1:
-        shown *= 3
-    elif len(shown) == 2:
-        shown.append(np.zeros_like(shown[0]))
-    shown.append(np.full_like(shown[0], 255))
-    return [Column(name, values, name) for name, values in zip(("Red", "Green", "Blue", "Alpha"), shown)]
-
-
-def statistic_columns(attributes, numbers):
-    """mean_1, min_1, max_1, std_1 of band 1, and so on: values as QGIS shows them, population standard deviation."""
-    columns = []
-    for number, moments in zip(numbers, attributes.bands):
-        values = (moments.mean, moments.minimum, moments.maximum, moments.deviation)
-        columns += [Column(f"{name}_{number}", array) for name, array in zip(BAND_STATISTICS, values)]
-    return columns
-
-
-def _colour(mean, low, high):
-    share = (np.nan_to_num(mean) - low) / (high - low) if high > low else np.full(mean.shape, 0.5)
-    return np.floor(np.clip(share, 0, 1) * 255 + 0.5).astype(np.int32)
 
 
 def check_table_fits(path: str, bands: int) -> None:
@@ -84,7 +42,7 @@ def check_table_fits(path: str, bands: int) -> None:
         )
 
 
-def write_attribute_table(path, columns):
+def write_attribute_table(path: str, columns: Sequence[Column]) -> None:
     """Give a raster of ours, still in its staging folder, its attribute table.
 
     Parameters
@@ -94,7 +52,7 @@ def write_attribute_table(path, columns):
     set_attribute_table(path, [_with_row_0(column) for column in columns])
 
 
-def stands_beside(path, columns, feedback):
+def stands_beside(path: str, columns: Sequence[Column], feedback: Feedback) -> bool:
     """Whether the table of a raster is too large for it and becomes a file of its own; says so."""
     rows = columns[0].values.size
     if not keeps_table_as_xml(path) or (rows + 1) * (len(columns) + 1) <= MOST_XML_VALUES:
@@ -107,22 +65,24 @@ def stands_beside(path, columns, feedback):
     return True
 
 
-def write_table_beside(path, columns, check_cancelled):
+def write_table_beside(path: str, columns: Sequence[Column], check_cancelled: Check) -> None:
     """Write the attribute table of a raster as a GeoPackage beside it; the raster is not touched."""
     ids = Column("segment", np.arange(1, columns[0].values.size + 1))
     write_table(attributes_path(path), [ids, *columns], check_cancelled)
 
 
-def _with_row_0(column):
+def _with_row_0(column: Column) -> Column:
     return Column(column.name, np.append(column.values.dtype.type(0), column.values), column.usage)
 
 
-def keeps_table_as_xml(path):
+def keeps_table_as_xml(path: str) -> bool:
     """Whether the format of an output has no attribute table of its own."""
     return Path(path).suffix.lower() in (".tif", ".tiff")
 
 
-def set_attribute_table(path, columns, present=None):
+def set_attribute_table(
+    path: str, columns: Sequence[Column], present: Optional[gdal.RasterAttributeTable] = None
+) -> None:
     """Write columns into the attribute table of a raster, in place of those of the same names, and read it again.
 
     A table without it gets a column `Value`, the number of each row.
@@ -162,12 +122,12 @@ def set_attribute_table(path, columns, present=None):
         )
 
 
-def _is_harmless(message):
+def _is_harmless(message: str) -> bool:
     # HFA takes the colour columns for a colour table, which it limits to 65,536 entries
     return message.startswith("Invalid number of colors")
 
 
-def _with_value(table, columns, rows):
+def _with_value(table: gdal.RasterAttributeTable, columns: Sequence[Column], rows: int) -> Sequence[Column]:
     """The columns, after `Value` if the table has none that says which pixels a row is for."""
     present = [(table.GetNameOfCol(index), table.GetUsageOfCol(index)) for index in range(table.GetColumnCount())]
     if any(name == "Value" or usage in (gdal.GFU_MinMax, gdal.GFU_Min) for name, usage in present):
@@ -175,7 +135,7 @@ def _with_value(table, columns, rows):
     return [Column("Value", np.arange(rows, dtype=np.int32), "MinMax"), *columns]
 
 
-def _fill(table, columns, rows):
+def _fill(table: gdal.RasterAttributeTable, columns: Sequence[Column], rows: int) -> None:
     if table.GetRowCount() < rows:
         table.SetRowCount(rows)
     if hasattr(table, "SetTableType"):

@@ -6,32 +6,46 @@ import os
 from osgeo import gdal
 
 from ..errors import SegmentationError
+from ..progress import Advance
 from .creation_options import creation_options
 from .gdal_access import collected_errors, reason
 from .georeference import keep_geolocation
-from .overviews import Told
+from .output_files import Output
+from .overviews import ProgressCallback
 
 
-def make_cog(path, options, workers, advance):
-    """Turn the plain GeoTIFF at a path that ends in `.cog.tif` into a cloud optimized one."""
-    plain = path + ".plain"
-    os.replace(path, plain)
-    told = Told(advance)
+def make_cog(output: Output, workers: int, advance: Advance) -> None:
+    """Turn the plain GeoTIFF at an output's path, which ends in `.cog.tif`, into a cloud optimized one.
+
+    Parameters
+    ----------
+    workers : threads that compress
+    advance : called with the fraction that is done
+
+    Raises
+    ------
+    SegmentationError : it cannot be written
+    """
+    plain = output.path + ".plain"
+    os.replace(output.path, plain)
+    callback = ProgressCallback(advance)
     with collected_errors() as messages:
         source = gdal.Open(plain)
         copy = gdal.GetDriverByName("COG").CreateCopy(
-            path,
+            output.path,
             source,
-            options=creation_options("COG", options, workers),
-            callback=told,
+            options=creation_options("COG", output.options, workers),
+            callback=callback,
         )
         del copy
-        if source is not None and os.path.exists(path):
-            keep_geolocation(source, path)
+        if source is not None and os.path.exists(output.path):
+            keep_geolocation(source, output.path)
         del source
-    told.again()
+    callback.raise_if_cancelled()
     for left in (plain, plain + ".aux.xml"):
         if os.path.exists(left):
             os.unlink(left)
     if messages:
-        raise SegmentationError(f"OUTPUT cannot be written ({reason(messages)}): make room, or check CREATION_OPTIONS.")
+        raise SegmentationError(
+            f"{output.name} cannot be written ({reason(messages)}): make room, or check CREATION_OPTIONS."
+        )

@@ -8,7 +8,7 @@ then tried on a small raster in memory, which must come back as it was written.
 
 import re
 from contextlib import contextmanager
-from typing import Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 from uuid import uuid4
 
 import numpy as np
@@ -33,7 +33,7 @@ OTHER_FILE = ("AUX", "DEPENDENT_FILE", "STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS"
 BAND_MEANINGS = {"PHOTOMETRIC": ("MINISBLACK",), "ALPHA": ("NO", "UNSPECIFIED")}
 
 
-def parsed(given):
+def parsed(given: str) -> Dict[str, str]:
     """{NAME: value} of options separated by `|`.
 
     Raises
@@ -48,7 +48,7 @@ def parsed(given):
     return {name.strip().upper(): value.strip() for name, value in split}
 
 
-def creation_options(driver_name, given, threads):
+def creation_options(driver_name: str, given: str, threads: int) -> List[str]:
     """GDAL creation options: the user's, and ours for what they leave open.
 
     Parameters
@@ -72,7 +72,7 @@ def creation_options(driver_name, given, threads):
     return [f"{name}={value}" for name, value in {**defaults, **options}.items()]
 
 
-def check_creation_options(driver_name: str, given: str, dtype=np.uint32, bands: int = 1) -> None:
+def check_creation_options(driver_name: str, given: str, dtype: Any = np.uint32, bands: int = 1) -> None:
     """Refuse options that the driver does not know, or that would change what is written.
 
     Parameters
@@ -96,7 +96,7 @@ def check_creation_options(driver_name: str, given: str, dtype=np.uint32, bands:
             )
 
 
-def _objection(driver_name, name, value, ids) -> str:
+def _objection(driver_name: str, name: str, value: str, ids: bool) -> str:
     """Why an option is not for ids, or not for means; empty if it may be."""
     upper = value.upper()
     what = "segment numbers" if ids else "means"
@@ -117,7 +117,7 @@ def _objection(driver_name, name, value, ids) -> str:
     return ""
 
 
-def _numbers(value) -> List[float]:
+def _numbers(value: str) -> List[float]:
     """The numbers of a comma-separated list; what is none counts as one that is not 0."""
     try:
         return [float(part) for part in value.split(",")]
@@ -125,7 +125,7 @@ def _numbers(value) -> List[float]:
         return [np.nan]
 
 
-def _trial(driver_name, given, dtype, bands) -> List[str]:
+def _trial(driver_name: str, given: str, dtype: Any, bands: int) -> List[str]:
     """What GDAL has to say, and what is wrong, when a small raster is written with the options and read again."""
     values = _trial_values(dtype)
     folder = f"/vsimem/tiledseg-{uuid4().hex}"
@@ -151,7 +151,7 @@ def _trial(driver_name, given, dtype, bands) -> List[str]:
     return said + ([difference] if difference else [])
 
 
-def _trial_values(dtype):
+def _trial_values(dtype: Any) -> np.ndarray:
     """Patches of rising numbers, the largest of all kinds in a block of their own, and no data."""
     ids = (np.arange(TRIAL_SIZE**2, dtype=np.uint32) // 37).reshape(TRIAL_SIZE, TRIAL_SIZE)
     ids[BLOCK:, BLOCK:] = 2**32 - 1 - ids[BLOCK:, BLOCK:]
@@ -161,7 +161,7 @@ def _trial_values(dtype):
     return np.where(ids, ids * 0.37, np.nan).astype(dtype)
 
 
-def _difference(path, values, bands) -> Optional[str]:
+def _difference(path: str, values: np.ndarray, bands: int) -> Optional[str]:
     """What is not as it was written, in some words."""
     dataset = gdal.Open(path)
     if dataset is None or (dataset.RasterCount, dataset.RasterXSize) != (bands, values.shape[1]):
@@ -180,11 +180,11 @@ def _difference(path, values, bands) -> Optional[str]:
 
 
 @contextmanager
-def _all_messages():
+def _all_messages() -> Iterator[List[str]]:
     """Like `collected_errors`, with warnings: GDAL warns of options that it does not understand."""
     messages: List[str] = []
 
-    def collect(level, number, text):
+    def collect(level: int, number: int, text: str) -> None:
         if level >= gdal.CE_Warning:
             messages.append(text.strip())
 
@@ -196,7 +196,7 @@ def _all_messages():
             gdal.PopErrorHandler()
 
 
-def _plain(text, path):
+def _plain(text: str, path: str) -> str:
     """A message without the name of a file that nobody knows."""
     return re.sub(r"\s+", " ", text.replace(f"{path}, ", "").replace(f"{path}: ", "").replace(path, "the file"))
 

@@ -2,18 +2,18 @@
 """Names of fields in formats that take short ones: a Shapefile cuts them at ten bytes, and may confuse what is left."""
 
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Union
 
 LONGEST = 10  # bytes, in a Shapefile
 SHORT = {"valid_pixels": "valid_px", "valid_fraction": "valid_frac", "merged_into": "merged_in"}
 
 
-def is_shapefile(path) -> bool:
+def is_shapefile(path: Union[str, Path]) -> bool:
     """Whether a vector file is a Shapefile, by its name."""
     return Path(str(path)).suffix.lower() == ".shp"
 
 
-def field_names(names: Sequence[str], path) -> List[str]:
+def field_names(names: Sequence[str], path: Union[str, Path]) -> List[str]:
     """The names of a vector file's fields: as they are, or, in a Shapefile, none longer than 10 and each its own.
 
     Of a longer one, the begin is shortened and the number at its end kept: `median_1000` is `media_1000`.

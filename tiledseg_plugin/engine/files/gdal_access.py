@@ -7,6 +7,8 @@ handler that is pushed for a block and popped after it (handlers are kept per th
 
 import threading
 from contextlib import contextmanager
+from types import ModuleType
+from typing import Iterator, List, Mapping, Sequence
 
 from osgeo import gdal, ogr, osr
 
@@ -17,14 +19,16 @@ OPENING = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}  # or a .gz of the user's is 
 CACHE_BYTES = 128_000_000  # every block is read or written once, so more would not help
 
 
-class _Messages(list):
-    def __call__(self, level, number, text):
+class _Messages(List[str]):
+    """What GDAL calls with all that it has to say."""
+
+    def __call__(self, level: int, number: int, text: str) -> None:
         if level >= gdal.CE_Failure:
             self.append(text.strip())
 
 
 @contextmanager
-def collected_errors():
+def collected_errors() -> Iterator[List[str]]:
     """A list that GDAL's failures within the block are added to, instead of stderr; nor are there exceptions."""
     messages = _Messages()
     with _without_exceptions:
@@ -35,7 +39,7 @@ def collected_errors():
             gdal.PopErrorHandler()
 
 
-def _switch_off(module):
+def _switch_off(module: ModuleType) -> bool:
     try:
         module.DontUseExceptions()
     except RuntimeError:
@@ -44,25 +48,25 @@ def _switch_off(module):
 
 
 class _Shared:
-    """A setting of the whole process that is changed while any thread is within the block, and then put back."""
+    """A setting of the whole process, changed while any thread is within the block, and then put back."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
 
-    def _change(self):
+    def _change(self) -> None:
         raise NotImplementedError
 
-    def _put_back(self):
+    def _put_back(self) -> None:
         raise NotImplementedError
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         with self._lock:
             if not self._users:
                 self._change()
             self._users += 1
 
-    def __exit__(self, *raised):
+    def __exit__(self, *raised: object) -> None:
         with self._lock:
             self._users -= 1
             if not self._users:
@@ -70,9 +74,17 @@ class _Shared:
 
 
 class _WithoutExceptions(_Shared):
-    """GDAL's modules do not raise. Threads that switched each for itself would leave GDAL with a broken handler."""
+    """GDAL's modules do not raise. Threads that switched each for itself would leave GDAL with a broken handler.
 
-    def _change(self):
+    `gdal.ExceptionMgr` is no help: GDAL before 3.7 has none that counts for one thread only, and the end of such a
+    block can raise what was collected in it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._switched_off: List[ModuleType] = []
+
+    def _change(self) -> None:
         # Each of the modules may be set to raise, and GDAL before 3.7 lets that be undone only in the reverse order.
         raising = [module for module in (gdal, ogr, osr) if module.GetUseExceptions()]
         self._switched_off = []
@@ -80,7 +92,7 @@ class _WithoutExceptions(_Shared):
             raising.remove(module)
             self._switched_off.append(module)
 
-    def _put_back(self):
+    def _put_back(self) -> None:
         for module in reversed(self._switched_off):
             module.UseExceptions()
 
@@ -88,11 +100,15 @@ class _WithoutExceptions(_Shared):
 class _ModestCache(_Shared):
     """GDAL's cache of blocks, one for all of the process, which may take 5 % of the memory, is kept small."""
 
-    def _change(self):
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = 0
+
+    def _change(self) -> None:
         self._before = gdal.GetCacheMax()
         gdal.SetCacheMax(min(self._before, CACHE_BYTES))
 
-    def _put_back(self):
+    def _put_back(self) -> None:
         gdal.SetCacheMax(self._before)
 
 
@@ -100,8 +116,11 @@ _without_exceptions, modest_cache = _WithoutExceptions(), _ModestCache()
 
 
 @contextmanager
-def configured(options):
-    """GDAL configuration options for the calls of this thread within the block."""
+def configured(options: Mapping[str, str]) -> Iterator[None]:
+    """GDAL configuration options for the calls of this thread within the block.
+
+    As `gdal.config_options`, which GDAL before 3.7 lacks: to call that where it is there would take more lines.
+    """
     before = {name: gdal.GetThreadLocalConfigOption(name) for name in options}
     for name, value in options.items():
         gdal.SetThreadLocalConfigOption(name, value)
@@ -112,13 +131,13 @@ def configured(options):
             gdal.SetThreadLocalConfigOption(name, value)
 
 
-def reason(messages, otherwise="GDAL gives no reason"):
+def reason(messages: Sequence[str], otherwise: str = "GDAL gives no reason") -> str:
     """The first failure as part of a sentence."""
     text = " ".join((messages[0] if messages else otherwise).split()).rstrip(".")
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON // 2]} ... {text[-LONGEST_REASON // 2 :]}"
 
 
-def open_raster(path):
+def open_raster(path: str) -> gdal.Dataset:
     """The dataset, read-only.
 
     Raises

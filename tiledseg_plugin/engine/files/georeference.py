@@ -6,8 +6,11 @@ A geotransform counts where there is one; else ground control points are approxi
 
 import os
 from pathlib import Path
+from typing import Dict, Optional, Sequence, Tuple
 
 from osgeo import gdal, ogr, osr
+
+from .window import Window
 
 IDENTITY = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)  # GDAL's way to say that there is none; some formats keep it, some do not
 SENSOR_MODELS = ("RPC", "GEOLOCATION")  # domains of metadata
@@ -15,7 +18,7 @@ LOCATION_FILES = ("X_DATASET", "Y_DATASET")  # of GEOLOCATION
 EXCLUSIVE = ("GTiff", "COG")  # hold a geotransform or ground control points, never both
 
 
-def geotransform(dataset):
+def geotransform(dataset: gdal.Dataset) -> Tuple[float, ...]:
     """The six numbers from pixels to map coordinates.
 
     Ground control points are approximated. A raster with neither lies where QGIS shows it: its upper left corner at
@@ -27,18 +30,18 @@ def geotransform(dataset):
     return tuple(found) if found is not None else (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 
 
-def is_georeferenced(dataset):
+def is_georeferenced(dataset: gdal.Dataset) -> bool:
     """Whether `geotransform` is the raster's own, or that of its ground control points."""
     found = _own_geotransform(dataset)
     return (found is not None and tuple(found) != IDENTITY) or bool(dataset.GetGCPCount())
 
 
-def _own_geotransform(dataset):
+def _own_geotransform(dataset: gdal.Dataset) -> Optional[Sequence[float]]:
     found = dataset.GetGeoTransform(can_return_null=True)
     return None if found is not None and tuple(found) == IDENTITY and dataset.GetGCPCount() else found
 
 
-def spatial_reference(dataset, assigned=""):
+def spatial_reference(dataset: gdal.Dataset, assigned: str = "") -> Optional[osr.SpatialReference]:
     """The coordinate system of the raster or of its ground control points; None where it has none.
 
     Parameters
@@ -53,7 +56,7 @@ def spatial_reference(dataset, assigned=""):
     return crs.Clone() if crs is not None else None
 
 
-def carry_georeference(source, dataset, assigned=""):
+def carry_georeference(source: gdal.Dataset, dataset: gdal.Dataset, assigned: str = "") -> None:
     """Give a new dataset all by which another of its size is placed: geotransform, points, CRS and sensor models.
 
     A GeoTIFF drops its geotransform when it is given ground control points: there the geotransform goes first.
@@ -76,7 +79,7 @@ def carry_georeference(source, dataset, assigned=""):
             dataset.SetMetadata(_with_whole_paths(model, source), domain)
 
 
-def keep_geolocation(source, path):
+def keep_geolocation(source: gdal.Dataset, path: str) -> None:
     """Put a GEOLOCATION, which the COG driver leaves out, into the side file of a copy."""
     model = source.GetMetadata("GEOLOCATION")
     if model:
@@ -85,7 +88,7 @@ def keep_geolocation(source, path):
         copy.FlushCache()
 
 
-def _with_whole_paths(model, source):
+def _with_whole_paths(model: Dict[str, str], source: gdal.Dataset) -> Dict[str, str]:
     """A sensor model whose files are found from wherever a copy of it lies."""
     whole = dict(model)
     for name in LOCATION_FILES:
@@ -97,7 +100,7 @@ def _with_whole_paths(model, source):
     return whole
 
 
-def outline(windows, transform):
+def polygon_of_windows(windows: Sequence[Window], transform: Sequence[float]) -> bytes:
     """The union of windows as a polygon, or multipolygon, in a raster's coordinates: WKB.
 
     Parameters
@@ -123,7 +126,7 @@ def outline(windows, transform):
     return bytes(union.ExportToWkb(ogr.wkbNDR))
 
 
-def _place(geometry, transform):
+def _place(geometry: ogr.Geometry, transform: Sequence[float]) -> None:
     if geometry.GetGeometryCount():
         for i in range(geometry.GetGeometryCount()):
             _place(geometry.GetGeometryRef(i), transform)

@@ -169,14 +169,14 @@ def is_open(folder: Path) -> bool:
     return os.path.lexists(folder / JOURNAL)
 
 
-def beside(one: Moves) -> Moves:
+def under_other_names(one: Moves) -> Moves:
     """The same files under names that nothing has, for when their own cannot be had; all are in the folder."""
     places = _free_places(one, one.order(), "kept")
     return Moves(one.folder, one.target, places, (), one.states)
 
 
 def _beside_what_is_there(one: Moves) -> Moves:
-    """As `beside`, of a run that is no more and whose output's name somebody has used since.
+    """As `under_other_names`, of a run that is no more and whose output's name somebody has used since.
 
     What has its place already is taken back if it is still the same, and the earlier files that had to go are kept.
     """
@@ -184,7 +184,7 @@ def _beside_what_is_there(one: Moves) -> Moves:
         if not os.path.lexists(Path(one.folder) / name) and _state(one.parent / place) == one.states.get(name):
             os.replace(one.parent / place, Path(one.folder) / name)
     waiting = {name: place for name, place in one.places.items() if os.path.lexists(Path(one.folder) / name)}
-    fresh = beside(replace(one, places=waiting))
+    fresh = under_other_names(replace(one, places=waiting))
     earlier = sorted(path.name for path in one.kept.iterdir()) if one.kept.is_dir() else []
     found = _free_places(one, earlier, "earlier")
     return replace(fresh, places={**fresh.places, **{f"{REPLACED}/{name}": place for name, place in found.items()}})

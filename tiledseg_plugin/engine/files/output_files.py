@@ -11,7 +11,7 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Iterator, List, Sequence, Tuple
 
@@ -21,6 +21,7 @@ from ..errors import SegmentationError, why
 from ..report import report_path
 from .dataset_files import DATABASE as DATABASE_NAME
 from .dataset_files import Dataset, FileSet, listed_files, paths_in
+from .formats import is_cog
 from .gdal_access import collected_errors
 from .publish import attributes_path, nothing_else, recover_beside, staging
 from .segment_style import is_ours as is_our_style
@@ -52,13 +53,14 @@ Belongs = Callable[[Path, Path], bool]
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a run.
+    """An output of a run: what it is checked by before, and written by.
 
     name : id of the parameter, for messages
     path : may be empty: there will be none, or its place is not known yet
     kind : SEGMENTS, IMAGE, VECTOR, DATABASE or UPDATED
-    options : the user's creation options
+    options : the user's creation options, `|`-separated
     updates : id of the input that is meant to be changed, for UPDATED
+    assign_crs : WKT of the CRS that it gets; empty for that of the input
     """
 
     name: str
@@ -66,10 +68,15 @@ class Output:
     kind: str
     options: str = ""
     updates: str = ""
+    assign_crs: str = ""
 
     @property
     def target(self) -> Path:
         return Path(os.path.abspath(self.path))
+
+    def at(self, path: str) -> "Output":
+        """The same output at the place where it is written before it gets its name."""
+        return replace(self, path=path)
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,10 @@ def side_files(output: Output) -> List[SideFile]:
         sides.append(SideFile(target.with_suffix(WORLD_FILES[name.upper()]), _with_target))
     if output.kind in (SEGMENTS, UPDATED) and suffix in (".tif", ".tiff"):
         table = Path(attributes_path(str(target)))
-        sides += [SideFile(table, _is_table), *(SideFile(Path(f"{table}{end}"), _is_beside) for end in DATABASE_SIDES)]
+        sides += [
+            SideFile(table, _is_table),
+            *(SideFile(Path(f"{table}{end}"), _is_of_table) for end in DATABASE_SIDES),
+        ]
     if output.kind == SEGMENTS:
         sides.append(SideFile(Path(report_path(str(target))), _is_report))
         style = style_path(str(target))
@@ -172,7 +182,7 @@ def side_files(output: Output) -> List[SideFile]:
     return sides
 
 
-def _is_beside(target: Path, path: Path) -> bool:
+def _is_of_table(target: Path, path: Path) -> bool:
     """Of a journal: whether its database is ours."""
     return is_attribute_table(re.sub("-[a-z]+$", "", str(path)))
 
@@ -290,7 +300,7 @@ def _check_way(output: Output) -> None:
 def _check_names(output: Output) -> None:
     """Every name can be given to a file in the folder; a folder that cannot be written to is told, too."""
     names = [output.target.name, *(side.path.name for side in side_files(output))]
-    if output.target.name.lower().endswith(".cog.tif"):
+    if is_cog(output.path):
         names.append(output.target.name + PLAIN_COG)
     grows = output.kind in (DATABASE, UPDATED)  # nothing there is replaced as a whole
     replaced = nothing_else if grows else replaced_files(output)

@@ -1,86 +1,97 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Raster outputs: drivers by extension, new datasets, and the windows in which they are written."""
+"""Raster outputs: new datasets, and the windows in which they are written."""
 
+import math
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Callable, Deque, Iterable, Iterator, List, Tuple, TypeVar
 
+import numpy as np
 from osgeo import gdal
 
 from ..errors import SegmentationError
-from ..files.creation_options import BLOCK
-from ..files.gdal_access import collected_errors, open_raster, reason
-from ..files.georeference import carry_georeference
-from ..files.overviews import overview_levels
-from ..files.window import Window
+from .creation_options import BLOCK, creation_options
+from .formats import RASTERS, format_of, is_cog
+from .gdal_access import collected_errors, open_raster, reason
+from .georeference import carry_georeference
+from .output_files import Output
+from .overviews import overview_levels
+from .raster import Raster
+from .window import Window
 
 WINDOW_PIXELS = 1 << 22
-
-
 MOST_AHEAD = 4  # windows that wait to be written
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
-DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".kea": "KEA"}
+def grows_overviews(path: str) -> bool:
+    """Whether an output is a GeoTIFF whose overviews `write_segments` writes along with it."""
+    return RASTERS.drivers[Path(path).suffix.lower()] == "GTiff" and not is_cog(path)
 
 
-COG = ".cog.tif"
-
-
-def is_cog(output):
-    """Whether the output is to be a cloud optimized GeoTIFF: its name ends in `.cog.tif`."""
-    return str(output).lower().endswith(COG)
-
-
-def format_of(output, name="OUTPUT"):
-    """The short name of the GDAL driver whose creation options count for an output: GTiff, HFA, KEA or COG."""
-    return "COG" if is_cog(output) else driver_for(output, name).ShortName
-
-
-def grows_overviews(output):
-    """Whether the output is a GeoTIFF, whose overviews `write_segments` writes along with it."""
-    return DRIVERS[Path(output).suffix.lower()] == "GTiff" and not is_cog(output)
-
-
-def least_overviews(output, raster):
+def least_overviews(path: str, raster: Raster) -> int:
     """How many overviews a finished output has at least; those of a cloud optimized one are the user's choice."""
-    return 0 if is_cog(output) else len(overview_levels(raster.width, raster.height))
+    return 0 if is_cog(path) else len(overview_levels(raster.width, raster.height))
 
 
-def driver_for(output, name="OUTPUT"):
-    """The GDAL driver that makes a path's file; a cloud optimized GeoTIFF is copied from a plain one.
+def create_like(output: Output, raster: Raster, count: int, data_type: int, workers: int) -> gdal.Dataset:
+    """A new dataset, open for writing, with the size and georeference of a raster.
+
+    What is to be a cloud optimized GeoTIFF is a plain one until `cog.make_cog`, which takes the user's options.
+
+    Parameters
+    ----------
+    output : where it is written, with the user's creation options and CRS
+    count : of bands
+    data_type : a GDAL data type
+    workers : threads that compress
 
     Raises
     ------
-    SegmentationError : the extension is none of ours, or this GDAL has no driver for it
+    SegmentationError : it cannot be created
     """
-    extension = Path(output).suffix.lower()
-    if extension not in DRIVERS:
-        raise SegmentationError(f"{name} {output} ends in '{extension}': use one of {', '.join(DRIVERS)}.")
-    driver = gdal.GetDriverByName(DRIVERS[extension])
-    if driver is None:
-        raise SegmentationError(f"This GDAL has no {DRIVERS[extension]} driver for {name} {output}: use .tif or .img.")
-    if is_cog(output) and gdal.GetDriverByName("COG") is None:
-        raise SegmentationError(f"This GDAL has no COG driver for {name} {output}: use another name that ends in .tif.")
-    return driver
-
-
-def create_like(path, raster, count, data_type, options, assign_crs):
-    """A new dataset with the input's size and georeference (with the CRS given as WKT)."""
+    format_of(output.path, output.name)
+    driver = RASTERS.driver_of(output.path, output.name)
+    options = creation_options(driver, "" if is_cog(output.path) else output.options, workers)
     source = open_raster(raster.path)
     with collected_errors() as messages:
-        driver = driver_for(path)
-        dataset = driver.Create(path, raster.width, raster.height, count, data_type, options)
+        dataset = gdal.GetDriverByName(driver).Create(
+            output.path, raster.width, raster.height, count, data_type, options
+        )
     if dataset is None:
         raise SegmentationError(
-            f"OUTPUT {Path(path).name} cannot be created ({reason(messages)}): check CREATION_OPTIONS and free space."
+            f"{output.name} {Path(output.path).name} cannot be created ({reason(messages)}): check CREATION_OPTIONS "
+            "and free space."
         )
     with collected_errors():
-        carry_georeference(source, dataset, assign_crs)
+        carry_georeference(source, dataset, output.assign_crs)
     return dataset
 
 
-def output_windows(width, height):
-    """Windows in whole blocks of the output, in the order in which a file grows."""
+def set_statistics(band: gdal.Band, values: np.ndarray, pixels: np.ndarray) -> None:
+    """Store a band's statistics, without which QGIS reads the whole raster to show it.
+
+    Parameters
+    ----------
+    values : (n,) float64 that the band holds, NaN where it has none
+    pixels : (n,) how many have each of them
+    """
+    some = np.isfinite(values)
+    if not some.any():
+        return
+    if not some.all():
+        values, pixels = values[some], pixels[some]
+    total = float(pixels.sum())
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond 1e154, whose squares no double holds
+        mean = float((values * pixels).sum()) / total
+        deviation = math.sqrt(float(((values - mean) ** 2 * pixels).sum()) / total)
+    band.SetStatistics(float(values.min()), float(values.max()), mean, deviation)
+
+
+def output_windows(width: int, height: int) -> List[Window]:
+    """The windows of a raster of so many pixels, in whole blocks of the output, in the order in which a file grows."""
     columns = min(-(-width // BLOCK) * BLOCK, 16 * BLOCK)
     rows = max(BLOCK, WINDOW_PIXELS // columns // BLOCK * BLOCK)
     return [
@@ -90,14 +101,14 @@ def output_windows(width, height):
     ]
 
 
-def worked_ahead(work, windows, workers):
-    """(window, what `work` makes of it), in the order of the windows; threads work a few ahead."""
+def made_ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Tuple[Item, Made]]:
+    """(item, what `make` makes of it), in the order of the items; threads are a few of them ahead."""
     with ThreadPoolExecutor(workers) as pool:
-        ahead: deque = deque()
-        for window in windows:
-            ahead.append((window, pool.submit(work, window)))
+        ahead: Deque[Tuple[Item, Future[Made]]] = deque()
+        for item in items:
+            ahead.append((item, pool.submit(make, item)))
             if len(ahead) > min(workers, MOST_AHEAD):
-                window, made = ahead.popleft()
-                yield window, made.result()
-        for window, made in ahead:
-            yield window, made.result()
+                item, made = ahead.popleft()
+                yield item, made.result()
+        for item, made in ahead:
+            yield item, made.result()

@@ -14,11 +14,13 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 OWNER = "tiledseg-owner.json"
 MADE_BY_MKDTEMP = re.compile(r"^\.?tiledseg-[a-z0-9_]{8}$")
 HALF_MADE_SECONDS = 60.0
 LOCKED_BYTE = 1 << 20  # behind the text, which others must be able to read
+Finish = Callable[[Path], bool]
 
 
 class Occupied(Exception):
@@ -34,13 +36,13 @@ class Ownership:
     OSError : the folder cannot be written to
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: Union[str, Path]) -> None:
         self._path = Path(folder) / OWNER
-        self._file = None
+        self._file: Optional[int] = None
         while self._file is None:
             self._file = self._take()
 
-    def _take(self):
+    def _take(self) -> Optional[int]:
         """The open file, or None if it went away meanwhile."""
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -58,7 +60,7 @@ class Ownership:
             raise
         return file
 
-    def release(self):
+    def release(self) -> None:
         """Take the mark away; one that cannot be removed is nobody's any more. Raises nothing."""
         if self._file is None:
             return
@@ -69,11 +71,11 @@ class Ownership:
             self._remove_mark()
             self.leave()
 
-    def _remove_mark(self):
+    def _remove_mark(self) -> None:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def leave(self):
+    def leave(self) -> None:
         """Give the folder up with the mark in it, by which `remove_abandoned` knows that nobody works there."""
         if self._file is None:
             return
@@ -84,7 +86,7 @@ class Ownership:
             os.write(file, b"{}")  # nobody's, also where the process id decides
         os.close(file)
 
-    def remove_folder(self):
+    def remove_folder(self) -> None:
         """Remove the folder with all that is in it; what cannot be removed now keeps the mark, for the next run."""
         if _remove_all_but_the_mark(self._path.parent):
             self.release()
@@ -94,7 +96,7 @@ class Ownership:
             self.leave()
 
 
-def make_owned_folder(parent, prefix):
+def make_owned_folder(parent: Union[str, Path], prefix: str) -> Tuple[Path, Ownership]:
     """A new folder for a run, which is marked as its own.
 
     Returns
@@ -115,7 +117,7 @@ def make_owned_folder(parent, prefix):
                 raise
 
 
-def remove_folder_of_another(folder):
+def remove_folder_of_another(folder: Union[str, Path]) -> None:
     """As `Ownership.remove_folder`, of a folder whose owner is known to be gone."""
     folder = Path(folder)
     if _remove_all_but_the_mark(folder):
@@ -124,7 +126,7 @@ def remove_folder_of_another(folder):
             folder.rmdir()
 
 
-def _remove_all_but_the_mark(folder):
+def _remove_all_but_the_mark(folder: Path) -> bool:
     """Whoever is killed meanwhile leaves what `remove_abandoned` knows. Whether all could be removed."""
     try:
         found = [path for path in folder.iterdir() if path.name != OWNER]
@@ -136,7 +138,7 @@ def _remove_all_but_the_mark(folder):
     return all(removed)
 
 
-def _remove(path):
+def _remove(path: Path) -> bool:
     """Remove a file, or a folder with what is in it, if it can be had; whether it is gone."""
     with suppress(OSError):
         is_folder = path.is_dir() and not path.is_symlink()
@@ -151,7 +153,7 @@ def _remove(path):
     return not os.path.lexists(path)
 
 
-def remove_abandoned(parent, prefix, finish=None):
+def remove_abandoned(parent: Union[str, Path], prefix: str, finish: Optional[Finish] = None) -> None:
     """Remove the folders that killed runs left in `parent`; those of others are not touched.
 
     Parameters
@@ -176,7 +178,7 @@ def remove_abandoned(parent, prefix, finish=None):
             continue
 
 
-def _take_up(folder, finish):
+def _take_up(folder: Path, finish: Optional[Finish]) -> None:
     ownership = Ownership(folder)
     done = False
     try:
@@ -188,11 +190,11 @@ def _take_up(folder, finish):
             ownership.leave()
 
 
-def _is_old(path):
+def _is_old(path: Path) -> bool:
     return time.time() - path.stat().st_mtime > HALF_MADE_SECONDS
 
 
-def _is_abandoned(path):
+def _is_abandoned(path: Path) -> bool:
     file = os.open(path, os.O_RDWR)
     try:
         locked = _lock(file)
@@ -204,7 +206,7 @@ def _is_abandoned(path):
         os.close(file)
 
 
-def _lock(file):
+def _lock(file: int) -> Optional[bool]:
     """Whether the lock was to be had; None if there are no locks here. It lasts until the file is closed."""
     if sys.platform == "win32":
         import msvcrt
@@ -226,14 +228,14 @@ def _lock(file):
     return True
 
 
-def _is_same_file(file, path):
+def _is_same_file(file: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except OSError:
         return False
 
 
-def _read(file):
+def _read(file: int) -> Dict[str, Any]:
     try:
         os.lseek(file, 0, os.SEEK_SET)
         return json.loads(os.read(file, 4096) or b"{}")
@@ -241,7 +243,7 @@ def _read(file):
         return {}
 
 
-def _lives(owner):
+def _lives(owner: Dict[str, Any]) -> bool:
     """Whether the process is there; one on another machine is taken to be."""
     if not owner:
         return False
@@ -256,7 +258,7 @@ def _lives(owner):
     return True
 
 
-def _describe(owner):
+def _describe(owner: Dict[str, Any]) -> str:
     if not owner:
         return "another run"
     return f"the run of process {owner.get('pid')} on {owner.get('host')}"

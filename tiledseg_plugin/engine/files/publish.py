@@ -6,7 +6,7 @@ import os
 import stat
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import List
+from typing import Callable, Iterator, List, Sequence, Tuple, Union
 
 from ..errors import SegmentationError, why
 from . import journal
@@ -14,9 +14,10 @@ from .ownership import make_owned_folder, remove_abandoned
 
 STAGING = ".tiledseg-"
 ATTRIBUTES_SUFFIX = "_attributes.gpkg"
+Replaced = Callable[[Path], List[Path]]
 
 
-def attributes_path(output):
+def attributes_path(output: str) -> str:
     """Where the attribute table of an output lies whose format cannot hold it."""
     return str(Path(output).with_name(Path(output).stem + ATTRIBUTES_SUFFIX))
 
@@ -27,7 +28,9 @@ def nothing_else(target: Path) -> List[Path]:
 
 
 @contextmanager
-def staging(output, name="OUTPUT", replaced=nothing_else, itself=True):
+def staging(
+    output: str, name: str = "OUTPUT", replaced: Replaced = nothing_else, itself: bool = True
+) -> Iterator[Path]:
     """A folder beside the output, gone at the end; what a killed run has left there is put in its place before.
 
     Parameters
@@ -48,14 +51,14 @@ def staging(output, name="OUTPUT", replaced=nothing_else, itself=True):
 
 
 @contextmanager
-def publishing(output, name="OUTPUT", replaced=nothing_else):
+def publishing(output: str, name: str = "OUTPUT", replaced: Replaced = nothing_else) -> Iterator[str]:
     """A path to write at; what stands there in the end, side files too, becomes the output. See `staging`."""
     with publishing_together([(output, name, replaced)]) as paths:
         yield paths[0]
 
 
 @contextmanager
-def publishing_together(outputs):
+def publishing_together(outputs: Sequence[Tuple[str, str, Replaced]]) -> Iterator[List[str]]:
     """Paths to write the outputs of one run at; in the end all of them become the outputs, or none does.
 
     Parameters
@@ -79,19 +82,19 @@ def publishing_together(outputs):
         _publish(moves, names)
 
 
-def recover(folder):
+def recover(folder: Union[str, Path]) -> None:
     """Put in their places what runs that were killed at their end have left in a folder."""
     remove_abandoned(folder, STAGING, journal.finish)
 
 
-def recover_beside(*paths):
+def recover_beside(*paths: str) -> None:
     """As `recover`, of the folders that some files are in; what is no path is passed over."""
     for folder in {os.path.dirname(os.path.abspath(path)) for path in paths if path and "\0" not in path}:
         recover(folder)
 
 
 @contextmanager
-def _folder_beside(target, name):
+def _folder_beside(target: Path, name: str) -> Iterator[Path]:
     recover(target.parent)
     try:
         folder, ownership = make_owned_folder(target.parent, STAGING)
@@ -111,7 +114,7 @@ def _folder_beside(target, name):
         end()
 
 
-def _require_replaceable(path, target, name):
+def _require_replaceable(path: Path, target: Path, name: str) -> None:
     if not os.path.lexists(path):
         return
     if path.is_dir():
@@ -125,7 +128,7 @@ def _require_replaceable(path, target, name):
         ) from error
 
 
-def try_to_replace(path):
+def try_to_replace(path: Path) -> None:
     """Find out whether a file could be moved away, and change nothing.
 
     Windows refuses to give a new name, even the same one, to a file that another program holds open. Elsewhere only
@@ -142,7 +145,7 @@ def try_to_replace(path):
         raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
 
 
-def _settle(folders, names):
+def _settle(folders: Sequence[Path], names: Sequence[str]) -> None:
     for folder, name in zip(folders, names):
         try:
             journal.settle(folder)
@@ -152,7 +155,7 @@ def _settle(folders, names):
             ) from error
 
 
-def _publish(moves, names):
+def _publish(moves: Sequence[journal.Moves], names: Sequence[str]) -> None:
     """Put the files of all outputs in their places; if one cannot be replaced, keep all beside them."""
     try:
         journal.refuse_folders(moves)
@@ -164,14 +167,14 @@ def _publish(moves, names):
     journal.close(moves)
 
 
-def _kept_beside(moves, what):
+def _kept_beside(moves: Sequence[journal.Moves], what: str) -> SegmentationError:
     """Give the finished files other names; the error that tells them."""
-    aside = [journal.beside(one) for one in moves]
+    others = [journal.under_other_names(one) for one in moves]
     try:
         journal.take_back(moves)
         with suppress(OSError):  # on a full disk there is no room for a journal, but for names there is
-            journal.commit(aside)
-        journal.move(aside)
+            journal.commit(others)
+        journal.move(others)
     except OSError:
         if not any(journal.is_open(Path(one.folder)) for one in moves):
             return _LeftInFolder(
@@ -181,8 +184,8 @@ def _kept_beside(moves, what):
             f"{what}: the finished result lies in {moves[0].folder}, and the next run that writes beside it puts it "
             "in its place; close the file in other programs, and check that it may be changed."
         )
-    journal.close(aside)
-    kept = ", ".join(str(one.parent / one.output) for one in aside)
+    journal.close(others)
+    kept = ", ".join(str(one.parent / one.output) for one in others)
     return SegmentationError(
         f"{what}: the finished result is kept as {kept}; close the earlier one in other programs and rename the new "
         "one, or use it under this name."

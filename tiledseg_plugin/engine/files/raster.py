@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The input raster: what it is, and windows of its values with what is valid in them.
 
-This is the one place that reads windows; what makes a pixel invalid is told by `no_data`.
+This is the one place that reads windows; what makes a pixel invalid is the matter of `no_data`.
 """
 
 import math
@@ -9,11 +9,13 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+from osgeo import gdal
 
 from ..errors import SegmentationError
+from ..parameters import NODATA_RULES
 from .gdal_access import collected_errors, open_raster, reason
 from .no_data import Band, data_bands, describe_bands, invalid_values, value_type
 from .raw_files import check_whole
@@ -47,20 +49,20 @@ class Raster:
     resampled: bool = False
 
     @property
-    def window(self):
+    def window(self) -> Window:
         return Window(0, 0, self.width, self.height)
 
     @property
-    def numbers(self):
+    def numbers(self) -> List[int]:
         return [band.number for band in self.bands]
 
     @property
-    def is_integer(self):
+    def is_integer(self) -> bool:
         """Whether sums of the values are exact as they are."""
         return np.dtype(self.dtype).kind in "iu" and np.dtype(self.dtype).itemsize <= 4
 
 
-def describe(path, bands=(), nodata_rule="any", zero_may_be_nodata=True):
+def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zero_may_be_nodata: bool = True) -> Raster:
     """Look at a raster's header.
 
     Parameters
@@ -117,7 +119,7 @@ def _check_numbers(numbers: List[int], count: int, path: str) -> None:
         raise SegmentationError(f"BANDS names a band twice ({';'.join(map(str, numbers))}): give each band once.")
 
 
-def read_bands(dataset, raster, window):
+def read_bands(dataset: gdal.Dataset, raster: Raster, window: Window) -> List[Tuple[np.ndarray, np.ndarray]]:
     """The values of a window and what is valid in each band by itself, whatever it is in the others.
 
     Returns
@@ -133,15 +135,20 @@ def read_bands(dataset, raster, window):
     return judged
 
 
-def read_window(dataset, raster, window, covered=None, cells=None):
+def read_window(
+    dataset: gdal.Dataset,
+    raster: Raster,
+    window: Window,
+    covered: Optional[np.ndarray] = None,
+    cells: Optional["Cells"] = None,
+) -> Tuple[np.ndarray, np.ndarray]:
     """The values of a window and what is valid in it.
 
     Parameters
     ----------
-    dataset : as `gdal_access.open_raster` gives it
-    window : Window
-    covered : (rows, cols) bool or None, False where the pixels are outside all tiles
-    cells : Cells or None, of a raster that is resampled, for windows that share some
+    dataset : as `gdal_access.open_raster` returns it
+    covered : (rows, cols) bool, False where the pixels are outside all tiles; None where all are covered
+    cells : of a raster that is resampled, for windows that share some
 
     Returns
     -------
@@ -149,14 +156,8 @@ def read_window(dataset, raster, window, covered=None, cells=None):
     valid : (rows, cols) bool
     """
     values = read_values(dataset, raster, window, cells)
-    invalid: Any = None
-    for bad in _invalid(dataset, raster, window, values, cells):
-        if invalid is not None:
-            bad = invalid | bad if raster.nodata_rule == "any" else invalid & bad
-        invalid = bad
-    if raster.zero_is_nodata:
-        invalid = invalid | ~values.any(axis=0)
-    valid = _opposite(invalid, values.shape[1:])
+    judged = _judged(raster, _invalid(dataset, raster, window, values, cells), values, (raster.nodata_rule,))
+    valid = _opposite(judged[raster.nodata_rule], values.shape[1:])
     if covered is not None:
         valid &= covered
     values = _finite(values)  # under the rule `all` a pixel may be valid that is not finite in a band
@@ -165,7 +166,7 @@ def read_window(dataset, raster, window, covered=None, cells=None):
     return values, valid
 
 
-def read_validity(dataset, raster, window):
+def read_validity(dataset: gdal.Dataset, raster: Raster, window: Window) -> Dict[str, np.ndarray]:
     """What is valid in a window under each of the rules of no data; only what decides that is read.
 
     Returns
@@ -178,16 +179,31 @@ def read_validity(dataset, raster, window):
         or any(band.nodata is not None for band in raster.bands)
     )
     values: Any = read_values(dataset, raster, window) if decided_by_values else None
-    any_bad: Any = None
-    all_bad: Any = None
-    for bad in _invalid(dataset, raster, window, values):
-        any_bad, all_bad = (bad, bad) if any_bad is None else (any_bad | bad, all_bad & bad)
-    if raster.zero_is_nodata:
+    rules = NODATA_RULES if len(raster.bands) > 1 else NODATA_RULES[:1]
+    judged = _judged(raster, _invalid(dataset, raster, window, values), values, rules)
+    valid = {rule: np.broadcast_to(~bad, (window.height, window.width)) for rule, bad in judged.items()}
+    return {rule: valid.get(rule, valid[rules[0]]) for rule in NODATA_RULES}
+
+
+def _judged(
+    raster: Raster, invalid: Iterator[np.ndarray], values: Optional[np.ndarray], rules: Sequence[str]
+) -> Dict[str, np.ndarray]:
+    """Which pixels have no data under each of some rules: (rows, cols) bool, or the scalar False.
+
+    Parameters
+    ----------
+    invalid : of each band what has no data in it
+    values : (bands, rows, cols), where 0 in all bands is no data
+    """
+    judged: Dict[str, np.ndarray] = {}
+    for bad in invalid:
+        for rule in rules:
+            before = judged.get(rule)
+            judged[rule] = bad if before is None else before | bad if rule == "any" else before & bad
+    if raster.zero_is_nodata and values is not None:
         zero = ~values.any(axis=0)
-        any_bad, all_bad = any_bad | zero, all_bad | zero
-    shape = (window.height, window.width)
-    any_valid = np.broadcast_to(~any_bad, shape)
-    return {"any": any_valid, "all": any_valid if len(raster.bands) == 1 else np.broadcast_to(~all_bad, shape)}
+        judged = {rule: bad | zero for rule, bad in judged.items()}
+    return judged
 
 
 def _opposite(bad: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
@@ -202,7 +218,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _invalid(
-    dataset: Any, raster: Raster, window: Window, values: Optional[np.ndarray], cells: Optional["Cells"] = None
+    dataset: gdal.Dataset, raster: Raster, window: Window, values: Optional[np.ndarray], cells: Optional["Cells"] = None
 ) -> Iterator[np.ndarray]:
     """Of each band what has no data in it: (rows, cols) bool, or the scalar False. A mask is read once for all."""
     found: Dict[tuple, np.ndarray] = {}
@@ -215,7 +231,7 @@ def _invalid(
         yield bad
 
 
-def read_values(dataset: Any, raster: Raster, window: Window, cells: Optional["Cells"] = None) -> np.ndarray:
+def read_values(dataset: gdal.Dataset, raster: Raster, window: Window, cells: Optional["Cells"] = None) -> np.ndarray:
     """The values of a window as they are stored, valid or not: (bands, rows, cols) of the raster's dtype."""
     return _read(dataset, raster, window, ("values", *raster.numbers), cells)
 
@@ -243,7 +259,9 @@ class Cells:
                 self._kept.popitem(last=False)
 
 
-def _read(dataset: Any, raster: Raster, window: Window, source: tuple, cells: Optional[Cells] = None) -> np.ndarray:
+def _read(
+    dataset: gdal.Dataset, raster: Raster, window: Window, source: tuple, cells: Optional[Cells] = None
+) -> np.ndarray:
     """What the raster holds in a window: (planes, rows, cols), the caller's to change.
 
     Parameters
@@ -263,13 +281,13 @@ def _read(dataset: Any, raster: Raster, window: Window, source: tuple, cells: Op
                 cells.keep((source, cell), part)
         if whole is None:
             whole = np.empty((len(part), window.height, window.width), part.dtype)
-        common = cell.intersection(window)
+        common = cell.part_in(window)
         (rows, cols), (part_rows, part_cols) = common.within(window), common.within(cell)
         whole[:, rows, cols] = part[:, part_rows, part_cols]
     return whole
 
 
-def _read_at_once(dataset: Any, raster: Raster, window: Window, source: tuple) -> np.ndarray:
+def _read_at_once(dataset: gdal.Dataset, raster: Raster, window: Window, source: tuple) -> np.ndarray:
     kind, *numbers = source
     with collected_errors() as messages:
         if kind == "values":
@@ -318,7 +336,7 @@ def _grid_in(raster: Raster, pixels: int, window: Window) -> Tuple[Window, ...]:
     )
 
 
-def identity(path):
+def identity(path: str) -> Dict[str, Any]:
     """What tells a changed input from the same one, as plain values.
 
     Returns

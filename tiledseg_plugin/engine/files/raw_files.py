@@ -11,7 +11,7 @@ DRIVERS = ("ENVI", "EHdr", "ERS", "EIR", "GenBin", "ISCE", "PAux", "ROI_PAC", "R
 GZIP = b"\x1f\x8b"  # ENVI may be compressed
 
 
-def check_whole(dataset, path):
+def check_whole(dataset: gdal.Dataset, path: str) -> None:
     """Raise SegmentationError if the file of values is shorter than its header says.
 
     Parameters
@@ -32,15 +32,15 @@ def check_whole(dataset, path):
         )
 
 
-def _expected_bytes(dataset):
+def _expected_bytes(dataset: gdal.Dataset) -> int:
     bits = 0
     for number in range(1, dataset.RasterCount + 1):
         band = dataset.GetRasterBand(number)
         used = band.GetMetadataItem("NBITS", "IMAGE_STRUCTURE")
         bits += int(used) if used else gdal.GetDataTypeSize(band.DataType)
-    return dataset.RasterXSize * dataset.RasterYSize * bits // 8
+    return int(dataset.RasterXSize * dataset.RasterYSize * bits // 8)
 
 
-def _is_compressed(name):
+def _is_compressed(name: str) -> bool:
     with open(name, "rb") as file:
         return file.read(len(GZIP)) == GZIP

@@ -4,25 +4,27 @@
 import html
 import re
 from pathlib import Path
+from typing import Optional, Sequence
 
 import numpy as np
 from osgeo import gdal
 
 from .gdal_access import collected_errors
+from .tables import Column
 
 PICKED = 1000  # rows that are compared, the first and the last among them
 PICKED_OF_XML = 3
 END = b"</PAMDataset>"
 
 
-def as_held(column, as_integers):
+def as_held(column: Column, as_integers: bool) -> np.ndarray:
     """A column's values as a table holds them: (rows,) float64 or int32."""
     if as_integers:
         return np.nan_to_num(column.values).astype(np.int32)
     return column.values if column.is_real else column.values.astype(np.int32)
 
 
-def holds_columns(path, columns, as_xml):
+def holds_columns(path: str, columns: Sequence[Column], as_xml: bool) -> bool:
     """Whether the table of a raster, which is closed, has the columns with all rows and, where looked at, their values.
 
     Parameters
@@ -33,7 +35,7 @@ def holds_columns(path, columns, as_xml):
     return (as_xml and _xml_holds(path + ".aux.xml", columns)) or _raster_holds(path, columns)
 
 
-def _xml_holds(path, columns):
+def _xml_holds(path: str, columns: Sequence[Column]) -> bool:
     """Looked through as text, as GDAL takes ten times as long; where a version writes it otherwise, GDAL is asked."""
     try:
         content = Path(path).read_bytes()
@@ -61,7 +63,7 @@ def _xml_holds(path, columns):
     return True
 
 
-def _raster_holds(path, columns):
+def _raster_holds(path: str, columns: Sequence[Column]) -> bool:
     rows = columns[0].values.size
     picked = np.unique(np.linspace(0, rows - 1, PICKED).astype(int))
     with collected_errors():
@@ -80,7 +82,7 @@ def _raster_holds(path, columns):
     return True
 
 
-def _index_of(table, column):
+def _index_of(table: gdal.RasterAttributeTable, column: Column) -> Optional[int]:
     """Where a column is in a table; HFA calls some by other names, Alpha for one, which keep their usage."""
     every = range(table.GetColumnCount())
     for index in every:
@@ -94,5 +96,5 @@ def _index_of(table, column):
     return None
 
 
-def _alike(found, wanted):
+def _alike(found: np.ndarray, wanted: np.ndarray) -> bool:
     return np.allclose(found, wanted, rtol=1e-12, atol=0, equal_nan=True)

@@ -7,16 +7,18 @@ import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Iterator, List, Sequence, Tuple
 
 import numpy as np
 from osgeo import ogr
 
 from ..errors import SegmentationError
+from ..progress import Check
 from .field_names import field_names
+from .formats import TABLES
 from .gdal_access import collected_errors, reason
 from .verification import verify_features, verify_text_table
 
-DRIVERS = {".gpkg": "GPKG", ".csv": "CSV", ".parquet": "Parquet"}
 VALUES = 1 << 15  # made plain at a time: more would not stay in the cache
 NOT_FIRST = "`~!@#$%^&*()+-={}|[]\\:\";'<>?,./ "  # in the name of an OGR layer
 PLACES = 999  # for values in an SQL statement; newer versions of SQLite take more
@@ -35,46 +37,30 @@ class Column:
     usage: str = "Generic"
 
     @property
-    def is_real(self):
+    def is_real(self) -> bool:
         return self.values.dtype.kind == "f"
 
 
-def table_driver(path, name="OUTPUT"):
-    """The OGR driver for a table's extension.
-
-    Raises
-    ------
-    SegmentationError : the extension is none of ours, or this GDAL has no driver for it
-    """
-    extension = Path(path).suffix.lower()
-    if extension not in DRIVERS:
-        raise SegmentationError(f"{name} {path} ends in '{extension}': use one of {', '.join(DRIVERS)}.")
-    driver = ogr.GetDriverByName(DRIVERS[extension])
-    if driver is None:
-        raise SegmentationError(f"This GDAL has no {DRIVERS[extension]} driver for {name} {path}: use .gpkg or .csv.")
-    return driver
-
-
-def write_table(path, columns, check_cancelled):
+def write_table(path: str, columns: Sequence[Column], check_cancelled: Check) -> None:
     """Write a table; it is given its final name by the caller (see `publish`).
 
     Parameters
     ----------
     columns : Columns of equal length
     """
-    driver = table_driver(path)
-    write = {"GPKG": _write_geopackage, "CSV": _write_csv}.get(driver.GetName(), _write_with_ogr)
+    driver = TABLES.driver_of(path, "OUTPUT")
+    write = {"GPKG": _write_geopackage, "CSV": _write_csv}.get(driver, _write_with_ogr)
     try:
         write(path, columns, driver, check_cancelled)
     except (sqlite3.Error, OSError) as error:
         raise SegmentationError(
             f"The table {Path(path).name} cannot be written ({error}): make room, or choose another folder."
         ) from error
-    if driver.GetName() != "CSV":
+    if driver != "CSV":
         verify_features(str(path), columns[0].values.size, "The table")
 
 
-def parts(columns, check_cancelled):
+def parts(columns: Sequence[Column], check_cancelled: Check) -> Iterator[List[Tuple[Any, ...]]]:
     """Rows as tuples of Python values, a list of many at a time."""
     rows = max(1, VALUES // len(columns))
     for first in range(0, columns[0].values.size, rows):
@@ -82,7 +68,7 @@ def parts(columns, check_cancelled):
         yield list(zip(*(plain_values(column.values[first : first + rows]) for column in columns)))
 
 
-def plain_values(values):
+def plain_values(values: np.ndarray) -> List[Any]:
     """Numbers as Python's, NaN as None."""
     if values.dtype.kind != "f":
         return values.tolist()
@@ -92,20 +78,20 @@ def plain_values(values):
     return listed
 
 
-def layer_name(path):
+def layer_name(path: str) -> str:
     """What the layer in a file is called: as the file, without what no name in a GeoPackage may begin with."""
     return Path(path).stem.lstrip(NOT_FIRST) or "segments"
 
 
-def create_fields(layer, columns, path):
+def create_fields(layer: ogr.Layer, columns: Sequence[Column], path: str) -> None:
     """Add the columns to the OGR layer of a file; see `field_names`."""
     for column, name in zip(columns, field_names([column.name for column in columns], path)):
         layer.CreateField(ogr.FieldDefn(name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
 
 
-def _create(path, columns, driver):
+def _create(path: str, columns: Sequence[Column], driver: str) -> Tuple[Any, ogr.Layer]:
     with collected_errors() as messages:
-        dataset = driver.CreateDataSource(str(path))
+        dataset = ogr.GetDriverByName(driver).CreateDataSource(str(path))
         layer = None if dataset is None else dataset.CreateLayer(layer_name(path), geom_type=ogr.wkbNone)
         if layer is not None:
             create_fields(layer, columns, path)
@@ -114,7 +100,7 @@ def _create(path, columns, driver):
     return dataset, layer
 
 
-def _write_geopackage(path, columns, driver, check_cancelled):
+def _write_geopackage(path: str, columns: Sequence[Column], driver: str, check_cancelled: Check) -> None:
     """OGR makes the tables; SQLite itself fills them, several times as fast, and many rows with a statement."""
     dataset, layer = _create(path, columns, driver)
     name = layer.GetName()
@@ -123,7 +109,7 @@ def _write_geopackage(path, columns, driver, check_cancelled):
     names = ", ".join(quoted(column.name) for column in columns)
     row = "(" + ", ".join("?" * len(columns)) + ")"
 
-    def insert(rows):
+    def insert(rows: int) -> str:
         return f"INSERT INTO {quoted(name)} ({names}) VALUES " + ", ".join([row] * rows)  # noqa: S608 # nosec B608
 
     total, at_a_time = columns[0].values.size, max(1, PLACES // len(columns))
@@ -136,21 +122,23 @@ def _write_geopackage(path, columns, driver, check_cancelled):
                 connection.execute(insert(rows % at_a_time), values[whole:])
 
 
-def _row_after_row(columns, at_a_time, check_cancelled):
+def _row_after_row(
+    columns: Sequence[Column], at_a_time: int, check_cancelled: Check
+) -> Iterator[Tuple[List[Any], int]]:
     """The values of many rows as one list, with the number of rows: a multiple of `at_a_time` but for the last."""
     total = columns[0].values.size
     step = max(1, VALUES // len(columns) // at_a_time) * at_a_time
     for first in range(0, total, step):
         check_cancelled()
         rows = min(step, total - first)
-        values = [None] * (rows * len(columns))
+        values: List[Any] = [None] * (rows * len(columns))
         for index, column in enumerate(columns):
             values[index :: len(columns)] = plain_values(column.values[first : first + rows])
         yield values, rows
 
 
 @contextmanager
-def _unjournalled(path):
+def _unjournalled(path: str) -> Iterator[sqlite3.Connection]:
     """A transaction without journal or waiting for the disk: a table that is not finished never gets its name."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
@@ -160,7 +148,7 @@ def _unjournalled(path):
 
 
 @contextmanager
-def _counted_at_once(connection, table, rows):
+def _counted_at_once(connection: sqlite3.Connection, table: str, rows: int) -> Iterator[None]:
     """OGR counts rows by a trigger, each by itself; the number of those that are inserted here is set once."""
     triggers = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name LIKE ?",
@@ -174,12 +162,12 @@ def _counted_at_once(connection, table, rows):
         connection.execute("UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?", (rows, table))
 
 
-def quoted(name):
+def quoted(name: str) -> str:
     """A name in an SQL statement."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _write_csv(path, columns, driver, check_cancelled):
+def _write_csv(path: str, columns: Sequence[Column], driver: str, check_cancelled: Check) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([column.name for column in columns])
@@ -192,7 +180,7 @@ def _write_csv(path, columns, driver, check_cancelled):
     Path(path).with_suffix(".csvt").write_text(types + "\n", encoding="utf-8")
 
 
-def _write_with_ogr(path, columns, driver, check_cancelled):
+def _write_with_ogr(path: str, columns: Sequence[Column], driver: str, check_cancelled: Check) -> None:
     dataset, layer = _create(path, columns, driver)
     with collected_errors() as messages:
         for rows in parts(columns, check_cancelled):

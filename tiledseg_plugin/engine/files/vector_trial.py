@@ -10,7 +10,7 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import SegmentationError
 from .gdal_access import collected_errors, configured, open_raster, reason
-from .georeference import geotransform, outline, spatial_reference
+from .georeference import geotransform, polygon_of_windows, spatial_reference
 from .window import Window
 
 MOST_COLUMNS = {"GPKG": 1998, "SQLite": 1997, "ESRI Shapefile": 255}  # SQLite has 2000, with the formats' own
@@ -46,7 +46,7 @@ def check_place(name: str, path: str, driver: str, grid: str, assign_crs: str = 
     crs = osr.SpatialReference(wkt=assign_crs) if assign_crs else spatial_reference(raster)
     transform = geotransform(raster)
     with collected_errors():
-        wkb = outline([Window(0, 0, raster.RasterXSize, raster.RasterYSize)], transform)
+        wkb = polygon_of_windows([Window(0, 0, raster.RasterXSize, raster.RasterYSize)], transform)
     folder = f"/vsimem/tiledseg-{uuid.uuid4().hex}"
     gdal.Mkdir(folder, 0o755)
     try:

@@ -61,7 +61,7 @@ class Samples:
     def _sum(self, values: np.ndarray) -> int:
         return zlib.crc32(np.ascontiguousarray(values if self._exact else np.isfinite(values)))
 
-    def agree(self, dataset) -> bool:
+    def agree(self, dataset: gdal.Dataset) -> bool:
         """Whether the dataset holds the same."""
         for number, block, checksum in self._sums:
             values = dataset.GetRasterBand(number).ReadAsArray(*block)
@@ -86,14 +86,14 @@ def verify_raster(path: str, samples: Samples, overviews: int, gaps: bool, name:
         _refuse(name, path, messages)
 
 
-def _refuse(name, path, messages):
+def _refuse(name: str, path: str, messages: List[str]) -> None:
     raise SegmentationError(
         f"{name} {Path(path).name} is not on the disk as it was written ({reason(messages, 'a part is missing')}): the "
         "disk may be full or faulty, so make room, or choose another."
     )
 
 
-def _stands(dataset, path, overviews, gaps) -> bool:
+def _stands(dataset: gdal.Dataset, path: str, overviews: int, gaps: bool) -> bool:
     is_tiff = dataset.GetDriver().ShortName in ("GTiff", "COG")
     by_pixel = dataset.GetMetadataItem("INTERLEAVE", "IMAGE_STRUCTURE") == "PIXEL"
     size = os.path.getsize(path) - (_trailer(path) if is_tiff else 0)
@@ -121,7 +121,7 @@ def _trailer(path: str) -> int:
         return 4 if COG_TRAILER in file.read(1024) else 0
 
 
-def _blocks_lie_within(band, size: int, gaps: bool) -> bool:
+def _blocks_lie_within(band: gdal.Band, size: int, gaps: bool) -> bool:
     """Whether every block of a band of a GeoTIFF has a place in the file."""
     width, height = band.GetBlockSize()
     for row in range(-(-band.YSize // height)):
@@ -136,7 +136,7 @@ def _blocks_lie_within(band, size: int, gaps: bool) -> bool:
     return True
 
 
-def _can_be_read(band) -> bool:
+def _can_be_read(band: gdal.Band) -> bool:
     """Whether all of a band can be read."""
     height = band.GetBlockSize()[1]
     rows = max(1, (1 << 22) // max(band.XSize, 1) // height) * height
@@ -166,7 +166,7 @@ def verify_features(path: str, count: int, name: str = "OUTPUT", last: Optional[
         _refuse(name, path, messages)
 
 
-def _last_is_there(layer, count: int, last: Optional[int]) -> bool:
+def _last_is_there(layer: ogr.Layer, count: int, last: Optional[int]) -> bool:
     """Whether the last feature can be read, with its geometry, if it has one; ids begin with 0 or 1."""
     first = layer.GetNextFeature()
     if first is None:

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class WorkFolder:
     SegmentationError : the folder cannot be used, or holds the files of another run
     """
 
-    def __init__(self, path, manifest):
+    def __init__(self, path: str, manifest: Mapping[str, Any]) -> None:
         self.is_temporary = not path
         self.note = ""
         self._made = False
@@ -85,11 +86,11 @@ class WorkFolder:
             self._ownership.release()
             raise
 
-    def __getstate__(self):
+    def __getstate__(self) -> Dict[str, Any]:
         """What travels to workers: where it is, not that it is owned."""
         return {"path": self.path, "is_temporary": self.is_temporary}
 
-    def _agree(self, manifest):
+    def _agree(self, manifest: Dict[str, Any]) -> None:
         try:
             found = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
             if not isinstance(found, dict):
@@ -109,7 +110,7 @@ class WorkFolder:
         self._begin_without(KEPT)
         self._replace(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
 
-    def _difference(self, found, manifest):
+    def _difference(self, found: Dict[str, Any], manifest: Dict[str, Any]) -> str:
         there, now = found.get("parameters", {}), manifest["parameters"]
         names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
         if names:
@@ -124,7 +125,7 @@ class WorkFolder:
             f"give the same again, or another folder, or remove the files {PREFIX}* in it."
         )
 
-    def _replace(self, name, write):
+    def _replace(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         target = self.path / name
         if name != MANIFEST and not re.fullmatch(PREFIX + f"({KEPT})", name):
             raise ValueError(f"{name} would not be known as a file of a run: add it to KEPT.")
@@ -141,11 +142,11 @@ class WorkFolder:
                 + ("the temporary folder, or give a WORK_DIR." if self.is_temporary else "WORK_DIR, or choose another.")
             ) from error
 
-    def save(self, name, **arrays):
+    def save(self, name: str, **arrays: Any) -> None:
         """Write arrays under a name; they are checked when they are loaded."""
         self._replace(f"{PREFIX}{name}.npz", lambda file: np.savez(file, **arrays))
 
-    def load(self, name):
+    def load(self, name: str) -> Optional[Dict[str, np.ndarray]]:
         """The arrays saved under a name, as a dict; None if they are missing or damaged."""
         try:
             with np.load(self.path / f"{PREFIX}{name}.npz", allow_pickle=False) as arrays:
@@ -153,16 +154,16 @@ class WorkFolder:
         except DAMAGED:
             return None
 
-    def save_rows(self, name, array):
+    def save_rows(self, name: str, array: np.ndarray) -> int:
         """Write a (rows, cols) array so that some of its rows can be read.
 
-        Gives its checksum, by which a run that is taken up knows it; 0 in a temporary folder, where none ever is.
+        Returns its checksum, by which a run that is taken up knows it; 0 in a temporary folder, where none ever is.
         """
         array = np.ascontiguousarray(array)
         self._replace(f"{PREFIX}{name}.raw", array.tofile)
         return 0 if self.is_temporary else zlib.crc32(array)
 
-    def load_rows(self, name, first, count, width, dtype):
+    def load_rows(self, name: str, first: int, count: int, width: int, dtype: Any) -> np.ndarray:
         """Rows `first` to `first + count` of an array saved with `save_rows`."""
         dtype = np.dtype(dtype)
         path = self.path / f"{PREFIX}{name}.raw"
@@ -172,7 +173,7 @@ class WorkFolder:
         except DAMAGED as error:
             raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
 
-    def map_rows(self, name, first, count, width, dtype):
+    def map_rows(self, name: str, first: int, count: int, width: int, dtype: Any) -> np.ndarray:
         """As `load_rows`, but only what is used of the rows is read."""
         dtype = np.dtype(dtype)
         path = self.path / f"{PREFIX}{name}.raw"
@@ -181,7 +182,7 @@ class WorkFolder:
         except DAMAGED as error:
             raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
 
-    def checksum(self, name):
+    def checksum(self, name: str) -> Optional[int]:
         """The checksum of what `save_rows` wrote; None if it is missing."""
         total = 0
         try:
@@ -192,11 +193,11 @@ class WorkFolder:
             return None
         return total
 
-    def save_array(self, name, array):
+    def save_array(self, name: str, array: np.ndarray) -> None:
         """Write one array so that parts of it can be read (`map_array`)."""
         self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
 
-    def map_array(self, name):
+    def map_array(self, name: str) -> np.ndarray:
         """An array saved with `save_array`, of which only what is used is read."""
         path = self.path / f"{PREFIX}{name}.npy"
         try:
@@ -204,11 +205,11 @@ class WorkFolder:
         except DAMAGED as error:
             raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
 
-    def arrays(self, beginning):
+    def arrays(self, beginning: str) -> List[str]:
         """The names of the arrays that begin so."""
         return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
 
-    def forget(self, names):
+    def forget(self, names: str) -> None:
         """Remove files of an earlier run.
 
         Parameters
@@ -222,7 +223,7 @@ class WorkFolder:
         for path in self._files(names):
             path.unlink(missing_ok=True)
 
-    def close(self, finished):
+    def close(self, finished: bool) -> None:
         """Give the folder up.
 
         Parameters
@@ -241,7 +242,7 @@ class WorkFolder:
             with suppress(OSError):  # somebody else has put something there
                 self.path.rmdir()
 
-    def _begin_without(self, *names):
+    def _begin_without(self, *names: str) -> None:
         try:
             for one in names:
                 self.forget(one)
@@ -251,7 +252,7 @@ class WorkFolder:
                 f"({error.filename}: {error.strerror}): close it in other programs, or choose another folder."
             ) from error
 
-    def _files(self, names):
+    def _files(self, names: str) -> List[Path]:
         """The files here that a run makes under such names; no folder and no link is one."""
         try:
             found = [Path(entry.path) for entry in os.scandir(self.path) if entry.is_file(follow_symlinks=False)]
@@ -260,14 +261,14 @@ class WorkFolder:
         return sorted(path for path in found if re.fullmatch(f"{PREFIX}({names})", path.name))
 
 
-def _shown(value):
+def _shown(value: Any) -> str:
     if value is None:
         return "none"
     text = ";".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _changed_input(there, now):
+def _changed_input(there: Any, now: Any) -> str:
     there, now = (dict(value) if isinstance(value, dict) else {} for value in (there, now))
     files = dict(there.get("files") or {}), dict(now.get("files") or {})
     for path in {**files[0], **files[1]}:
@@ -277,7 +278,7 @@ def _changed_input(there, now):
     return "its size, position, bands or no-data values have changed"
 
 
-def _state(state):
+def _state(state: Optional[Sequence[Any]]) -> str:
     if not state:
         return "missing"
     return f"{state[0]} bytes of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(state[1] / 1e9))}"

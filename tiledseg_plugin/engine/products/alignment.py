@@ -5,7 +5,7 @@ import uuid
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 from osgeo import gdal, osr
@@ -51,7 +51,7 @@ def describe_values(values: str, bands: Tuple[int, ...]) -> Raster:
     return describe(values, bands, zero_may_be_nodata=False)
 
 
-def _same_grid(one, other):
+def _same_grid(one: gdal.Dataset, other: gdal.Dataset) -> bool:
     """Whether two rasters have the same pixels, though a format may have kept less of the CRS of one."""
     if (one.RasterXSize, one.RasterYSize) != (other.RasterXSize, other.RasterYSize):
         return False
@@ -71,7 +71,7 @@ def _same_grid(one, other):
     )
 
 
-def _as_kept_by(dataset: Any, crs: Any) -> Any:
+def _as_kept_by(dataset: gdal.Dataset, crs: Optional[osr.SpatialReference]) -> Optional[osr.SpatialReference]:
     """What the format of a raster makes of a coordinate system; None where that cannot be tried.
 
     GeoTIFF takes the sphere of a planet for the ellipsoid that goes by the same name, for one.
@@ -91,7 +91,13 @@ def _as_kept_by(dataset: Any, crs: Any) -> Any:
     return kept
 
 
-def _same_place(crs, other, transform, width, height):
+def _same_place(
+    crs: Optional[osr.SpatialReference],
+    other: Optional[osr.SpatialReference],
+    transform: Sequence[float],
+    width: int,
+    height: int,
+) -> bool:
     """Whether coordinates mean the same in two systems, within a fraction of a pixel; also where that cannot be told.
 
     Formats lose a system, or keep it as one that cannot be transformed: size and geotransform speak then.
@@ -114,7 +120,7 @@ def _same_place(crs, other, transform, width, height):
     return bool((np.abs(moved - corners) <= limits)[known].all())
 
 
-def _warped(raster: Raster, segments: Raster, grid: Any, folder: Path) -> Raster:
+def _warped(raster: Raster, segments: Raster, grid: gdal.Dataset, folder: Path) -> Raster:
     """A raster of one band through VRT files: nearest pixels as they are stored, whatever they mean.
 
     What masks the band becomes bands beside it, and a last one tells which pixels the values cover, so that what is

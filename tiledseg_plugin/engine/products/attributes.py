@@ -9,20 +9,27 @@ deviations from the window's mean; so nothing in the result depends on tiles, wo
 
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, cast
 
 import numpy as np
 
 from .. import kernels
 from ..files.gdal_access import open_raster
-from ..files.outputs import worked_ahead
+from ..files.outputs import made_ahead
 from ..files.raster import Raster, read_bands
+from ..files.window import Window
+from ..progress import Advance, Check
+from ..stages.graph import Segments
 from ..stages.statistics import blocks
 from ..stages.tiles import load_moments
-from .segment_ids import RasterIds, TileIds
+from .segment_ids import RasterIds, SegmentIds, TileIds
 
 LOW_BITS = np.uint64(0xFFFFFFFF)
 LIMB = np.uint64(32)
+Part = Tuple[np.ndarray, ...]  # as `kernels.region_moments` returns it: counts, totals, squares, low, high
+Summarised = Tuple[np.ndarray, np.ndarray, List[Part]]  # see `summarise_window`
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -32,30 +39,30 @@ class AttributeJob:
     bands : one raster of one band each
     """
 
-    ids: Union[TileIds, RasterIds]
+    ids: SegmentIds
     bands: Tuple[Raster, ...]
     kernels: str
 
 
-def run_bands(raster):
+def run_bands(raster: Raster) -> Tuple[Raster, ...]:
     """The bands of a run's input as its segments hold them: all finite values of all their pixels."""
     every = (replace(band, nodata=None, real="", mask=0, alphas=()) for band in raster.bands)
     return tuple(replace(raster, bands=(band,), nodata_rule="any", zero_is_nodata=False) for band in every)
 
 
-def single_bands(raster):
+def single_bands(raster: Raster) -> Tuple[Raster, ...]:
     """The bands of any raster, each with its own no data; 0 is a value unless the raster declares otherwise."""
     return tuple(replace(raster, bands=(band,), nodata_rule="any", zero_is_nodata=False) for band in raster.bands)
 
 
-def summarise_window(job, window, check_cancelled):
+def summarise_window(job: AttributeJob, window: Window, check_cancelled: Check) -> Summarised:
     """The moments of each band in each segment of a window: the task of this stage.
 
     Returns
     -------
     present : (count,) uint32 ids
     sizes : (count,) int64 pixels
-    moments : per band what `kernels.region_moments` gives
+    moments : per band what `kernels.region_moments` returns
     """
     kernel, _ = kernels.choose(job.kernels)
     present, labels, sizes = kernel.compact(job.ids.reader()(window))
@@ -68,7 +75,7 @@ def summarise_window(job, window, check_cancelled):
     return present, sizes, moments
 
 
-def band_values(bands, window, labels):
+def band_values(bands: Sequence[Raster], window: Window, labels: np.ndarray) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
     """Of each band its values in a window, flat, and the labels with 0 where it has no data.
 
     Bands of one raster are read together: where a file holds pixels with all their bands, it is decoded once.
@@ -85,15 +92,16 @@ def band_values(bands, window, labels):
             yield flat, labels if valid.all() else labels * valid.reshape(-1)
 
 
-def in_order(results, items):
+def in_order(results: Iterable[Tuple[Item, Result]], items: Iterable[Item]) -> Iterator[Tuple[Item, Result]]:
     """The results of an execution's `run`, in the order of the items rather than that in which they finish."""
-    early, items = {}, iter(items)
-    wanted = next(items, None)
+    early: Dict[Item, Result] = {}
+    others = iter(items)
+    wanted = next(others, None)
     for item, result in results:
         early[item] = result
         while wanted is not None and wanted in early:
             yield wanted, early.pop(wanted)
-            wanted = next(items, None)
+            wanted = next(others, None)
 
 
 class Moments:
@@ -108,7 +116,7 @@ class Moments:
     scale, offset : of the band
     """
 
-    def __init__(self, segments, is_float, scale=1.0, offset=0.0):
+    def __init__(self, segments: int, is_float: bool, scale: float = 1.0, offset: float = 0.0) -> None:
         self.is_float, self.scale, self.offset = is_float, scale, offset
         self.counts = np.zeros(segments, np.int64)
         self.totals = np.zeros(segments, np.float64 if is_float else np.int64)  # means of floats
@@ -116,8 +124,15 @@ class Moments:
         limits = (np.inf, -np.inf) if is_float else (np.iinfo(np.int64).max, np.iinfo(np.int64).min)
         self.low, self.high = (np.full(segments, limit, self.totals.dtype) for limit in limits)
 
-    def add(self, places, counts, totals, squares, low, high):
-        """Add what a window holds; `places` is the index of each of its segments."""
+    def add(self, places: np.ndarray, part: Part) -> None:
+        """Add what a window holds.
+
+        Parameters
+        ----------
+        places : (n,) the index of each of its segments, none of them twice
+        part : of these segments
+        """
+        counts, totals, squares, low, high = part
         some = counts > 0
         if not some.all():
             places, counts, totals, low, high = (array[some] for array in (places, counts, totals, low, high))
@@ -138,48 +153,48 @@ class Moments:
             self.squares[0, places] = lower & LOW_BITS
         self.counts[places] += counts
 
-    def add_parts(self, kernel, places, counts, totals, squares, low, high):
+    def add_parts(self, kernel: Any, places: np.ndarray, part: Part) -> None:
         """As `add`, of integers, where several parts may belong to one segment."""
         whole = self.counts, self.totals, self.squares, self.low, self.high
-        kernel.add_moments(places, (counts, totals, squares, low, high), whole)
+        kernel.add_moments(places, part, whole)
 
-    def _filled(self, array):
+    def _filled(self, array: np.ndarray) -> np.ndarray:
         return np.where(self.counts > 0, array, np.nan)
 
-    def scaled(self, array):
+    def scaled(self, array: np.ndarray) -> np.ndarray:
         """What stored values mean."""
         return array if (self.scale, self.offset) == (1.0, 0.0) else array * self.scale + self.offset
 
     @property
-    def stored_mean(self):
+    def stored_mean(self) -> np.ndarray:
         """(segments,) float64, of the values as they are stored, NaN where a segment has none."""
         return self._filled(self.totals if self.is_float else self.totals / np.maximum(self.counts, 1))
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """(segments,) float64, NaN where a segment has no value; so are all of these."""
         return self.scaled(self.stored_mean)
 
     @property
-    def sum(self):
+    def sum(self) -> np.ndarray:
         with np.errstate(over="ignore"):
             total = self._filled(self.totals * self.counts if self.is_float else self.totals)
         return total if not self.offset and self.scale == 1 else total * self.scale + self.counts * self.offset
 
     @property
-    def minimum(self):
+    def minimum(self) -> np.ndarray:
         return self.scaled(self._filled(self.low if self.scale > 0 else self.high))
 
     @property
-    def maximum(self):
+    def maximum(self) -> np.ndarray:
         return self.scaled(self._filled(self.high if self.scale > 0 else self.low))
 
     @property
-    def deviation(self):
+    def deviation(self) -> np.ndarray:
         """Population standard deviation."""
         return self._stored_deviation() * abs(self.scale)
 
-    def _stored_deviation(self):
+    def _stored_deviation(self) -> np.ndarray:
         counts = np.maximum(self.counts, 1)
         if self.is_float:
             return self._filled(np.sqrt(self.squares[0] / counts))
@@ -220,7 +235,9 @@ class Attributes:
     bands: Tuple[Moments, ...]
 
 
-def describe_segments(job, ids, runner, advance, check_cancelled):
+def describe_segments(
+    job: AttributeJob, ids: Optional[np.ndarray], runner: Any, advance: Advance, check_cancelled: Check
+) -> Attributes:
     """Statistics of all bands of the job in every segment.
 
     Parameters
@@ -233,11 +250,11 @@ def describe_segments(job, ids, runner, advance, check_cancelled):
     -------
     Attributes
     """
-    grid = job.bands[0] if job.bands else job.ids.raster
+    grid = job.bands[0] if job.bands else cast(RasterIds, job.ids).raster
     windows = blocks(grid)
     _compile(job)
-    results = in_order(runner.run(summarise_window, job, windows, check_cancelled), windows)
-    results = _advancing(results, len(windows), advance)
+    ordered = in_order(runner.run(summarise_window, job, windows, check_cancelled), windows)
+    results: Iterable[Summarised] = _advancing(ordered, len(windows), advance)
     if ids is None:
         results = list(results)
         ids = np.unique(np.concatenate([present for present, _, _ in results]))
@@ -247,37 +264,42 @@ def describe_segments(job, ids, runner, advance, check_cancelled):
         places = places_of(present, ids)
         sizes[places] += pixels
         for band, part in zip(bands, moments):
-            band.add(places, *part)
+            band.add(places, part)
     return Attributes(ids, sizes, bands)
 
 
-def add_up_tiles(pieces, folder, segments, bands, kernel, workers, advance):
+def add_up_tiles(
+    ids: TileIds, bands: Sequence[Raster], segments: Segments, workers: int, advance: Advance
+) -> Attributes:
     """Statistics of every segment from those of the tiles' regions.
 
     Parameters
     ----------
-    pieces : whose moments `tiles.process_piece` has left in `folder`
-    segments : graph.Segments with its `regions`
+    ids : of the run, in whose folder `tiles` has left the moments of the pieces' regions
     bands : one raster of one band each, see `run_bands`
-    workers : threads
+    segments : with its `regions`
+    workers : threads that read
     advance : called with the fraction that is done
 
     Returns
     -------
     Attributes
     """
+    kernel, _ = kernels.choose(ids.kernels)
+    regions = segments.regions or {}
+    pieces = [piece for piece in ids.plan.pieces if piece.piece_id in regions]
     moments = tuple(moments_for(band, segments.sizes.size) for band in bands)
-    loaded = worked_ahead(lambda piece: load_moments(folder, piece), pieces, workers)
+    loaded = made_ahead(lambda piece: load_moments(ids.folder, piece), pieces, workers)
     for done, (piece, parts) in enumerate(loaded):
         advance(done / len(pieces))
-        places = segments.regions[piece.piece_id] - np.uint32(1)
+        places = regions[piece.piece_id] - np.uint32(1)
         for band, part in zip(moments, parts):
-            band.add_parts(kernel, places, *part)
-    ids = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
-    return Attributes(ids, segments.sizes, moments)
+            band.add_parts(kernel, places, part)
+    every = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
+    return Attributes(every, segments.sizes, moments)
 
 
-def _compile(job):
+def _compile(job: AttributeJob) -> None:
     """Compile the kernels here, once, rather than in every worker."""
     kernel, _ = kernels.choose(job.kernels)
     kernel.compact(np.ones(1, np.uint32))
@@ -285,13 +307,13 @@ def _compile(job):
         kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, added_type(dtype)))
 
 
-def _advancing(results, total, advance):
+def _advancing(results: Iterable[Tuple[Window, Summarised]], total: int, advance: Advance) -> Iterator[Summarised]:
     for done, (_, result) in enumerate(results, 1):
         yield result
         advance(done / total)
 
 
-def added_type(dtype):
+def added_type(dtype: Any) -> np.dtype:
     """The dtype in which a band's values go to the kernels: 64-bit integers become float64."""
     dtype = np.dtype(dtype)
     if dtype.kind in "iu":
@@ -299,12 +321,12 @@ def added_type(dtype):
     return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
 
 
-def is_added_as_float(dtype):
+def is_added_as_float(dtype: Any) -> bool:
     """Whether sums of a band's values are floats rather than exact integers."""
     return added_type(dtype).kind == "f"
 
 
-def places_of(present, ids):
+def places_of(present: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """The indices of some ids among all of them, ascending."""
     if ids.size and int(ids[-1]) == ids.size:
         return present.astype(np.int64) - 1

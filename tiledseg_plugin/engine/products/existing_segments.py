@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A run of its own over existing segments: values put on their grid, an execution, a work folder, and their end."""
+"""What runs over existing segments: values put on their grid, an execution, a work folder, and their end."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Tuple
+from typing import Any, Dict, Iterator, Protocol, Tuple
 
 from .. import execution, kernels
 from ..errors import SegmentationError
 from ..files.no_data import scaling_note
 from ..files.raster import Raster, describe
 from ..files.work_folder import WorkFolder
-from ..progress import Progress
+from ..progress import Feedback, Progress
 from ..resources import worker_memory
 from ..stages.statistics import BLOCK_PIXELS
 from .alignment import bands_on_grid, describe_values
@@ -18,8 +18,30 @@ from .attributes import AttributeJob, Attributes, describe_segments
 from .segment_ids import RasterIds
 
 
+class ProductParameters(Protocol):
+    """What the parameters of every product of existing segments have."""
+
+    @property
+    def segments(self) -> str: ...
+
+    @property
+    def values(self) -> str: ...
+
+    @property
+    def bands(self) -> Tuple[int, ...]: ...
+
+    @property
+    def execution(self) -> str: ...
+
+    @property
+    def workers(self) -> int: ...
+
+    @property
+    def kernels(self) -> str: ...
+
+
 @dataclass
-class OwnRun:
+class SegmentsRun:
     """What the products of existing segments share.
 
     segments : Raster
@@ -34,11 +56,11 @@ class OwnRun:
     progress: Progress
     folder: WorkFolder
 
-    def check(self):
+    def check(self) -> None:
         """Raise Cancelled if the user wants the run to end; pass on what the execution has to say."""
         self.progress.listening_to(self.runner)()
 
-    def measure(self):
+    def measure(self) -> Attributes:
         """The attributes of all segments.
 
         Raises
@@ -63,12 +85,11 @@ class OwnRun:
 
 
 @contextmanager
-def own_run(parameters, feedback, stages):
-    """An OwnRun; its execution and work folder are gone at the end.
+def segments_run(parameters: ProductParameters, feedback: Feedback, stages: Dict[str, int]) -> Iterator[SegmentsRun]:
+    """A SegmentsRun; its execution and work folder are gone at the end.
 
     Parameters
     ----------
-    parameters : with `segments`, `values`, `bands`, `execution`, `workers`, `kernels`
     stages : {stage: weight}, see `progress`
     """
     segments = describe(parameters.segments, (1,))
@@ -82,7 +103,7 @@ def own_run(parameters, feedback, stages):
         values = describe_values(parameters.values, parameters.bands) if parameters.values else None
         bands = () if values is None else bands_on_grid(values, segments, folder)
         if values is not None:
-            _tell(values, feedback)
+            _log_values(values, feedback)
         size = int(BLOCK_PIXELS**0.5)
         needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
         request = execution.Request(parameters.execution, parameters.workers, needed)
@@ -91,7 +112,7 @@ def own_run(parameters, feedback, stages):
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
-        yield OwnRun(segments, job, () if values is None else tuple(values.numbers), runner, progress, folder)
+        yield SegmentsRun(segments, job, () if values is None else tuple(values.numbers), runner, progress, folder)
         progress.finish()
     finally:
         try:
@@ -101,7 +122,7 @@ def own_run(parameters, feedback, stages):
             folder.close(True)
 
 
-def _tell(values, feedback):
+def _log_values(values: Raster, feedback: Feedback) -> None:
     """What the user should know about VALUES."""
     for note in values.notes:
         feedback.info(f"VALUES: {note}")

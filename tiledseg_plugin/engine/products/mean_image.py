@@ -3,21 +3,28 @@
 
 import math
 import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy as np
 from osgeo import gdal
 
 from ..errors import SegmentationError
 from ..files.cog import make_cog
-from ..files.creation_options import allows_gaps, creation_options, keeps_bits
+from ..files.creation_options import allows_gaps, keeps_bits
+from ..files.formats import is_cog
 from ..files.gdal_access import collected_errors, reason
 from ..files.no_data import Band
-from ..files.outputs import create_like, driver_for, is_cog, least_overviews, output_windows, worked_ahead
+from ..files.output_files import Output
+from ..files.outputs import create_like, least_overviews, made_ahead, output_windows, set_statistics
 from ..files.overviews import build_overviews
 from ..files.raster import Raster
 from ..files.verification import Samples, verify_raster
+from ..files.window import Window
+from ..progress import Advance
+from .attributes import Attributes
+from .segment_ids import SegmentIds
 
 
 def mean_image_type(bands: Sequence[Raster]) -> np.dtype:
@@ -43,31 +50,68 @@ def _is_wide(dtype: np.dtype, band: Band) -> bool:
     return bool(step > abs(band.scale) * 2.0**-7)
 
 
-def write_mean_image(path, grid, source, attributes, dtype, workers, options, assign_crs, advance, name="MEAN_IMAGE"):
+@dataclass(frozen=True)
+class MeanImage:
+    """A mean image that is to be written.
+
+    grid : whose size and georeference it gets
+    dtype : of its values, see `mean_image_type`
+    """
+
+    output: Output
+    grid: Raster
+    dtype: np.dtype
+
+
+def write_mean_image(
+    image: MeanImage, source: SegmentIds, attributes: Attributes, workers: int, advance: Advance
+) -> None:
     """Write the means of all bands of the attributes, NaN where there is none.
 
     Parameters
     ----------
-    grid : Raster, whose size and georeferencing the image gets
-    source : TileIds or RasterIds
-    attributes : attributes.Attributes
-    dtype : see `mean_image_type`
-    workers, options, assign_crs, advance : see `write.write_segments`
-    name : id of the parameter, for messages
+    source : of the segments' ids
+    workers : threads that look means up and compress
+    advance : called with the fraction that is done
+
+    Raises
+    ------
+    SegmentationError : it cannot be written
     """
-    options_used = creation_options(driver_for(path).ShortName, "" if is_cog(path) else options, workers)
+    output, grid = image.output, image.grid
+    samples = _write_means(image, source, attributes, workers, lambda done: advance(0.8 * done))
+
+    def finish(fraction: float) -> None:
+        advance(0.8 + 0.2 * fraction)
+
+    if is_cog(output.path):
+        make_cog(replace(output, options="OVERVIEW_RESAMPLING=AVERAGE|" + output.options), workers, finish)
+    else:
+        build_overviews(output, "AVERAGE", workers, finish)
+    overviews, gaps = least_overviews(output.path, grid), allows_gaps(output.options)
+    verify_raster(output.path, samples, overviews, gaps, output.name)
+
+
+def _write_means(
+    image: MeanImage, source: SegmentIds, attributes: Attributes, workers: int, advance: Advance
+) -> Samples:
+    """Write the image without overviews; some of it, to hold the finished file against."""
+    output, grid = image.output, image.grid
     means = [moments.mean for moments in attributes.bands]
-    kind = gdal.GDT_Float64 if dtype == np.float64 else gdal.GDT_Float32
-    dataset = create_like(path, grid, len(means), kind, options_used, assign_crs)
+    kind = gdal.GDT_Float64 if image.dtype == np.float64 else gdal.GDT_Float32
+    dataset = create_like(output, grid, len(means), kind, workers)
     for index, mean in enumerate(means):
-        _describe_band(dataset.GetRasterBand(index + 1), mean, attributes)
-    tables = [np.append(np.nan, mean).astype(dtype) for mean in means]
-    samples = Samples(keeps_bits(options))
+        band = dataset.GetRasterBand(index + 1)
+        band.SetNoDataValue(math.nan)
+        set_statistics(band, mean, attributes.sizes)
+        del band
+    tables = [np.append(np.nan, mean).astype(image.dtype) for mean in means]
+    samples = Samples(keeps_bits(output.options))
     with collected_errors() as messages:
         windows = output_windows(grid.width, grid.height)
         pixels = _means_of(windows, source, attributes.ids, tables, workers)
         for done, (window, bands) in enumerate(pixels):
-            advance(0.8 * done / len(windows))
+            advance(done / len(windows))
             samples.add(window, bands)
             for index, values in enumerate(bands):
                 dataset.GetRasterBand(index + 1).WriteArray(values, window.col, window.row)
@@ -77,38 +121,25 @@ def write_mean_image(path, grid, source, attributes, dtype, workers, options, as
         del dataset
     if messages:
         raise SegmentationError(
-            f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room on its disk."
+            f"{output.name} {Path(output.path).name} cannot be written ({reason(messages)}): make room on its disk."
         )
-
-    def finish(fraction):
-        advance(0.8 + 0.2 * fraction)
-
-    if is_cog(path):
-        make_cog(path, "OVERVIEW_RESAMPLING=AVERAGE|" + options, workers, finish)
-    else:
-        build_overviews(path, "AVERAGE", workers, finish)
-    verify_raster(path, samples, least_overviews(path, grid), allows_gaps(options), name)
+    return samples
 
 
-def _describe_band(band, mean, attributes):
-    """No data, and the statistics over pixels that a layer's stretch is taken from."""
-    band.SetNoDataValue(math.nan)
-    some = np.isfinite(mean)
-    if not some.any():
-        return
-    mean, pixels = mean[some], attributes.sizes[some]
-    with np.errstate(over="ignore", invalid="ignore"):  # values beyond 1e154, whose squares no double holds
-        average = float((mean * pixels).sum()) / float(pixels.sum())
-        deviation = math.sqrt(float(((mean - average) ** 2 * pixels).sum()) / float(pixels.sum()))
-    band.SetStatistics(float(mean.min()), float(mean.max()), average, deviation)
+def _means_of(
+    windows: Sequence[Window], source: SegmentIds, ids: np.ndarray, tables: Sequence[np.ndarray], workers: int
+) -> Iterator[Tuple[Window, List[np.ndarray]]]:
+    """(window, values of each band), in the order of the windows; threads are a few of them ahead.
 
-
-def _means_of(windows, source, ids, tables, workers):
-    """(window, values of each band), in the order of the windows; a few windows are worked ahead."""
+    Parameters
+    ----------
+    ids : (segments,) uint32, ascending
+    tables : per band (1 + segments,), what is written for no data and for each segment
+    """
     readers = threading.local()
     dense = bool(ids.size) and int(ids[-1]) == ids.size
 
-    def work(window):
+    def means_in(window: Window) -> List[np.ndarray]:
         if not hasattr(readers, "read"):
             readers.read = source.reader()
         places = readers.read(window)
@@ -117,4 +148,4 @@ def _means_of(windows, source, ids, tables, workers):
             places = np.where(present, np.searchsorted(ids, places) + 1, 0)
         return [table[places] for table in tables]
 
-    return worked_ahead(work, windows, workers)
+    return made_ahead(means_in, windows, workers)

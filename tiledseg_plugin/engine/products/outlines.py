@@ -6,18 +6,20 @@ the pixel side on which it goes on, so joining is a look-up, and what comes out 
 """
 
 from dataclasses import dataclass
-from typing import List, Union
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from .. import kernels
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from .attributes import places_of
-from .segment_ids import RasterIds, TileIds
+from ..progress import Advance, Check
+from .attributes import Attributes, places_of
+from .segment_ids import SegmentIds
 
 WINDOW = 1024  # pixels
 SEGMENTS_AT_A_TIME = 4096
+Arrays = Tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class OutlineJob:
     all_junctions : also keep corners on straight borders where other segments meet, for simplifying
     """
 
-    ids: Union[TileIds, RasterIds]
+    ids: SegmentIds
     width: int
     height: int
     all_junctions: bool
@@ -53,11 +55,11 @@ class Rings:
     folder: WorkFolder
 
     @property
-    def parts(self):
+    def parts(self) -> int:
         """The most outer rings that a segment has."""
         return int(np.bincount(self.owners[self.outer]).max(initial=0))
 
-    def range(self, first, end):
+    def range(self, first: int, end: int) -> Tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
         """The rings of the segments at places first..end: (rings' slice, offsets, corners, flags)."""
         low, high = np.searchsorted(self.owners, [first, end])
         lengths = self.lengths[low:high]
@@ -73,13 +75,13 @@ class Rings:
         return slice(low, high), offsets, corners, flags
 
 
-def _ranges(starts, lengths):
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """start, start + 1, ... of each, one behind the other."""
     ends = np.cumsum(lengths)
     return np.arange(ends[-1] if ends.size else 0) + np.repeat(starts - ends + lengths, lengths)
 
 
-def windows_of(width, height):
+def windows_of(width: int, height: int) -> List[Tuple[int, Window]]:
     """(number, Window) of a grid of its own, whatever the user's tiles are."""
     return list(
         enumerate(
@@ -90,7 +92,7 @@ def windows_of(width, height):
     )
 
 
-def trace_window(job, numbered, check_cancelled):
+def trace_window(job: OutlineJob, numbered: Tuple[int, Window], check_cancelled: Check) -> Tuple[Arrays, Arrays]:
     """Trace a window: the task of this stage.
 
     Returns
@@ -122,14 +124,15 @@ def trace_window(job, numbered, check_cancelled):
     chains = places_of(owners[~finished], every), starts[~finished], ends[~finished], lengths[~finished]
 
     index = _ranges(offsets[:-1][finished], lengths[finished])
-    rings = _finish(
-        job, kernel, number, places_of(owners[finished], every), lengths[finished], corners[index], flags[index]
-    )
+    rings = _finish(job, number, places_of(owners[finished], every), lengths[finished], corners[index], flags[index])
     return rings, chains
 
 
-def _finish(job, kernel, number, owners, lengths, corners, flags):
+def _finish(
+    job: OutlineJob, number: int, owners: np.ndarray, lengths: np.ndarray, corners: np.ndarray, flags: np.ndarray
+) -> Arrays:
     """Put simple rings into a file; (owners, areas, offsets, code of the first corner)."""
+    kernel, _ = kernels.choose(job.kernels)
     offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
     sources, offsets, corners, flags, areas = kernel.finish_rings(offsets, corners, flags)
     job.folder.save_array(f"corners-{number:07d}", corners)
@@ -138,7 +141,9 @@ def _finish(job, kernel, number, owners, lengths, corners, flags):
     return owners[sources], areas, offsets, first[:, 0] << 32 | first[:, 1]
 
 
-def trace_segments(job, attributes, runner, advance, check_cancelled):
+def trace_segments(
+    job: OutlineJob, attributes: Attributes, runner: Any, advance: Advance, check_cancelled: Check
+) -> Rings:
     """The outlines of all segments.
 
     Parameters
@@ -158,11 +163,11 @@ def trace_segments(job, attributes, runner, advance, check_cancelled):
     for done, ((number, _), result) in enumerate(runner.run(trace_window, job, windows, check_cancelled), 1):
         rings[number], chains[number] = result
         advance(0.9 * done / len(windows))
-    rings[len(windows)] = _join(job, kernel, [chains[number] for number in range(len(windows))], check_cancelled)
+    rings[len(windows)] = _join(job, [chains[number] for number in range(len(windows))], check_cancelled)
     return _sorted(rings, job.folder)
 
 
-def _join(job, kernel, chains, check_cancelled):
+def _join(job: OutlineJob, chains: Sequence[Arrays], check_cancelled: Check) -> Arrays:
     """Link the chains of all windows into rings and finish these."""
     owners, starts, ends, lengths = (np.concatenate(arrays) for arrays in zip(*chains))
     files = np.repeat(np.arange(len(chains)), [part[0].size for part in chains])
@@ -183,10 +188,10 @@ def _join(job, kernel, chains, check_cancelled):
         flags[target] = job.folder.map_array(f"chain-flags-{file:07d}")[source]
     ring_offsets = offsets[np.append(cuts, order.size)]
     ring_owners = owners[order[cuts]] if order.size else owners
-    return _finish(job, kernel, len(chains), ring_owners, np.diff(ring_offsets), corners, flags)
+    return _finish(job, len(chains), ring_owners, np.diff(ring_offsets), corners, flags)
 
 
-def _cycles(following):
+def _cycles(following: List[int]) -> Tuple[np.ndarray, np.ndarray]:
     """The members of each cycle of a permutation, one cycle behind the other, and where each begins."""
     seen = bytearray(len(following))
     order: List[int] = []
@@ -203,7 +208,7 @@ def _cycles(following):
     return np.array(order, np.int64), np.array(cuts, np.int64)
 
 
-def _sorted(rings, folder):
+def _sorted(rings: Dict[int, Arrays], folder: WorkFolder) -> Rings:
     numbers = sorted(rings)
     owners, areas, codes = (np.concatenate([rings[number][i] for number in numbers]) for i in (0, 1, 3))
     starts = np.concatenate([rings[number][2][:-1] for number in numbers])

@@ -2,7 +2,9 @@
 """Segments as polygons with their statistics: outlines put together to geometries and written by OGR."""
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from osgeo import ogr
@@ -10,106 +12,125 @@ from osgeo import ogr
 from ..errors import SegmentationError
 from ..files.attribute_table import BAND_STATISTICS
 from ..files.field_names import is_shapefile
+from ..files.formats import POLYGONS
 from ..files.gdal_access import collected_errors, configured, open_raster, reason
 from ..files.georeference import geotransform, spatial_reference
+from ..files.output_files import Output
 from ..files.raster import Raster
 from ..files.tables import Column, create_fields, layer_name, parts
 from ..files.vector_trial import check_columns, check_place
 from ..files.verification import verify_features
-from .outlines import SEGMENTS_AT_A_TIME
+from ..progress import Advance, Check
+from .attributes import Attributes
+from .outlines import SEGMENTS_AT_A_TIME, Rings
 
-DRIVERS = {
-    ".gpkg": "GPKG",
-    ".fgb": "FlatGeobuf",
-    ".shp": "ESRI Shapefile",
-    ".geojson": "GeoJSON",
-    ".json": "GeoJSON",
-    ".sqlite": "SQLite",
-    ".gml": "GML",
-    ".parquet": "Parquet",
-}
+OPTIONS = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "SHAPE_ENCODING": "UTF-8"}
+Simplify = Callable[[np.ndarray, np.ndarray, np.ndarray], Tuple[np.ndarray, np.ndarray]]
 OWN_COLUMNS = ("segment", "pixels")
 
 
-def vector_driver(path, name="POLYGONS"):
-    """The OGR driver for a vector file's extension.
+@dataclass(frozen=True)
+class Polygons:
+    """What is written as polygons.
 
-    Raises
-    ------
-    SegmentationError : the extension is none of ours, or this GDAL has no driver for it
+    rings : of all segments
+    attributes : with the segments' ids and sizes, in the order of the rings' owners
+    columns : of the statistics, a row a segment
+    simplify : function (offsets, corners, flags) -> (offsets, corners), see `kernels.simplify_rings`; or None
     """
-    extension = Path(path).suffix.lower()
-    driver = ogr.GetDriverByName(DRIVERS[extension]) if extension in DRIVERS else None
-    if driver is None:
-        raise SegmentationError(f"{name} {path} has the extension '{extension}', which cannot be written: use .gpkg.")
-    return driver
+
+    rings: Rings
+    attributes: Attributes
+    columns: Sequence[Column]
+    simplify: Optional[Simplify] = None
+
+    def every_column(self) -> List[Column]:
+        """The columns with those of our own before them."""
+        own = self.attributes.ids.astype(np.int64), self.attributes.sizes
+        return [*(Column(name, values) for name, values in zip(OWN_COLUMNS, own)), *self.columns]
 
 
-def check_vector(path: str, name: str, grid: Raster, bands: int, assign_crs: str = "") -> None:
+def check_polygon_file(output: Output, grid: Raster, bands: int) -> None:
     """Refuse polygons that their format cannot hold, before anything is done.
 
     Parameters
     ----------
     grid : whose georeferencing is used
     bands : how many have statistics
-    assign_crs : WKT, empty for the grid's
     """
-    driver = vector_driver(path, name).GetName()
-    check_columns(name, path, driver, len(OWN_COLUMNS) + bands * len(BAND_STATISTICS))
-    check_place(name, path, driver, grid.path, assign_crs)
+    driver = POLYGONS.driver_of(output.path, output.name)
+    check_columns(output.name, output.path, driver, len(OWN_COLUMNS) + bands * len(BAND_STATISTICS))
+    check_place(output.name, output.path, driver, grid.path, output.assign_crs)
 
 
-def write_polygons(path, grid, rings, attributes, columns, simplify, assign_crs, advance, check, name="POLYGONS"):
+def write_polygons(output: Output, grid: Raster, polygons: Polygons, advance: Advance, check_cancelled: Check) -> None:
     """Write one polygon a segment, in the order of the ids; a segment in several parts is a multipolygon.
 
     Parameters
     ----------
-    grid : Raster, whose georeferencing is used
-    rings : outlines.Rings
-    columns : Columns of the statistics, a row a segment
-    simplify : function (offsets, corners, flags) -> (offsets, corners), or None
-    assign_crs : WKT, empty for the grid's
-    advance, check : called with the fraction that is done; called often, raises what ends the run
-    name : id of the parameter, for messages
+    grid : whose georeferencing is used
+    advance : called with the fraction that is done
+    check_cancelled : called often; raises what ends the run
+
+    Raises
+    ------
+    SegmentationError : they cannot be written
     """
-    driver = vector_driver(path)
+    path, ids = output.path, polygons.attributes.ids
+    driver = POLYGONS.driver_of(path, output.name)
     source = open_raster(grid.path)
-    crs, transform = spatial_reference(source, assign_crs), geotransform(source)
-    multiple = rings.parts > 1
-    own = zip(OWN_COLUMNS, (attributes.ids.astype(np.int64), attributes.sizes))
-    columns = [*(Column(column, values) for column, values in own), *columns]
-    total = attributes.ids.size
-    numbered = driver.GetName() in ("GPKG", "SQLite")
-    options = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "SHAPE_ENCODING": "UTF-8"}
-    written = 0
-    with collected_errors() as messages, configured(options):
+    crs, transform = spatial_reference(source, output.assign_crs), geotransform(source)
+    numbered = driver in ("GPKG", "SQLite")
+    with collected_errors() as messages, configured(OPTIONS):
         made = Path(path).with_suffix(".shp") if is_shapefile(path) else Path(path)  # OGR makes no .SHP
-        dataset = driver.CreateDataSource(str(made))
-        kind = ogr.wkbMultiPolygon if multiple else ogr.wkbPolygon
+        dataset = ogr.GetDriverByName(driver).CreateDataSource(str(made))
+        kind = ogr.wkbMultiPolygon if polygons.rings.parts > 1 else ogr.wkbPolygon
         layer = None if dataset is None else dataset.CreateLayer(layer_name(path), crs, kind)
+        written = 0
         if layer is not None:
-            create_fields(layer, columns, path)
+            create_fields(layer, polygons.every_column(), path)
             layer.StartTransaction()
-            rows = (row for part in parts(columns, check) for row in part)
-            for first in range(0, total, SEGMENTS_AT_A_TIME):
-                advance(first / total)
-                end = min(first + SEGMENTS_AT_A_TIME, total)
-                for geometry in geometries(rings, first, end, transform, multiple, simplify):
-                    written += _add(layer, geometry, next(rows), numbered)
-                if written < end:
-                    break
-            if written == total:
+            written = _add_all(layer, polygons, transform, numbered, advance, check_cancelled)
+            if written == ids.size:
                 layer.CommitTransaction()
         del layer, dataset
-    if messages or written < total:
+    if messages or written < ids.size:
         raise SegmentationError(
-            f"{name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
+            f"{output.name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
         )
     made.replace(path)
-    verify_features(str(path), total, name, int(attributes.ids[-1]) if numbered else None)
+    verify_features(str(path), ids.size, output.name, int(ids[-1]) if numbered else None)
 
 
-def _add(layer, geometry, row, numbered):
+def _add_all(
+    layer: ogr.Layer,
+    polygons: Polygons,
+    transform: Sequence[float],
+    numbered: bool,
+    advance: Advance,
+    check_cancelled: Check,
+) -> int:
+    """Add the polygons to a layer, until one cannot be; how many were added.
+
+    Parameters
+    ----------
+    numbered : whether each gets its segment's id as its own
+    """
+    rows = (row for part in parts(polygons.every_column(), check_cancelled) for row in part)
+    multiple = layer.GetGeomType() == ogr.wkbMultiPolygon
+    total, written = polygons.attributes.ids.size, 0
+    for first in range(0, total, SEGMENTS_AT_A_TIME):
+        advance(first / total)
+        end = min(first + SEGMENTS_AT_A_TIME, total)
+        for geometry in geometries(polygons.rings, first, end, transform, multiple, polygons.simplify):
+            written += _add(layer, geometry, next(rows), numbered)
+        if written < end:
+            break
+    return written
+
+
+def _add(layer: ogr.Layer, geometry: bytes, row: Sequence[Any], numbered: bool) -> bool:
+    """Add a polygon to a layer; whether that could be done."""
     feature = ogr.Feature(layer.GetLayerDefn())
     if numbered:
         feature.SetFID(row[0])
@@ -117,11 +138,20 @@ def _add(layer, geometry, row, numbered):
     for index, value in enumerate(row):
         if value is not None:
             feature.SetField(index, value)
-    return layer.CreateFeature(feature) == ogr.OGRERR_NONE
+    return bool(layer.CreateFeature(feature) == ogr.OGRERR_NONE)
 
 
-def geometries(rings, first, end, transform, multiple, simplify):
-    """The geometries of the segments at places first..end, as WKB."""
+def geometries(
+    rings: Rings, first: int, end: int, transform: Sequence[float], multiple: bool, simplify: Optional[Simplify]
+) -> Iterator[bytes]:
+    """The geometries of the segments at places first..end, as WKB.
+
+    Parameters
+    ----------
+    transform : as GDAL's geotransform
+    multiple : whether all are multipolygons
+    simplify : see `Polygons`
+    """
     chosen, offsets, corners, flags = rings.range(first, end)
     owners, outer = rings.owners[chosen], rings.outer[chosen]
     if simplify is not None:
@@ -149,27 +179,33 @@ def geometries(rings, first, end, transform, multiple, simplify):
             yield struct.pack("<BII", 1, ogr.wkbMultiPolygon, len(polygons)) + b"".join(polygons)
 
 
-def _parts(low, count, high, corners, offsets):
-    """Each outer ring with its holes: a hole belongs to the smallest outer ring round it."""
+def _parts(low: int, count: int, high: int, corners: np.ndarray, offsets: np.ndarray) -> List[List[int]]:
+    """Each outer ring of a segment with its holes: a hole belongs to the smallest outer ring round it.
+
+    Parameters
+    ----------
+    low, high : the segment's rings are low..high, of which the first `count` are outer ones
+    corners, offsets : of all rings
+    """
     parts = [[ring] for ring in range(low, low + count)]
-    outlines = [corners[offsets[ring] : offsets[ring + 1]].astype(np.float64) for ring in range(low, high)]
-    boxes = np.array([np.concatenate([ring.min(axis=0), ring.max(axis=0)]) for ring in outlines[:count]])
-    areas = np.array([_area(ring) for ring in outlines[:count]])
+    rings = [corners[offsets[ring] : offsets[ring + 1]].astype(np.float64) for ring in range(low, high)]
+    boxes = np.array([np.concatenate([ring.min(axis=0), ring.max(axis=0)]) for ring in rings[:count]])
+    areas = np.array([_area(ring) for ring in rings[:count]])
     for hole in range(low + count, high):
-        ring = outlines[hole - low]
+        ring = rings[hole - low]
         point = (ring[0] + ring[1]) / 2  # a side is on the border of one ring of the segment only
-        around = np.flatnonzero((boxes[:, :2] <= point).all(axis=1) & (boxes[:, 2:] >= point).all(axis=1))
-        around = [part for part in around if _contains(outlines[part], point)]
+        near = np.flatnonzero((boxes[:, :2] <= point).all(axis=1) & (boxes[:, 2:] >= point).all(axis=1))
+        around = [part for part in near if _contains(rings[part], point)]
         parts[min(around, key=lambda part: areas[part])].append(hole)
     return parts
 
 
-def _area(ring):
+def _area(ring: np.ndarray) -> float:
     rows, cols = ring.T
-    return abs(np.dot(rows, np.roll(cols, 1)) - np.dot(cols, np.roll(rows, 1))) / 2
+    return float(abs(np.dot(rows, np.roll(cols, 1)) - np.dot(cols, np.roll(rows, 1)))) / 2
 
 
-def _contains(ring, point):
+def _contains(ring: np.ndarray, point: np.ndarray) -> bool:
     """Whether a point that is on none of its sides lies in a ring."""
     following = np.roll(ring, -1, axis=0)
     crossing = (ring[:, 0] > point[0]) != (following[:, 0] > point[0])

@@ -4,14 +4,16 @@
 import re
 from dataclasses import replace
 from itertools import count
-from typing import Callable, Iterable, List, Optional, Tuple
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..files.tables import Column
+from ..parameters import STATISTICS
+from ..progress import Feedback
 
 HISTOGRAM = "Histogram"
-STATISTIC = re.compile(r"(.+_)?(mean|std|min|max|median|p05|p95|sum|count|majority)_\d+(_\d+)?$")
+STATISTIC = re.compile(rf"(.+_)?({'|'.join(STATISTICS)})_\d+(_\d+)?$")
 MOST_NAMES = 8  # in a sentence
 
 
@@ -37,7 +39,7 @@ class PresentColumns:
         values = self._values_of(self._by_key[column.name.casefold()])
         return values is not None and np.allclose(values, column.values, rtol=1e-9, equal_nan=True)
 
-    def named(self, columns: List[Column], prefix: str, feedback) -> Tuple[List[Column], List[str]]:
+    def named(self, columns: Sequence[Column], prefix: str, feedback: Feedback) -> Tuple[List[Column], List[str]]:
         """Columns under names that are free, without those that are there; and the names of the latter.
 
         Parameters
@@ -68,7 +70,7 @@ class PresentColumns:
         """The names of columns that look like ours and that nobody has computed anew."""
         return [name for name in self.names if STATISTIC.match(name) and name not in fresh]
 
-    def tell_stale(self, fresh: List[str], absent: int, feedback) -> None:
+    def warn_of_stale(self, fresh: List[str], absent: int, feedback: Feedback) -> None:
         """Say that the table was made for other pixels, and which of our columns nobody has computed anew.
 
         Parameters
@@ -85,7 +87,7 @@ class PresentColumns:
         )
 
 
-def _candidates(name, prefix):
+def _candidates(name: str, prefix: str) -> Iterator[str]:
     yield name
     yield f"{prefix}_{name}"
     for number in count(2):

@@ -6,18 +6,21 @@ often they occur in the work folder; they are put together afterwards, a range o
 """
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from .. import kernels
+from ..files.window import Window
 from ..files.work_folder import WorkFolder
+from ..progress import Advance, Check
 from ..stages.statistics import blocks
-from .attributes import AttributeJob, added_type, band_values, places_of
+from .attributes import AttributeJob, Attributes, added_type, band_values, places_of
 
 SHARES = {"median": 0.5, "p05": 0.05, "p95": 0.95}
 ORDER_STATISTICS = (*SHARES, "majority")
 MOST_VALUES = 1 << 24  # that are put together at a time
+Ranked = Dict[str, np.ndarray]  # by statistic, (segments,) float64
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,10 @@ class QuantileJob:
         return self.attributes.bands[index].bands[0].scale < 0
 
 
-def order_statistics(starts, distinct, frequencies, wanted, descending=False):
-    """Of regions whose values are given as `kernels.region_histograms` gives them.
+def order_statistics(
+    starts: np.ndarray, distinct: np.ndarray, frequencies: np.ndarray, wanted: Sequence[str], descending: bool = False
+) -> Ranked:
+    """Of regions whose values are as `kernels.region_histograms` returns them.
 
     Percentiles lie between the nearest ranks, as in `numpy.percentile`; of values that are equally frequent the
     smallest is the majority.
@@ -74,7 +79,9 @@ def order_statistics(starts, distinct, frequencies, wanted, descending=False):
     return results
 
 
-def rank_window(job, numbered, check_cancelled):
+def rank_window(
+    job: QuantileJob, numbered: Tuple[int, Window], check_cancelled: Check
+) -> Tuple[np.ndarray, List[Ranked], int]:
     """Order statistics of the segments that lie in a window as a whole; what the others hold is left in the folder.
 
     Parameters
@@ -93,7 +100,8 @@ def rank_window(job, numbered, check_cancelled):
     check_cancelled()
     places = places_of(present, job.folder.map_array("ids"))
     whole = job.folder.map_array("sizes")[places] == here
-    results, left = [], 0
+    results: List[Ranked] = []
+    left = 0
     for index, (values, counted) in enumerate(band_values(job.attributes.bands, window, labels)):
         starts, distinct, frequencies = kernel.region_histograms(counted, present.size, values)
         check_cancelled()
@@ -112,11 +120,13 @@ def rank_window(job, numbered, check_cancelled):
     return places[whole], results, left
 
 
-def _name(kind, band, window):
+def _name(kind: str, band: int, window: int) -> str:
     return f"{kind}-{band}-{window:07d}"
 
 
-def rank_range(job, bounds, check_cancelled):
+def rank_range(
+    job: QuantileJob, bounds: Tuple[int, int], check_cancelled: Check
+) -> List[Tuple[int, np.ndarray, Ranked]]:
     """Order statistics of the segments that windows left in the folder.
 
     Parameters
@@ -125,12 +135,12 @@ def rank_range(job, bounds, check_cancelled):
 
     Returns
     -------
-    per band (places, {statistic: (n,) float64})
+    of each band that has some: (its index, places, {statistic: (n,) float64})
     """
     first, end = bounds
     results = []
     for index in range(len(job.attributes.bands)):
-        parts: Dict[str, list] = {kind: [] for kind in ("owner", "value", "times")}
+        parts: Dict[str, List[np.ndarray]] = {kind: [] for kind in ("owner", "value", "times")}
         for saved in job.folder.arrays(f"owner-{index}-"):
             check_cancelled()
             owner = job.folder.map_array(saved)
@@ -154,12 +164,16 @@ def rank_range(job, bounds, check_cancelled):
     return results
 
 
-def rank_segments(job, attributes, runner, advance, check_cancelled):
+def rank_segments(
+    job: QuantileJob, attributes: Attributes, runner: Any, advance: Advance, check_cancelled: Check
+) -> List[Ranked]:
     """Order statistics of all bands in every segment.
 
     Parameters
     ----------
-    attributes : attributes.Attributes
+    attributes : of which ids and sizes are used, and the scaling of bands
+    runner : see `execution`
+    advance : called with the fraction that is done
 
     Returns
     -------
@@ -192,7 +206,7 @@ def rank_segments(job, attributes, runner, advance, check_cancelled):
     ]
 
 
-def _ranges(job, left, segments):
+def _ranges(job: QuantileJob, left: int, segments: int) -> List[Tuple[int, int]]:
     """Ranges of segments that leave about as many values each, few enough to hold."""
     if not left:
         return []

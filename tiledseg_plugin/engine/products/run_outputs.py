@@ -7,17 +7,16 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 import numpy as np
 
 from ..files.attribute_table import (
-    attribute_columns,
     check_table_fits,
     stands_beside,
-    statistic_columns,
     write_attribute_table,
     write_table_beside,
 )
 from ..files.cog import make_cog
 from ..files.creation_options import allows_gaps, check_creation_options, options_for
+from ..files.formats import format_of, is_cog
 from ..files.output_files import IMAGE, SEGMENTS, VECTOR, Output, check_files, layer_output, replaced_files
-from ..files.outputs import format_of, grows_overviews, is_cog, least_overviews
+from ..files.outputs import grows_overviews, least_overviews
 from ..files.overviews import build_overviews
 from ..files.publish import publishing_together
 from ..files.raster import Raster
@@ -30,10 +29,11 @@ from ..stages.context import RunContext
 from ..stages.graph import Segments
 from ..stages.statistics import Summary
 from ..stages.write import write_segments
+from .attribute_columns import attribute_columns, statistic_columns
 from .attributes import AttributeJob, Attributes, add_up_tiles, describe_segments, run_bands
-from .mean_image import mean_image_type, write_mean_image
+from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
-from .polygons import check_vector, write_polygons
+from .polygons import Polygons, check_polygon_file, write_polygons
 from .segment_ids import TileIds
 
 STAGES: Dict[str, float] = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
@@ -71,7 +71,8 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
     if parameters.output:
         check_table_fits(parameters.output, len(raster.bands))
     if parameters.polygons:
-        check_vector(parameters.polygons, "POLYGONS", raster, len(raster.bands), parameters.assign_crs)
+        polygons = Output("POLYGONS", parameters.polygons, VECTOR, assign_crs=parameters.assign_crs)
+        check_polygon_file(polygons, raster, len(raster.bands))
 
 
 def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
@@ -84,7 +85,9 @@ def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
 
 def _mean_image_options(parameters: SegmentParameters) -> str:
     """CREATION_OPTIONS are OUTPUT's; a mean image of the same format is written with them, too."""
-    return options_for(format_of(parameters.mean_image), format_of(parameters.output), parameters.creation_options)
+    return options_for(
+        format_of(parameters.mean_image, "MEAN_IMAGE"), format_of(parameters.output), parameters.creation_options
+    )
 
 
 @contextmanager
@@ -138,10 +141,7 @@ def _describe(context: RunContext, segments: Segments) -> _Described:
     if regions is None or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
         ids.save(segments.tables)
     if regions is not None:
-        pieces = [piece for piece in plan.pieces if piece.piece_id in regions]
-        workers = context.runner.workers
-        bands = run_bands(raster)
-        attributes = add_up_tiles(pieces, folder, segments, bands, context.kernel, workers, advance)
+        attributes = add_up_tiles(ids, run_bands(raster), segments, context.runner.workers, advance)
     else:
         numbers = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
         job = AttributeJob(ids, run_bands(raster), context.kernel.NAME)
@@ -176,27 +176,22 @@ def _write_overviews(context: RunContext, path: str) -> None:
     if grows_overviews(path):
         return
     progress, workers = context.progress, context.runner.workers
+    output = Output("OUTPUT", path, SEGMENTS, context.parameters.creation_options)
     progress.start("overviews", "Building overviews")
     if is_cog(path):
         advance = progress.advance_as("Making a cloud optimized GeoTIFF")
-        make_cog(path, context.parameters.creation_options, workers, advance)
+        make_cog(output, workers, advance)
     else:
-        build_overviews(path, "NEAREST", workers, progress.advance_as("Building overviews"))
+        build_overviews(output, "NEAREST", workers, progress.advance_as("Building overviews"))
 
 
 def _write_means(context: RunContext, described: _Described, path: str) -> None:
     context.progress.start("mean_image", "Writing the mean image")
-    write_mean_image(
-        path,
-        context.raster,
-        described.ids,
-        described.attributes,
-        mean_image_type(run_bands(context.raster)),
-        context.runner.workers,
-        _mean_image_options(context.parameters),
-        context.parameters.assign_crs,
-        context.progress.advance_as("Writing the mean image"),
-    )
+    options, crs = _mean_image_options(context.parameters), context.parameters.assign_crs
+    output = Output("MEAN_IMAGE", path, IMAGE, options, assign_crs=crs)
+    image = MeanImage(output, context.raster, mean_image_type(run_bands(context.raster)))
+    advance = context.progress.advance_as("Writing the mean image")
+    write_mean_image(image, described.ids, described.attributes, context.runner.workers, advance)
 
 
 def _write_outlines(context: RunContext, described: _Described, path: str) -> None:
@@ -206,13 +201,9 @@ def _write_outlines(context: RunContext, described: _Described, path: str) -> No
     advance = progress.advance
     rings = trace_segments(job, attributes, context.runner, lambda done: advance(done * 0.3, "Tracing polygons"), check)
     write_polygons(
-        path,
+        Output("POLYGONS", path, VECTOR, assign_crs=context.parameters.assign_crs),
         raster,
-        rings,
-        attributes,
-        statistic_columns(attributes, raster.numbers),
-        None,
-        context.parameters.assign_crs,
+        Polygons(rings, attributes, statistic_columns(attributes, raster.numbers)),
         lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
         check,
     )

@@ -2,7 +2,7 @@
 """Where products read segment ids from: the tiles of a run with their lookup tables, or any raster of ids."""
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Callable, Dict, Protocol, Tuple
 
 import numpy as np
 
@@ -10,44 +10,53 @@ from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, read_values, read_window
+from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..stages.plan import Plan
 from ..stages.tiles import labels_of
 from ..stages.write import table_of
 
 LARGEST = 2**32 - 1  # id
+IdReader = Callable[[Window], np.ndarray]
+
+
+class SegmentIds(Protocol):
+    """Where the ids of segments are read from. Plain values: it travels to workers."""
+
+    def reader(self) -> IdReader:
+        """A function window -> (rows, cols) uint32 ids, 0 for no data; for one thread."""
 
 
 @dataclass(frozen=True)
 class TileIds:
-    """The segments of a run that is being written. Plain values: it travels to workers.
+    """The segments of a run that is being written.
 
-    worked : ids of the pieces that hold valid pixels
+    pieces : ids of the pieces that hold valid pixels
     kernels : name of the set
     """
 
     plan: Plan
     folder: WorkFolder
-    worked: Tuple[int, ...]
+    pieces: Tuple[int, ...]
     kernels: str
 
-    def save(self, tables):
+    def save(self, tables: Dict[int, np.ndarray]) -> None:
         """Put the lookup tables of `graph.Segments` into the work folder, where readers need them."""
         for piece in self.plan.pieces:
             if piece.piece_id in tables:
                 self.folder.save_array(table_of(piece), tables[piece.piece_id])
 
-    def reader(self):
+    def reader(self) -> IdReader:
         """A function window -> (rows, cols) uint32; for one thread."""
         kernel, _ = kernels.choose(self.kernels)
-        worked = set(self.worked)
+        pieces = set(self.pieces)
 
-        def read(window):
+        def read(window: Window) -> np.ndarray:
             ids = np.zeros((window.height, window.width), np.uint32)
             for piece in self.plan.pieces_in(window):
-                if piece.piece_id not in worked:
+                if piece.piece_id not in pieces:
                     continue
-                common = piece.window.intersection(window)
+                common = piece.window.part_in(window)
                 top, left = common.row - piece.window.row, common.col - piece.window.col
                 rows = self.folder.map_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
                 table = self.folder.map_array(table_of(piece))
@@ -79,12 +88,12 @@ class RasterIds:
         """The segments' ids as the raster has them, of those that readers return: both (n,) uint32, ascending."""
         return ids if self.absent == 0 else ids - (ids <= self.absent).astype(np.uint32)
 
-    def reader(self):
+    def reader(self) -> IdReader:
         """A function window -> (rows, cols) uint32; for one thread."""
         raster, dataset, absent = self.raster, open_raster(self.raster.path), self.absent
         plain = raster.dtype == np.dtype(np.uint32).str and absent == 0 and not raster.bands[0].is_masked
 
-        def read(window):
+        def read(window: Window) -> np.ndarray:
             if plain:  # as they are
                 return read_values(dataset, raster, window)[0]
             values, valid = read_window(dataset, raster, window)

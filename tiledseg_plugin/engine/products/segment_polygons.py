@@ -7,17 +7,18 @@ from typing import Tuple, Union
 
 from .. import kernels
 from ..errors import SegmentationError
-from ..files.attribute_table import statistic_columns
 from ..files.creation_options import check_creation_options
+from ..files.formats import POLYGONS, format_of
 from ..files.output_files import IMAGE, VECTOR, Output, check_files, replaced_files
-from ..files.outputs import format_of
 from ..files.publish import publishing, recover_beside
 from ..files.raster import Raster, describe
 from ..parameters import PlainParameters
-from .existing_segments import own_run
-from .mean_image import mean_image_type, write_mean_image
+from ..progress import Feedback
+from .attribute_columns import statistic_columns
+from .existing_segments import segments_run
+from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
-from .polygons import check_vector, vector_driver, write_polygons
+from .polygons import Polygons, check_polygon_file, write_polygons
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class MeanImageParameters(PlainParameters):
 
 @dataclass(frozen=True)
 class ProductResult:
-    """What a run gives besides its output."""
+    """What a run returns besides its output."""
 
     segment_count: int
     seconds: float
@@ -69,9 +70,10 @@ def check_polygons(parameters: PolygonsParameters) -> None:
     """
     segments, bands = _rasters(parameters)
     if parameters.output:
-        vector_driver(parameters.output, "OUTPUT")
-        check_files([_output(parameters)], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
-        check_vector(parameters.output, "OUTPUT", segments, bands)
+        output = _output(parameters)
+        POLYGONS.driver_of(output.path, output.name)
+        check_files([output], [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+        check_polygon_file(output, segments, bands)
 
 
 def check_mean_image(parameters: MeanImageParameters) -> None:
@@ -91,7 +93,7 @@ def _rasters(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Tupl
     return segments, len(describe(parameters.values, parameters.bands).bands) if parameters.values else 0
 
 
-def segment_polygons(parameters, feedback):
+def segment_polygons(parameters: PolygonsParameters, feedback: Feedback) -> ProductResult:
     """Write one polygon a segment.
 
     Raises
@@ -102,29 +104,22 @@ def segment_polygons(parameters, feedback):
     parameters.check_kinds()
     started = time.monotonic()
     check_polygons(parameters)
-    with own_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
+    with segments_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
         attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
         run.progress.start("outlines", "Tracing outlines")
         job = OutlineJob(run.job.ids, segments.width, segments.height, parameters.simplify, kernel, run.folder)
         rings = trace_segments(job, attributes, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
         run.progress.start("write", "Writing polygons")
-        with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
-            write_polygons(
-                path,
-                segments,
-                rings,
-                run.named(attributes),
-                statistic_columns(attributes, run.numbers),
-                kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None,
-                "",
-                run.progress.advance_as("Writing polygons"),
-                run.check,
-                "OUTPUT",
-            )
+        output = _output(parameters)
+        with publishing(output.path, replaced=replaced_files(output)) as path:
+            simplify = kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None
+            polygons = Polygons(rings, run.named(attributes), statistic_columns(attributes, run.numbers), simplify)
+            advance = run.progress.advance_as("Writing polygons")
+            write_polygons(output.at(path), segments, polygons, advance, run.check)
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)
 
 
-def segment_mean_image(parameters, feedback):
+def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> ProductResult:
     """Write the mean of each band in each segment as a raster.
 
     Raises
@@ -135,22 +130,14 @@ def segment_mean_image(parameters, feedback):
     parameters.check_kinds()
     started = time.monotonic()
     check_mean_image(parameters)
-    with own_run(parameters, feedback, {"values": 50, "write": 50}) as run:
+    with segments_run(parameters, feedback, {"values": 50, "write": 50}) as run:
         dtype = mean_image_type(run.job.bands)
         check_creation_options(format_of(parameters.output), parameters.creation_options, dtype, len(run.job.bands))
         attributes = run.measure()
         run.progress.start("write", "Writing the mean image")
-        with publishing(parameters.output, replaced=replaced_files(_output(parameters))) as path:
-            write_mean_image(
-                path,
-                run.segments,
-                run.job.ids,
-                attributes,
-                dtype,
-                run.runner.workers,
-                parameters.creation_options,
-                "",
-                run.progress.advance_as("Writing the mean image"),
-                "OUTPUT",
-            )
+        output = _output(parameters)
+        with publishing(output.path, replaced=replaced_files(output)) as path:
+            image = MeanImage(output.at(path), run.segments, dtype)
+            advance = run.progress.advance_as("Writing the mean image")
+            write_mean_image(image, run.job.ids, attributes, run.runner.workers, advance)
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)

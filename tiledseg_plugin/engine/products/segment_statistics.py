@@ -5,23 +5,33 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import SegmentationError
+from ..files.formats import TABLES
 from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing, recover_beside
 from ..files.raster import describe
-from ..files.tables import Column, table_driver, write_table
+from ..files.tables import Column, write_table
 from ..files.vector_trial import check_columns
-from ..parameters import EXECUTIONS, PlainParameters
-from .existing_segments import own_run
-from .quantiles import ORDER_STATISTICS, QuantileJob, rank_segments
+from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters
+from ..progress import Feedback
+from .attributes import Attributes
+from .existing_segments import segments_run
+from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
 from .update_table import check_rows_fit, check_table_can_be_updated, update_attribute_table
 
-STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")
 STAGES = {"values": 40, "ranks": 40, "table": 10}
+MOMENTS = {  # attributes of `Moments` by statistic
+    "mean": "mean",
+    "std": "deviation",
+    "min": "minimum",
+    "max": "maximum",
+    "sum": "sum",
+    "count": "counts",
+}
 
 
 @dataclass(frozen=True)
@@ -35,13 +45,13 @@ class StatisticsParameters(PlainParameters):
     values: str
     output: str = ""
     bands: Tuple[int, ...] = ()
-    statistics: Tuple[str, ...] = ("mean", "std", "min", "max")
+    statistics: Tuple[str, ...] = USUAL_STATISTICS
     update_rat: bool = False
     execution: str = "auto"
     workers: int = 0
     kernels: str = "auto"
 
-    def check(self, output_is_known=True):
+    def check(self, output_is_known: bool = True) -> None:
         """Raise SegmentationError for what no raster could make right."""
         self.check_kinds()
         unknown = [name for name in self.statistics if name not in STATISTICS]
@@ -56,7 +66,7 @@ class StatisticsParameters(PlainParameters):
                 "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
             )
         if self.output and output_is_known:
-            table_driver(self.output)
+            TABLES.driver_of(self.output, "OUTPUT")
 
 
 def outputs_of(parameters: StatisticsParameters) -> List[Output]:
@@ -79,28 +89,23 @@ def check_statistics(parameters: StatisticsParameters, output_is_known: bool = T
     check_files(outputs, [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
     if parameters.output and output_is_known:
         columns = 1 + bands * len(set(parameters.statistics))
-        check_columns("OUTPUT", parameters.output, table_driver(parameters.output).GetName(), columns)
+        check_columns("OUTPUT", parameters.output, TABLES.driver_of(parameters.output, "OUTPUT"), columns)
 
 
 @dataclass(frozen=True)
 class StatisticsResult:
-    """What a run gives besides the table.
+    """What a run returns besides the table.
 
     stages : {stage: seconds}
     """
 
     segment_count: int
     seconds: float
-    stages: dict = field(default_factory=dict)
+    stages: Dict[str, float] = field(default_factory=dict)
 
 
-def segment_statistics(parameters, feedback):
+def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> StatisticsResult:
     """Write a table with one row a segment.
-
-    Parameters
-    ----------
-    parameters : StatisticsParameters
-    feedback : progress.Feedback
 
     Raises
     ------
@@ -109,12 +114,12 @@ def segment_statistics(parameters, feedback):
     """
     started = time.monotonic()
     check_statistics(parameters)
-    with own_run(parameters, feedback, STAGES) as run:
+    with segments_run(parameters, feedback, STAGES) as run:
         attributes = run.measure()
         if parameters.update_rat:
             check_rows_fit(parameters.segments, attributes)
         wanted = tuple(name for name in ORDER_STATISTICS if name in parameters.statistics)
-        ranked: List[dict] = [{} for _ in run.job.bands]
+        ranked: List[Ranked] = [{} for _ in run.job.bands]
         if wanted:
             run.progress.start("ranks", "Ranking values")
             ranks = QuantileJob(run.job, wanted, run.folder)
@@ -134,20 +139,14 @@ def segment_statistics(parameters, feedback):
     return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 
-def _columns(attributes, ranked, numbers, statistics):
+def _columns(
+    attributes: Attributes, ranked: Sequence[Ranked], numbers: Sequence[int], statistics: Sequence[str]
+) -> List[Column]:
     """Columns mean_1, std_1, ... of the first band, and so on; in the order in which STATISTICS names them."""
-    columns = []
+    columns: List[Column] = []
     for number, moments, ranks in zip(numbers, attributes.bands, ranked):
-        found = {
-            "mean": lambda moments=moments: moments.mean,
-            "std": lambda moments=moments: moments.deviation,
-            "min": lambda moments=moments: moments.minimum,
-            "max": lambda moments=moments: moments.maximum,
-            "sum": lambda moments=moments: moments.sum,
-            "count": lambda moments=moments: moments.counts,
-        }
         for name in STATISTICS:
             if name in statistics:
-                values = ranks[name] if name in ranks else found[name]()
+                values = ranks[name] if name in ranks else getattr(moments, MOMENTS[name])
                 columns.append(Column(f"{name}_{number}", np.asarray(values)))
     return columns

@@ -2,12 +2,14 @@
 """The tile layer, S1Tiles: what is known about each tile of a plan, with its outline over the raster."""
 
 from dataclasses import dataclass
-from typing import Dict, Optional
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
 from ..files.gdal_access import collected_errors, open_raster
-from ..files.georeference import geotransform, outline
+from ..files.georeference import geotransform, polygon_of_windows
+from ..stages.plan import Occupancy, Plan, Tile
+from ..stages.tiles import PieceResult
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,8 @@ class TileRecord:
 
     width, height : pixels of its extent
     valid_fraction : of its pixels, 0..1
-    merged_into : tile_id of the tile that a sparse one is worked together with
-    segments : how many have pixels in the tile; seconds : how long it was worked; None before a run
+    merged_into : tile_id of the tile that a sparse one is processed together with
+    segments : how many have pixels in the tile; seconds : how long it took; None before a run
     geometry : WKB in the raster's coordinates
     """
 
@@ -35,20 +37,32 @@ class TileRecord:
     geometry: bytes
 
 
-def tile_records(path, plan, occupancy, segments=None, seconds=None):
+def tile_records(
+    path: str,
+    plan: Plan,
+    occupancy: Occupancy,
+    segments: Optional[Mapping[int, int]] = None,
+    seconds: Optional[Mapping[int, float]] = None,
+) -> List[TileRecord]:
     """The records of all tiles, in the order of their ids.
 
     Parameters
     ----------
     path : the raster
-    segments, seconds : {tile_id: number} after a run; tiles that are not in them were not worked
+    segments, seconds : {tile_id: number} after a run; tiles that are not in them were not processed
     """
     transform = geotransform(open_raster(path))
     with collected_errors():
         return [_record(tile, transform, occupancy, segments, seconds) for tile in plan.tiles]
 
 
-def _record(tile, transform, occupancy, segments, seconds):
+def _record(
+    tile: Tile,
+    transform: Sequence[float],
+    occupancy: Occupancy,
+    segments: Optional[Mapping[int, int]],
+    seconds: Optional[Mapping[int, float]],
+) -> TileRecord:
     valid = occupancy.valid_pixels[tile.tile_id]
     return TileRecord(
         tile_id=tile.tile_id,
@@ -62,11 +76,11 @@ def _record(tile, transform, occupancy, segments, seconds):
         merged_into=occupancy.merged_into.get(tile.tile_id),
         segments=None if segments is None else segments.get(tile.tile_id, 0),
         seconds=None if seconds is None else seconds.get(tile.tile_id, 0.0),
-        geometry=outline([piece.window for piece in tile.pieces], transform),
+        geometry=polygon_of_windows([piece.window for piece in tile.pieces], transform),
     )
 
 
-def segments_by_tile(plan, tables):
+def segments_by_tile(plan: Plan, tables: Mapping[int, np.ndarray]) -> Dict[int, int]:
     """{tile_id: how many segments have pixels in the tile}.
 
     Parameters
@@ -80,7 +94,7 @@ def segments_by_tile(plan, tables):
     return found
 
 
-def seconds_by_tile(results):
+def seconds_by_tile(results: Iterable[PieceResult]) -> Dict[int, float]:
     """{tile_id: seconds}, from the results of the tiles' pieces."""
     found: Dict[int, float] = {}
     for result in results:

@@ -4,6 +4,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 import numpy as np
@@ -12,13 +13,17 @@ from ..errors import SegmentationError
 from ..files.publish import publishing
 from ..files.tables import Column, plain_values, quoted
 from ..files.verification import verify_features
+from ..progress import Feedback
+from .attributes import Attributes
 from .present_columns import HISTOGRAM, PresentColumns
 
 ROWS = 20_000  # at a time
 ID = "segment"
 
 
-def update_geopackage(path, attributes, columns, prefix, feedback):
+def update_geopackage(
+    path: str, attributes: Attributes, columns: Sequence[Column], prefix: str, feedback: Feedback
+) -> None:
     """Add columns to the table of a raster's segments; see `update_table.update_attribute_table`."""
     side_files = [Path(f"{path}{suffix}") for suffix in ("-wal", "-shm")]
     with publishing(path, "SEGMENTS", replaced=lambda target: side_files) as staged:
@@ -34,19 +39,26 @@ def update_geopackage(path, attributes, columns, prefix, feedback):
         verify_features(staged, rows, "SEGMENTS", last)
 
 
-def database_uri(path, mode="ro"):
+def database_uri(path: str, mode: str = "ro") -> str:
     """What SQLite takes for a file of any name, among them those with `#`, `?` and `%`."""
     whole = Path(path).absolute().as_posix()
     return "file://" + ("" if whole.startswith("/") else "/") + quote(whole) + f"?mode={mode}"
 
 
-def _copy(path, staged):
+def _copy(path: str, staged: str) -> None:
     """The database as it is, with what has not been put into its main file yet."""
     with closing(sqlite3.connect(database_uri(path), uri=True)) as source, closing(sqlite3.connect(staged)) as copy:
         source.backup(copy)
 
 
-def _update(connection, path, attributes, columns, prefix, feedback):
+def _update(
+    connection: sqlite3.Connection,
+    path: str,
+    attributes: Attributes,
+    columns: Sequence[Column],
+    prefix: str,
+    feedback: Feedback,
+) -> Tuple[int, int]:
     """The last row's id, and how many there are."""
     connection.execute("PRAGMA synchronous = OFF")  # a file that is not finished never gets its name
     table, names = _table_of(connection, path)
@@ -59,15 +71,15 @@ def _update(connection, path, attributes, columns, prefix, feedback):
     ):
         raise SegmentationError(f"{path} holds other segments than SEGMENTS: delete it, or switch UPDATE_RAT off.")
     places = order[places]  # of the raster's segments, in the table
-    held = {}
+    held: Dict[str, Optional[np.ndarray]] = {}
 
-    def every_value(name):
+    def every_value(name: str) -> Optional[np.ndarray]:
         if name not in held:
             found = connection.execute(f"SELECT {quoted(name)} FROM {quoted(table)}").fetchall()  # noqa: S608 # nosec B608
             held[name] = _numbers([value for (value,) in found])
         return held[name]
 
-    def values_of(name):
+    def values_of(name: str) -> Optional[np.ndarray]:
         values = every_value(name)
         return None if values is None else values[places]
 
@@ -78,12 +90,12 @@ def _update(connection, path, attributes, columns, prefix, feedback):
     counted = every_value(HISTOGRAM) if HISTOGRAM in names else None
     changed = [] if counted is None or np.array_equal(counted, sizes) else [Column(HISTOGRAM, sizes)]
     if changed:
-        present.tell_stale(fresh, ids.size - attributes.ids.size, feedback)
+        present.warn_of_stale(fresh, ids.size - attributes.ids.size, feedback)
     _write(connection, table, rowids, [*changed, *(_spread(column, places, ids.size) for column in new)], new)
     return int(rowids.max()), ids.size
 
 
-def _table_of(connection, path):
+def _table_of(connection: sqlite3.Connection, path: str) -> Tuple[str, List[str]]:
     """The name of the table with the raster's segments, and of its columns."""
     tables = [name for (name,) in connection.execute("SELECT table_name FROM gpkg_contents")]
     stem = Path(path).stem
@@ -94,20 +106,22 @@ def _table_of(connection, path):
     raise SegmentationError(f"{path} has no table with a column {ID}: delete it, or switch UPDATE_RAT off.")
 
 
-def _numbers(values):
+def _numbers(values: Sequence[Any]) -> Optional[np.ndarray]:
     """Null is NaN; None for a column with anything that is no number."""
     if any(value is not None and not isinstance(value, (int, float)) for value in values):
         return None
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
-def _spread(column, places, rows):
+def _spread(column: Column, places: np.ndarray, rows: int) -> Column:
     values = np.full(rows, np.nan) if column.is_real else np.zeros(rows, column.values.dtype)
     values[places] = column.values
     return Column(column.name, values)
 
 
-def _write(connection, table, rowids, columns, new):
+def _write(
+    connection: sqlite3.Connection, table: str, rowids: np.ndarray, columns: Sequence[Column], new: Sequence[Column]
+) -> None:
     if not columns:
         return
     with connection:

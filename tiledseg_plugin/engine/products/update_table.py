@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 from osgeo import gdal
@@ -15,6 +16,7 @@ from ..files.gdal_access import collected_errors, open_raster
 from ..files.output_files import is_attribute_table
 from ..files.publish import attributes_path, publishing, staging
 from ..files.tables import Column
+from ..progress import Feedback
 from .attributes import Attributes
 from .present_columns import HISTOGRAM, PresentColumns
 from .update_geopackage import update_geopackage
@@ -22,7 +24,7 @@ from .update_geopackage import update_geopackage
 MOST_SPARSE = 50_000_000  # rows that a table with gaps may have
 
 
-def check_table_can_be_updated(segments):
+def check_table_can_be_updated(segments: str) -> None:
     """Refuse a raster whose table could not be written, before anything is done."""
     if not os.path.isfile(segments):
         raise SegmentationError(f"SEGMENTS {segments} is no file, so UPDATE_RAT cannot write into it: switch it off.")
@@ -31,8 +33,8 @@ def check_table_can_be_updated(segments):
         raise SegmentationError(
             f"SEGMENTS {segments} is a {driver} file, which UPDATE_RAT cannot write into: use .tif, .img or .kea."
         )
-    beside = [Path(segments + ".aux.xml"), Path(attributes_path(segments))]
-    with staging(segments, "SEGMENTS", lambda target: beside, itself=not keeps_table_as_xml(segments)):
+    sides = [Path(segments + ".aux.xml"), Path(attributes_path(segments))]
+    with staging(segments, "SEGMENTS", lambda target: sides, itself=not keeps_table_as_xml(segments)):
         pass
 
 
@@ -51,7 +53,9 @@ def _has_table_beside(segments: str) -> bool:
     return keeps_table_as_xml(segments) and is_attribute_table(attributes_path(segments))
 
 
-def update_attribute_table(segments, attributes, columns, prefix, feedback):
+def update_attribute_table(
+    segments: str, attributes: Attributes, columns: Sequence[Column], prefix: str, feedback: Feedback
+) -> None:
     """Add columns; what is there under the same name with other values stays, and the new one gets another name.
 
     Counts of pixels are refreshed. A segment without a value has NaN (in a GeoPackage null), and so have rows of ids
@@ -59,30 +63,36 @@ def update_attribute_table(segments, attributes, columns, prefix, feedback):
 
     Parameters
     ----------
-    attributes : attributes.Attributes, whose ids the columns' rows are for
+    attributes : whose ids the columns' rows are for
     prefix : what the values are called
     """
-    beside = attributes_path(segments)
     if _has_table_beside(segments):
-        update_geopackage(beside, attributes, columns, prefix, feedback)
+        update_geopackage(attributes_path(segments), attributes, columns, prefix, feedback)
         return
     present = _table_columns(segments)
     rows = max([check_rows_fit(segments, attributes), *(values.size for values in present.values())])
-    columns = _to_be_written(attributes, columns, rows, present, prefix, feedback)
-    every = len({*present, *(column.name for column in columns)})
+    written = _to_be_written(attributes, columns, rows, present, prefix, feedback)
+    every = len({*present, *(column.name for column in written)})
     if keeps_table_as_xml(segments) and rows * every > MOST_XML_VALUES:
         raise SegmentationError(
             f"The attribute table of {rows} rows is too large for the side file of a GeoTIFF: switch UPDATE_RAT off, "
             "or use .kea or .img for SEGMENTS."
         )
-    if columns:
-        _write(segments, columns)
+    if written:
+        _write(segments, written)
 
 
-def _to_be_written(attributes, columns, rows, present, prefix, feedback):
+def _to_be_written(
+    attributes: Attributes,
+    columns: Sequence[Column],
+    rows: int,
+    present: Mapping[str, np.ndarray],
+    prefix: str,
+    feedback: Feedback,
+) -> List[Column]:
     """The new columns and, if it is not right, the histogram; with a row for each id up to the largest."""
 
-    def values_of(name):
+    def values_of(name: str) -> Optional[np.ndarray]:
         values = present[name]
         if values.dtype.kind not in "iuf":
             return None
@@ -101,18 +111,18 @@ def _to_be_written(attributes, columns, rows, present, prefix, feedback):
     if counted is None:  # GDAL drops it, and only it, when it copies a part of a raster
         absent = before - 1 - np.count_nonzero((attributes.ids > 0) & (attributes.ids < before))
         if there.stale(fresh):
-            there.tell_stale(fresh, absent, feedback)
+            there.warn_of_stale(fresh, absent, feedback)
         return [histogram, *new]
     known = slice(0 if attributes.ids[0] == 0 else 1, None)  # pixels of no data may have been counted, too
     counted = np.append(counted, np.zeros(rows - counted.size))[known]
     wanted = histogram.values[known]
     if np.array_equal(counted, wanted):
         return new
-    there.tell_stale(fresh, int(np.count_nonzero(counted[wanted == 0])), feedback)
+    there.warn_of_stale(fresh, int(np.count_nonzero(counted[wanted == 0])), feedback)
     return [histogram, *new]
 
 
-def spread(attributes, columns, rows):
+def spread(attributes: Attributes, columns: Sequence[Column], rows: int) -> List[Column]:
     """The columns with a row for each id up to the largest: NaN, or 0, where there is no such id."""
     spread_out = []
     for column in columns:
@@ -124,7 +134,7 @@ def spread(attributes, columns, rows):
     return spread_out
 
 
-def _table_columns(segments):
+def _table_columns(segments: str) -> Dict[str, np.ndarray]:
     """{name: (rows,) values} of the table in a raster."""
     with collected_errors():
         dataset = open_raster(segments)
@@ -136,7 +146,7 @@ def _table_columns(segments):
         }
 
 
-def _write(segments, columns):
+def _write(segments: str, columns: Sequence[Column]) -> None:
     with publishing(segments, "SEGMENTS", replaced=lambda target: []) as path:
         if keeps_table_as_xml(segments):
             _write_side_file(segments, path, columns)
@@ -149,7 +159,7 @@ def _write(segments, columns):
         set_attribute_table(path, columns)
 
 
-def _write_side_file(segments, path, columns):
+def _write_side_file(segments: str, path: str, columns: Sequence[Column]) -> None:
     """Only the side file is replaced: it is made beside a raster of one pixel, and of as many bands.
 
     GDAL 3.12 and later may hold the table in the raster, whose columns would be hidden by those of the side file.

@@ -86,7 +86,7 @@ class Plan:
             return None
         inside = np.zeros((window.height, window.width), bool)
         for piece in self.pieces_in(window):
-            inside[piece.window.intersection(window).within(window)] = True
+            inside[piece.window.part_in(window).within(window)] = True
         return inside
 
 
@@ -202,7 +202,7 @@ def _remainder(window: Window, others: Sequence[Window]) -> Tuple[Window, ...]:
     """The part of a window outside other windows, as disjoint windows: runs of cells, equal runs of rows joined."""
     if not others:
         return (window,)
-    bounds = _bounds([window.intersection(other) for other in others])
+    bounds = _bounds([window.part_in(other) for other in others])
     xs = np.unique(np.concatenate([bounds[0], bounds[2], [window.col, window.right]]))
     ys = np.unique(np.concatenate([bounds[1], bounds[3], [window.row, window.bottom]]))
     free = np.ones((len(ys) - 1, len(xs) - 1), bool)

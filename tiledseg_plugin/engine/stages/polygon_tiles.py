@@ -9,7 +9,7 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, open_raster
-from ..files.georeference import geotransform, outline, spatial_reference
+from ..files.georeference import geotransform, polygon_of_windows, spatial_reference
 from ..files.window import Window
 
 PARTS = 128  # an edge is bent so many times at least when it is reprojected
@@ -104,7 +104,7 @@ class _Reprojection:
         self._forward = osr.CoordinateTransformation(polygon_system, raster_system)
         self._backward = osr.CoordinateTransformation(raster_system, polygon_system)
         around = Window(-1, -1, raster.width + 2, raster.height + 2)
-        self._outline = ogr.CreateGeometryFromWkb(outline([around], transform))
+        self._outline = ogr.CreateGeometryFromWkb(polygon_of_windows([around], transform))
 
     @cached_property
     def _near(self) -> ogr.Geometry:

@@ -97,7 +97,7 @@ def survey_block(survey: Survey, block: Window, check_cancelled: Callable[[], No
     rows, cols = rows[chosen], cols[chosen]
     tiles: Dict[int, int] = {}
     for piece in survey.plan.pieces_in(block):
-        common = piece.window.intersection(block)
+        common = piece.window.part_in(block)
         count = int(np.count_nonzero(valid[common.within(block)]))
         tiles[piece.tile_id] = tiles.get(piece.tile_id, 0) + count
     positions = (block.row + rows) * raster.width + block.col + cols

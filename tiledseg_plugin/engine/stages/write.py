@@ -5,18 +5,17 @@ Overviews of a GeoTIFF are written along. Band statistics, overviews and the att
 in the file before it gets its name.
 """
 
-import math
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Callable
 
 import numpy as np
 from osgeo import gdal
 
 from .. import kernels
 from ..errors import SegmentationError
-from ..files.creation_options import creation_options
 from ..files.gdal_access import collected_errors, reason
-from ..files.outputs import create_like, driver_for, grows_overviews, is_cog, output_windows, worked_ahead
+from ..files.output_files import SEGMENTS, Output
+from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_statistics
 from ..files.overviews import GrowingOverviews
 from ..files.verification import Samples
 from ..files.window import Window
@@ -71,17 +70,17 @@ def write_segments(context: RunContext, segments: Segments, path: str) -> Sample
     if remote:
         _relabel_elsewhere(context, segments)
     ids_in = _IdsOf(context, segments, remote)
-    driver = driver_for(path)
-    options = creation_options(driver.ShortName, "" if is_cog(path) else parameters.creation_options, threads)
-    dataset = create_like(path, raster, 1, gdal.GDT_UInt32, options, parameters.assign_crs)
+    output = Output("OUTPUT", path, SEGMENTS, parameters.creation_options, assign_crs=parameters.assign_crs)
+    dataset = create_like(output, raster, 1, gdal.GDT_UInt32, threads)
     band = dataset.GetRasterBand(1)
     band.SetNoDataValue(0)
     band.SetDescription("segment")
-    _describe_ids(band, segments.sizes)
+    band.SetMetadataItem("LAYER_TYPE", "thematic")
+    set_statistics(band, np.arange(1, segments.sizes.size + 1, dtype=np.float64), segments.sizes)
     windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, threads) if grows_overviews(path) else None
-        for done, (window, ids) in enumerate(worked_ahead(ids_in, windows, threads), 1):
+        for done, (window, ids) in enumerate(made_ahead(ids_in, windows, threads), 1):
             band.WriteArray(ids, window.col, window.row)
             samples.add(window, [ids])
             if overviews:
@@ -128,7 +127,7 @@ class _IdsOf:
         ids = np.zeros((window.height, window.width), np.uint32)
         for piece in self._plan.pieces_in(window):
             if piece.piece_id in self._tables:
-                common = piece.window.intersection(window)
+                common = piece.window.part_in(window)
                 ids[common.within(window)] = self._part(piece, common)
         return ids
 
@@ -138,13 +137,3 @@ class _IdsOf:
         rows = self._folder.load_rows(name, top, common.height, piece.window.width, np.uint32)
         part = rows[:, left : left + common.width]
         return part if self._relabelled else self._kernel.relabel(part, self._tables[piece.piece_id])
-
-
-def _describe_ids(band: Any, sizes: np.ndarray) -> None:
-    """Band statistics and layer type, without which QGIS reads the whole raster to show it."""
-    ids = np.arange(1, sizes.size + 1, dtype=np.float64)
-    pixels = max(int(sizes.sum()), 1)
-    mean = float((ids * sizes).sum()) / pixels
-    deviation = math.sqrt(float(((ids - mean) ** 2 * sizes).sum()) / pixels)
-    band.SetMetadataItem("LAYER_TYPE", "thematic")
-    band.SetStatistics(1.0, float(max(sizes.size, 1)), mean, deviation)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The columns of segments' attributes, as tables and polygons have them."""
+
+from typing import List, Sequence, Tuple
+
+import numpy as np
+
+from ..files.attribute_table import BAND_STATISTICS
+from ..files.tables import Column
+from .attributes import Attributes
+
+
+def attribute_columns(
+    attributes: Attributes, numbers: Sequence[int], ranges: Sequence[Tuple[float, float]]
+) -> List[Column]:
+    """The columns of a run's segments: Histogram, Red, Green, Blue, Alpha, and mean_1, min_1, max_1, std_1 of band 1 ..
+
+    Parameters
+    ----------
+    numbers : of the bands
+    ranges : per band, the stored values that become 0 and 255 of its colour
+    """
+    histogram = Column("Histogram", attributes.sizes.astype(np.float64), "PixelCount")
+    means = [moments.stored_mean for moments in attributes.bands]
+    return [histogram, *colour_columns(means, ranges), *statistic_columns(attributes, numbers)]
+
+
+def colour_columns(means: Sequence[np.ndarray], ranges: Sequence[Tuple[float, float]]) -> List[Column]:
+    """Red, Green, Blue and Alpha, integers of 0 to 255: the first three bands, two as red and green, one as grey.
+
+    Parameters
+    ----------
+    means, ranges : per band, the segments' means, and the values that become 0 and 255
+    """
+    shown = [_colour(mean, low, high) for mean, (low, high) in zip(means[:3], ranges)]
+    if len(shown) == 1:
+        shown *= 3
+    elif len(shown) == 2:
+        shown.append(np.zeros_like(shown[0]))
+    shown.append(np.full_like(shown[0], 255))
+    return [Column(name, values, name) for name, values in zip(("Red", "Green", "Blue", "Alpha"), shown)]
+
+
+def statistic_columns(attributes: Attributes, numbers: Sequence[int]) -> List[Column]:
+    """mean_1, min_1, max_1, std_1 of band 1, and so on: values as QGIS shows them, population standard deviation."""
+    columns: List[Column] = []
+    for number, moments in zip(numbers, attributes.bands):
+        values = (moments.mean, moments.minimum, moments.maximum, moments.deviation)
+        columns += [Column(f"{name}_{number}", array) for name, array in zip(BAND_STATISTICS, values)]
+    return columns
+
+
+def _colour(mean: np.ndarray, low: float, high: float) -> np.ndarray:
+    share = (np.nan_to_num(mean) - low) / (high - low) if high > low else np.full(mean.shape, 0.5)
+    return np.floor(np.clip(share, 0, 1) * 255 + 0.5).astype(np.int32)
