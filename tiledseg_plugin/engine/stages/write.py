@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stage 5, write: labels through lookup tables into OUTPUT, window by window.
 
-Overviews of a GeoTIFF are written along. Band statistics, overviews and the attribute table (see `attribute_table`) are
-in the file before it gets its name.
+What else is made of segments is the steps of `products.run_outputs`, of which this is one. Overviews of a GeoTIFF are
+written along. Band statistics, overviews and the attribute table (see `attribute_table`) are in the file before it gets
+its name.
 """
 
 from dataclasses import dataclass
