@@ -118,7 +118,7 @@ def _objection(driver_name: str, name: str, value: str, ids: bool) -> str:
 
 
 def _numbers(value: str) -> List[float]:
-    """The numbers of a comma-separated list; what is none counts as one that is not 0."""
+    """The numbers of a comma-separated list; NaN, which is not 0, where one is no number."""
     try:
         return [float(part) for part in value.split(",")]
     except ValueError:

@@ -107,7 +107,7 @@ class Dataset:
     Parameters
     ----------
     name : id of the parameter, for messages
-    source : what GDAL, OGR or QGIS opens; the files of a dataset that does not open are those that its name tells
+    source : what GDAL, OGR or QGIS opens; the files of a dataset that does not open are those in its name
     """
 
     def __init__(self, name: str, source: str) -> None:
@@ -158,7 +158,7 @@ def listed_files(source: str) -> List[str]:
 
 
 def _with_sources(source: str) -> List[str]:
-    """The files that a name tells, and what they refer to if they are VRTs, and so on."""
+    """The files in a name, and what they refer to if they are VRTs, and so on."""
     found: List[str] = []
     seen: Set[str] = set()
     pending = [(source, "")]
@@ -215,7 +215,7 @@ def _referring(path: str) -> str:
 
 
 def paths_in(source: str, folder: str = "") -> List[str]:
-    """The files that the name of a dataset tells: itself, or what holds it.
+    """The files in the name of a dataset: itself, or what holds it.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The formats of outputs: a table of drivers for each kind of output, by the extension of its file."""
+"""The formats of outputs: for each kind of output a table of drivers by extension."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .ownership import OWNER, Occupied, Ownership, remove_folder_of_another
 
@@ -229,11 +229,11 @@ def finish(folder: Path) -> bool:
             return True  # the run has ended before it began to replace anything, or after all was done
         return _finish_from(leader)
     moves = []
-    for told in journal["outputs"]:
-        own = not journal["leader"] and told is journal["outputs"][0]
-        place = folder if own or leader is not None else _found(Path(told["folder"]), folder)
+    for saved in journal["outputs"]:
+        own = not journal["leader"] and saved is journal["outputs"][0]
+        place = folder if own or leader is not None else _found(Path(saved["folder"]), folder)
         if place.is_dir():
-            moves.append(_moves(told, place))
+            moves.append(_moves(saved, place))
     _finish(moves)
     for one in moves:
         if Path(one.folder) != folder:
@@ -278,10 +278,10 @@ def _found(path: Path, near: Path) -> Path:
     return path if path.is_dir() or not (near.parent / path.name).is_dir() else near.parent / path.name
 
 
-def _moves(told: dict, folder: Path) -> Moves:
-    states = {name: tuple(state) if state else None for name, state in told["states"].items()}
-    earlier = tuple(told["earlier"]) if told["earlier"] else None
-    return Moves(str(folder), told["target"], dict(told["places"]), tuple(told["old"]), states, earlier)
+def _moves(saved: Dict[str, Any], folder: Path) -> Moves:
+    states = {name: tuple(state) if state else None for name, state in saved["states"].items()}
+    earlier = tuple(saved["earlier"]) if saved["earlier"] else None
+    return Moves(str(folder), saved["target"], dict(saved["places"]), tuple(saved["old"]), states, earlier)
 
 
 def _state(path: Path) -> Optional[Tuple[int, int]]:
@@ -292,7 +292,7 @@ def _state(path: Path) -> Optional[Tuple[int, int]]:
     return status.st_size, status.st_mtime_ns
 
 
-def _read(folder: Path) -> Optional[dict]:
+def _read(folder: Path) -> Optional[Dict[str, Any]]:
     try:
         journal = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
         return journal if isinstance(journal, dict) and {"leader", "outputs"} <= journal.keys() else None
@@ -300,7 +300,7 @@ def _read(folder: Path) -> Optional[dict]:
         return None
 
 
-def _write(folder: str, journal: dict) -> None:
+def _write(folder: str, journal: Dict[str, Any]) -> None:
     partial = Path(folder) / f"{JOURNAL}.partial"
     with open(partial, "w", encoding="utf-8") as file:
         json.dump(journal, file, indent=1)

@@ -286,7 +286,7 @@ def _check_pair(one: Output, other: Output) -> None:
 
 
 def _check_way(output: Output) -> None:
-    """Nothing of the user's lies where a side file goes."""
+    """Refuse an output where a file of the user's lies in the way of one of its side files."""
     if output.kind in (DATABASE, UPDATED):
         return
     for side in side_files(output):
@@ -298,7 +298,7 @@ def _check_way(output: Output) -> None:
 
 
 def _check_names(output: Output) -> None:
-    """Every name can be given to a file in the folder; a folder that cannot be written to is told, too."""
+    """Refuse names that cannot be given to files in the folder, and a folder that cannot be written to."""
     names = [output.target.name, *(side.path.name for side in side_files(output))]
     if is_cog(output.path):
         names.append(output.target.name + PLAIN_COG)

@@ -12,7 +12,7 @@ from osgeo import gdal
 
 from ..errors import SegmentationError
 from .creation_options import BLOCK, creation_options
-from .formats import RASTERS, format_of, is_cog
+from .formats import RASTERS, is_cog
 from .gdal_access import collected_errors, open_raster, reason
 from .georeference import carry_georeference
 from .output_files import Output
@@ -52,7 +52,6 @@ def create_like(output: Output, raster: Raster, count: int, data_type: int, work
     ------
     SegmentationError : it cannot be created
     """
-    format_of(output.path, output.name)
     driver = RASTERS.driver_of(output.path, output.name)
     options = creation_options(driver, "" if is_cog(output.path) else output.options, workers)
     source = open_raster(raster.path)

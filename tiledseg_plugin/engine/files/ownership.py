@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who works in a folder: a file in it that its owner holds locked, so that what a killed run left can be told apart.
+"""Who works in a folder: a file in it that its owner holds locked, so that what a killed run left is known.
 
 The system gives up a lock when its holder ends, however that was. Where a file system has no locks, the process id in
 the file decides, on the machine that wrote it.

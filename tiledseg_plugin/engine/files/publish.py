@@ -67,7 +67,7 @@ def publishing_together(outputs: Sequence[Tuple[str, str, Replaced]]) -> Iterato
 
     Raises
     ------
-    SegmentationError : an output cannot be replaced; the finished ones are kept under other names, which it tells
+    SegmentationError : an output cannot be replaced; the finished ones are kept under other names, which it states
     """
     targets = [Path(output).absolute() for output, _, _ in outputs]
     with ExitStack() as stack:
@@ -168,7 +168,7 @@ def _publish(moves: Sequence[journal.Moves], names: Sequence[str]) -> None:
 
 
 def _kept_beside(moves: Sequence[journal.Moves], what: str) -> SegmentationError:
-    """Give the finished files other names; the error that tells them."""
+    """Give the finished files other names; returns the error that states them."""
     others = [journal.under_other_names(one) for one in moves]
     try:
         journal.take_back(moves)

@@ -337,7 +337,7 @@ def _grid_in(raster: Raster, pixels: int, window: Window) -> Tuple[Window, ...]:
 
 
 def identity(path: str) -> Dict[str, Any]:
-    """What tells a changed input from the same one, as plain values.
+    """What differs between a changed input and the same one, as plain values.
 
     Returns
     -------

@@ -178,7 +178,7 @@ def _last_is_there(layer: ogr.Layer, count: int, last: Optional[int]) -> bool:
 
 
 def _ends_well(path: str) -> bool:
-    """Whether the file is as long as it says, or ends as text of its kind does, where that can be told at a glance."""
+    """Whether the file is as long as it says, or ends as text of its kind does, where that can be seen at a glance."""
     size = os.path.getsize(path)
     ending = ENDS.get(Path(path).suffix.lower())
     with open(path, "rb") as file:

@@ -46,8 +46,8 @@ class WorkFolder:
     Parameters
     ----------
     path : folder of the user's, made where it is missing; empty for a temporary one
-    manifest : plain values that tell whether files found here belong to this run: `parameters`, by the names that
-        the user knows, and `input`, what tells a changed raster
+    manifest : plain values by which files found here are known to belong to this run: `parameters`, by the names that
+        the user knows, and `input`, by which a changed raster is known
 
     Attributes
     ----------

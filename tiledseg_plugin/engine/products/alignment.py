@@ -5,7 +5,7 @@ import uuid
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from osgeo import gdal, osr
@@ -98,7 +98,7 @@ def _same_place(
     width: int,
     height: int,
 ) -> bool:
-    """Whether coordinates mean the same in two systems, within a fraction of a pixel; also where that cannot be told.
+    """Whether coordinates mean the same in two systems, within a fraction of a pixel; True where that cannot be known.
 
     Formats lose a system, or keep it as one that cannot be transformed: size and geotransform speak then.
     """
@@ -120,48 +120,64 @@ def _same_place(
     return bool((np.abs(moved - corners) <= limits)[known].all())
 
 
+def _stacked(
+    source: str, planes: Sequence[Union[int, str]], path: str, crs: Optional[osr.SpatialReference]
+) -> Optional[gdal.Dataset]:
+    """A VRT of some bands and masks of a raster as plain bands, placed by a geotransform; None if it cannot be made.
+
+    Parameters
+    ----------
+    crs : for a raster that has none
+    """
+    stacked = gdal.Translate(path, source, format="VRT", bandList=planes, noData="none", maskBand="none")
+    if stacked is None:
+        return None
+    stacked.SetMetadata({})  # NODATA_VALUES, by which GDAL would leave out pixels itself
+    for number in range(1, len(planes) + 1):
+        stacked.GetRasterBand(number).SetColorInterpretation(gdal.GCI_GrayIndex)
+    if stacked.GetGCPCount():  # a warp would fit another surface to them
+        stacked.SetGeoTransform(geotransform(stacked))
+        stacked.SetSpatialRef(spatial_reference(stacked))
+        stacked.SetGCPs([], None)
+    if crs is not None and stacked.GetSpatialRef() is None:
+        stacked.SetSpatialRef(crs)
+    stacked.FlushCache()
+    return stacked
+
+
 def _warped(raster: Raster, segments: Raster, grid: gdal.Dataset, folder: Path) -> Raster:
     """A raster of one band through VRT files: nearest pixels as they are stored, whatever they mean.
 
-    What masks the band becomes bands beside it, and a last one tells which pixels the values cover, so that what is
+    What masks the band becomes bands beside it, and a last one says which pixels the values cover, so that what is
     valid is judged by the same rules as on the values' own grid.
     """
     left, across, _, top, _, down = geotransform(grid)
     crs = spatial_reference(grid)
     (band,) = raster.bands
     single, aligned = (str(folder / f"{kind}-{band.number}.vrt") for kind in ("band", "values"))
-    planes = [band.number, *band.alphas, *([f"mask,{band.mask}"] if band.mask else [])]
+    planes: List[Union[int, str]] = [band.number, *band.alphas, *([f"mask,{band.mask}"] if band.mask else [])]
     with collected_errors() as messages:
-        stacked = gdal.Translate(single, raster.path, format="VRT", bandList=planes, noData="none", maskBand="none")
-        if stacked is not None:
-            stacked.SetMetadata({})  # NODATA_VALUES, by which GDAL would leave out pixels itself
-            for number in range(1, len(planes) + 1):
-                stacked.GetRasterBand(number).SetColorInterpretation(gdal.GCI_GrayIndex)
-            if stacked.GetGCPCount():  # a warp would fit another surface to them
-                stacked.SetGeoTransform(geotransform(stacked))
-                stacked.SetSpatialRef(spatial_reference(stacked))
-                stacked.SetGCPs([], None)
-            if crs is not None and stacked.GetSpatialRef() is None:
-                stacked.SetSpatialRef(crs)
-            stacked.FlushCache()
+        stacked = _stacked(raster.path, planes, single, crs)
         right, bottom = left + across * segments.width, top + down * segments.height
-        warped = stacked and gdal.Warp(
-            aligned,
-            single,
-            format="VRT",
-            outputBounds=(left, bottom, right, top),
-            width=segments.width,
-            height=segments.height,
-            dstSRS=None if crs is None else crs.ExportToWkt(),
-            resampleAlg="near",
-            dstAlpha=True,
-            errorThreshold=0,
-            outputType=reduce(gdal.DataTypeUnion, (stacked.GetRasterBand(1 + i).DataType for i in range(len(planes)))),
-        )
-        done = warped is not None
-        block = warped.GetRasterBand(1).GetBlockSize() if done else ()
+        warped = None
+        if stacked is not None:
+            kinds = [stacked.GetRasterBand(1 + index).DataType for index in range(len(planes))]
+            warped = gdal.Warp(
+                aligned,
+                single,
+                format="VRT",
+                outputBounds=(left, bottom, right, top),
+                width=segments.width,
+                height=segments.height,
+                dstSRS=None if crs is None else crs.ExportToWkt(),
+                resampleAlg="near",
+                dstAlpha=True,
+                errorThreshold=0,
+                outputType=reduce(gdal.DataTypeUnion, kinds),
+            )
+        block = () if warped is None else tuple(warped.GetRasterBand(1).GetBlockSize())
         del warped, stacked
-    if not done:
+    if not block:
         raise SegmentationError(
             f"VALUES {raster.path} cannot be warped to the grid of SEGMENTS ({reason(messages)}): check that they "
             "overlap and that both have a coordinate reference system."
@@ -172,6 +188,6 @@ def _warped(raster: Raster, segments: Raster, grid: gdal.Dataset, folder: Path) 
         width=segments.width,
         height=segments.height,
         bands=(replace(band, number=1, mask=0, alphas=tuple(range(2, len(planes) + 2))),),
-        block=tuple(block),
+        block=block,
         resampled=True,
     )

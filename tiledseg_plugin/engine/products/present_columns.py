@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Columns that an attribute table has already: what is there is never replaced, and what is stale is said."""
+"""Columns that an attribute table has already: they are never replaced, and the user is warned of stale ones."""
 
 import re
 from dataclasses import replace
@@ -22,7 +22,7 @@ class PresentColumns:
 
     Parameters
     ----------
-    names : of all columns; some formats do not tell upper and lower case apart
+    names : of all columns; some formats take upper and lower case for the same
     values_of : function of a name, (segments,) numbers of the raster's segments; None where they are no numbers
     """
 
@@ -71,7 +71,7 @@ class PresentColumns:
         return [name for name in self.names if STATISTIC.match(name) and name not in fresh]
 
     def warn_of_stale(self, fresh: List[str], absent: int, feedback: Feedback) -> None:
-        """Say that the table was made for other pixels, and which of our columns nobody has computed anew.
+        """Warn that the table was made for other pixels, and which of our columns nobody has computed anew.
 
         Parameters
         ----------
