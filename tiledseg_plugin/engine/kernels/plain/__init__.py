@@ -11,6 +11,7 @@ labels   (rows, cols) uint32, 1 + index of a clump within the window, 0 where th
 The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6), 658.
 """
 
+from ..contract import Check
 from .attributes import add_moments, region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
@@ -49,5 +50,5 @@ __all__ = [
 ]
 
 
-def warm_up(check=lambda: None):
+def warm_up(check: Check = lambda: None) -> None:
     """Nothing to prepare; the compiled kernels load or compile theirs here."""
