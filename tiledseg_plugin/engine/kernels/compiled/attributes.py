@@ -91,6 +91,7 @@ def _floats(
 
 
 def region_moments(labels: np.ndarray, count: int, values: np.ndarray) -> Moments:
+    """Defined by `plain.attributes.region_moments`."""
     counts = np.zeros(count, np.int64)
     is_float = values.dtype.kind == "f"
     limits = np.finfo(values.dtype) if is_float else np.iinfo(values.dtype)
@@ -133,6 +134,7 @@ def _add_moments(
 
 
 def add_moments(places: np.ndarray, part: Moments, whole: Moments) -> None:
+    """Defined by `plain.attributes.add_moments`."""
     counts, totals, squares, low, high = part
     counts, totals, low, high = (array.astype(np.int64) for array in (counts, totals, low, high))
     _add_moments(places, counts, totals, squares.astype(np.uint64), low, high, *whole)

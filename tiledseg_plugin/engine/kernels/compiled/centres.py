@@ -139,6 +139,7 @@ def _label(
 
 
 def nearest_two(values: np.ndarray, centres: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.pixels.nearest_two`."""
     values, size = np.ascontiguousarray(values), values.shape[1]
     labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
     _label(values, np.ones(size, bool), centres, labels, nearest, second)
@@ -205,4 +206,5 @@ def _all_colours(bands: int, centres: np.ndarray) -> np.ndarray:
 
 
 def nearest_centre(values: np.ndarray, valid: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Defined by `plain.pixels.nearest_centre`."""
     return NearestCentre(centres)(values, valid)

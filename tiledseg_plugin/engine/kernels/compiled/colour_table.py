@@ -51,7 +51,7 @@ def _find_possible(
     nearest: np.ndarray,
     possible: np.ndarray,
 ) -> int:
-    """Write down, in their order, the candidates that can be nearest to a point of a cube of colours; give how many.
+    """Write down, in their order, the candidates that can be nearest to a point of a cube of colours; returns how many.
 
     low : the cube's lowest value in each band; width : highest less lowest
     """
@@ -142,7 +142,7 @@ def _find_cells(red: np.ndarray, green: np.ndarray, blue: np.ndarray, found: np.
 def _look_up_cells(
     cells: np.ndarray, cell_of: np.ndarray, valid: np.ndarray, labels: np.ndarray, undecided: np.ndarray
 ) -> int:
-    """Label pixels by their cells; list those that this does not decide, and give their number."""
+    """Label pixels by their cells; list those that this does not decide, and return their number."""
     count = np.uint32(0)
     for i in range(valid.size):
         label = cells[cell_of[i]]
@@ -162,7 +162,7 @@ def _look_up_colours(
     labels: np.ndarray,
     undecided: np.ndarray,
 ) -> int:
-    """Label the undecided pixels by their colours; gives how many are not in the table."""
+    """Label the undecided pixels by their colours; returns how many are not in the table."""
     lacking = 0
     for i in undecided:
         x, y, z = np.uint32(red[i]), np.uint32(green[i]), np.uint32(blue[i])
@@ -184,7 +184,7 @@ def _look_up(
     """Label the pixels of some chunks.
 
     Of chunks that have a colour which is not in the tables, the numbers come to stand first in `chunks`, and their
-    number is given; the cells of such colours are flagged in `wanted`.
+    number is returned; the cells of such colours are flagged in `wanted`.
     """
     cell_of, undecided, lacking = np.empty(CHUNK, np.uint32), np.empty(CHUNK + 1, np.uint32), 0
     for chunk in chunks:

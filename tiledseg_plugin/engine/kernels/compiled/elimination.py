@@ -207,7 +207,7 @@ def _settle(whole: np.ndarray, into: np.ndarray, survivors: np.ndarray) -> np.nd
 
 
 class Elimination:
-    __doc__ = "See `plain.Elimination`."
+    """Defined by `plain.elimination.Elimination`."""
 
     def __init__(
         self,
@@ -261,7 +261,7 @@ class Elimination:
         self.roots[:] = np.arange(self.roots.size, dtype=np.uint32)
 
     def step(self, area: int, run: Run = map) -> int:
-        """See `plain.Elimination.step`."""
+        """Defined by `plain.elimination.Elimination.step`."""
         if self.live < WORTH_CONTRACTING * self.sizes.size:
             self._contract()
         count = self.retries
@@ -327,7 +327,7 @@ class Elimination:
         return merged
 
     def next_area(self, area: int) -> Optional[int]:
-        """See `plain.Elimination.next_area`."""
+        """Defined by `plain.elimination.Elimination.next_area`."""
         queued = np.flatnonzero(self.first_called[area + 1 :] != NOBODY)
         return area + 1 + int(queued[0]) if queued.size else None
 
@@ -371,7 +371,7 @@ class Elimination:
         queue_again(self.area, self.sizes, self.since, self.first_called, self.next_called)
 
     def regions(self) -> RemainingRegions:
-        """See `plain.Elimination.regions`."""
+        """Defined by `plain.elimination.Elimination.regions`."""
         self._contract()
         count = self.sizes.size
         since, edges = np.full(count, DECIDED, np.uint32), np.empty((0, 2), np.uint32)

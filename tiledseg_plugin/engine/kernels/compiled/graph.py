@@ -71,7 +71,7 @@ def list_neighbours(
 
 @kernel
 def number_roots(into: np.ndarray, numbers: np.ndarray) -> int:
-    """Number the clumps that are left, in their order, and all others as what they are part of; gives how many."""
+    """Number the clumps that are left, in their order, and all others as what they are part of; returns how many."""
     count = 0
     for clump in range(into.size):
         numbers[clump] = count

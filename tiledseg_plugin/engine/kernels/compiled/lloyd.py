@@ -13,7 +13,7 @@ SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio (Knuth, The Art of
 
 @kernel
 def _distinct(keys: np.ndarray, slots: np.ndarray, shift: int, first: np.ndarray, counts: np.ndarray) -> int:
-    """Count equal keys by a table of slots, a power of two of them; gives how many are different."""
+    """Count equal keys by a table of slots, a power of two of them; returns how many are different."""
     found = np.uint32(0)
     last = slots.size - 1
     for i in range(len(keys)):
@@ -42,6 +42,7 @@ def _distinct(keys: np.ndarray, slots: np.ndarray, shift: int, first: np.ndarray
 
 
 def distinct(keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Defined by `plain.lloyd.distinct`."""
     bits = max(1, int(2 * len(keys) - 1).bit_length())
     first, counts = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
     found = _distinct(keys, np.zeros(1 << bits, np.uint32), np.uint64(64 - bits), first, counts)
@@ -151,6 +152,7 @@ def reassign(
     least: float,
     whole: bool,
 ) -> Tuple[int, np.ndarray, np.ndarray]:
+    """Defined by `plain.lloyd.reassign`."""
     everything = not moved.size
     again = np.arange(labels.size, dtype=np.uint32) if everything else np.empty(labels.size + 1, np.uint32)
     if not everything:
@@ -168,6 +170,7 @@ def _sum_members(labels: np.ndarray, amounts: np.ndarray, sums: np.ndarray) -> N
 
 
 def sum_members(labels: np.ndarray, amounts: np.ndarray, k: int) -> np.ndarray:
+    """Defined by `plain.lloyd.sum_members`."""
     sums = np.zeros(k)
     _sum_members(labels, amounts, sums)
     return sums

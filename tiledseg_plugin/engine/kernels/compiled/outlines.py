@@ -112,6 +112,7 @@ def _trace(ids: np.ndarray, all_junctions: bool) -> Tuple[np.ndarray, np.ndarray
 def trace_outlines(
     ids: np.ndarray, row: int, col: int, raster_width: int, all_junctions: bool
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.outlines.trace_outlines`."""
     chains, offsets, corners, flags = _trace(ids, all_junctions)
     r, c, d, next_row, next_col, next_direction = chains.T
     starts = ((row + r) * raster_width + col + c) * 4 + d
@@ -137,7 +138,7 @@ def _partners(first: int, last: int, corners: np.ndarray, flags: np.ndarray, par
 def _emit(
     members: np.ndarray, corners: np.ndarray, flags: np.ndarray, out_corners: np.ndarray, out_flags: np.ndarray, at: int
 ) -> int:
-    """A ring reversed, from its first corner in raster order on; gives its area."""
+    """A ring reversed, from its first corner in raster order on; returns its area."""
     size = members.size
     begin = 0
     area = np.int64(0)
@@ -204,4 +205,5 @@ def _finish(
 def finish_rings(
     offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.outlines.finish_rings`."""
     return _finish(offsets, corners, flags)

@@ -16,6 +16,7 @@ def _relabel(labels: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
 
 
 def relabel(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Defined by `plain.pixels.relabel`."""
     out = np.empty(labels.shape, np.uint32)
     _relabel(_read_only(labels), _read_only(table), out.reshape(-1))
     return out
@@ -51,6 +52,7 @@ def _number(ids: np.ndarray, before: int, numbers: np.ndarray, labels: np.ndarra
 
 
 def compact(ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.pixels.compact`."""
     flat = ids.reshape(-1)
     before, most = _range(flat)
     if not most or int(most) - before > 8 * flat.size:
@@ -73,6 +75,7 @@ def _translate(values: np.ndarray, valid: np.ndarray, tables: np.ndarray, transl
 
 
 def translate(values: np.ndarray, valid: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Defined by `plain.pixels.translate`."""
     translated, bands = np.empty(values.shape, np.uint8), len(values)
     _translate(values.reshape(bands, -1), valid.reshape(-1), tables, translated.reshape(bands, -1))
     return translated

@@ -55,5 +55,6 @@ def _first_of_runs(ordered: np.ndarray, begin: np.ndarray, kept: int) -> np.ndar
 
 
 def region_histograms(labels: np.ndarray, count: int, values: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.quantiles.region_histograms`."""
     starts, begin, ordered, frequencies = _region_histograms(labels, count, values)
     return starts, _first_of_runs(ordered, begin, frequencies.size), frequencies

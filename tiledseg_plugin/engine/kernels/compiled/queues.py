@@ -29,7 +29,7 @@ def call_up(
     first_called: np.ndarray,
     next_called: np.ndarray,
 ) -> int:
-    """Append to the `count` clumps in `waiting` those that have just become small enough; gives the new count.
+    """Append to the `count` clumps in `waiting` those that have just become small enough; returns the new count.
 
     A clump that has grown while queued goes on to the queue of its size.
     """

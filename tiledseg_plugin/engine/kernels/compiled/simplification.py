@@ -12,4 +12,5 @@ _simplify_ring = kernel(simplification.simplify_ring)
 
 
 def simplify_rings(offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Defined by `plain.simplification.simplify_rings`."""
     return simplification.simplify_with(_simplify_ring, offsets, corners, flags)

@@ -15,8 +15,8 @@ NOBODY, IN_DOUBT, JOINED = -1, -2, -3  # what a pass finds for a single pixel in
 def _flag_singles(above: np.ndarray, row: np.ndarray, below: np.ndarray, flags: np.ndarray) -> None:
     """1 for the pixels of a row with data and no 4-neighbour of their cluster, else 0; compiles to vector code."""
     for col in range(row.size):
-        kind = row[col]
-        flags[col] = (kind != 0) & (kind != above[col]) & (kind != below[col])
+        cluster = row[col]
+        flags[col] = (cluster != 0) & (cluster != above[col]) & (cluster != below[col])
     for col in range(row.size - 1):
         flags[col] &= row[col] != row[col + 1]
     for col in range(row.size - 1):
@@ -25,7 +25,7 @@ def _flag_singles(above: np.ndarray, row: np.ndarray, below: np.ndarray, flags: 
 
 @kernel
 def _find_singles(clusters: np.ndarray, status: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Flag the single pixels in `status`; gives their indices in raster order, in `found`."""
+    """Flag the single pixels in `status`; returns their indices in raster order, in `found`."""
     rows, cols = clusters.shape
     nothing = np.zeros(cols, clusters.dtype)
     count = 0
@@ -123,7 +123,7 @@ def _look_again(
 
 @kernel
 def _settle(active: np.ndarray, found: np.ndarray, state: np.ndarray, status: np.ndarray) -> int:
-    """Carry out what was found; gives how many pixels stay single, which stand first in `active`."""
+    """Carry out what was found; returns how many pixels stay single, which stand first in `active`."""
     kept = 0
     for i in range(active.size):
         cell = active[i]
@@ -158,6 +158,7 @@ def _run_passes(
 def eliminate_singles(
     clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
 ) -> Tuple[np.ndarray, np.ndarray]:
+    """Defined by `plain.pixels.eliminate_singles`."""
     rows, cols = clusters.shape
     state, status = clusters.copy(), np.empty((rows, cols), np.uint8)
     # room for the worst case, and one more, as the next place is always written to; pages not written take no memory

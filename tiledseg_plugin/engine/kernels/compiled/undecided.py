@@ -15,7 +15,7 @@ DOUBTFUL = np.uint32(0xFFFFFFFE)  # in `choice`: to be decided where more of the
 def _doubt(
     clump: int, waiting: np.ndarray, choice: np.ndarray, place: np.ndarray, doubtful: np.ndarray, count: int
 ) -> int:
-    """Add a clump to the `count` doubtful ones if it is waiting and is not among them; gives the new count."""
+    """Add a clump to the `count` doubtful ones if it is waiting and is not among them; returns the new count."""
     index = place[clump]
     if index < waiting.size and waiting[index] == clump and choice[index] != DOUBTFUL:
         choice[index] = DOUBTFUL
@@ -62,7 +62,7 @@ def leave_doubtful(
     members: np.ndarray,
     neighbours: np.ndarray,
 ) -> Tuple[int, int]:
-    """Take the doubtful clumps out of those that are waiting; gives how many are kept, and of the retries.
+    """Take the doubtful clumps out of those that are waiting; returns how many are kept, and of the retries.
 
     They are left to the whole raster with all their neighbours, which they might join. A clump that is waiting beside
     one of these is doubtful, too; and so on, until nothing changes.
@@ -108,7 +108,7 @@ def leave_doubtful(
 
 @kernel
 def list_undecided_edges(members: np.ndarray, neighbours: np.ndarray, undecided: np.ndarray, edges: np.ndarray) -> int:
-    """Fill `edges` with the pairs of undecided neighbours, lower one first, each once; gives how many."""
+    """Fill `edges` with the pairs of undecided neighbours, lower one first, each once; returns how many."""
     count = 0
     for clump in range(undecided.size):
         if not undecided[clump]:

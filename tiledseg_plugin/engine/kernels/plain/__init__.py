@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernels in numpy alone: the readable definition of every pixel and graph step.
 
-`compiled` gives the same arrays for the same arguments, faster. Shapes and dtypes that all of them share:
+`compiled` returns the same arrays for the same arguments, faster. Shapes and dtypes that all of them share:
 
 values   (bands, rows, cols) uint8 or float32, the colours that are compared
 valid    (rows, cols) bool, False where there is no data

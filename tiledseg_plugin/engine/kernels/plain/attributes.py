@@ -55,7 +55,7 @@ def add_moments(places: np.ndarray, part: Moments, whole: Moments) -> None:
     Parameters
     ----------
     places : (n,) uint32, of the segment of each part; a segment may have several
-    part : counts, totals, squares, low and high of integers as `region_moments` gives them, each part with a value
+    part : counts, totals, squares, low and high of integers as `region_moments` returns them, each part with a value
     whole : the same of all segments, int64, with squares' low limbs below 2^32; they are changed
     """
     order = np.argsort(places, kind="stable")

@@ -52,7 +52,7 @@ def describe_clumps(
 
     Parameters
     ----------
-    labels, count : as `clump` gives them
+    labels, count : as `clump` returns them
     clusters : (rows, cols) uint16
     quantities : (planes, rows, cols) uint8 or int64, what is added up
 
@@ -61,7 +61,7 @@ def describe_clumps(
     sizes : (count,) int64, pixels
     sums : (count, planes) int64
     first : (count,) int64, index of the first pixel in the window, in raster order
-    kinds : (count,) uint16, the cluster of each
+    clusters_of : (count,) uint16, the cluster of each
     """
     flat = labels.ravel()
     sizes = np.bincount(flat, minlength=count + 1)[1:].astype(np.int64)

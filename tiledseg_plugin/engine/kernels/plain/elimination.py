@@ -66,7 +66,7 @@ class Elimination:
         """Decide on the state at the start of the step, then carry all merges out.
 
         `run` is called as `map` is; one that uses threads, such as that of a ThreadPoolExecutor, shares the decisions
-        out where the kernels know how (the compiled ones do). Gives how many clumps were merged.
+        out where the kernels know how (the compiled ones do). Returns how many clumps were merged.
         """
         acting = np.maximum(self.sizes, self.since)[self.source] <= area
         if self.undecided is not None:

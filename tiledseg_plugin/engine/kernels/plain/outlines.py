@@ -30,7 +30,7 @@ def trace_outlines(
     ids : (rows + 2, cols + 2) uint32, the window with a margin of one pixel; 0 beyond the raster and for no data
     row, col : of the window's first pixel in the raster
     raster_width : pixels
-    all_junctions : also give the places on straight borders where two other segments meet
+    all_junctions : also return the places on straight borders where two other segments meet
 
     Returns
     -------
@@ -120,7 +120,7 @@ def finish_rings(
 
     Parameters
     ----------
-    offsets, corners, flags : of rings, as `trace_outlines` gives them
+    offsets, corners, flags : of rings, as `trace_outlines` returns them
 
     Returns
     -------

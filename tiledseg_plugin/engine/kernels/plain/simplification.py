@@ -19,7 +19,7 @@ def simplify_ring(corners: np.ndarray, flags: np.ndarray, out: np.ndarray) -> in
 
     Parameters
     ----------
-    corners : (n, 2) int64, as `finish_rings` gives them with all junctions
+    corners : (n, 2) int64, as `finish_rings` returns them with all junctions
     flags : (n,) uint8
     out : (n, 2) int32, the result
 
@@ -141,7 +141,7 @@ def simplify_rings(offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray) 
 
     Parameters
     ----------
-    offsets, corners, flags : as `finish_rings` gives them, with all junctions
+    offsets, corners, flags : as `finish_rings` returns them, with all junctions
 
     Returns
     -------
