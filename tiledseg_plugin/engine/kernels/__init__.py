@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two sets of kernels behind one contract: `compiled` (numba) and `plain` (numpy).
 
-They give identical arrays. `choose` picks one, once a run; nothing else knows which one runs.
+They return identical arrays. `choose` picks one, once a run; nothing else knows which one runs.
 """
 
 import os

@@ -6,15 +6,34 @@ returns; its definition, with everything about its parameters, is the one of the
 also says what `values`, `valid`, `clusters` and `labels` are.
 """
 
-from typing import Any, Callable, Iterable, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Iterable, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
-
-from .plain.elimination import RemainingRegions
 
 Check = Callable[[], object]  # called now and then, raises what ends the run
 Run = Callable[..., Iterable[Any]]  # is called as `map` is
 Moments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # counts, totals, squares, low, high
+
+DECIDED = 0xFFFFFFFF  # in `RemainingRegions.since`
+
+
+class RemainingRegions(NamedTuple):
+    """What the steps of an elimination have left.
+
+    roots : (r,) uint32, ascending, the clump whose place and identity each region has
+    sizes : (r,) int64; sums : (r, planes) int64
+    since : (r,) uint32, the step from which on each must be decided where all its neighbours are known; up to that
+        step it is what it would be in the whole raster, and from it on nothing has been merged with it. DECIDED for
+        those that nothing outside can change.
+    edges : (m, 2) uint32, indices of neighbouring regions, each pair once, where both must be decided elsewhere and one
+        is smaller than the least wanted
+    """
+
+    roots: np.ndarray
+    sizes: np.ndarray
+    sums: np.ndarray
+    since: np.ndarray
+    edges: np.ndarray
 
 
 class Labeller(Protocol):

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernels of `plain`, compiled with numba: the same arguments, the same arrays, without the GIL."""
 
+from typing import Iterator
+
 import numpy as np
 
+from ..contract import Check
 from ..plain.elimination import band_means
 from .attributes import add_moments, region_moments
 from .centres import NearestCentre, nearest_centre, nearest_two
@@ -45,7 +48,7 @@ __all__ = [
 ]
 
 
-def warm_up(check=lambda: None):
+def warm_up(check: Check = lambda: None) -> None:
     """Compile the kernels of a run on stretched values, or load them from the cache, before threads need them.
 
     Those of raw values and of the products are compiled where they are first called.
@@ -61,21 +64,26 @@ def warm_up(check=lambda: None):
             check()
 
 
-def _warm_up_centres(clusters, values, valid):
+def _warm_up_centres(clusters: np.ndarray, values: np.ndarray, valid: np.ndarray) -> Iterator[None]:
     centres = np.array([[1], [6], [9]], np.float32)
     for dtype in (np.uint8, np.uint16):
-        yield translate(values.astype(dtype), valid, np.zeros((1, 256), np.uint8))
+        translate(values.astype(dtype), valid, np.zeros((1, 256), np.uint8))
+        yield
     planes, counts, named = values.reshape(1, 12).astype(np.float32), np.ones(12, np.int64), np.zeros(12, np.uint16)
-    yield distinct(np.zeros((2, 1), np.uint64))
+    distinct(np.zeros((2, 1), np.uint64))
+    yield
     for moved in (np.empty(0), np.ones(3)):
-        yield reassign(planes, counts, centres, moved, named, np.zeros(12), np.zeros(12), 0.0, 0.0, True)
-    yield nearest_centre(values, valid, centres)
-    yield ColourTable(np.zeros((1, 3), np.float32)).look_up(
+        reassign(planes, counts, centres, moved, named, np.zeros(12), np.zeros(12), 0.0, 0.0, True)
+        yield
+    nearest_centre(values, valid, centres)
+    yield
+    ColourTable(np.zeros((1, 3), np.float32)).look_up(
         np.zeros((3, 1), np.uint8), np.ones(1, bool), np.empty(1, np.uint16)
     )
+    yield
 
 
-def _warm_up_clumps(clusters, values, valid):
+def _warm_up_clumps(clusters: np.ndarray, values: np.ndarray, valid: np.ndarray) -> Iterator[None]:
     calm, _ = eliminate_singles(clusters, values, (True, False, False, False))
     yield
     labels, count = clump(calm)

@@ -3,11 +3,21 @@
 
 import numpy as np
 
+from ..contract import Moments
 from .cache import kernel
 
 
 @kernel
-def _integers(labels, values, counts, totals, low_squares, high_squares, low, high):
+def _integers(
+    labels: np.ndarray,
+    values: np.ndarray,
+    counts: np.ndarray,
+    totals: np.ndarray,
+    low_squares: np.ndarray,
+    high_squares: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> None:
     for pixel in range(labels.size):
         if labels[pixel] == 0:
             continue
@@ -26,7 +36,15 @@ def _integers(labels, values, counts, totals, low_squares, high_squares, low, hi
 
 
 @kernel
-def _small_integers(labels, values, counts, totals, squares, low, high):
+def _small_integers(
+    labels: np.ndarray,
+    values: np.ndarray,
+    counts: np.ndarray,
+    totals: np.ndarray,
+    squares: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> None:
     """As `_integers`, of at most 16 bits, whose squares stay below 2^32."""
     for pixel in range(labels.size):
         if labels[pixel] == 0:
@@ -41,7 +59,15 @@ def _small_integers(labels, values, counts, totals, squares, low, high):
 
 
 @kernel
-def _floats(labels, values, counts, means, squares, low, high):
+def _floats(
+    labels: np.ndarray,
+    values: np.ndarray,
+    counts: np.ndarray,
+    means: np.ndarray,
+    squares: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> None:
     for pixel in range(labels.size):
         if labels[pixel] == 0:
             continue
@@ -64,7 +90,8 @@ def _floats(labels, values, counts, means, squares, low, high):
         squares[region] += deviation * deviation
 
 
-def region_moments(labels, count, values):
+def region_moments(labels: np.ndarray, count: int, values: np.ndarray) -> Moments:
+    """Defined by `plain.attributes.region_moments`."""
     counts = np.zeros(count, np.int64)
     is_float = values.dtype.kind == "f"
     limits = np.finfo(values.dtype) if is_float else np.iinfo(values.dtype)
@@ -82,7 +109,19 @@ def region_moments(labels, count, values):
 
 
 @kernel
-def _add_moments(places, counts, totals, squares, low, high, all_counts, all_totals, all_squares, all_low, all_high):
+def _add_moments(
+    places: np.ndarray,
+    counts: np.ndarray,
+    totals: np.ndarray,
+    squares: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    all_counts: np.ndarray,
+    all_totals: np.ndarray,
+    all_squares: np.ndarray,
+    all_low: np.ndarray,
+    all_high: np.ndarray,
+) -> None:
     for i in range(places.size):
         place = places[i]
         all_counts[place] += counts[i]
@@ -94,7 +133,8 @@ def _add_moments(places, counts, totals, squares, low, high, all_counts, all_tot
         all_high[place] = max(all_high[place], np.int64(high[i]))
 
 
-def add_moments(places, part, whole):
+def add_moments(places: np.ndarray, part: Moments, whole: Moments) -> None:
+    """Defined by `plain.attributes.add_moments`."""
     counts, totals, squares, low, high = part
     counts, totals, low, high = (array.astype(np.int64) for array in (counts, totals, low, high))
     _add_moments(places, counts, totals, squares.astype(np.uint64), low, high, *whole)

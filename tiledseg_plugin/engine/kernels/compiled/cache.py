@@ -5,11 +5,14 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Callable, Iterator, TypeVar
 
 from numba import config, njit
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def cache_folder():
+
+def cache_folder() -> Path:
     """Where the machine code is kept: NUMBA_CACHE_DIR, else a folder of this user's caches."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return Path(os.environ["NUMBA_CACHE_DIR"])
@@ -24,7 +27,7 @@ def cache_folder():
 
 
 @contextmanager
-def _cached_in(folder):
+def _cached_in(folder: Path) -> Iterator[None]:
     """numba reads the folder when a function is decorated; other plugins' functions keep theirs."""
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)
@@ -34,7 +37,7 @@ def _cached_in(folder):
         config.CACHE_DIR = before
 
 
-def kernel(function):
+def kernel(function: F) -> F:
     """Compile `function` on its first call with each dtype, or load it from the cache."""
     with _cached_in(cache_folder()):
         try:

@@ -5,6 +5,8 @@ A chunk of pixels is compared with two centres at a time, in loops that compile 
 `array.size`, as numba's loops over a constant do not become vector code.
 """
 
+from typing import Any, Tuple
+
 import numpy as np
 
 from .cache import kernel
@@ -16,7 +18,9 @@ CHUNK = 1024  # pixels at a time: their colours and distances stay in the first-
 
 
 @kernel
-def _add_band(near, far, colour, centres, one, other, band):
+def _add_band(
+    near: np.ndarray, far: np.ndarray, colour: np.ndarray, centres: np.ndarray, one: int, other: int, band: int
+) -> None:
     """Add one band's squared differences from two centres; the first band starts from nothing."""
     a, b = centres[one, band], centres[other, band]
     if band == 0:
@@ -32,7 +36,9 @@ def _add_band(near, far, colour, centres, one, other, band):
 
 
 @kernel
-def _add_three_bands(near, far, colours, centres, one, other, band):
+def _add_three_bands(
+    near: np.ndarray, far: np.ndarray, colours: np.ndarray, centres: np.ndarray, one: int, other: int, band: int
+) -> None:
     """As `_add_band`, for three bands in their order, with fewer loads and stores."""
     first, second, third = colours[band], colours[band + 1], colours[band + 2]
     a, b, c = centres[one, band], centres[one, band + 1], centres[one, band + 2]
@@ -50,7 +56,7 @@ def _add_three_bands(near, far, colours, centres, one, other, band):
 
 
 @kernel
-def _keep_nearest(near, far, best, index, one, other):
+def _keep_nearest(near: np.ndarray, far: np.ndarray, best: np.ndarray, index: np.ndarray, one: int, other: int) -> None:
     for i in range(near.size):
         nearer = near[i] < best[i]
         least = near[i] if nearer else best[i]
@@ -61,7 +67,7 @@ def _keep_nearest(near, far, best, index, one, other):
 
 
 @kernel
-def _keep_second(near, far, best, second):
+def _keep_second(near: np.ndarray, far: np.ndarray, best: np.ndarray, second: np.ndarray) -> None:
     """Update the second least of all distances; to be called before `best` is updated."""
     for i in range(near.size):
         least = near[i] if near[i] < best[i] else best[i]
@@ -71,7 +77,15 @@ def _keep_second(near, far, best, second):
 
 
 @kernel
-def compare(colours, centres, near, far, index, best, second):
+def compare(
+    colours: np.ndarray,
+    centres: np.ndarray,
+    near: np.ndarray,
+    far: np.ndarray,
+    index: np.ndarray,
+    best: np.ndarray,
+    second: np.ndarray,
+) -> None:
     """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32, `best` with its distance.
 
     `second`, where it is not empty, gets the distance of the second nearest.
@@ -97,7 +111,14 @@ def compare(colours, centres, near, far, index, best, second):
 
 
 @kernel
-def _label(values, valid, centres, labels, nearest, second):
+def _label(
+    values: np.ndarray,
+    valid: np.ndarray,
+    centres: np.ndarray,
+    labels: np.ndarray,
+    nearest: np.ndarray,
+    second: np.ndarray,
+) -> None:
     """Label pixels; where `second` is not empty, give the distances of the nearest and second nearest centre too."""
     bands, size = values.shape
     colours = np.zeros((bands, CHUNK), np.float32)
@@ -117,7 +138,8 @@ def _label(values, valid, centres, labels, nearest, second):
             second[start : start + CHUNK] = more[: inside.size]
 
 
-def nearest_two(values, centres):
+def nearest_two(values: np.ndarray, centres: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.pixels.nearest_two`."""
     values, size = np.ascontiguousarray(values), values.shape[1]
     labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
     _label(values, np.ones(size, bool), centres, labels, nearest, second)
@@ -125,7 +147,7 @@ def nearest_two(values, centres):
 
 
 @kernel
-def _look_up(values, valid, table, labels):
+def _look_up(values: np.ndarray, valid: np.ndarray, table: np.ndarray, labels: np.ndarray) -> None:
     """Labels of one or two bands of uint8 from a table of all their colours."""
     last = len(values) - 1
     for pixel in range(valid.size):
@@ -135,7 +157,7 @@ def _look_up(values, valid, table, labels):
         labels[pixel] = table[colour] if valid[pixel] else 0
 
 
-def _label_all(values, valid, centres, labels):
+def _label_all(values: np.ndarray, valid: np.ndarray, centres: np.ndarray, labels: np.ndarray) -> None:
     """Label pixels (bands, n) of any type; as blocks of float32, so that the kernel is compiled for that only."""
     nothing = np.empty(0, np.float32)
     for start in range(0, valid.size, BLOCK):
@@ -150,15 +172,15 @@ class NearestCentre:
     Threads may share it. It travels to other processes without what it has learned.
     """
 
-    def __init__(self, centres):
+    def __init__(self, centres: np.ndarray) -> None:
         self.centres = np.ascontiguousarray(centres)
         self._seen = 0
-        self._table = None
+        self._table: Any = None  # a ColourTable of three bands, an array of fewer
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple[type, Tuple[np.ndarray]]:
         return NearestCentre, (self.centres,)
 
-    def __call__(self, values, valid):
+    def __call__(self, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
         bands = len(values)
         labels = np.zeros(valid.shape, np.uint16)
         pixels = values.reshape(bands, -1), valid.reshape(-1)
@@ -175,7 +197,7 @@ class NearestCentre:
         return labels
 
 
-def _all_colours(bands, centres):
+def _all_colours(bands: int, centres: np.ndarray) -> np.ndarray:
     """Labels of all colours of one or two bands."""
     colours = np.indices((256,) * bands, np.uint8).reshape(bands, -1)
     table = np.empty(colours.shape[1], np.uint16)
@@ -183,5 +205,6 @@ def _all_colours(bands, centres):
     return table
 
 
-def nearest_centre(values, valid, centres):
+def nearest_centre(values: np.ndarray, valid: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Defined by `plain.pixels.nearest_centre`."""
     return NearestCentre(centres)(values, valid)

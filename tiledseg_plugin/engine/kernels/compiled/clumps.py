@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Clump kernels: connected regions of a window, what they hold, and which of them touch."""
 
+from typing import Tuple
+
 import numpy as np
 
 from .cache import kernel
@@ -9,7 +11,7 @@ ALL_BITS = np.uint32(0xFFFFFFFF)
 
 
 @kernel
-def _root(parent, label):
+def _root(parent: np.ndarray, label: int) -> int:
     while parent[label] != label:
         parent[label] = parent[parent[label]]
         label = parent[label]
@@ -17,7 +19,7 @@ def _root(parent, label):
 
 
 @kernel
-def _join(parent, one, other):
+def _join(parent: np.ndarray, one: int, other: int) -> None:
     """Make two labels those of one region, whose root is the least label in it."""
     one, other = _root(parent, one), _root(parent, other)
     if one < other:
@@ -27,43 +29,60 @@ def _join(parent, one, other):
 
 
 @kernel
-def _compare_row(kinds, kinds_above, labels_above, above, free, same):
+def _compare_row(
+    clusters: np.ndarray,
+    clusters_above: np.ndarray,
+    labels_above: np.ndarray,
+    above: np.ndarray,
+    free: np.ndarray,
+    same: np.ndarray,
+) -> None:
     """Fill `above` with the label above each pixel of a row where that belongs to it, else 0.
 
     `free` and `same` get all bits where there is nothing above, and where the pixel to the left belongs to it. Compiles
     to vector code.
     """
-    for col in range(kinds.size):
-        above[col] = labels_above[col] if kinds_above[col] == kinds[col] else np.uint32(0)
-    for col in range(kinds.size):
+    for col in range(clusters.size):
+        above[col] = labels_above[col] if clusters_above[col] == clusters[col] else np.uint32(0)
+    for col in range(clusters.size):
         free[col] = ALL_BITS if above[col] == 0 else np.uint32(0)
     same[0] = 0
-    for col in range(kinds.size - 1):
-        same[col + 1] = ALL_BITS if kinds[col] == kinds[col + 1] else np.uint32(0)
+    for col in range(clusters.size - 1):
+        same[col + 1] = ALL_BITS if clusters[col] == clusters[col + 1] else np.uint32(0)
 
 
 @kernel
-def _label_row(kinds, above, free, same, labels, parent, count, one, other):
-    """Label a row; gives how many labels there are now, and how many pairs, in `one` and `other`, belong together.
+def _label_row(
+    clusters: np.ndarray,
+    above: np.ndarray,
+    free: np.ndarray,
+    same: np.ndarray,
+    labels: np.ndarray,
+    parent: np.ndarray,
+    count: int,
+    one: np.ndarray,
+    other: np.ndarray,
+) -> Tuple[int, int]:
+    """Label a row; returns how many labels there are now, and how many pairs, in `one` and `other`, belong together.
 
     A run of one cluster takes a label from anywhere above it, so that few have to be joined later. Nobody can foresee
     where runs end, so there are no branches, but masks.
     """
-    last = kinds.size - 1
+    last = clusters.size - 1
     label, continued = np.uint32(0), np.uint32(0)
-    for i in range(kinds.size):  # from the right: the first label above the rest of the run
+    for i in range(clusters.size):  # from the right: the first label above the rest of the run
         label = above[last - i] | (label & continued & free[last - i])
         labels[last - i] = label
         continued = same[last - i]
     label = np.uint32(0)
     pairs = 0
-    for col in range(kinds.size):
+    for col in range(clusters.size):
         left = label & same[col]
         label = above[col] | ((left | (labels[col] & ~same[col])) & free[col])
         one[pairs] = left
         other[pairs] = label
         pairs += (label != left) & (left != 0)
-        is_new = np.uint32((label == 0) & (kinds[col] != 0))
+        is_new = np.uint32((label == 0) & (clusters[col] != 0))
         parent[count + 1] = count + 1
         count += is_new
         label += np.uint32(count * is_new)
@@ -72,19 +91,19 @@ def _label_row(kinds, above, free, same, labels, parent, count, one, other):
 
 
 @kernel
-def _clump(clusters, labels, parent):
+def _clump(clusters: np.ndarray, labels: np.ndarray, parent: np.ndarray) -> int:
     rows, cols = clusters.shape
     parent[0] = 0
     count = np.uint32(0)
-    kinds_above, labels_above = np.zeros(cols, clusters.dtype), np.zeros(cols, labels.dtype)
+    clusters_above, labels_above = np.zeros(cols, clusters.dtype), np.zeros(cols, labels.dtype)
     above, free, same = np.empty(cols, np.uint32), np.empty(cols, np.uint32), np.empty(cols, np.uint32)
     one, other = np.empty(cols + 1, np.uint32), np.empty(cols + 1, np.uint32)
     for row in range(rows):
-        _compare_row(clusters[row], kinds_above, labels_above, above, free, same)
+        _compare_row(clusters[row], clusters_above, labels_above, above, free, same)
         count, pairs = _label_row(clusters[row], above, free, same, labels[row], parent, count, one, other)
         for i in range(pairs):
             _join(parent, one[i], other[i])
-        kinds_above, labels_above = clusters[row], labels[row]
+        clusters_above, labels_above = clusters[row], labels[row]
     regions = np.uint32(0)
     for label in range(1, count + 1):  # the least label of a region is that of its first pixel
         if parent[label] == label:
@@ -98,14 +117,23 @@ def _clump(clusters, labels, parent):
     return regions
 
 
-def clump(clusters):
+def clump(clusters: np.ndarray) -> Tuple[np.ndarray, int]:
+    """Defined by `plain.clumps.clump`."""
     labels = np.empty(clusters.shape, np.uint32)
     # room for the worst case, and one more, as the next place is always written to; pages not written take no memory
     return labels, int(_clump(clusters, labels, np.empty(clusters.size + 2, np.uint32)))
 
 
 @kernel
-def _describe(labels, clusters, quantities, sizes, sums, first, kinds):
+def _describe(
+    labels: np.ndarray,
+    clusters: np.ndarray,
+    quantities: np.ndarray,
+    sizes: np.ndarray,
+    sums: np.ndarray,
+    first: np.ndarray,
+    clusters_of: np.ndarray,
+) -> None:
     planes = quantities.shape[0]
     for pixel in range(labels.size):
         if labels[pixel] == 0:
@@ -113,22 +141,25 @@ def _describe(labels, clusters, quantities, sizes, sums, first, kinds):
         region = labels[pixel] - 1
         if sizes[region] == 0:
             first[region] = pixel
-            kinds[region] = clusters[pixel]
+            clusters_of[region] = clusters[pixel]
         sizes[region] += 1
         for plane in range(planes):
             sums[region, plane] += np.int64(quantities[plane, pixel])
 
 
-def describe_clumps(labels, count, clusters, quantities):
+def describe_clumps(
+    labels: np.ndarray, count: int, clusters: np.ndarray, quantities: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.clumps.describe_clumps`."""
     sizes, first = np.zeros(count, np.int64), np.empty(count, np.int64)
-    sums, kinds = np.zeros((count, quantities.shape[0]), np.int64), np.empty(count, np.uint16)
+    sums, clusters_of = np.zeros((count, quantities.shape[0]), np.int64), np.empty(count, np.uint16)
     flat = quantities.reshape(quantities.shape[0], -1)
-    _describe(labels.reshape(-1), clusters.reshape(-1), flat, sizes, sums, first, kinds)
-    return sizes, sums, first, kinds
+    _describe(labels.reshape(-1), clusters.reshape(-1), flat, sizes, sums, first, clusters_of)
+    return sizes, sums, first, clusters_of
 
 
 @kernel
-def _flag_borders(row, next_row, right, down):
+def _flag_borders(row: np.ndarray, next_row: np.ndarray, right: np.ndarray, down: np.ndarray) -> None:
     """Whether a pixel and the one to its right, and the one below, belong to two clumps; compiles to vector code."""
     last = row.size - 1
     for col in range(last):
@@ -138,7 +169,7 @@ def _flag_borders(row, next_row, right, down):
 
 
 @kernel
-def _drop_repeated(above, row, below, right, down):
+def _drop_repeated(above: np.ndarray, row: np.ndarray, below: np.ndarray, right: np.ndarray, down: np.ndarray) -> None:
     """Clear the flags of borders between the same two clumps as one pixel above, or to the left, where it was noted."""
     for col in range(row.size - 1):
         right[col] &= (above[col] != row[col]) | (above[col + 1] != row[col + 1])
@@ -147,8 +178,18 @@ def _drop_repeated(above, row, below, right, down):
 
 
 @kernel
-def _note_pairs(flags, one, other, places, pairs, noted, with_lower, with_higher, latest):
-    """Append the flagged pairs, lower label first, and count them by both; gives how many pairs there are.
+def _note_pairs(
+    flags: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    places: np.ndarray,
+    pairs: np.ndarray,
+    noted: int,
+    with_lower: np.ndarray,
+    with_higher: np.ndarray,
+    latest: np.ndarray,
+) -> int:
+    """Append the flagged pairs, lower label first, and count them by both; returns how many pairs there are.
 
     A pair is left out if it was the `latest` of its lower label, as along most borders. There are no branches, as
     nobody can foresee where borders are.
@@ -171,7 +212,9 @@ def _note_pairs(flags, one, other, places, pairs, noted, with_lower, with_higher
 
 
 @kernel
-def _flag_row(labels, i, nothing, right, down):
+def _flag_row(
+    labels: np.ndarray, i: int, nothing: np.ndarray, right: np.ndarray, down: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     """Flag the borders of row `i` to the right and below that are to be noted."""
     row = labels[i]
     below = labels[i + 1] if i + 1 < len(labels) else nothing
@@ -181,7 +224,7 @@ def _flag_row(labels, i, nothing, right, down):
 
 
 @kernel
-def _count_flags(labels):
+def _count_flags(labels: np.ndarray) -> int:
     """How many pairs `_collect_pairs` notes at the most."""
     cols = labels.shape[1]
     nothing, right, down = np.zeros(cols, labels.dtype), np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
@@ -194,8 +237,8 @@ def _count_flags(labels):
 
 
 @kernel
-def _collect_pairs(labels, pairs, with_lower, with_higher):
-    """Note the pairs of touching clumps, some repeatedly, and how many have each label; gives their number."""
+def _collect_pairs(labels: np.ndarray, pairs: np.ndarray, with_lower: np.ndarray, with_higher: np.ndarray) -> int:
+    """Note the pairs of touching clumps, some repeatedly, and how many have each label; returns their number."""
     cols = labels.shape[1]
     latest = np.zeros(with_lower.size, np.uint32)
     nothing, right, down = np.zeros(cols, labels.dtype), np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
@@ -210,7 +253,7 @@ def _collect_pairs(labels, pairs, with_lower, with_higher):
 
 
 @kernel
-def _add_up(counts):
+def _add_up(counts: np.ndarray) -> None:
     """Turn numbers of pairs into where those of each label begin."""
     total = np.uint32(0)
     for label in range(counts.size):
@@ -220,8 +263,10 @@ def _add_up(counts):
 
 
 @kernel
-def _sort_pairs(pairs, with_lower, with_higher, lower, higher):
-    """Sort the pairs by lower and then higher label, drop repetitions, give how many are left.
+def _sort_pairs(
+    pairs: np.ndarray, with_lower: np.ndarray, with_higher: np.ndarray, lower: np.ndarray, higher: np.ndarray
+) -> int:
+    """Sort the pairs by lower and then higher label, drop repetitions, return how many are left.
 
     The pairs are put in order of their higher labels, and from there in that of their lower ones, which keeps it.
     `with_lower` and `with_higher` hold how many have each label.
@@ -251,7 +296,8 @@ def _sort_pairs(pairs, with_lower, with_higher, lower, higher):
     return kept
 
 
-def find_edges(labels, count):
+def find_edges(labels: np.ndarray, count: int) -> np.ndarray:
+    """Defined by `plain.clumps.find_edges`."""
     pairs = np.empty((_count_flags(labels) + 1, 2), np.uint32)  # and one, as the next place is always written to
     counts = np.zeros((2, count + 1), np.uint32)
     pairs = pairs[: _collect_pairs(labels, pairs, counts[0], counts[1])]

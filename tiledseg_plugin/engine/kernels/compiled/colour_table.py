@@ -7,6 +7,8 @@ share the tables without a lock: an entry is 0 until it gets its one value, so w
 finds another number finds the right one.
 """
 
+from typing import Tuple
+
 import numpy as np
 
 from .cache import kernel
@@ -25,12 +27,12 @@ class ColourTable:
     Pages of the tables that are not written to take no memory.
     """
 
-    def __init__(self, centres):
+    def __init__(self, centres: np.ndarray) -> None:
         self.planes = np.ascontiguousarray(centres.T)
         self.cells = np.zeros(64**3, np.uint16)
         self.colours = np.zeros(256**3, np.uint8 if len(centres) < 256 else np.uint16)
 
-    def look_up(self, values, valid, labels):
+    def look_up(self, values: np.ndarray, valid: np.ndarray, labels: np.ndarray) -> None:
         """Label pixels (3, n) uint8: 1 + index of the nearest centre, 0 where not valid."""
         wanted = np.zeros(self.cells.size, bool)
         chunks = np.arange(-(-valid.size // CHUNK))
@@ -41,8 +43,15 @@ class ColourTable:
 
 
 @kernel
-def _find_possible(low, width, centres, candidates, nearest, possible):
-    """Write down, in their order, the candidates that can be nearest to a point of a cube of colours; give how many.
+def _find_possible(
+    low: Tuple[float, float, float],
+    width: float,
+    centres: np.ndarray,
+    candidates: np.ndarray,
+    nearest: np.ndarray,
+    possible: np.ndarray,
+) -> int:
+    """Write down, in their order, the candidates that can be nearest to a point of a cube of colours; returns how many.
 
     low : the cube's lowest value in each band; width : highest less lowest
     """
@@ -65,7 +74,9 @@ def _find_possible(low, width, centres, candidates, nearest, possible):
 
 
 @kernel
-def _compare(colours, a, b, c, distance, best, index, k):
+def _compare(
+    colours: np.ndarray, a: float, b: float, c: float, distance: np.ndarray, best: np.ndarray, index: np.ndarray, k: int
+) -> None:
     first, second, third = colours[0], colours[1], colours[2]
     for i in range(distance.size):
         x, y, z = first[i], second[i], third[i]
@@ -77,7 +88,7 @@ def _compare(colours, a, b, c, distance, best, index, k):
 
 
 @kernel
-def _corner(block, cell):
+def _corner(block: int, cell: int) -> Tuple[float, float, float]:
     """The lowest values of a cell of a block."""
     return (
         np.float32((block >> 8) * BLOCK + (cell >> 4) * CELL),
@@ -87,7 +98,7 @@ def _corner(block, cell):
 
 
 @kernel
-def _fill_cells(missing, centres, cells, colours):
+def _fill_cells(missing: np.ndarray, centres: np.ndarray, cells: np.ndarray, colours: np.ndarray) -> None:
     """Work out cells (m,), in ascending order so that those of a block follow each other."""
     k = centres.shape[1]
     everyone, nearest = np.arange(k).astype(np.uint16), np.empty(k, np.float32)
@@ -119,7 +130,7 @@ def _fill_cells(missing, centres, cells, colours):
 
 
 @kernel
-def _find_cells(red, green, blue, found):
+def _find_cells(red: np.ndarray, green: np.ndarray, blue: np.ndarray, found: np.ndarray) -> None:
     """The cell of each pixel: compiles to vector code."""
     for i in range(found.size):
         x, y, z = np.uint32(red[i]), np.uint32(green[i]), np.uint32(blue[i])
@@ -128,8 +139,10 @@ def _find_cells(red, green, blue, found):
 
 
 @kernel
-def _look_up_cells(cells, cell_of, valid, labels, undecided):
-    """Label pixels by their cells; list those that this does not decide, and give their number."""
+def _look_up_cells(
+    cells: np.ndarray, cell_of: np.ndarray, valid: np.ndarray, labels: np.ndarray, undecided: np.ndarray
+) -> int:
+    """Label pixels by their cells; list those that this does not decide, and return their number."""
     count = np.uint32(0)
     for i in range(valid.size):
         label = cells[cell_of[i]]
@@ -140,8 +153,16 @@ def _look_up_cells(cells, cell_of, valid, labels, undecided):
 
 
 @kernel
-def _look_up_colours(colours, cell_of, red, green, blue, labels, undecided):
-    """Label the undecided pixels by their colours; gives how many are not in the table."""
+def _look_up_colours(
+    colours: np.ndarray,
+    cell_of: np.ndarray,
+    red: np.ndarray,
+    green: np.ndarray,
+    blue: np.ndarray,
+    labels: np.ndarray,
+    undecided: np.ndarray,
+) -> int:
+    """Label the undecided pixels by their colours; returns how many are not in the table."""
     lacking = 0
     for i in undecided:
         x, y, z = np.uint32(red[i]), np.uint32(green[i]), np.uint32(blue[i])
@@ -151,11 +172,19 @@ def _look_up_colours(colours, cell_of, red, green, blue, labels, undecided):
 
 
 @kernel
-def _look_up(chunks, values, valid, cells, colours, labels, wanted):
+def _look_up(
+    chunks: np.ndarray,
+    values: np.ndarray,
+    valid: np.ndarray,
+    cells: np.ndarray,
+    colours: np.ndarray,
+    labels: np.ndarray,
+    wanted: np.ndarray,
+) -> int:
     """Label the pixels of some chunks.
 
     Of chunks that have a colour which is not in the tables, the numbers come to stand first in `chunks`, and their
-    number is given; the cells of such colours are flagged in `wanted`.
+    number is returned; the cells of such colours are flagged in `wanted`.
     """
     cell_of, undecided, lacking = np.empty(CHUNK, np.uint32), np.empty(CHUNK + 1, np.uint32), 0
     for chunk in chunks:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
-from typing import Any
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
-from ..plain.elimination import DECIDED, RemainingRegions
+from ..contract import DECIDED, RemainingRegions, Run
 from .cache import kernel
 from .graph import (
     LENGTH,
@@ -20,6 +20,7 @@ from .graph import (
     number_roots,
     own_lists,
 )
+from .queues import call_up, queue, queue_again
 from .undecided import DOUBTFUL, leave_doubtful, list_undecided_edges
 
 PIECE = 1 << 12  # clumps a call, where several threads decide
@@ -27,7 +28,7 @@ WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built 
 
 
 @kernel
-def _describe(clump, sizes, sums, weights, means):
+def _describe(clump: int, sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray, means: np.ndarray) -> None:
     """Set the mean of a clump, as `plain.band_means` does."""
     bands = means.shape[1]
     for band in range(bands):
@@ -38,43 +39,23 @@ def _describe(clump, sizes, sums, weights, means):
 
 
 @kernel
-def _prepare(sizes, sums, weights, since, means, first_called, next_called):
+def _prepare(
+    sizes: np.ndarray,
+    sums: np.ndarray,
+    weights: np.ndarray,
+    since: np.ndarray,
+    means: np.ndarray,
+    first_called: np.ndarray,
+    next_called: np.ndarray,
+) -> None:
     """Compute all means, and queue the clumps smaller than the least wanted, ascending."""
     for clump in range(sizes.size - 1, -1, -1):
         _describe(clump, sizes, sums, weights, means)
-        _queue(clump, max(sizes[clump], since[clump]), sizes, first_called, next_called)
+        queue(clump, max(sizes[clump], since[clump]), sizes, first_called, next_called)
 
 
 @kernel
-def _queue(clump, area, sizes, first_called, next_called):
-    """Chain a clump with those that are called up in the step `area`; those as large as wanted never are."""
-    if sizes[clump] < first_called.size - 1:
-        next_called[clump] = first_called[area]
-        first_called[area] = clump
-
-
-@kernel
-def _call_up(area, waiting, count, sizes, into, first_called, next_called):
-    """Append to the `count` clumps in `waiting` those that have just become small enough; gives the new count.
-
-    A clump that has grown while queued goes on to the queue of its size.
-    """
-    clump = first_called[area]
-    first_called[area] = NOBODY
-    while clump != NOBODY:
-        following = next_called[clump]
-        if into[clump] == clump:
-            if sizes[clump] <= area:
-                waiting[count] = clump
-                count += 1
-            else:
-                _queue(clump, sizes[clump], sizes, first_called, next_called)
-        clump = following
-    return count
-
-
-@kernel
-def _is_unchanged(clump, stamp, changed, members, neighbours):
+def _is_unchanged(clump: int, stamp: int, changed: np.ndarray, members: np.ndarray, neighbours: np.ndarray) -> bool:
     """Whether neither the clump nor its neighbours changed in the last step."""
     if changed[clump] == stamp:
         return False
@@ -89,20 +70,20 @@ def _is_unchanged(clump, stamp, changed, members, neighbours):
 
 @kernel
 def _decide(
-    waiting,
-    retries,
-    choice,
-    tail,
-    threshold,
-    sizes,
-    means,
-    undecided,
-    into,
-    members,
-    neighbours,
-    changed,
-    stamp,
-):
+    waiting: np.ndarray,
+    retries: int,
+    choice: np.ndarray,
+    tail: np.ndarray,
+    threshold: float,
+    sizes: np.ndarray,
+    means: np.ndarray,
+    undecided: np.ndarray,
+    into: np.ndarray,
+    members: np.ndarray,
+    neighbours: np.ndarray,
+    changed: np.ndarray,
+    stamp: int,
+) -> None:
     """Note the partner of every waiting clump in `choice`, and the last of its members in `tail`.
 
     DOUBTFUL is noted for those that are undecided, or have an undecided neighbour. The lists of the clump's members
@@ -159,22 +140,22 @@ def _decide(
 
 @kernel
 def _merge(
-    waiting,
-    choice,
-    tail,
-    area,
-    sizes,
-    listed,
-    sums,
-    weights,
-    means,
-    into,
-    members,
-    changed,
-    stamp,
-    first_called,
-    next_called,
-):
+    waiting: np.ndarray,
+    choice: np.ndarray,
+    tail: np.ndarray,
+    area: int,
+    sizes: np.ndarray,
+    listed: int,
+    sums: np.ndarray,
+    weights: np.ndarray,
+    means: np.ndarray,
+    into: np.ndarray,
+    members: np.ndarray,
+    changed: np.ndarray,
+    stamp: int,
+    first_called: np.ndarray,
+    next_called: np.ndarray,
+) -> Tuple[int, int]:
     """Carry the noted merges out.
 
     Returns
@@ -213,21 +194,12 @@ def _merge(
             waiting[kept] = clump
             kept += 1
         else:
-            _queue(clump, sizes[clump], sizes, first_called, next_called)
+            queue(clump, sizes[clump], sizes, first_called, next_called)
     return kept, merged
 
 
 @kernel
-def _queue_again(area, sizes, since, first_called, next_called):
-    first_called[:] = NOBODY
-    for clump in range(sizes.size - 1, -1, -1):
-        called = max(sizes[clump], since[clump])
-        if called > area:
-            _queue(clump, called, sizes, first_called, next_called)
-
-
-@kernel
-def _settle(whole, into, survivors):
+def _settle(whole: np.ndarray, into: np.ndarray, survivors: np.ndarray) -> np.ndarray:
     settled = np.empty_like(whole)
     for clump in range(whole.size):
         settled[clump] = survivors[find_root(into, whole[clump])]
@@ -235,14 +207,24 @@ def _settle(whole, into, survivors):
 
 
 class Elimination:
-    __doc__ = "See `plain.Elimination`."
+    """Defined by `plain.elimination.Elimination`."""
 
-    def __init__(self, sizes, sums, weights, edges, min_pixels, threshold, since=None, shared=None):
+    def __init__(
+        self,
+        sizes: np.ndarray,
+        sums: np.ndarray,
+        weights: np.ndarray,
+        edges: np.ndarray,
+        min_pixels: int,
+        threshold: float,
+        since: Optional[np.ndarray] = None,
+        shared: Optional[np.ndarray] = None,
+    ) -> None:
         count = sizes.size
         self.sums, self.weights = sums, np.asarray(weights, np.float64)
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
-        is_part = shared is not None and shared.any()
-        self.undecided = shared.copy() if is_part else np.empty(0, bool)
+        self.undecided = np.empty(0, bool) if shared is None or not shared.any() else shared.copy()
+        is_part = self.undecided.size > 0
         # a large clump that is found to be undecided tells its neighbours so
         self.listed = np.iinfo(np.int64).max if is_part else min_pixels
         # root, size and mean of a clump are needed together: side by side they cost one miss of the cache, not three
@@ -274,17 +256,17 @@ class Elimination:
         self.whole: Any = None
         self.survivors: Any = None
 
-    def _view_state(self):
+    def _view_state(self) -> None:
         self.roots, self.sizes, self.means = self.state[:, 0], self.state[:, 1], self.state.view(np.float32)[:, 2:]
         self.roots[:] = np.arange(self.roots.size, dtype=np.uint32)
 
-    def step(self, area, run=map):
-        """See `plain.Elimination.step`."""
+    def step(self, area: int, run: Run = map) -> int:
+        """Defined by `plain.elimination.Elimination.step`."""
         if self.live < WORTH_CONTRACTING * self.sizes.size:
             self._contract()
         count = self.retries
         for called in self.area + 1 + np.flatnonzero(self.first_called[self.area + 1 : area + 1] != NOBODY):
-            count = _call_up(called, self.waiting, count, self.sizes, self.roots, self.first_called, self.next_called)
+            count = call_up(called, self.waiting, count, self.sizes, self.roots, self.first_called, self.next_called)
         self.area = area
         graph = self.roots, self.members, self.neighbours
         waiting, choice, tail = self.waiting[:count], self.choice[:count], self.tail[:count]
@@ -293,7 +275,7 @@ class Elimination:
         # must never come back, or a clump that grows keeps an old mean; there are fewer steps than pixels
         stamp = np.uint32(self.steps)
 
-        def decide(begin):
+        def decide(begin: int) -> None:
             _decide(
                 waiting[begin : begin + PIECE],
                 self.retries - begin,
@@ -311,8 +293,18 @@ class Elimination:
         for _ in run(decide, range(0, count, PIECE)):
             pass
         if self.undecided.size:
-            parts = waiting, choice, tail, self.retries, *self.room
-            count, self.retries = leave_doubtful(*parts, area, self.undecided, self.since, *graph)
+            count, self.retries = leave_doubtful(
+                waiting,
+                choice,
+                tail,
+                self.retries,
+                self.room[0],
+                self.room[1],
+                area,
+                self.undecided,
+                self.since,
+                *graph,
+            )
             waiting, choice, tail = waiting[:count], choice[:count], tail[:count]
         self.retries, merged = _merge(
             waiting,
@@ -334,12 +326,12 @@ class Elimination:
         self.live -= merged
         return merged
 
-    def next_area(self, area):
-        """See `plain.Elimination.next_area`."""
+    def next_area(self, area: int) -> Optional[int]:
+        """Defined by `plain.elimination.Elimination.next_area`."""
         queued = np.flatnonzero(self.first_called[area + 1 :] != NOBODY)
         return area + 1 + int(queued[0]) if queued.size else None
 
-    def _contract(self):
+    def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""
         if self.whole is None:
             self.whole = np.arange(self.sizes.size, dtype=np.uint32)
@@ -376,10 +368,10 @@ class Elimination:
         self.sums, self.changed = self.sums[:count], self.changed[:count]
         self._view_state()
         self.next_called = self.next_called[:count]
-        _queue_again(self.area, self.sizes, self.since, self.first_called, self.next_called)
+        queue_again(self.area, self.sizes, self.since, self.first_called, self.next_called)
 
-    def regions(self):
-        """See `plain.Elimination.regions`."""
+    def regions(self) -> RemainingRegions:
+        """Defined by `plain.elimination.Elimination.regions`."""
         self._contract()
         count = self.sizes.size
         since, edges = np.full(count, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
@@ -390,7 +382,7 @@ class Elimination:
         return RemainingRegions(self.survivors[:count].copy(), self.sizes.astype(np.int64), self.sums, since, edges)
 
     @property
-    def into(self):
+    def into(self) -> np.ndarray:
         if self.whole is None:
             self._contract()
         return _settle(self.whole, self.roots, self.survivors)

@@ -17,20 +17,20 @@ BEGIN, LENGTH, NEXT = 0, 1, 2  # columns of `members`
 
 
 @kernel
-def find_root(into, node):
+def find_root(into: np.ndarray, node: int) -> int:
     while into[node] != node:
         node = into[node]
     return node
 
 
 @kernel
-def list_of(clump, members, neighbours):
+def list_of(clump: int, members: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
     """The clump's own part of its list of neighbours, a view."""
     begin = np.intp(members[clump, BEGIN])
     return neighbours[begin : begin + np.intp(members[clump, LENGTH])]
 
 
-def own_lists(start):
+def own_lists(start: np.ndarray) -> np.ndarray:
     """The `members` of clumps that are chained to no other; `start` has one entry more than them."""
     members = np.empty((start.size - 1, 3), np.uint32 if start[-1] < 2**32 else np.uint64)
     members[:, BEGIN], members[:, LENGTH], members[:, NEXT] = start[:-1], np.diff(start), NOBODY
@@ -38,7 +38,7 @@ def own_lists(start):
 
 
 @kernel
-def count_neighbours(edges, sizes, min_pixels, listed, start):
+def count_neighbours(edges: np.ndarray, sizes: np.ndarray, min_pixels: int, listed: int, start: np.ndarray) -> int:
     """Where the neighbour list of each clump ends, in `start` (n + 1,) int64."""
     for edge in range(len(edges)):
         one, other = edges[edge, 0], edges[edge, 1]
@@ -53,7 +53,9 @@ def count_neighbours(edges, sizes, min_pixels, listed, start):
 
 
 @kernel
-def list_neighbours(edges, sizes, min_pixels, listed, start, neighbours):
+def list_neighbours(
+    edges: np.ndarray, sizes: np.ndarray, min_pixels: int, listed: int, start: np.ndarray, neighbours: np.ndarray
+) -> None:
     """Fill the lists, from their ends, so that `start` becomes where they begin."""
     for edge in range(len(edges) - 1, -1, -1):
         one, other = edges[edge, 0], edges[edge, 1]
@@ -68,8 +70,8 @@ def list_neighbours(edges, sizes, min_pixels, listed, start, neighbours):
 
 
 @kernel
-def number_roots(into, numbers):
-    """Number the clumps that are left, in their order, and all others as what they are part of; gives how many."""
+def number_roots(into: np.ndarray, numbers: np.ndarray) -> int:
+    """Number the clumps that are left, in their order, and all others as what they are part of; returns how many."""
     count = 0
     for clump in range(into.size):
         numbers[clump] = count
@@ -81,7 +83,17 @@ def number_roots(into, numbers):
 
 
 @kernel
-def contract_lists(into, numbers, sizes, min_pixels, listed, members, neighbours, new_start, new_neighbours):
+def contract_lists(
+    into: np.ndarray,
+    numbers: np.ndarray,
+    sizes: np.ndarray,
+    min_pixels: int,
+    listed: int,
+    members: np.ndarray,
+    neighbours: np.ndarray,
+    new_start: np.ndarray,
+    new_neighbours: np.ndarray,
+) -> int:
     """Join the lists of each clump's members into one, each neighbour once, by the new numbers."""
     seen = np.full(new_start.size, NOBODY, np.uint32)
     large = np.zeros(new_start.size, np.bool_)
@@ -109,7 +121,17 @@ def contract_lists(into, numbers, sizes, min_pixels, listed, members, neighbours
 
 
 @kernel
-def contract_clumps(into, whole, numbers, survivors, sums, state, changed, since, undecided):
+def contract_clumps(
+    into: np.ndarray,
+    whole: np.ndarray,
+    numbers: np.ndarray,
+    survivors: np.ndarray,
+    sums: np.ndarray,
+    state: np.ndarray,
+    changed: np.ndarray,
+    since: np.ndarray,
+    undecided: np.ndarray,
+) -> None:
     """Move the clumps that are left to the front of all arrays, where only they will be looked for."""
     for clump in range(whole.size):
         whole[clump] = numbers[whole[clump]]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """k-means kernels: which centre each colour belongs to after the centres have moved, and what its members add up to."""
 
+from typing import Tuple
+
 import numpy as np
 
 from .cache import kernel
@@ -10,8 +12,8 @@ SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio (Knuth, The Art of
 
 
 @kernel
-def _distinct(keys, slots, shift, first, counts):
-    """Count equal keys by a table of slots, a power of two of them; gives how many are different."""
+def _distinct(keys: np.ndarray, slots: np.ndarray, shift: int, first: np.ndarray, counts: np.ndarray) -> int:
+    """Count equal keys by a table of slots, a power of two of them; returns how many are different."""
     found = np.uint32(0)
     last = slots.size - 1
     for i in range(len(keys)):
@@ -39,7 +41,8 @@ def _distinct(keys, slots, shift, first, counts):
     return found
 
 
-def distinct(keys):
+def distinct(keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Defined by `plain.lloyd.distinct`."""
     bits = max(1, int(2 * len(keys) - 1).bit_length())
     first, counts = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
     found = _distinct(keys, np.zeros(1 << bits, np.uint32), np.uint64(64 - bits), first, counts)
@@ -47,7 +50,15 @@ def distinct(keys):
 
 
 @kernel
-def _find_doubtful(labels, moved, to_nearest, to_others, margin, least, doubtful):
+def _find_doubtful(
+    labels: np.ndarray,
+    moved: np.ndarray,
+    to_nearest: np.ndarray,
+    to_others: np.ndarray,
+    margin: float,
+    least: float,
+    doubtful: np.ndarray,
+) -> int:
     """Loosen the bounds by how far centres have moved; list the colours that may have another nearest centre now."""
     most, count = moved.max(), np.uint32(0)
     for i in range(labels.size):
@@ -59,7 +70,16 @@ def _find_doubtful(labels, moved, to_nearest, to_others, margin, least, doubtful
 
 
 @kernel
-def _keep_doubtful(planes, centres, labels, to_nearest, to_others, margin, least, doubtful):
+def _keep_doubtful(
+    planes: np.ndarray,
+    centres: np.ndarray,
+    labels: np.ndarray,
+    to_nearest: np.ndarray,
+    to_others: np.ndarray,
+    margin: float,
+    least: float,
+    doubtful: np.ndarray,
+) -> int:
     """Measure the distance to the nearest centre so far, and list the colours for which that does not settle it."""
     bands, count = len(planes), np.uint32(0)
     for i in doubtful:
@@ -75,7 +95,19 @@ def _keep_doubtful(planes, centres, labels, to_nearest, to_others, margin, least
 
 
 @kernel
-def _reassign(planes, counts, centres, again, everything, labels, to_nearest, to_others, margin, sizes, sums):
+def _reassign(
+    planes: np.ndarray,
+    counts: np.ndarray,
+    centres: np.ndarray,
+    again: np.ndarray,
+    everything: bool,
+    labels: np.ndarray,
+    to_nearest: np.ndarray,
+    to_others: np.ndarray,
+    margin: float,
+    sizes: np.ndarray,
+    sums: np.ndarray,
+) -> int:
     """Compare the colours numbered `again` with all centres; see `reassign`."""
     bands, changed = len(planes), 0
     colours = np.zeros((bands, CHUNK), np.float32)
@@ -108,7 +140,19 @@ def _reassign(planes, counts, centres, again, everything, labels, to_nearest, to
     return changed
 
 
-def reassign(planes, counts, centres, moved, labels, to_nearest, to_others, margin, least, whole):
+def reassign(
+    planes: np.ndarray,
+    counts: np.ndarray,
+    centres: np.ndarray,
+    moved: np.ndarray,
+    labels: np.ndarray,
+    to_nearest: np.ndarray,
+    to_others: np.ndarray,
+    margin: float,
+    least: float,
+    whole: bool,
+) -> Tuple[int, np.ndarray, np.ndarray]:
+    """Defined by `plain.lloyd.reassign`."""
     everything = not moved.size
     again = np.arange(labels.size, dtype=np.uint32) if everything else np.empty(labels.size + 1, np.uint32)
     if not everything:
@@ -120,12 +164,13 @@ def reassign(planes, counts, centres, moved, labels, to_nearest, to_others, marg
 
 
 @kernel
-def _sum_members(labels, amounts, sums):
+def _sum_members(labels: np.ndarray, amounts: np.ndarray, sums: np.ndarray) -> None:
     for i in range(labels.size):
         sums[labels[i] - 1] += amounts[i]
 
 
-def sum_members(labels, amounts, k):
+def sum_members(labels: np.ndarray, amounts: np.ndarray, k: int) -> np.ndarray:
+    """Defined by `plain.lloyd.sum_members`."""
     sums = np.zeros(k)
     _sum_members(labels, amounts, sums)
     return sums

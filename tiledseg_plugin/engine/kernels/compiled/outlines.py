@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Outline kernels: the borders of the segments in a window as chains of corners, and chains as simple rings."""
 
+from typing import Tuple
+
 import numpy as np
 
 from ..plain.outlines import END_COL, END_ROW, JUNCTION, SADDLE, STEP_COL, STEP_ROW
@@ -8,7 +10,17 @@ from .cache import kernel
 
 
 @kernel
-def _walk(ids, row, col, direction, all_junctions, visited, corners, flags, count):
+def _walk(
+    ids: np.ndarray,
+    row: int,
+    col: int,
+    direction: int,
+    all_junctions: bool,
+    visited: np.ndarray,
+    corners: np.ndarray,
+    flags: np.ndarray,
+    count: int,
+) -> Tuple[int, int, int, int]:
     """From a side to the first one outside the window, or back to it; (next row, column, direction, corners)."""
     rows, cols = ids.shape[0] - 2, ids.shape[1] - 2
     own = ids[row + 1, col + 1]
@@ -47,7 +59,7 @@ def _walk(ids, row, col, direction, all_junctions, visited, corners, flags, coun
 
 
 @kernel
-def _trace(ids, all_junctions):
+def _trace(ids: np.ndarray, all_junctions: bool) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rows, cols = ids.shape[0] - 2, ids.shape[1] - 2
     sides = 0
     for r in range(1, rows + 1):
@@ -97,7 +109,10 @@ def _trace(ids, all_junctions):
     return chains[:found].copy(), offsets[: found + 1].copy(), corners[:count].copy(), flags[:count].copy()
 
 
-def trace_outlines(ids, row, col, raster_width, all_junctions):
+def trace_outlines(
+    ids: np.ndarray, row: int, col: int, raster_width: int, all_junctions: bool
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.outlines.trace_outlines`."""
     chains, offsets, corners, flags = _trace(ids, all_junctions)
     r, c, d, next_row, next_col, next_direction = chains.T
     starts = ((row + r) * raster_width + col + c) * 4 + d
@@ -107,7 +122,7 @@ def trace_outlines(ids, row, col, raster_width, all_junctions):
 
 
 @kernel
-def _partners(first, last, corners, flags, partner):
+def _partners(first: int, last: int, corners: np.ndarray, flags: np.ndarray, partner: np.ndarray) -> None:
     """The other visit of each corner at which a ring touches itself."""
     members = np.flatnonzero(flags[first:last] & SADDLE) + first
     code = corners[members, 0].astype(np.int64) << 32 | corners[members, 1].astype(np.int64)
@@ -120,8 +135,10 @@ def _partners(first, last, corners, flags, partner):
 
 
 @kernel
-def _emit(members, corners, flags, out_corners, out_flags, at):
-    """A ring reversed, from its first corner in raster order on; gives its area."""
+def _emit(
+    members: np.ndarray, corners: np.ndarray, flags: np.ndarray, out_corners: np.ndarray, out_flags: np.ndarray, at: int
+) -> int:
+    """A ring reversed, from its first corner in raster order on; returns its area."""
     size = members.size
     begin = 0
     area = np.int64(0)
@@ -141,7 +158,9 @@ def _emit(members, corners, flags, out_corners, out_flags, at):
 
 
 @kernel
-def _finish(offsets, corners, flags):
+def _finish(
+    offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     total = corners.shape[0]
     out_corners, out_flags = np.empty((total, 2), np.int32), np.empty(total, np.uint8)
     limit = offsets.size + np.count_nonzero(flags & SADDLE)
@@ -183,5 +202,8 @@ def _finish(offsets, corners, flags):
     return sources[:rings].copy(), out_offsets[: rings + 1].copy(), out_corners, out_flags, areas[:rings].copy()
 
 
-def finish_rings(offsets, corners, flags):
+def finish_rings(
+    offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.outlines.finish_rings`."""
     return _finish(offsets, corners, flags)

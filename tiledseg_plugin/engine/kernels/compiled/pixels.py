@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pixel kernels: lookup, numbering."""
 
+from typing import Tuple
+
 import numpy as np
 
 from ..plain import pixels as plain
@@ -8,18 +10,19 @@ from .cache import kernel
 
 
 @kernel
-def _relabel(labels, table, out):
+def _relabel(labels: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
     for pixel in range(labels.size):
         out[pixel] = table[labels[pixel]]
 
 
-def relabel(labels, table):
+def relabel(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Defined by `plain.pixels.relabel`."""
     out = np.empty(labels.shape, np.uint32)
     _relabel(_read_only(labels), _read_only(table), out.reshape(-1))
     return out
 
 
-def _read_only(array):
+def _read_only(array: np.ndarray) -> np.ndarray:
     """All arrays alike, mapped files too: numba compiles anew for each kind."""
     flat = np.ascontiguousarray(array).reshape(-1).view()
     flat.flags.writeable = False
@@ -27,7 +30,7 @@ def _read_only(array):
 
 
 @kernel
-def _range(ids):
+def _range(ids: np.ndarray) -> Tuple[int, int]:
     """(one before the least id, the largest): 0 is no id, and one before it is the largest number there is."""
     before, most = np.uint32(0xFFFFFFFF), np.uint32(0)
     for pixel in range(ids.size):
@@ -37,18 +40,19 @@ def _range(ids):
 
 
 @kernel
-def _count(ids, before, counts):
+def _count(ids: np.ndarray, before: int, counts: np.ndarray) -> None:
     for pixel in range(ids.size):
         counts[ids[pixel] - before if ids[pixel] else np.uint32(0)] += np.uint32(1)
 
 
 @kernel
-def _number(ids, before, numbers, labels):
+def _number(ids: np.ndarray, before: int, numbers: np.ndarray, labels: np.ndarray) -> None:
     for pixel in range(ids.size):
         labels[pixel] = numbers[ids[pixel] - before if ids[pixel] else np.uint32(0)]
 
 
-def compact(ids):
+def compact(ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.pixels.compact`."""
     flat = ids.reshape(-1)
     before, most = _range(flat)
     if not most or int(most) - before > 8 * flat.size:
@@ -63,14 +67,15 @@ def compact(ids):
 
 
 @kernel
-def _translate(values, valid, tables, translated):
+def _translate(values: np.ndarray, valid: np.ndarray, tables: np.ndarray, translated: np.ndarray) -> None:
     for band in range(len(values)):
         table, plane, out = tables[band], values[band], translated[band]
         for pixel in range(valid.size):
             out[pixel] = table[plane[pixel]] if valid[pixel] else 0
 
 
-def translate(values, valid, tables):
+def translate(values: np.ndarray, valid: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Defined by `plain.pixels.translate`."""
     translated, bands = np.empty(values.shape, np.uint8), len(values)
     _translate(values.reshape(bands, -1), valid.reshape(-1), tables, translated.reshape(bands, -1))
     return translated

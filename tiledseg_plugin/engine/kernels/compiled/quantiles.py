@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Order statistics kernel: the values of each region, sorted, each value once with how often it occurs."""
 
+from typing import Tuple
+
 import numpy as np
 
 from .cache import kernel
 
 
 @kernel
-def _region_histograms(labels, count, values):
+def _region_histograms(
+    labels: np.ndarray, count: int, values: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     begin = np.zeros(count + 2, np.int64)
     for pixel in range(labels.size):
         if labels[pixel]:
@@ -39,7 +43,7 @@ def _region_histograms(labels, count, values):
 
 
 @kernel
-def _first_of_runs(ordered, begin, kept):
+def _first_of_runs(ordered: np.ndarray, begin: np.ndarray, kept: int) -> np.ndarray:
     distinct = np.empty(kept, ordered.dtype)
     at = 0
     for region in range(1, begin.size - 1):
@@ -50,6 +54,7 @@ def _first_of_runs(ordered, begin, kept):
     return distinct
 
 
-def region_histograms(labels, count, values):
+def region_histograms(labels: np.ndarray, count: int, values: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Defined by `plain.quantiles.region_histograms`."""
     starts, begin, ordered, frequencies = _region_histograms(labels, count, values)
     return starts, _first_of_runs(ordered, begin, frequencies.size), frequencies

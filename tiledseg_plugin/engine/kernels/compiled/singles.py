@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pixel kernel: single pixels take the cluster of their nearest neighbour that is not single."""
 
+from typing import Sequence, Tuple
+
 import numpy as np
 
 from .cache import kernel
@@ -10,11 +12,11 @@ NOBODY, IN_DOUBT, JOINED = -1, -2, -3  # what a pass finds for a single pixel in
 
 
 @kernel
-def _flag_singles(above, row, below, flags):
+def _flag_singles(above: np.ndarray, row: np.ndarray, below: np.ndarray, flags: np.ndarray) -> None:
     """1 for the pixels of a row with data and no 4-neighbour of their cluster, else 0; compiles to vector code."""
     for col in range(row.size):
-        kind = row[col]
-        flags[col] = (kind != 0) & (kind != above[col]) & (kind != below[col])
+        cluster = row[col]
+        flags[col] = (cluster != 0) & (cluster != above[col]) & (cluster != below[col])
     for col in range(row.size - 1):
         flags[col] &= row[col] != row[col + 1]
     for col in range(row.size - 1):
@@ -22,8 +24,8 @@ def _flag_singles(above, row, below, flags):
 
 
 @kernel
-def _find_singles(clusters, status, found):
-    """Flag the single pixels in `status`; gives their indices in raster order, in `found`."""
+def _find_singles(clusters: np.ndarray, status: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Flag the single pixels in `status`; returns their indices in raster order, in `found`."""
     rows, cols = clusters.shape
     nothing = np.zeros(cols, clusters.dtype)
     count = 0
@@ -39,7 +41,7 @@ def _find_singles(clusters, status, found):
 
 
 @kernel
-def _neighbours(cell, row, rows, cols):
+def _neighbours(cell: int, row: int, rows: int, cols: int) -> Tuple[int, int, int, int]:
     """Indices of the neighbours up, down, left and right; the single cell itself, never followed, for those outside."""
     col = cell - row * cols
     up = cell - cols if row else cell
@@ -50,12 +52,20 @@ def _neighbours(cell, row, rows, cols):
 
 
 @kernel
-def _is_settled(cell, state, status):
+def _is_settled(cell: int, state: np.ndarray, status: np.ndarray) -> bool:
     return (status[cell] == 0) & (state[cell] != 0)
 
 
 @kernel
-def _find_followed(active, found, state, status, values, rows, cols):
+def _find_followed(
+    active: np.ndarray,
+    found: np.ndarray,
+    state: np.ndarray,
+    status: np.ndarray,
+    values: np.ndarray,
+    rows: int,
+    cols: int,
+) -> None:
     """For every active pixel its nearest neighbour that is not single, or NOBODY; IN_DOUBT beside an uncertain one."""
     row = 0
     infinite = np.float32(np.inf)
@@ -94,7 +104,9 @@ def _find_followed(active, found, state, status, values, rows, cols):
 
 
 @kernel
-def _look_again(active, found, state, status, rows, cols):
+def _look_again(
+    active: np.ndarray, found: np.ndarray, state: np.ndarray, status: np.ndarray, rows: int, cols: int
+) -> None:
     """For pixels with nobody to follow: JOINED if a pixel beside has just got their cluster, or IN_DOUBT or NOBODY."""
     row = 0
     for i in range(active.size):
@@ -110,8 +122,8 @@ def _look_again(active, found, state, status, rows, cols):
 
 
 @kernel
-def _settle(active, found, state, status):
-    """Carry out what was found; gives how many pixels stay single, which stand first in `active`."""
+def _settle(active: np.ndarray, found: np.ndarray, state: np.ndarray, status: np.ndarray) -> int:
+    """Carry out what was found; returns how many pixels stay single, which stand first in `active`."""
     kept = 0
     for i in range(active.size):
         cell = active[i]
@@ -129,7 +141,9 @@ def _settle(active, found, state, status):
 
 
 @kernel
-def _run_passes(state, status, active, values, rows, cols):
+def _run_passes(
+    state: np.ndarray, status: np.ndarray, active: np.ndarray, values: np.ndarray, rows: int, cols: int
+) -> None:
     found = np.empty_like(active)
     while active.size:
         count = active.size
@@ -141,7 +155,10 @@ def _run_passes(state, status, active, values, rows, cols):
             break
 
 
-def eliminate_singles(clusters, values, open_sides):
+def eliminate_singles(
+    clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Defined by `plain.pixels.eliminate_singles`."""
     rows, cols = clusters.shape
     state, status = clusters.copy(), np.empty((rows, cols), np.uint8)
     # room for the worst case, and one more, as the next place is always written to; pages not written take no memory

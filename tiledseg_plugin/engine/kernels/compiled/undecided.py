@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a tile cannot decide about its clumps, because it depends on clumps of other tiles."""
 
+from typing import Tuple
+
 import numpy as np
 
 from .cache import kernel
@@ -10,8 +12,10 @@ DOUBTFUL = np.uint32(0xFFFFFFFE)  # in `choice`: to be decided where more of the
 
 
 @kernel
-def _doubt(clump, waiting, choice, place, doubtful, count):
-    """Add a clump to the `count` doubtful ones if it is waiting and is not among them; gives the new count."""
+def _doubt(
+    clump: int, waiting: np.ndarray, choice: np.ndarray, place: np.ndarray, doubtful: np.ndarray, count: int
+) -> int:
+    """Add a clump to the `count` doubtful ones if it is waiting and is not among them; returns the new count."""
     index = place[clump]
     if index < waiting.size and waiting[index] == clump and choice[index] != DOUBTFUL:
         choice[index] = DOUBTFUL
@@ -21,7 +25,17 @@ def _doubt(clump, waiting, choice, place, doubtful, count):
 
 
 @kernel
-def _doubt_beside(clump, waiting, choice, place, doubtful, count, into, members, neighbours):
+def _doubt_beside(
+    clump: int,
+    waiting: np.ndarray,
+    choice: np.ndarray,
+    place: np.ndarray,
+    doubtful: np.ndarray,
+    count: int,
+    into: np.ndarray,
+    members: np.ndarray,
+    neighbours: np.ndarray,
+) -> int:
     """Add the waiting ones among a clump and its neighbours to the doubtful ones."""
     count = _doubt(clump, waiting, choice, place, doubtful, count)
     member = clump
@@ -35,20 +49,20 @@ def _doubt_beside(clump, waiting, choice, place, doubtful, count, into, members,
 
 @kernel
 def leave_doubtful(
-    waiting,
-    choice,
-    tail,
-    retries,
-    place,
-    doubtful,
-    area,
-    undecided,
-    since,
-    into,
-    members,
-    neighbours,
-):
-    """Take the doubtful clumps out of those that are waiting; gives how many are kept, and of the retries.
+    waiting: np.ndarray,
+    choice: np.ndarray,
+    tail: np.ndarray,
+    retries: int,
+    place: np.ndarray,
+    doubtful: np.ndarray,
+    area: int,
+    undecided: np.ndarray,
+    since: np.ndarray,
+    into: np.ndarray,
+    members: np.ndarray,
+    neighbours: np.ndarray,
+) -> Tuple[int, int]:
+    """Take the doubtful clumps out of those that are waiting; returns how many are kept, and of the retries.
 
     They are left to the whole raster with all their neighbours, which they might join. A clump that is waiting beside
     one of these is doubtful, too; and so on, until nothing changes.
@@ -93,8 +107,8 @@ def leave_doubtful(
 
 
 @kernel
-def list_undecided_edges(members, neighbours, undecided, edges):
-    """Fill `edges` with the pairs of undecided neighbours, lower one first, each once; gives how many."""
+def list_undecided_edges(members: np.ndarray, neighbours: np.ndarray, undecided: np.ndarray, edges: np.ndarray) -> int:
+    """Fill `edges` with the pairs of undecided neighbours, lower one first, each once; returns how many."""
     count = 0
     for clump in range(undecided.size):
         if not undecided[clump]:

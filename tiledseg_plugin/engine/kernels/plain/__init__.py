@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernels in numpy alone: the readable definition of every pixel and graph step.
 
-`compiled` gives the same arrays for the same arguments, faster. Shapes and dtypes that all of them share:
+`compiled` returns the same arrays for the same arguments, faster. Shapes and dtypes that all of them share:
 
 values   (bands, rows, cols) uint8 or float32, the colours that are compared
 valid    (rows, cols) bool, False where there is no data
@@ -11,6 +11,7 @@ labels   (rows, cols) uint32, 1 + index of a clump within the window, 0 where th
 The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6), 658.
 """
 
+from ..contract import Check
 from .attributes import add_moments, region_moments
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
@@ -49,5 +50,5 @@ __all__ = [
 ]
 
 
-def warm_up(check=lambda: None):
+def warm_up(check: Check = lambda: None) -> None:
     """Nothing to prepare; the compiled kernels load or compile theirs here."""

@@ -3,8 +3,10 @@
 
 import numpy as np
 
+from ..contract import Moments
 
-def region_moments(labels, count, values):
+
+def region_moments(labels: np.ndarray, count: int, values: np.ndarray) -> Moments:
     """Number, sum, sum of squares and range of each region's values, of one band and one window.
 
     Parameters
@@ -47,13 +49,13 @@ def region_moments(labels, count, values):
     return counts, totals, squares, low, high
 
 
-def add_moments(places, part, whole):
+def add_moments(places: np.ndarray, part: Moments, whole: Moments) -> None:
     """Add what is known of parts of segments to what is known of the segments so far.
 
     Parameters
     ----------
     places : (n,) uint32, of the segment of each part; a segment may have several
-    part : counts, totals, squares, low and high of integers as `region_moments` gives them, each part with a value
+    part : counts, totals, squares, low and high of integers as `region_moments` returns them, each part with a value
     whole : the same of all segments, int64, with squares' low limbs below 2^32; they are changed
     """
     order = np.argsort(places, kind="stable")
@@ -72,12 +74,12 @@ def add_moments(places, part, whole):
     whole[4][segments] = np.maximum(whole[4][segments], np.maximum.reduceat(high[order], starts))
 
 
-def _sums(labels, count, weights):
+def _sums(labels: np.ndarray, count: int, weights: np.ndarray) -> np.ndarray:
     """Added up in the order of the pixels, in float64."""
     return np.bincount(labels, weights, minlength=count + 1)[1:]
 
 
-def _exact_sums(labels, count, weights):
+def _exact_sums(labels: np.ndarray, count: int, weights: np.ndarray) -> np.ndarray:
     """(count,) int64 sums of integers below 2^32: float64 is exact for parts of 2^20 pixels."""
     parts = range(0, labels.size, 1 << 20)
     sums = (_sums(labels[at : at + (1 << 20)], count, weights[at : at + (1 << 20)]) for at in parts)

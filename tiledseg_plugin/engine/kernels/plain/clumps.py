@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Clump kernels: connected regions of a window, what they hold, and which of them touch."""
 
+from typing import Tuple
+
 import numpy as np
 
 from ..components import components
 
 
-def clump(clusters):
+def clump(clusters: np.ndarray) -> Tuple[np.ndarray, int]:
     """Number the 4-connected regions of equal cluster, from 1, in raster order of their first pixels.
 
     Parameters
@@ -35,7 +37,7 @@ def clump(clusters):
     return label[component].astype(np.uint32)[run], int(np.count_nonzero(is_clump))
 
 
-def first_pixels(labels, count):
+def first_pixels(labels: np.ndarray, count: int) -> np.ndarray:
     """The index, in raster order, of the first pixel of every clump: (count,) int64."""
     first = np.zeros(count + 1, np.int64)
     flat = labels.ravel()
@@ -43,12 +45,14 @@ def first_pixels(labels, count):
     return first[1:]
 
 
-def describe_clumps(labels, count, clusters, quantities):
+def describe_clumps(
+    labels: np.ndarray, count: int, clusters: np.ndarray, quantities: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Size, exact sums, first pixel and cluster of every clump.
 
     Parameters
     ----------
-    labels, count : as `clump` gives them
+    labels, count : as `clump` returns them
     clusters : (rows, cols) uint16
     quantities : (planes, rows, cols) uint8 or int64, what is added up
 
@@ -57,7 +61,7 @@ def describe_clumps(labels, count, clusters, quantities):
     sizes : (count,) int64, pixels
     sums : (count, planes) int64
     first : (count,) int64, index of the first pixel in the window, in raster order
-    kinds : (count,) uint16, the cluster of each
+    clusters_of : (count,) uint16, the cluster of each
     """
     flat = labels.ravel()
     sizes = np.bincount(flat, minlength=count + 1)[1:].astype(np.int64)
@@ -70,7 +74,7 @@ def describe_clumps(labels, count, clusters, quantities):
     return sizes, sums, first, clusters.ravel()[first]
 
 
-def find_edges(labels, count):
+def find_edges(labels: np.ndarray, count: int) -> np.ndarray:
     """The pairs of clumps that share a pixel side, each once: (m, 2) uint32 labels, a < b, sorted."""
     pairs = []
     for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):

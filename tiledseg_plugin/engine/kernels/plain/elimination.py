@@ -1,33 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
-from typing import Any, NamedTuple
+from typing import Any, Optional
 
 import numpy as np
 
-DECIDED = 0xFFFFFFFF  # in `RemainingRegions.since`
+from ..contract import DECIDED, RemainingRegions, Run
 
 
-class RemainingRegions(NamedTuple):
-    """What the steps of an elimination have left.
-
-    roots : (r,) uint32, ascending, the clump whose place and identity each region has
-    sizes : (r,) int64; sums : (r, planes) int64
-    since : (r,) uint32, the step from which on each must be decided where all its neighbours are known; up to that
-        step it is what it would be in the whole raster, and from it on nothing has been merged with it. DECIDED for
-        those that nothing outside can change.
-    edges : (m, 2) uint32, indices of neighbouring regions, each pair once, where both must be decided elsewhere and one
-        is smaller than the least wanted
-    """
-
-    roots: np.ndarray
-    sizes: np.ndarray
-    sums: np.ndarray
-    since: np.ndarray
-    edges: np.ndarray
-
-
-def band_means(sizes, sums, weights):
+def band_means(sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean colours: float32(exact sum) / float32(size), (n, bands) float32.
 
     `sums` holds one plane a band and limb, all bands of the first limb first; a band's total is the sum of its limbs
@@ -57,7 +38,17 @@ class Elimination:
         Then only what they cannot have any influence on is merged; `regions` tells what is left.
     """
 
-    def __init__(self, sizes, sums, weights, edges, min_pixels, threshold, since=None, shared=None):
+    def __init__(
+        self,
+        sizes: np.ndarray,
+        sums: np.ndarray,
+        weights: np.ndarray,
+        edges: np.ndarray,
+        min_pixels: int,
+        threshold: float,
+        since: Optional[np.ndarray] = None,
+        shared: Optional[np.ndarray] = None,
+    ) -> None:
         self.sizes, self.sums, self.weights = sizes.copy(), sums, weights
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         self.means = band_means(self.sizes, self.sums, weights)
@@ -68,14 +59,14 @@ class Elimination:
         self.undecided: Any = None if shared is None else shared.copy()
         self._keep(self.sizes[self.source] < min_pixels)
 
-    def _keep(self, wanted):
+    def _keep(self, wanted: np.ndarray) -> None:
         self.source, self.neighbour = self.source[wanted], self.neighbour[wanted]
 
-    def step(self, area, run=map):
+    def step(self, area: int, run: Run = map) -> int:
         """Decide on the state at the start of the step, then carry all merges out.
 
         `run` is called as `map` is; one that uses threads, such as that of a ThreadPoolExecutor, shares the decisions
-        out where the kernels know how (the compiled ones do). Gives how many clumps were merged.
+        out where the kernels know how (the compiled ones do). Returns how many clumps were merged.
         """
         acting = np.maximum(self.sizes, self.since)[self.source] <= area
         if self.undecided is not None:
@@ -99,7 +90,7 @@ class Elimination:
         self._merge(source[best], neighbour[best])
         return best.size
 
-    def next_area(self, area):
+    def next_area(self, area: int) -> Optional[int]:
         """The next step that can change anything after one that did not; None if there is none.
 
         It may name a step too early, never one too late.
@@ -108,7 +99,7 @@ class Elimination:
         called = called[called > area]
         return int(called.min()) if called.size else None
 
-    def _leave_undecided(self, source, neighbour, area):
+    def _leave_undecided(self, source: np.ndarray, neighbour: np.ndarray, area: int) -> None:
         """Leave clumps that should decide now, but have an undecided neighbour, to the whole raster.
 
         So are all clumps that they might join; and again those that have one of these as a neighbour.
@@ -124,7 +115,7 @@ class Elimination:
             self.undecided |= left
             self.since[left] = area
 
-    def regions(self):
+    def regions(self) -> RemainingRegions:
         """What is left after the last step: RemainingRegions."""
         roots = np.flatnonzero(self.into == np.arange(self.into.size, dtype=np.uint32)).astype(np.uint32)
         since, edges = np.full(roots.size, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
@@ -135,7 +126,7 @@ class Elimination:
             edges = np.searchsorted(roots, np.unique(pairs, axis=0)).astype(np.uint32)
         return RemainingRegions(roots, self.sizes[roots], self.sums[roots], since, edges)
 
-    def _merge(self, merged, target):
+    def _merge(self, merged: np.ndarray, target: np.ndarray) -> None:
         follow = np.arange(self.sizes.size, dtype=np.uint32)
         follow[merged] = target
         final = target

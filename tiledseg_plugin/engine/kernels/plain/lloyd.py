@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """k-means kernels: which centre each colour belongs to after the centres have moved, and what its members add up to."""
 
+from typing import Tuple
+
 import numpy as np
 
 from .pixels import nearest_two
 
 
-def distinct(keys):
+def distinct(keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Where each different key appears first, ascending, and how often it occurs.
 
     Parameters
@@ -23,7 +25,18 @@ def distinct(keys):
     return first[order], counts[order]
 
 
-def reassign(planes, counts, centres, moved, labels, to_nearest, to_others, margin, least, whole):
+def reassign(
+    planes: np.ndarray,
+    counts: np.ndarray,
+    centres: np.ndarray,
+    moved: np.ndarray,
+    labels: np.ndarray,
+    to_nearest: np.ndarray,
+    to_others: np.ndarray,
+    margin: float,
+    least: float,
+    whole: bool,
+) -> Tuple[int, np.ndarray, np.ndarray]:
     """Find the nearest centre of every colour again, changing labels and bounds in place.
 
     The bounds, of the distances to the nearest and to all other centres, tell which colours cannot have changed
@@ -74,6 +87,6 @@ def reassign(planes, counts, centres, moved, labels, to_nearest, to_others, marg
     return changed, sizes[1:], sums[:, 1:]
 
 
-def sum_members(labels, amounts, k):
+def sum_members(labels: np.ndarray, amounts: np.ndarray, k: int) -> np.ndarray:
     """Amounts (n,) float64 added up, one after the other, for each of the labels 1..k: (k,) float64."""
     return np.bincount(labels, amounts, k + 1)[1:]

@@ -6,7 +6,7 @@ pixel), 1 south (right side), 2 west (bottom side), 3 north (left side). Where a
 the walk stays with its pixel, so that regions which touch only there have rings of their own (4-connectivity).
 """
 
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 
@@ -20,7 +20,9 @@ END_COL = np.array([1, 1, 0, 0])
 SADDLE, JUNCTION = 1, 2
 
 
-def trace_outlines(ids, row, col, raster_width, all_junctions):
+def trace_outlines(
+    ids: np.ndarray, row: int, col: int, raster_width: int, all_junctions: bool
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The borders of all segments in a window.
 
     Parameters
@@ -28,7 +30,7 @@ def trace_outlines(ids, row, col, raster_width, all_junctions):
     ids : (rows + 2, cols + 2) uint32, the window with a margin of one pixel; 0 beyond the raster and for no data
     row, col : of the window's first pixel in the raster
     raster_width : pixels
-    all_junctions : also give the places on straight borders where two other segments meet
+    all_junctions : also return the places on straight borders where two other segments meet
 
     Returns
     -------
@@ -84,7 +86,7 @@ def trace_outlines(ids, row, col, raster_width, all_junctions):
     return owners, starts, ends, offsets.astype(np.int64), corners[chosen], flags[order][chosen].astype(np.uint8)
 
 
-def _order(following, may_start):
+def _order(following: np.ndarray, may_start: np.ndarray) -> Tuple[np.ndarray, np.ndarray, int]:
     """Chain number of every side, and the sides in the order of the chains and along each."""
     count = following.size
     linked = np.flatnonzero(following >= 0)
@@ -111,12 +113,14 @@ def _order(following, may_start):
     return chain, np.lexsort((-to_come, chain)), int(np.count_nonzero(~is_open))
 
 
-def finish_rings(offsets, corners, flags):
+def finish_rings(
+    offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Rings that touch themselves at a corner become simple ones; all begin at their first corner in raster order.
 
     Parameters
     ----------
-    offsets, corners, flags : of rings, as `trace_outlines` gives them
+    offsets, corners, flags : of rings, as `trace_outlines` returns them
 
     Returns
     -------
@@ -144,7 +148,7 @@ def finish_rings(offsets, corners, flags):
     return np.array(sources, np.int64), new_offsets, corners[index], flags[index], areas
 
 
-def _simple(members, corners, flags):
+def _simple(members: np.ndarray, corners: np.ndarray, flags: np.ndarray) -> List[np.ndarray]:
     """A ring's parts between two visits of one corner, innermost first; what is left comes last."""
     stack: List[int] = []
     held: Dict[tuple, int] = {}

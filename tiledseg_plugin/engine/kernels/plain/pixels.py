@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pixel kernels: nearest centre, single pixels, lookup, numbering."""
 
+from typing import Optional, Sequence, Tuple
+
 import numpy as np
 
 CHUNK = 1 << 15  # pixels at a time, so that the working arrays stay in the cache
 
 
-def _compare(colours, centres, second=None):
+def _compare(
+    colours: np.ndarray, centres: np.ndarray, second: Optional[np.ndarray] = None
+) -> Tuple[np.ndarray, np.ndarray]:
     """Index of the nearest centre and its squared distance, for colours (bands, n) float32; fills `second` (n,)."""
     best = np.full(colours.shape[1], np.inf, np.float32)
     index = np.zeros(colours.shape[1], np.uint16)
@@ -23,7 +27,7 @@ def _compare(colours, centres, second=None):
     return index, best
 
 
-def nearest_centre(values, valid, centres):
+def nearest_centre(values: np.ndarray, valid: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Label every valid pixel with 1 + the index of its nearest centre.
 
     Squared Euclidean distance, added up band after band in float32; the first of several nearest centres wins.
@@ -55,14 +59,14 @@ class NearestCentre:
     centres : as of `nearest_centre`, whose other parameters a call takes
     """
 
-    def __init__(self, centres):
+    def __init__(self, centres: np.ndarray) -> None:
         self.centres = centres
 
-    def __call__(self, values, valid):
+    def __call__(self, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
         return nearest_centre(values, valid, self.centres)
 
 
-def nearest_two(values, centres):
+def nearest_two(values: np.ndarray, centres: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As `nearest_centre`, with the squared distances of the nearest and the second nearest centre.
 
     Parameters
@@ -84,7 +88,9 @@ def nearest_two(values, centres):
     return labels, nearest, second
 
 
-def eliminate_singles(clusters, values, open_sides):
+def eliminate_singles(
+    clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
+) -> Tuple[np.ndarray, np.ndarray]:
     """Give single pixels the cluster of their nearest neighbour that is not single, pass after pass.
 
     A single pixel is a valid one none of whose 4 neighbours has its cluster. All of a pass is decided on the state
@@ -161,12 +167,12 @@ def eliminate_singles(clusters, values, open_sides):
     )
 
 
-def relabel(labels, table):
+def relabel(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Look every label up: `table[labels]`, (rows, cols) uint32. `table` (count + 1,) uint32."""
     return table[labels]
 
 
-def compact(ids):
+def compact(ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number the ids that are present in a window from 1.
 
     Parameters
@@ -200,7 +206,7 @@ def compact(ids):
     return present, labels, np.bincount(labels, minlength=present.size + 1)[1:].astype(np.int64)
 
 
-def translate(values, valid, tables):
+def translate(values: np.ndarray, valid: np.ndarray, tables: np.ndarray) -> np.ndarray:
     """Look the values of each band up in its table, 0 where not valid.
 
     Parameters

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Order statistics kernel: the values of each region, sorted, each value once with how often it occurs."""
 
+from typing import Tuple
+
 import numpy as np
 
 
-def region_histograms(labels, count, values):
+def region_histograms(labels: np.ndarray, count: int, values: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The distinct values of each region of a window, of one band.
 
     Parameters

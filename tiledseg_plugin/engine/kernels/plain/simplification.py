@@ -9,15 +9,17 @@ an upper square; no second line can then be.
 Loops, in Python here; `compiled` compiles this very function.
 """
 
+from typing import Callable, Tuple
+
 import numpy as np
 
 
-def simplify_ring(corners, flags, out):
+def simplify_ring(corners: np.ndarray, flags: np.ndarray, out: np.ndarray) -> int:
     """Simplify one ring.
 
     Parameters
     ----------
-    corners : (n, 2) int64, as `finish_rings` gives them with all junctions
+    corners : (n, 2) int64, as `finish_rings` returns them with all junctions
     flags : (n,) uint8
     out : (n, 2) int32, the result
 
@@ -134,12 +136,12 @@ def simplify_ring(corners, flags, out):
     return count
 
 
-def simplify_rings(offsets, corners, flags):
+def simplify_rings(offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Simplify rings.
 
     Parameters
     ----------
-    offsets, corners, flags : as `finish_rings` gives them, with all junctions
+    offsets, corners, flags : as `finish_rings` returns them, with all junctions
 
     Returns
     -------
@@ -149,7 +151,9 @@ def simplify_rings(offsets, corners, flags):
     return simplify_with(simplify_ring, offsets, corners, flags)
 
 
-def simplify_with(simplify, offsets, corners, flags):
+def simplify_with(
+    simplify: Callable[..., int], offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     wide, out = corners.astype(np.int64), np.empty_like(corners)
     new = np.zeros(offsets.size, np.int64)
     for ring, (first, last) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist())):

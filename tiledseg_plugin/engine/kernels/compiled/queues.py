@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which clumps are called up in which step of an elimination: a chain of clumps for every step to come.
+
+`first_called` (min_pixels + 1,) uint32 says where the chain of each step begins, `next_called` (n,) uint32 which clump
+comes next in a chain; NOBODY ends it.
+"""
+
+import numpy as np
+
+from .cache import kernel
+from .graph import NOBODY
+
+
+@kernel
+def queue(clump: int, area: int, sizes: np.ndarray, first_called: np.ndarray, next_called: np.ndarray) -> None:
+    """Chain a clump with those that are called up in the step `area`; those as large as wanted never are."""
+    if sizes[clump] < first_called.size - 1:
+        next_called[clump] = first_called[area]
+        first_called[area] = clump
+
+
+@kernel
+def call_up(
+    area: int,
+    waiting: np.ndarray,
+    count: int,
+    sizes: np.ndarray,
+    into: np.ndarray,
+    first_called: np.ndarray,
+    next_called: np.ndarray,
+) -> int:
+    """Append to the `count` clumps in `waiting` those that have just become small enough; returns the new count.
+
+    A clump that has grown while queued goes on to the queue of its size.
+    """
+    clump = first_called[area]
+    first_called[area] = NOBODY
+    while clump != NOBODY:
+        following = next_called[clump]
+        if into[clump] == clump:
+            if sizes[clump] <= area:
+                waiting[count] = clump
+                count += 1
+            else:
+                queue(clump, sizes[clump], sizes, first_called, next_called)
+        clump = following
+    return count
+
+
+@kernel
+def queue_again(
+    area: int, sizes: np.ndarray, since: np.ndarray, first_called: np.ndarray, next_called: np.ndarray
+) -> None:
+    first_called[:] = NOBODY
+    for clump in range(sizes.size - 1, -1, -1):
+        called = max(sizes[clump], since[clump])
+        if called > area:
+            queue(clump, called, sizes, first_called, next_called)
