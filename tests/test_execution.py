@@ -16,7 +16,7 @@ import pytest
 import worker_tasks as tasks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from leftovers import own_workers, temporary_folders, wait_until_gone
+from leftovers import own_workers, temporary_folders
 from rasters import Log, read, run, write_raster
 from tiledseg.tiledseg_plugin.engine import execution
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
@@ -25,7 +25,7 @@ from tiledseg.tiledseg_plugin.engine.execution.failures import Fault
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from tiledseg.tiledseg_plugin.engine.resources import choose_workers
 from time_limit import no_test_hangs  # noqa: F401
-from worker_processes import worker_processes
+from worker_processes import wait_until_gone, workers_of
 
 GIGABYTE = 1_000_000_000
 needs_pathos = pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed")
@@ -274,7 +274,7 @@ def test_workers_end_with_a_parent_that_is_killed(noise, tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=tmp_path)
     assert parent.stdout.readline() == b"ready\n"
     time.sleep(0.5)
-    workers = [pid for pid, (of, _) in worker_processes().items() if of == parent.pid]
+    workers = workers_of(parent.pid)
     assert len(workers) == 2
     parent.kill()
     parent.wait()
