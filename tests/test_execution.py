@@ -67,7 +67,7 @@ def results(runner, task, common, count=6, check_cancelled=lambda: None):
 
 
 @pytest.mark.parametrize("kind", ["processes", "threads", "serial"])
-def test_every_item_is_worked_once(started, kind):
+def test_every_item_is_processed_once(started, kind):
     assert results(started(kind), tasks.number, 100) == [101, 102, 103, 104, 105, 106]
 
 
@@ -214,8 +214,8 @@ def test_settings_of_the_process_are_left_as_they_were(started):
 
 
 def test_libraries_in_workers_use_one_thread(started):
-    told = [answer for _, answer in started().run(tasks.environment, ["OMP_NUM_THREADS"], items(1), lambda: None)]
-    assert told == [{"OMP_NUM_THREADS": "1"}]
+    answers = [answer for _, answer in started().run(tasks.environment, ["OMP_NUM_THREADS"], items(1), lambda: None)]
+    assert answers == [{"OMP_NUM_THREADS": "1"}]
 
 
 def test_workers_do_not_try_the_temporary_folder_with_files(started, monkeypatch, tmp_path):
@@ -287,8 +287,8 @@ def test_loading_the_plugin_starts_no_process():
         "import tiledseg, tiledseg.tiledseg_plugin.engine.execution\n"
         "print(sorted({'pathos', 'multiprocess', 'numba', 'osgeo', 'subprocess'} & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert not {"pathos", "multiprocess", "numba"} & set(eval(told.stdout))  # noqa: S307
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"pathos", "multiprocess", "numba"} & set(eval(ended.stdout))  # noqa: S307
 
 
 @pytest.mark.parametrize(
