@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import headless
-from worker_processes import worker_processes
+from worker_processes import wait_until_gone, workers_of
 
 sys.path.insert(0, str(headless.plugin_path()))
 
@@ -146,19 +146,17 @@ class Stress:
             except subprocess.TimeoutExpired as error:
                 kill(process.pid)
                 raise Failure(f"hangs after {what} was killed at {moment:.2f} s:\n{log.read_text()}") from error
-        end = time.monotonic() + GONE_SECONDS
-        while left := known & {(pid, started) for pid, (_, started) in worker_processes().items()}:
-            if time.monotonic() > end:
-                raise Failure(f"leaves processes {left} after {what} was killed at {moment:.2f} s")
-            time.sleep(0.02)
+        left = wait_until_gone(known, GONE_SECONDS)
+        if left:
+            raise Failure(f"leaves processes {left} after {what} was killed at {moment:.2f} s")
         return output, process.returncode, log.read_text()
 
     def _interfere(self, process, what, moment):
-        """Kill what is to be killed, when it is time; returns all workers that were seen, (pid, start)."""
-        seen, end, done = set(), time.monotonic() + moment, what == "nothing"
+        """Kill what is to be killed, when it is time; returns all workers that were seen, {pid: when it started}."""
+        seen, end, done = {}, time.monotonic() + moment, what == "nothing"
         while process.poll() is None and time.monotonic() < end + LIMIT_SECONDS:
-            mine = {pid: started for pid, (parent, started) in worker_processes().items() if parent == process.pid}
-            seen |= set(mine.items())
+            mine = workers_of(process.pid)
+            seen.update(mine)
             if not done and time.monotonic() >= end:
                 done = what != "worker" or bool(mine)
                 if what == "worker" and mine:

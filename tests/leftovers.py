@@ -3,25 +3,14 @@
 
 import os
 import tempfile
-import time
 from pathlib import Path
 
-from worker_processes import worker_processes
+from worker_processes import workers_of
 
 
 def own_workers():
-    """Worker processes that this process started."""
-    return [pid for pid, (parent, _) in worker_processes().items() if parent == os.getpid()]
-
-
-def wait_until_gone(pids, seconds):
-    """Those that are still there after so many seconds at the most."""
-    end = time.monotonic() + seconds
-    left = set(pids)
-    while left and time.monotonic() < end:
-        left &= set(worker_processes())
-        time.sleep(0.02)
-    return left
+    """Worker processes that this process started: {pid: when it started}."""
+    return workers_of(os.getpid())
 
 
 def temporary_folders():

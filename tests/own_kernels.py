@@ -12,7 +12,7 @@ from rasters import segment_untiled
 
 @dataclass(frozen=True)
 class OwnKernels:
-    """See `rsgislib_engine.shepherd.Shepherd`. log : a file that each call adds a line to"""
+    """See `rsgislib.shepherd.Shepherd`. log : a file that each call adds a line to"""
 
     min_pixels: int
     distance_threshold: Optional[float]

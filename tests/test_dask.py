@@ -227,9 +227,9 @@ def test_scheduler_and_work_dir_are_asked_for(raster, tmp_path):
 @pytest.mark.parametrize("package, version", [("numpy", "0.9"), ("distributed", "1.0"), ("python", "2.7.1")])
 def test_other_versions_are_refused(cluster, raster, tmp_path, monkeypatch, package, version):
     def get_versions(client, *arguments, **more):
-        told = original(client, *arguments, **more)
-        next(iter(told["workers"].values()))["packages"][package] = version
-        return told
+        answer = original(client, *arguments, **more)
+        next(iter(answer["workers"].values()))["packages"][package] = version
+        return answer
 
     original = distributed.Client.get_versions
     monkeypatch.setattr(distributed.Client, "get_versions", get_versions)
@@ -342,11 +342,11 @@ def test_a_worker_that_joins_late_and_lacks_a_package_is_left_out(own_cluster, r
     monkeypatch.setattr(dask_cluster, "LOOK_SECONDS", 0.1)
     log = Log()
     joins_while_running(own_cluster, raster, tmp_path, log, environment=lacking(needed_package()))
-    told = [
+    answer = [
         line for line in log.lines if line.startswith("A worker that has joined is left out: The Dask worker tcp://")
     ]
-    assert len(told) == 1
-    assert f"No module named '{needed_package()}" in told[0]
+    assert len(answer) == 1
+    assert f"No module named '{needed_package()}" in answer[0]
 
 
 def test_a_worker_that_joins_late_and_is_right_takes_part(own_cluster, raster, tmp_path, monkeypatch):
@@ -369,9 +369,9 @@ def test_a_worker_that_joins_late_with_other_versions_is_left_out(own_cluster, r
     versions = dask_cluster._versions
     first = []
 
-    def other(told):
-        found = versions(told)
-        first.append(told)
+    def other(answer):
+        found = versions(answer)
+        first.append(answer)
         # own, scheduler's and first worker's are asked at the start; then the newcomer's
         return {**found, "numpy": "0.9"} if len(first) == 4 else found
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""No thread outlives its run, whatever the ending; and tiles are told in an order that makes sense."""
+"""No thread outlives its run, whatever the ending; and tiles are reported in an order that makes sense."""
 
 import random
 import subprocess
@@ -219,8 +219,8 @@ def test_a_process_whose_run_fails_early_ends_with_1(tmp_path, empty_raster):
         assert "no valid pixel" in ended.stdout and ended.stdout.strip().endswith("[]")
 
 
-class Told(Feedback):
-    """What was told of each tile, in its order; tells from several threads."""
+class Reported(Feedback):
+    """What was reported of each tile, in its order."""
 
     def __init__(self):
         self.states = {}
@@ -233,28 +233,28 @@ class Told(Feedback):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_a_tile_is_told_started_before_it_is_told_finished_whatever_overtakes_it(workers):
+def test_a_tile_is_reported_started_before_it_is_reported_finished_whatever_overtakes_it(workers):
     shuffle = random.Random(workers)
     for _ in range(50):
         tiles = list(range(1, 21))
         units = [tuple(map(Piece, tiles[first : first + 2])) for first in range(0, 20, 2)]
-        told = Told()
-        watch = TileWatch(told, units, workers)
+        reported = Reported()
+        watch = TileWatch(reported, units, workers)
         watch.finished(tiles[:3])  # of a run that was interrupted
         rest = tiles[3:]
         shuffle.shuffle(rest)
         for tile_id in rest:
             watch.finished([tile_id])
-        assert told.states == {tile_id: ["started", "finished"] for tile_id in tiles}
+        assert reported.states == {tile_id: ["started", "finished"] for tile_id in tiles}
 
 
-def test_tiles_that_race_in_threads_are_told_in_order():
+def test_tiles_that_race_in_threads_are_reported_in_order():
     for _ in range(20):
-        told, tiles = Told(), range(1, 200)
-        watch = TileWatch(told, [(Piece(tile_id),) for tile_id in tiles], 4)
+        reported, tiles = Reported(), range(1, 200)
+        watch = TileWatch(reported, [(Piece(tile_id),) for tile_id in tiles], 4)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(watch.finished, ([tile_id] for tile_id in random.sample(tiles, len(tiles)))))
-        assert told.states == {tile_id: ["started", "finished"] for tile_id in tiles}
+        assert reported.states == {tile_id: ["started", "finished"] for tile_id in tiles}
 
 
 def _uneven(common, item, check):
@@ -262,11 +262,11 @@ def _uneven(common, item, check):
     return item
 
 
-def test_tiles_of_a_run_whose_later_ones_are_quicker_are_told_in_order():
-    told, pieces = Told(), [Piece(tile_id) for tile_id in range(1, 120)]
-    watch = TileWatch(told, [(piece,) for piece in pieces], 4)
+def test_tiles_of_a_run_whose_later_ones_are_quicker_are_reported_in_order():
+    reported, pieces = Reported(), [Piece(tile_id) for tile_id in range(1, 120)]
+    watch = TileWatch(reported, [(piece,) for piece in pieces], 4)
     runner = execution.create("threads", 4)
     for piece, _ in runner.run(_uneven, None, pieces, lambda: None):
         watch.finished([piece.tile_id])
     runner.close()
-    assert told.states == {piece.tile_id: ["started", "finished"] for piece in pieces}
+    assert reported.states == {piece.tile_id: ["started", "finished"] for piece in pieces}

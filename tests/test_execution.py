@@ -16,7 +16,7 @@ import pytest
 import worker_tasks as tasks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from leftovers import own_workers, temporary_folders, wait_until_gone
+from leftovers import own_workers, temporary_folders
 from rasters import Log, read, run, write_raster
 from tiledseg.tiledseg_plugin.engine import execution
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
@@ -25,7 +25,7 @@ from tiledseg.tiledseg_plugin.engine.execution.failures import Fault
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from tiledseg.tiledseg_plugin.engine.resources import choose_workers
 from time_limit import no_test_hangs  # noqa: F401
-from worker_processes import worker_processes
+from worker_processes import wait_until_gone, workers_of
 
 GIGABYTE = 1_000_000_000
 needs_pathos = pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed")
@@ -67,7 +67,7 @@ def results(runner, task, common, count=6, check_cancelled=lambda: None):
 
 
 @pytest.mark.parametrize("kind", ["processes", "threads", "serial"])
-def test_every_item_is_worked_once(started, kind):
+def test_every_item_is_processed_once(started, kind):
     assert results(started(kind), tasks.number, 100) == [101, 102, 103, 104, 105, 106]
 
 
@@ -214,8 +214,8 @@ def test_settings_of_the_process_are_left_as_they_were(started):
 
 
 def test_libraries_in_workers_use_one_thread(started):
-    told = [answer for _, answer in started().run(tasks.environment, ["OMP_NUM_THREADS"], items(1), lambda: None)]
-    assert told == [{"OMP_NUM_THREADS": "1"}]
+    answers = [answer for _, answer in started().run(tasks.environment, ["OMP_NUM_THREADS"], items(1), lambda: None)]
+    assert answers == [{"OMP_NUM_THREADS": "1"}]
 
 
 def test_workers_do_not_try_the_temporary_folder_with_files(started, monkeypatch, tmp_path):
@@ -274,7 +274,7 @@ def test_workers_end_with_a_parent_that_is_killed(noise, tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=tmp_path)
     assert parent.stdout.readline() == b"ready\n"
     time.sleep(0.5)
-    workers = [pid for pid, (of, _) in worker_processes().items() if of == parent.pid]
+    workers = workers_of(parent.pid)
     assert len(workers) == 2
     parent.kill()
     parent.wait()
@@ -287,8 +287,8 @@ def test_loading_the_plugin_starts_no_process():
         "import tiledseg, tiledseg.tiledseg_plugin.engine.execution\n"
         "print(sorted({'pathos', 'multiprocess', 'numba', 'osgeo', 'subprocess'} & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert not {"pathos", "multiprocess", "numba"} & set(eval(told.stdout))  # noqa: S307
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"pathos", "multiprocess", "numba"} & set(eval(ended.stdout))  # noqa: S307
 
 
 @pytest.mark.parametrize(

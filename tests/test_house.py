@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from conftest import ROOT
+from tiledseg.tiledseg_plugin.engine.execution.dask_worker import WITH_TASKS
 
 ENGINE = "tiledseg_plugin/engine"
 # from the bottom to the top: a module may import from its own room and from those before it
@@ -119,6 +120,11 @@ def test_paths_in_the_documentation_exist(page):
     assert page != "architecture.md" or len(named) > 20
     for word in sorted(named):
         assert any((ROOT / start / word).exists() for start in ("", "tiledseg_plugin", "docs")), word
+
+
+@pytest.mark.parametrize("name", WITH_TASKS)
+def test_modules_that_dask_workers_import_by_name_are_there(name):
+    assert ROOT.joinpath(ENGINE, *name.split(".")).with_suffix(".py").is_file()
 
 
 def test_no_file_is_too_long_to_be_one_room():

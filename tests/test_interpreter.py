@@ -8,11 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from leftovers import own_workers, wait_until_gone
+from leftovers import own_workers
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import interpreter, processes
 from tiledseg.tiledseg_plugin.engine.execution.interpreter import Candidate, candidates, worker_environment
 from time_limit import no_test_hangs  # noqa: F401
+from worker_processes import wait_until_gone
 
 needs_pathos = pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed")
 needs_scripts = pytest.mark.skipif(sys.platform == "win32", reason="fake interpreters are shell scripts")

@@ -248,7 +248,7 @@ def test_without_rsgislib_one_sentence_says_how_to_get_it(textured, tmp_path, mo
     assert "conda-forge" in rsgislib_engine.describe().sentence
 
 
-def test_an_rsgislib_that_does_not_load_is_told_with_its_reason(monkeypatch):
+def test_an_rsgislib_that_does_not_load_is_reported_with_its_reason(monkeypatch):
     def broken(name):
         raise ImportError("libhdf5.so.999: cannot open shared object file")
 

@@ -85,7 +85,7 @@ class Background(Generic[Result]):
         self._stopped = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tiledseg-background")
         self.future: Future[Result] = self._thread.submit(work, self._check_stopped, self._advance)
-        self._thread.shutdown(wait=False)  # after this
+        self._thread.shutdown(wait=False)  # it ends with this work
 
     def stop(self) -> None:
         """Let the work end at its next step, and wait for that."""

@@ -7,6 +7,11 @@ which a killed worker would keep for ever (with one worker a pool nobody compete
 in the system either); and a dead worker is not replaced behind our back.
 """
 
+# Private parts of `multiprocess` are used here and in `launch_windows`. `subprocess` with `multiprocess.connection`
+# would need none of them, but a pool of pathos can only be had with a context that makes its processes and queues, and
+# it uses of them what those of `multiprocess` have (`_popen`, `sentinel`, `_reader`, `get`, `put`). Without these
+# parts there would be no pathos pool, but one of our own: the contract of tasks, results and pickling written anew.
+
 import io
 import os
 import subprocess  # nosec B404 - only ever given the interpreter that passed the handshake

@@ -74,10 +74,8 @@ def find_interpreter(
     """
     spare = None
     for candidate in wanted:
-        reason = reason_to_skip(candidate)
         key = (candidate, _changed(candidate.path))
-        if not reason:
-            reason = _builds.get(key, "")
+        reason = reason_to_skip(candidate) or _builds.get(key, "")
         if not reason:
             try:
                 worker, answer = start(candidate)

@@ -76,14 +76,7 @@ def segment_in_stages(
     facts : for the report, plain values
     """
     parameters, plan, folder = context.parameters, context.plan, context.folder
-    settings = Settings(
-        parameters.num_clusters,
-        parameters.sampling,
-        parameters.kmeans_max_iterations,
-        parameters.stretch,
-        untiled=is_untiled(plan),
-        own=parameters.per_tile_statistics,
-    )
+    settings = _settings(plan, parameters)
     segmenter = segmenter_for(parameters)
     own = settings.own or settings.untiled
     job = Job(context.raster, plan, folder, settings, segmenter, None if own else colours, centres)
@@ -109,6 +102,17 @@ def segment_in_stages(
     }
     times = [TileTime(units[one.number - 1][0].tile_id, one.seconds) for one in job.first.patches]
     return segments, times, {"rsgislib": facts}
+
+
+def _settings(plan: Plan, parameters: SegmentParameters) -> Settings:
+    return Settings(
+        parameters.num_clusters,
+        parameters.sampling,
+        parameters.kmeans_max_iterations,
+        parameters.stretch,
+        untiled=is_untiled(plan),
+        own=parameters.per_tile_statistics,
+    )
 
 
 def is_untiled(plan: Plan) -> bool:
