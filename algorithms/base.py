@@ -20,9 +20,9 @@ from ..tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.engine.files.publish import recover_beside
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
-from .inputs import path_asked_for
+from .inputs import gdal_source, path_asked_for, raster_layer
 from .text import facts, parameter_help, tr
-from .values import check_values, evaluated, is_read_here, read
+from .values import check_values, evaluated, is_optional, is_read_here, read
 
 if TYPE_CHECKING:
     from ..tiledseg_plugin.engine.files.output_files import Output
@@ -134,6 +134,13 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def path_asked_for(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
         """An output as a path before a run, or empty if there will be none or a temporary one."""
         return path_asked_for(parameters, name, context)
+
+    def raster_source(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
+        """What GDAL opens for a raster parameter; empty where an optional one is not given."""
+        given = self.raw(parameters, name, context)
+        if is_null(given) and is_optional(self.parameterDefinition(name)):
+            return ""
+        return gdal_source(raster_layer(self, parameters, name, context), given, name)
 
     def prepareAlgorithm(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

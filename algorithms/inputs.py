@@ -19,7 +19,7 @@ from ..tiledseg_plugin.engine.errors import SegmentationError
 from .text import tr
 from .values import evaluated
 
-SERVED = (
+WITHOUT_FILES = (  # providers whose layers come from memory or a server
     "memory",
     "postgres",
     "mssql",
@@ -113,7 +113,7 @@ def layer_source(given: Any, context: Optional[QgsProcessingContext] = None) -> 
         layer = QgsProcessingUtils.mapLayerFromString(given, context, False)
     if isinstance(layer, QgsMapLayer):
         provider = layer.dataProvider()
-        return "" if provider is None or provider.name() in SERVED else layer.source()
+        return "" if provider is None or provider.name() in WITHOUT_FILES else layer.source()
     return given if isinstance(given, str) else ""
 
 

@@ -9,7 +9,6 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingModelAlgorithm,
     QgsProcessingModelChildAlgorithm,
-    QgsProcessingParameterDefinition,
     QgsProcessingParameterRasterLayer,
 )
 from qgis.PyQt.QtGui import QIcon
@@ -18,7 +17,7 @@ from ..tiledseg_plugin.engine.errors import SegmentationError
 from ..tiledseg_plugin.metadata import ICON, PLUGIN_FOLDER, homepage
 from .inputs import RasterParameter, layer_source, path_asked_for
 from .text import tr
-from .values import check_values
+from .values import check_values, is_optional
 
 FOLDER = PLUGIN_FOLDER / "resources" / "models"
 
@@ -51,9 +50,8 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
             self.removeParameter(definition.name())
         for definition in definitions:
             if isinstance(definition, QgsProcessingParameterRasterLayer):
-                optional = bool(definition.flags() & definition.Flag.FlagOptional)
                 definition = RasterParameter(
-                    definition.name(), definition.description(), definition.defaultValue(), optional
+                    definition.name(), definition.description(), definition.defaultValue(), is_optional(definition)
                 )
             self.addParameter(definition, False)
 
@@ -92,7 +90,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
                 path = path_asked_for(parameters, f"{child_id}:{output.name()}", context)
                 given[output.childOutputName()] = path
                 outputs.append(algorithm.output_of(output.childOutputName(), path, output.name()))
-            if all(_is_optional(algorithm.parameterDefinition(name)) for name in linked):
+            if all(is_optional(algorithm.parameterDefinition(name)) for name in linked):
                 checks.append((algorithm, given))
             for name in ("INPUT", "VALUES"):
                 if isinstance(given.get(name), (str, QgsMapLayer)):
@@ -139,10 +137,6 @@ def _given(child: QgsProcessingModelChildAlgorithm, parameters: Dict[str, Any]) 
             else:
                 values[name] = source.staticValue()
     return values, linked
-
-
-def _is_optional(definition: QgsProcessingParameterDefinition) -> bool:
-    return bool(definition.flags() & definition.Flag.FlagOptional)
 
 
 def shipped_models() -> List[CheckSegmentStatistics]:
