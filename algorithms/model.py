@@ -44,7 +44,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         return True
 
     def take_files(self) -> None:
-        """Take rasters as the plugin's own algorithms do, see `RasterParameter`; the order stays."""
+        """Put a `RasterParameter` in the place of every raster parameter; their order stays."""
         definitions = [definition.clone() for definition in self.parameterDefinitions()]
         for definition in definitions:
             self.removeParameter(definition.name())
@@ -56,7 +56,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
             self.addParameter(definition, False)
 
     def explain(self) -> None:
-        """Give the parameters the help of those they stand for, as model files hold none."""
+        """Copy the help of the steps' parameters to those of the model, as model files hold none."""
         helps: Dict[str, str] = {}
         for child_id, child in self.childAlgorithms().items():
             for definition in child.algorithm().parameterDefinitions():
@@ -79,7 +79,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         return True, ""
 
     def _check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
-        """Refuse before the first step what a later one would, and outputs of one that are files of another."""
+        """Refuse before the first step what a later one would refuse, and outputs that harm each other or an input."""
         from ..tiledseg_plugin.engine.files.output_files import check_files
 
         outputs, sources, checks = [], {}, []
@@ -125,7 +125,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
 
 def _given(child: QgsProcessingModelChildAlgorithm, parameters: Dict[str, Any]) -> Tuple[Dict[str, Any], List[str]]:
-    """The values of a step that are known before the model runs, and the names of those that other steps make."""
+    """A step's values that are known before the model runs, and the names of those that come from other steps."""
     values, linked = {}, []
     for name, sources in child.parameterSources().items():
         for source in sources:

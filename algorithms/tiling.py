@@ -172,7 +172,7 @@ class TilingAlgorithm(TiledAlgorithm):
         self.add(definition, text, advanced=True)
 
     def _tiling_parameters(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Dict[str, Any]:
-        """What the engine's parameters of both have, but for the polygons of TILES, which take a while to read."""
+        """What both algorithms hand to the engine, without the polygons of TILES, which take a while to read."""
         names = (
             self.NODATA_RULE,
             self.TILE_WIDTH,
