@@ -20,9 +20,9 @@ from ..tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.engine.files.publish import recover_beside
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
-from .inputs import path_asked_for
+from .inputs import gdal_source, path_asked_for, raster_layer
 from .text import facts, parameter_help, tr
-from .values import check_values, evaluated, is_read_here, read
+from .values import check_values, evaluated, is_optional, is_read_here, read
 
 if TYPE_CHECKING:
     from ..tiledseg_plugin.engine.files.output_files import Output
@@ -66,7 +66,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         return True, ""
 
     def add(self, definition: QgsProcessingParameterDefinition, text: str, advanced: bool = False) -> None:
-        """Add a parameter with its help; default and range are put into the help from the definition."""
+        """Add a parameter with its help, to which default and range are appended."""
         if advanced:
             definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         definition.setHelp(parameter_help(text, definition))
@@ -82,17 +82,24 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         return "".join(paragraphs) + "<ul>" + "".join(items) + "</ul>"
 
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
-        """Nothing is wrong that QGIS does not see."""
+        """Raise SegmentationError for what is wrong and QGIS does not see: nothing, unless an algorithm says so."""
 
     def _recover_files(self, parameters: Dict[str, Any]) -> None:
-        """What a killed run has left half replaced is put in its place before anything is looked for there."""
+        """Finish what a killed run has left half replaced, before anything is looked for in those folders."""
         sinks = [getattr(value, "sink", value) for value in parameters.values()]
         values = [value.staticValue() if isinstance(value, QgsProperty) else value for value in sinks]
         values = [value.source() if isinstance(value, QgsMapLayer) else value for value in values]
         recover_beside(*(value.split("|")[0] for value in values if isinstance(value, str)))
 
     def output_of(self, name: str, path: str, called: str) -> "Output":
-        """An output as the engine checks it, under the name that a model has for it; its format is checked."""
+        """An output of this algorithm as the engine compares it with other files; its format is checked.
+
+        Parameters
+        ----------
+        name : id of the parameter
+        path : may be empty
+        called : the name for messages, which a model has for it
+        """
         from ..tiledseg_plugin.engine.files.output_files import VECTOR, Output
 
         return Output(called, path, VECTOR)
@@ -109,7 +116,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         return not rest, rest
 
     def _reason_for_refusal(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
-        """Which value QGIS does not accept, besides those in CHECKED_HERE; empty if it accepts them all."""
+        """A sentence on the first value that QGIS does not accept, CHECKED_HERE aside; empty if there is none."""
         for definition in self.parameterDefinitions():
             value = parameters.get(definition.name(), definition.defaultValue())
             if definition.name() in self.CHECKED_HERE or definition.checkValueIsAcceptable(value, context):
@@ -134,6 +141,13 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def path_asked_for(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
         """An output as a path before a run, or empty if there will be none or a temporary one."""
         return path_asked_for(parameters, name, context)
+
+    def raster_source(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
+        """What GDAL opens for a raster parameter; empty where an optional one is not given."""
+        given = self.raw(parameters, name, context)
+        if is_null(given) and is_optional(self.parameterDefinition(name)):
+            return ""
+        return gdal_source(raster_layer(self, parameters, name, context), given, name)
 
     def prepareAlgorithm(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

@@ -19,7 +19,7 @@ from ..tiledseg_plugin.engine.errors import SegmentationError
 from .text import tr
 from .values import evaluated
 
-SERVED = (
+WITHOUT_FILES = (  # providers whose layers come from memory or a server
     "memory",
     "postgres",
     "mssql",
@@ -43,7 +43,7 @@ def path_asked_for(parameters: Dict[str, Any], name: str, context: QgsProcessing
 
 
 class RasterParameter(QgsProcessingParameterRasterLayer):
-    """A raster, of which QGIS makes no layer only to see whether it can, where it is a file.
+    """A raster parameter. QGIS makes no layer of a file only to see whether it can.
 
     It would look at the pixels and leave a side file beside them, or change a VRT; `qgis_process` asks before anything
     else, and even where the run is refused.
@@ -70,7 +70,7 @@ def raster_layer(
 
 
 def is_loose_file(given: Any, context: QgsProcessingContext) -> bool:
-    """Whether the value of a parameter is the name of a dataset on disk, or what GDAL opens, and of no layer."""
+    """Whether a value names a dataset on disk, or anything that GDAL opens, rather than a layer of the project."""
     from ..tiledseg_plugin.engine.files.dataset_files import paths_in
 
     if not isinstance(given, str) or QgsProcessingUtils.mapLayerFromString(given, context, False) is not None:
@@ -105,7 +105,7 @@ def gdal_source(layer: Any, given: Any, name: str) -> str:
 
 
 def layer_source(given: Any, context: Optional[QgsProcessingContext] = None) -> str:
-    """What a layer is made from, of a layer, its id or name, or a source on disk; empty for one that is on none."""
+    """The source of a layer that is given as such, by id or name, or as a source; empty if it is on no disk."""
     if isinstance(given, QgsProcessingFeatureSourceDefinition):
         given = given.source.staticValue()
     layer = given
@@ -113,7 +113,7 @@ def layer_source(given: Any, context: Optional[QgsProcessingContext] = None) -> 
         layer = QgsProcessingUtils.mapLayerFromString(given, context, False)
     if isinstance(layer, QgsMapLayer):
         provider = layer.dataProvider()
-        return "" if provider is None or provider.name() in SERVED else layer.source()
+        return "" if provider is None or provider.name() in WITHOUT_FILES else layer.source()
     return given if isinstance(given, str) else ""
 
 

@@ -66,7 +66,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         self.arrange(layer, context.project())
 
     def arrange(self, layer: QgsMapLayer, project: QgsProject) -> None:
-        """What is done whatever style the layer has: nothing.
+        """What else is done with the layer, whatever its style: nothing.
 
         Parameters
         ----------
@@ -74,7 +74,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         """
 
     def _has_style_of_the_users(self, layer: QgsMapLayer) -> bool:
-        """Whether there is a rendering style for this output in Processing, or a style file of theirs beside it."""
+        """Whether the user has set a style for this output in Processing, or has their own style file beside it."""
         from processing.gui.RenderingStyles import RenderingStyles
 
         beside = os.path.splitext(layer.source().split("|")[0])[0] + ".qml"
@@ -158,6 +158,6 @@ def _stretched(provider: Any, band: int) -> QgsContrastEnhancement:
 
 
 def show_outlines(layer: QgsVectorLayer) -> None:
-    """Outlines without fill, that show on dark and on bright images."""
+    """Outlines without fill, in a colour that shows on dark and on bright images."""
     symbol = QgsFillSymbol.createSimple({"style": "no", "outline_color": "255,210,0,255", "outline_width": "0.2"})
     layer.setRenderer(QgsSingleSymbolRenderer(symbol))

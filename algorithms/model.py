@@ -9,7 +9,6 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingModelAlgorithm,
     QgsProcessingModelChildAlgorithm,
-    QgsProcessingParameterDefinition,
     QgsProcessingParameterRasterLayer,
 )
 from qgis.PyQt.QtGui import QIcon
@@ -18,7 +17,7 @@ from ..tiledseg_plugin.engine.errors import SegmentationError
 from ..tiledseg_plugin.metadata import ICON, PLUGIN_FOLDER, homepage
 from .inputs import RasterParameter, layer_source, path_asked_for
 from .text import tr
-from .values import check_values
+from .values import check_values, is_optional
 
 FOLDER = PLUGIN_FOLDER / "resources" / "models"
 
@@ -45,20 +44,19 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         return True
 
     def take_files(self) -> None:
-        """Take rasters as the plugin's own algorithms do, see `RasterParameter`; the order stays."""
+        """Put a `RasterParameter` in the place of every raster parameter; their order stays."""
         definitions = [definition.clone() for definition in self.parameterDefinitions()]
         for definition in definitions:
             self.removeParameter(definition.name())
         for definition in definitions:
             if isinstance(definition, QgsProcessingParameterRasterLayer):
-                optional = bool(definition.flags() & definition.Flag.FlagOptional)
                 definition = RasterParameter(
-                    definition.name(), definition.description(), definition.defaultValue(), optional
+                    definition.name(), definition.description(), definition.defaultValue(), is_optional(definition)
                 )
             self.addParameter(definition, False)
 
     def explain(self) -> None:
-        """Give the parameters the help of those they stand for, as model files hold none."""
+        """Copy the help of the steps' parameters to those of the model, as model files hold none."""
         helps: Dict[str, str] = {}
         for child_id, child in self.childAlgorithms().items():
             for definition in child.algorithm().parameterDefinitions():
@@ -81,7 +79,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
         return True, ""
 
     def _check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
-        """Refuse before the first step what a later one would, and outputs of one that are files of another."""
+        """Refuse before the first step what a later one would refuse, and outputs that harm each other or an input."""
         from ..tiledseg_plugin.engine.files.output_files import check_files
 
         outputs, sources, checks = [], {}, []
@@ -92,7 +90,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
                 path = path_asked_for(parameters, f"{child_id}:{output.name()}", context)
                 given[output.childOutputName()] = path
                 outputs.append(algorithm.output_of(output.childOutputName(), path, output.name()))
-            if all(_is_optional(algorithm.parameterDefinition(name)) for name in linked):
+            if all(is_optional(algorithm.parameterDefinition(name)) for name in linked):
                 checks.append((algorithm, given))
             for name in ("INPUT", "VALUES"):
                 if isinstance(given.get(name), (str, QgsMapLayer)):
@@ -127,7 +125,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
 
 def _given(child: QgsProcessingModelChildAlgorithm, parameters: Dict[str, Any]) -> Tuple[Dict[str, Any], List[str]]:
-    """The values of a step that are known before the model runs, and the names of those that other steps make."""
+    """A step's values that are known before the model runs, and the names of those that come from other steps."""
     values, linked = {}, []
     for name, sources in child.parameterSources().items():
         for source in sources:
@@ -139,10 +137,6 @@ def _given(child: QgsProcessingModelChildAlgorithm, parameters: Dict[str, Any]) 
             else:
                 values[name] = source.staticValue()
     return values, linked
-
-
-def _is_optional(definition: QgsProcessingParameterDefinition) -> bool:
-    return bool(definition.flags() & definition.Flag.FlagOptional)
 
 
 def shipped_models() -> List[CheckSegmentStatistics]:

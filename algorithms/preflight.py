@@ -104,7 +104,7 @@ class CheckTiles(TilingAlgorithm):
         }
 
     def _run_parameters(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> PreflightParameters:
-        """The engine's parameters, all checked, but for the polygons of TILES, which take a while to read."""
+        """The engine's parameters, checked, without the polygons of TILES, which take a while to read."""
         from ..tiledseg_plugin.engine.files.raster import describe
         from ..tiledseg_plugin.engine.preflight import check_output
 

@@ -110,6 +110,26 @@ class SegmentDefinitions(TilingAlgorithm):
             Numbers(0, kind=DOUBLE),
             optional=True,
         )
+        self._add_stretch()
+        self._add_number(
+            self.SAMPLING,
+            tr("Sampling for k-means [pixels]"),
+            tr(
+                "Every n-th place of the raster, counted in raster order, goes into k-means where it is valid; 1 takes "
+                "all. Where these places have fewer different colours than clusters, n is halved until there are "
+                "enough, and the log says so. Unit: pixels."
+            ),
+            advanced=True,
+        )
+        self._add_number(
+            self.KMEANS_MAX_ITERATIONS,
+            tr("Maximum iterations of k-means"),
+            tr("K-means ends after so many iterations if it has not converged before."),
+            advanced=True,
+        )
+        self._add_nodata_rule()
+
+    def _add_stretch(self) -> None:
         self._add_switch(
             self.STRETCH,
             tr("Stretch values first"),
@@ -128,23 +148,6 @@ class SegmentDefinitions(TilingAlgorithm):
             ),
             advanced=True,
         )
-        self._add_number(
-            self.SAMPLING,
-            tr("Sampling for k-means [pixels]"),
-            tr(
-                "Every n-th place of the raster, counted in raster order, goes into k-means where it is valid; 1 takes "
-                "all. Where these places have fewer different colours than clusters, n is halved until there are "
-                "enough, and the log says so. Unit: pixels."
-            ),
-            advanced=True,
-        )
-        self._add_number(
-            self.KMEANS_MAX_ITERATIONS,
-            tr("Maximum iterations of k-means"),
-            tr("K-means ends after so many iterations if it has not converged before."),
-            advanced=True,
-        )
-        self._add_nodata_rule()
 
     def _add_how_it_is_run(self) -> None:
         self._add_tiles()

@@ -10,10 +10,9 @@ from qgis.core import (
     QgsProcessingParameterBand,
 )
 
-from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.engine.progress import Feedback
 from .base import TiledAlgorithm
-from .inputs import RasterParameter, gdal_source, raster_layer
+from .inputs import RasterParameter
 from .looks import Look
 from .text import tr
 
@@ -93,16 +92,8 @@ class SegmentsAlgorithm(TiledAlgorithm):
     def make(self, run: Any, feedback: Feedback) -> Any:
         raise NotImplementedError
 
-    def _raster(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
-        """What GDAL opens for a raster parameter; empty where an optional one is not given."""
-        layer = raster_layer(self, parameters, name, context)
-        definition = self.parameterDefinition(name)
-        if is_null(self.raw(parameters, name, context)) and definition.flags() & definition.Flag.FlagOptional:
-            return ""
-        return gdal_source(layer, self.raw(parameters, name, context), name)
-
     def _rasters(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Dict[str, Any]:
         """SEGMENTS, VALUES and BANDS for the engine."""
-        segments, values = (self._raster(parameters, name, context) for name in (self.SEGMENTS, self.VALUES))
+        segments, values = (self.raster_source(parameters, name, context) for name in (self.SEGMENTS, self.VALUES))
         bands = self.value(parameters, self.BANDS, context) or ()
         return {"segments": segments, "values": values, "bands": bands}

@@ -63,7 +63,7 @@ class TileLayerOutput:
         self._layer_id = ""
 
     def bind(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
-        """On a pool thread the context is another one than on the main thread."""
+        """Remember what the run is called with; on a pool thread the context is another one than on the main thread."""
         self._run = parameters, context
 
     def write(self, records: Sequence[Any], field_list: FieldList) -> str:
@@ -186,7 +186,7 @@ def _redirected(destination: Any, path: str) -> Any:
 
 
 def _load_from(context: QgsProcessingContext, staged: str, place: str) -> None:
-    """Have QGIS load what was written at one path from another one; not at all if that is empty."""
+    """Have QGIS load from `place` what was written at `staged`, or not load it if `place` is empty."""
     layers = context.layersToLoadOnCompletion()
     if staged and any(layer_id.startswith(staged) for layer_id in layers):
         others = {layer_id: details for layer_id, details in layers.items() if not layer_id.startswith(staged)}

@@ -24,7 +24,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
 from ..tiledseg_plugin.engine.parameters import NODATA_RULES, PreflightParameters, SegmentParameters
 from .base import TiledAlgorithm
-from .inputs import RasterParameter, gdal_source, layer_source, raster_layer
+from .inputs import RasterParameter, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import FieldList, TileLayerOutput
 
@@ -171,13 +171,8 @@ class TilingAlgorithm(TiledAlgorithm):
         )
         self.add(definition, text, advanced=True)
 
-    def _source(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
-        """What GDAL opens for INPUT."""
-        layer = raster_layer(self, parameters, self.INPUT, context)
-        return gdal_source(layer, self.raw(parameters, self.INPUT, context), self.INPUT)
-
     def _tiling_parameters(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Dict[str, Any]:
-        """What the engine's parameters of both have, but for the polygons of TILES, which take a while to read."""
+        """What both algorithms hand to the engine, without the polygons of TILES, which take a while to read."""
         names = (
             self.NODATA_RULE,
             self.TILE_WIDTH,
@@ -186,7 +181,7 @@ class TilingAlgorithm(TiledAlgorithm):
             self.WORKERS,
         )
         return {
-            "input": self._source(parameters, context),
+            "input": self.raster_source(parameters, self.INPUT, context),
             "bands": self.value(parameters, self.BANDS, context) or (),
             **{name.lower(): self.value(parameters, name, context) for name in names},
             "tiles_source": layer_source(self.raw(parameters, self.TILES, context), context),
@@ -200,7 +195,7 @@ class TilingAlgorithm(TiledAlgorithm):
         from ..tiledseg_plugin.engine.files.gdal_access import open_raster
         from ..tiledseg_plugin.engine.files.georeference import spatial_reference
 
-        found = spatial_reference(open_raster(self._source(parameters, context)))
+        found = spatial_reference(open_raster(self.raster_source(parameters, self.INPUT, context)))
         return (
             QgsCoordinateReferenceSystem()
             if found is None

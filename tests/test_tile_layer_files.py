@@ -9,6 +9,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_preflight_algorithm import QUICK, layer_of, run, slanted
 
@@ -203,3 +204,28 @@ def test_qgis_process_replaces_an_earlier_one(plugin, qgis_process, slanted, fol
         assert json.loads(finished.stdout)["results"]["OUTPUT"] == f"{folder}/tiles.shp"
         assert set(contents(folder)) - ENCODING == FILES["shp"]
         assert layer_of({"OUTPUT": f"{folder}/tiles.shp"}).featureCount() == tiles
+
+
+@pytest.mark.command
+@pytest.mark.parametrize("extension", ["gpkg", "shp"])
+def test_a_full_disk_leaves_the_earlier_file(qgis_process, tmp_path, folder, extension):
+    resource = pytest.importorskip("resource", reason="file sizes cannot be limited here")
+    from rasters import write_raster
+
+    raster = write_raster(tmp_path / "a.tif", np.arange(800 * 800, dtype=np.uint16).reshape(1, 800, 800))
+    path = folder / f"tiles.{extension}"
+
+    def write(size):
+        given = [f"INPUT={raster}", f"TILE_WIDTH={size}", f"TILE_HEIGHT={size}", f"OUTPUT={path}"]
+        return qgis_process("run", "tiledseg:preflight", "--", *given)
+
+    assert write(400).returncode == 0  # the first call also makes the files of the profile
+    before, limits = contents(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
+    try:
+        finished = write(16)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert finished.returncode == 1 and "Traceback" not in finished.stderr
+    assert "is not on the disk as it was written" in finished.stderr or "cannot be written" in finished.stderr
+    assert contents(folder) == before

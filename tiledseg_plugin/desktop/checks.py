@@ -15,7 +15,7 @@ TILING = ("INPUT", "BANDS", "NODATA_RULE", "TILE_WIDTH", "TILE_HEIGHT", "TILES",
 
 
 def check_run(values: Dict[str, Any]) -> AlgorithmRun:
-    """The run, not yet started.
+    """The run of the pre-flight, not yet started.
 
     Parameters
     ----------

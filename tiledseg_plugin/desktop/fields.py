@@ -117,7 +117,7 @@ class Fields(QObject):
             settings.setValue(f"{SETTINGS}/{name}", "" if is_null(value) else value)
 
     def recall(self) -> None:
-        """The values of the last time."""
+        """Set the values of the last time."""
         settings = QgsSettings()
         for name in self._remembered():
             if settings.contains(f"{SETTINGS}/{name}"):
@@ -131,7 +131,7 @@ class Fields(QObject):
                     self.set_value(name, value)
 
     def reset(self) -> None:
-        """The defaults of all fields that are remembered."""
+        """Set the defaults of all fields that are remembered."""
         for name in self._remembered():
             self.set_value(name, self.definitions[name].defaultValue())
 
@@ -144,7 +144,7 @@ class Fields(QObject):
 
 
 def _limit_decimals(definition: QgsProcessingParameterDefinition) -> None:
-    """As many decimals as make sense instead of QGIS's six."""
+    """Show two or four decimals instead of QGIS's six."""
     if isinstance(definition, QgsProcessingParameterNumber):
         decimals = 2 if definition.maximum() <= 1 else 4
         definition.setMetadata({"widget_wrapper": {"decimals": decimals}})

@@ -67,7 +67,7 @@ def group_above(raster: Optional[QgsRasterLayer], layers: Iterable[QgsMapLayer])
 
 
 def is_there(layer: Any) -> bool:
-    """Whether a layer that was kept still exists; Qt may have deleted it meanwhile."""
+    """Whether a layer still exists; Qt may have deleted it meanwhile."""
     try:
         return layer is not None and isinstance(layer, QgsMapLayer) and bool(layer.id())
     except RuntimeError:
@@ -75,7 +75,7 @@ def is_there(layer: Any) -> bool:
 
 
 def raster_of(value: Any) -> Optional[QgsRasterLayer]:
-    """The raster layer of the project that a parameter's value means; None if it is another one."""
+    """The raster layer of the project that a parameter's value names; None if there is none."""
     project = QgsProject.instance()
     layer = project.mapLayer(str(value)) if value else None
     if layer is None and value:

@@ -139,7 +139,7 @@ class LivePreview(QObject):
             self.request()
 
     def request(self) -> None:
-        """Something has changed; wait whether more follows."""
+        """Update the preview soon: something has changed, and more may follow."""
         self._timer.start()
 
     def _update(self) -> None:

@@ -84,7 +84,7 @@ class Session(QObject):
             then()
 
     def _set_tile_layer(self, layer: Any) -> None:
-        """Take another layer, or None, in place of the one there is, which goes."""
+        """Remove the tile layer that there is, and remember another one, or None."""
         before = self.tile_layer
         self._let_tile_layer_be()
         if layers.is_there(before):
@@ -213,11 +213,11 @@ class Session(QObject):
         self._push(item, Qgis.MessageLevel.Critical)
 
     def _push(self, item: Any, level: Any, seconds: int = 0) -> None:
-        """A moment later, so that the message lies above what QGIS itself says about the task."""
+        """Show a message, a moment later so that it lies above what QGIS itself says about the task."""
         QTimer.singleShot(0, lambda: self._iface.messageBar().pushWidget(item, level, seconds))
 
     def show_log(self) -> None:
-        """What the last check or run wrote, in a window of its own."""
+        """Show the log of the last check or run in a window of its own."""
         run = self.running or self.last
         if self._log is None:
             self._log = LogWindow(self._iface.mainWindow())

@@ -169,7 +169,7 @@ class EngineTask(QgsTask):
 
 
 def wait_until(done: Callable[[], bool], seconds: float = END_SECONDS) -> bool:
-    """Let QGIS go on until something is the case, for at most so long."""
+    """Let QGIS go on until `done()` is true, or the time is over; returns whether it is true."""
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:
         QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents, 20)

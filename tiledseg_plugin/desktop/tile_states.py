@@ -38,7 +38,7 @@ class TileStates(QObject):
         self._timer.timeout.connect(self._draw)
 
     def begin(self, layer: Any) -> None:
-        """All tiles that are not empty wait."""
+        """Show all tiles that are not empty as waiting."""
         self._layer, self._renderer = layer, layer.renderer().clone()
         provider = layer.dataProvider()
         if layer.fields().lookupField(FIELD) < 0:
@@ -52,13 +52,13 @@ class TileStates(QObject):
         self._restyle(_renderer())
 
     def change(self, tile_id: int, state: str) -> None:
-        """A tile is `working` or `done`; drawn with others a little later."""
+        """Show a tile as `working` or `done`, a little later, together with others."""
         self._changes[tile_id] = state
         if not self._timer.isActive():
             self._timer.start()
 
     def end(self, succeeded: bool) -> None:
-        """Nothing changes any more; after a run that succeeded the layer looks as before, for the result to be seen."""
+        """Show no more changes; after a run that succeeded the layer looks as before, so that the result is seen."""
         self._timer.stop()
         self._draw()
         if layers.is_there(self._layer):
@@ -98,7 +98,7 @@ def _renderer() -> QgsCategorizedSymbolRenderer:
 
 
 def mark_outdated(layer: Any, is_outdated: bool, name: str) -> None:
-    """Pale, and named so, while the tiles are not those of the present parameters."""
+    """Show a tile layer as outdated, pale and named so, or as valid again."""
     if layers.is_there(layer):
         layer.setName(tr("{} (outdated)").format(name) if is_outdated else name)
         layer.setOpacity(OUTDATED_OPACITY if is_outdated else 1.0)
