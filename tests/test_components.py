@@ -107,7 +107,6 @@ except ImportError:
     pass
 else:
     raise SystemExit("scipy is there")
-from tiledseg.tiledseg_plugin import rsgislib_engine
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.rsgislib import run, tasks
