@@ -43,11 +43,7 @@ def trace_outlines(
     """
     rows, cols = ids.shape[0] - 2, ids.shape[1] - 2
     inner = ids[1:-1, 1:-1]
-    sides = np.zeros((rows, cols, 4), bool)
-    for direction in range(4):
-        left = (direction + 3) % 4
-        beside = ids[1 + STEP_ROW[left] : 1 + STEP_ROW[left] + rows, 1 + STEP_COL[left] : 1 + STEP_COL[left] + cols]
-        sides[:, :, direction] = (inner != 0) & (beside != inner)
+    sides = _find_sides(ids)
     side = np.flatnonzero(sides)  # in the order of their keys
     r, c, d = (index.astype(np.int64) for index in np.unravel_index(side, sides.shape))
     left = (d + 3) % 4
@@ -84,6 +80,18 @@ def trace_outlines(
     chosen = kept[order]
     offsets = np.append(0, np.cumsum(chosen))[np.append(first, order.size)]
     return owners, starts, ends, offsets.astype(np.int64), corners[chosen], flags[order][chosen].astype(np.uint8)
+
+
+def _find_sides(ids: np.ndarray) -> np.ndarray:
+    """Which sides of the pixels of a window are borders: (rows, cols, 4 directions) bool."""
+    rows, cols = ids.shape[0] - 2, ids.shape[1] - 2
+    inner = ids[1:-1, 1:-1]
+    sides = np.zeros((rows, cols, 4), bool)
+    for direction in range(4):
+        left = (direction + 3) % 4
+        beside = ids[1 + STEP_ROW[left] : 1 + STEP_ROW[left] + rows, 1 + STEP_COL[left] : 1 + STEP_COL[left] + cols]
+        sides[:, :, direction] = (inner != 0) & (beside != inner)
+    return sides
 
 
 def _order(following: np.ndarray, may_start: np.ndarray) -> Tuple[np.ndarray, np.ndarray, int]:

@@ -115,12 +115,7 @@ def eliminate_singles(
     colours = np.pad(values, ((0, 0), (1, 1), (1, 1))).reshape(values.shape[0], -1)
     steps = (-width, width, -1, 1)
 
-    same = np.zeros(state.size, bool)
-    for step in (width, 1):
-        equal = np.flatnonzero((state[:-step] == state[step:]) & (state[step:] != 0))
-        same[equal] = True
-        same[equal + step] = True
-    single = (state != 0) & ~same
+    single = _find_singles(state, width)
     uncertain = np.zeros((rows + 2, width), bool)
     for is_open, edge in zip(open_sides, (np.s_[1, :], np.s_[rows, :], np.s_[:, 1], np.s_[:, cols])):
         if is_open:
@@ -129,20 +124,7 @@ def eliminate_singles(
 
     active = np.flatnonzero(single & ~uncertain)
     while active.size:
-        near_uncertain = np.zeros(active.size, bool)
-        best = np.full(active.size, np.inf, np.float32)
-        follow = np.full(active.size, -1)
-        for step in steps:
-            near = active + step
-            near_uncertain |= uncertain[near]
-            candidate = (state[near] != 0) & ~single[near]
-            distance = np.zeros(active.size, np.float32)
-            for colour in colours:
-                difference = colour[active].astype(np.float32) - colour[near].astype(np.float32)
-                distance += difference * difference
-            nearer = candidate & (distance < best)
-            best[nearer] = distance[nearer]
-            follow[nearer] = near[nearer]
+        follow, near_uncertain = _find_followed(active, state, single, uncertain, colours, steps)
         resolved = (follow >= 0) & ~near_uncertain
         state[active[resolved]] = state[follow[resolved]]
         single[active[resolved]] = False
@@ -165,6 +147,42 @@ def eliminate_singles(
         np.ascontiguousarray(state.reshape(rows + 2, width)[inside]),
         np.ascontiguousarray(uncertain.reshape(rows + 2, width)[inside]),
     )
+
+
+def _find_singles(state: np.ndarray, width: int) -> np.ndarray:
+    """Which pixels of a framed window, row behind row, are valid and have no 4-neighbour of their cluster: bool."""
+    same = np.zeros(state.size, bool)
+    for step in (width, 1):
+        equal = np.flatnonzero((state[:-step] == state[step:]) & (state[step:] != 0))
+        same[equal] = True
+        same[equal + step] = True
+    return (state != 0) & ~same
+
+
+def _find_followed(
+    active: np.ndarray,
+    state: np.ndarray,
+    single: np.ndarray,
+    uncertain: np.ndarray,
+    colours: np.ndarray,
+    steps: Tuple[int, ...],
+) -> Tuple[np.ndarray, np.ndarray]:
+    """For every active pixel its nearest neighbour that is not single, -1 for none; and whether one is uncertain."""
+    near_uncertain = np.zeros(active.size, bool)
+    best = np.full(active.size, np.inf, np.float32)
+    follow = np.full(active.size, -1)
+    for step in steps:
+        near = active + step
+        near_uncertain |= uncertain[near]
+        candidate = (state[near] != 0) & ~single[near]
+        distance = np.zeros(active.size, np.float32)
+        for colour in colours:
+            difference = colour[active].astype(np.float32) - colour[near].astype(np.float32)
+            distance += difference * difference
+        nearer = candidate & (distance < best)
+        best[nearer] = distance[nearer]
+        follow[nearer] = near[nearer]
+    return follow, near_uncertain
 
 
 def relabel(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
