@@ -282,7 +282,12 @@ def test_a_run_can_be_cancelled_while_kernels_are_loaded(data, tmp_path, monkeyp
     released = threading.Event()
     log = Log()
     log.is_cancelled = lambda: "Loading the kernels" in log.texts
-    monkeypatch.setattr(segmentation.kernels, "choose", lambda wanted, check: released.wait(20))
+
+    def load(wanted, check):
+        while not released.wait(0.05):  # between two kernels
+            check()
+
+    monkeypatch.setattr(segmentation.kernels, "choose", load)
     started = time.monotonic()
     with pytest.raises(Cancelled):
         run(data / "synthetic_full.tif", tmp_path / "a.tif", log)
