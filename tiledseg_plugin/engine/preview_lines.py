@@ -5,14 +5,21 @@ Borders are found as straight runs of pixel sides. Where just two runs meet, the
 are few lines with many points: a map draws those several times faster than many lines of two.
 """
 
+from typing import Optional, Sequence, Tuple
+
 import numpy as np
+
+from .files.window import Window
+from .progress import Check
 
 BLOCK = 256  # pixels; a block's lines are one geometry, so that a map draws only those in view
 LINE_STRING, MULTI_LINE_STRING = 2, 5
 HEAD = np.dtype([("order", "u1"), ("type", "<u4"), ("count", "<u4")])  # of WKB
 
 
-def outlines(ids, window, transform, check_cancelled=lambda: None):
+def outlines(
+    ids: np.ndarray, window: Window, transform: Sequence[float], check_cancelled: Check = lambda: None
+) -> Tuple[bytes, ...]:
     """The borders between areas of different ids, and to where there is no data.
 
     Parameters
@@ -37,7 +44,7 @@ def outlines(ids, window, transform, check_cancelled=lambda: None):
     return tuple(found)
 
 
-def border_runs(ids, size=None):
+def border_runs(ids: np.ndarray, size: Optional[int] = None) -> np.ndarray:
     """The straight parts of all borders: (n, 4) int64, column and row of their two ends in pixel edges.
 
     Parameters
@@ -52,7 +59,7 @@ def border_runs(ids, size=None):
     return np.concatenate([np.stack([x + 1, y1, x + 1, y2], axis=1), np.stack([x1, y + 1, x2, y + 1], axis=1)])
 
 
-def _runs(marked):
+def _runs(marked: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Line, begin and end of every run of marked cells along the lines of a bool array."""
     padded = np.zeros((marked.shape[0], marked.shape[1] + 2), np.int8)
     padded[:, 1:-1] = marked
@@ -62,7 +69,7 @@ def _runs(marked):
     return line, begin, end
 
 
-def joined(runs):
+def joined(runs: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Runs as lines of many points.
 
     The ends of run i are numbered 2i and 2i + 1. A run that is entered by one end is left by the other, `end ^ 1`; a
@@ -101,7 +108,7 @@ def joined(runs):
     return points, counts
 
 
-def _mates(ends):
+def _mates(ends: np.ndarray) -> np.ndarray:
     """For each end of a run the end of the other run that meets it alone, -1 where there is none."""
     keys = ends[:, 1] * (int(ends[:, 0].max()) + 1) + ends[:, 0]
     order = np.argsort(keys, kind="stable")
@@ -111,7 +118,7 @@ def _mates(ends):
     return mate
 
 
-def _follow(before):
+def _follow(before: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Follow all lines back to where they begin, in steps of twice the length each time.
 
     Returns
@@ -134,7 +141,7 @@ def _follow(before):
     return first, rank, least
 
 
-def _multi_line_string(points, counts, transform):
+def _multi_line_string(points: np.ndarray, counts: np.ndarray, transform: Sequence[float]) -> bytes:
     """WKB of lines given in pixel edges."""
     col, row = points[:, 0], points[:, 1]
     xy = np.empty((len(points), 2), "<f8")
