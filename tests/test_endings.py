@@ -32,8 +32,17 @@ def empty_raster(tmp_path):
     return write_raster(tmp_path / "empty.tif", np.zeros((1, 60, 60), np.uint8), nodata=0)
 
 
+EARLIER = set()
+
+
+@pytest.fixture(autouse=True)
+def nothing_from_before():
+    """What other tests have left in this process, such as the loop of a Dask client, is not of the run here."""
+    EARLIER.update(threading.enumerate())
+
+
 def own_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("tiledseg")]
+    return [thread for thread in set(threading.enumerate()) - EARLIER if thread.name.startswith("tiledseg")]
 
 
 class SlowLoad:
