@@ -154,7 +154,7 @@ def test_counts_of_a_part_that_came_with_all_of_the_table_are_refreshed(tmp_path
     if (side := path.with_name(path.name + ".aux.xml")).exists():
         shutil.copy(side, part.with_name(part.name + ".aux.xml"))
     # an edit: a corner becomes no data; newer versions of GDAL want to be asked to change a cloud optimized file
-    dataset = gdal.OpenEx(str(part), gdal.OF_RASTER | gdal.OF_UPDATE, open_options=EDITING.get(part.suffixes[0], []))
+    dataset = gdal.OpenEx(str(part), gdal.OF_RASTER | gdal.OF_UPDATE, open_options=EDITING.get(path.suffixes[0], []))
     dataset.GetRasterBand(1).WriteArray(np.zeros((60, 50), np.uint32))
     del dataset
     ids[:60, :50] = 0
