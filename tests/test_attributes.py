@@ -95,7 +95,8 @@ def test_every_format_holds_the_table_overviews_and_band_statistics(tmp_path, ex
     assert usages["Histogram"] == gdal.GFU_PixelCount
     assert [usages[name] for name in ("Red", "Green", "Blue")] == [gdal.GFU_Red, gdal.GFU_Green, gdal.GFU_Blue]
     assert gdal.GFU_Alpha in usages.values()
-    assert usages["Value"] == gdal.GFU_MinMax or extension == ".img"  # HFA keeps no such usage; QGIS goes by the name
+    # HFA and KEA keep no such usage; QGIS goes by the name
+    assert usages["Value"] == gdal.GFU_MinMax or extension in (".img", ".kea")
     assert columns["Red"].min() >= 0 and columns["Red"].max() <= 255 and columns["Red"].max() > 200
     dataset = gdal.Open(str(output))
     band = dataset.GetRasterBand(1)
