@@ -50,7 +50,7 @@ def of_preview(preview: Any, is_cut: bool, values: Dict[str, Any]) -> str:
     """
     window, sizes = preview.window, preview.sizes
     text = tr("Preview: 1 segment") if preview.segments == 1 else tr("Preview: {:,} segments").format(preview.segments)
-    text += tr(" in {:,} × {:,} pixels").format(window.width, window.height)
+    text += tr(" in {} × {} pixels").format(window.width, window.height)
     text += tr(", the centre of the view, which is too large to be shown whole: zoom in.") if is_cut else "."
     if sizes.count:
         text += " " + tr("Their median size is {:,.0f} pixels.").format(sizes.median)
