@@ -56,6 +56,13 @@ def write_raster(path, values, nodata=None, geotransform=GEOTRANSFORM, crs=UTM, 
     return str(path)
 
 
+def write_patches(path):
+    """160 x 90 pixels of 3 bands: patches of 10 x 10 with noise, some of them alike."""
+    rng = np.random.default_rng(3)
+    patches = np.kron(rng.integers(20, 230, (3, 9, 16)), np.ones((1, 10, 10), int))
+    return write_raster(path, (patches + rng.integers(0, 20, patches.shape)).astype(np.uint8))
+
+
 def _wkt(crs):
     from osgeo import osr
 

@@ -7,9 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
+from guarded import contents, ids, values, write_tiles, write_vrt
 from osgeo import gdal
 from rasters import write_raster
-from test_guard import contents, ids, values, write_tiles, write_vrt
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
