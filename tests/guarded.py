@@ -135,13 +135,13 @@ def engine_runs(folder, given):
         return lambda path, name: work(replace(parameters, **{name.lower(): path}), Feedback())
 
     quick = {"num_clusters": 4, "min_pixels": 3, "sampling": 1, "execution": "serial", "kernels": "plain"}
-    calm = {"execution": "serial", "kernels": "plain"}
+    serial = {"execution": "serial", "kernels": "plain"}
     operations = {
         "segment": run(SegmentParameters(raster, spare, tiles_source=tiles, **quick), segment),
         "preflight": run(PreflightParameters(raster, tiles_source=tiles), preflight),
-        "statistics": run(StatisticsParameters(segments, given["VALUES"], **calm), segment_statistics),
-        "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **calm), segment_mean_image),
-        "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **calm), segment_polygons),
+        "statistics": run(StatisticsParameters(segments, given["VALUES"], **serial), segment_statistics),
+        "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **serial), segment_mean_image),
+        "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **serial), segment_polygons),
     }
     outputs = {
         "segment": {"OUTPUT": "raster", "MEAN_IMAGE": "raster", "POLYGONS": "vector", "S1TILES": "vector"},

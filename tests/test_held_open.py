@@ -36,7 +36,7 @@ class Refusing:
 
 
 @pytest.mark.parametrize("held", ["a.tif", "a.tif.aux.xml", "a.tif.ovr", "a_report.json"])
-def test_a_file_that_is_open_elsewhere_is_told_at_the_start(tmp_path, monkeypatch, held):
+def test_a_file_that_is_open_elsewhere_is_reported_at_the_start(tmp_path, monkeypatch, held):
     raster = write_raster(tmp_path / "in.tif", np.arange(3 * 40 * 50, dtype=np.uint8).reshape(3, 40, 50))
     folder = tmp_path / "out"
     folder.mkdir()
@@ -186,7 +186,7 @@ def test_a_result_that_cannot_even_be_moved_stays_where_it_is(tmp_path, monkeypa
 
 
 @pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "geteuid"), reason="sticky folders are of POSIX")
-def test_a_file_of_another_user_in_a_sticky_folder_is_told_at_the_start(tmp_path, monkeypatch):
+def test_a_file_of_another_user_in_a_sticky_folder_is_reported_at_the_start(tmp_path, monkeypatch):
     prepare(tmp_path, ["a.tif"])
     tmp_path.chmod(0o1777)
     publish.try_to_replace(tmp_path / "a.tif")

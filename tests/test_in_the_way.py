@@ -144,7 +144,7 @@ def test_metadata_that_a_deleted_raster_left_are_no_hindrance(tmp_path):
     check_files([Output("OUTPUT", str(tmp_path / "o.tif"), SEGMENTS)], [])
 
 
-def test_every_file_that_a_run_leaves_was_foretold(tmp_path):
+def test_every_file_that_a_run_leaves_was_expected(tmp_path):
     raster = write_raster(tmp_path / "in.tif", values())
     quick = {"num_clusters": 4, "min_pixels": 3, "sampling": 1, "execution": "serial", "kernels": "plain"}
     for number, (output, image, polygons) in enumerate(
@@ -154,12 +154,12 @@ def test_every_file_that_a_run_leaves_was_foretold(tmp_path):
         folder.mkdir()
         paths = {"mean_image": str(folder / image), "polygons": str(folder / polygons)}
         segment(SegmentParameters(raster, str(folder / output), **quick, **paths), Feedback())
-        foretold = {
+        expected = {
             path.name
             for name, kind in ((output, SEGMENTS), (image, IMAGE), (polygons, VECTOR))
             for path in names_of(Output("x", str(folder / name), kind))
         }
-        assert {path.name for path in folder.iterdir()} <= foretold
+        assert {path.name for path in folder.iterdir()} <= expected
 
 
 @pytest.mark.parametrize("name", ["n" * 247 + ".tif", "ü" * 120 + ".tif", "n" * 240 + ".tif", "n" * 246 + ".cog.tif"])

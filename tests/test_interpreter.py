@@ -45,7 +45,7 @@ def test_windows_looks_in_the_bin_folder_too():
     assert r"C:\OSGeo4W\bin\python.exe" in found
 
 
-def test_macos_bundle_gives_its_own_python_its_home():
+def test_macos_bundle_sets_the_home_of_its_own_python():
     frameworks = "/Applications/QGIS.app/Contents/Frameworks"
     found = candidates("darwin", frameworks, frameworks, "", (3, 12), {})
     assert Candidate("/Applications/QGIS.app/Contents/MacOS/python3.12", frameworks) in found

@@ -232,7 +232,7 @@ def test_errors_have_one_line():
     assert len(reason(["x" * 5000])) <= LONGEST_REASON + 5
 
 
-def test_a_full_disk_is_told_as_it_is(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_as_it_is(tmp_path, monkeypatch):
     assert why(OSError("100 requested and 10 written")) == "100 requested and 10 written"
     assert why(OSError(28, "No space left on device")) == "No space left on device"
 

@@ -39,7 +39,7 @@ def interrupted(raster, work, tmp_path):
     return ids
 
 
-def told(log, text):
+def lines_with(log, text):
     return [line for line in log.lines if text in line]
 
 
@@ -49,8 +49,8 @@ def test_finished_tiles_and_statistics_are_not_done_again(raster, work, tmp_path
     with pytest.raises(Cancelled):
         go(raster, work, tmp_path, log)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert told(log, f"{len(before)} of {TILES} tiles are finished already")
-    assert told(log, "Statistics are taken from the interrupted run")
+    assert lines_with(log, f"{len(before)} of {TILES} tiles are finished already")
+    assert lines_with(log, "Statistics are taken from the interrupted run")
     assert np.array_equal(go(raster, work, tmp_path), interrupted)
 
 

@@ -19,8 +19,8 @@ from tiledseg.tiledseg_plugin.engine.rsgislib import availability, shepherd
 from tiledseg.tiledseg_plugin.engine.rsgislib.availability import Availability
 from tiledseg.tiledseg_plugin.engine.rsgislib.capture import captured_output
 from tiledseg.tiledseg_plugin.engine.rsgislib.patches import (
+    BorderRegions,
     Patch,
-    Regions,
     offset_patches,
     region_patches,
     tile_patches,
@@ -82,7 +82,7 @@ def test_a_sparse_tile_is_in_one_patch_with_its_neighbour():
 def regions_of(number, window, left, right, boxes):
     sides = {"left": np.array(left), "right": np.array(right)}
     sides.update(top=np.zeros(window.width, int), bottom=np.zeros(window.width, int))
-    return Regions(number, window, np.array(boxes).reshape(-1, 4), sides)
+    return BorderRegions(number, window, np.array(boxes).reshape(-1, 4), sides)
 
 
 def test_regions_that_meet_at_a_border_are_done_together_and_others_by_tile():

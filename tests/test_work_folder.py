@@ -103,7 +103,7 @@ def test_rsgislibs_files_are_cleared_by_their_names(work, crowded):
     assert not (work / SCRATCH).exists()
 
 
-def test_every_name_that_a_run_gives_is_known(work):
+def test_every_name_that_a_run_uses_is_known(work):
     folder = WorkFolder(str(work), {"parameters": {}})
     with pytest.raises(ValueError, match="would not be known"):
         folder.save("something-new", array=np.zeros(1))
@@ -124,7 +124,7 @@ def test_a_work_folder_whose_files_cannot_be_removed_is_free_all_the_same(work, 
     assert not work.exists() or not list(work.iterdir())
 
 
-def test_the_error_that_ended_a_run_is_told_though_tidying_fails(raster, work, tmp_path, stubborn, monkeypatch):
+def test_the_error_that_ended_a_run_is_reported_though_tidying_fails(raster, work, tmp_path, stubborn, monkeypatch):
     monkeypatch.setattr(segmentation, "find_centres", broken)
     stubborn.update({OWNER, MANIFEST, "tiledseg-survey.npz"})
     with pytest.raises(SegmentationError, match="It is broken"):
