@@ -78,13 +78,13 @@ def read(path):
 
 
 def run(path, output, feedback=None, **parameters):
-    """Segment; gives the ids and the result."""
+    """Segment; returns the ids and the result."""
     result = segment(SegmentParameters(input=str(path), output=str(output), **parameters), feedback or Feedback())
     return read(output), result
 
 
 def segment_untiled(compared, valid, centres, min_pixels, threshold, sums_of=None):
-    """The algorithm on whole arrays, kernel after kernel: what every tiling must give."""
+    """The algorithm on whole arrays, kernel after kernel: what every tiling must make."""
     kernel, _ = kernels.choose("plain")
     clusters = kernel.nearest_centre(compared, valid, centres)
     clusters, _ = kernel.eliminate_singles(clusters, compared, (False,) * 4)

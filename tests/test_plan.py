@@ -149,8 +149,8 @@ def test_sparse_tiles_go_with_the_neighbour_of_the_longest_edge(rectangles, seed
 
 def check_units(plan, occupancy):
     units = work_units(plan, occupancy)
-    worked = sorted(piece.piece_id for unit in units for piece in unit)
-    assert worked == [p.piece_id for p in plan.pieces if occupancy.status[p.tile_id] != EMPTY]
+    processed = sorted(piece.piece_id for unit in units for piece in unit)
+    assert processed == [p.piece_id for p in plan.pieces if occupancy.status[p.tile_id] != EMPTY]
     most = MOST_TILES_OF_WORK * max(tile.pixels for tile in plan.tiles)
     assert all(sum(occupancy.valid_pixels[i] for i in {piece.tile_id for piece in unit}) <= most for unit in units)
     of_tile = {piece.tile_id: index for index, unit in enumerate(units) for piece in unit}

@@ -59,10 +59,10 @@ def test_preview_of_a_window_is_what_the_kernels_give_with_the_centres_of_the_ru
     previewer.prepare(parameters, Feedback())
     basis = previewer.basis
     window = Window(20, 10, 40, 50)
-    worked = window.grown(preview.MARGIN, basis.raster.width, basis.raster.height)
+    processed = window.grown(preview.MARGIN, basis.raster.width, basis.raster.height)
     settled = preview.settled_clusters(
         preview.PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, kernel.NAME),
-        preview.Piece(1, 1, worked),
+        preview.Piece(1, 1, processed),
         kernel,
         lambda: None,
     )

@@ -31,7 +31,7 @@ def work(tmp_path):
 
 @pytest.fixture
 def interrupted(raster, work, tmp_path):
-    """A run that was cancelled when some tiles were done; gives what an undisturbed one makes."""
+    """A run that was cancelled when some tiles were done; returns what an undisturbed one makes."""
     ids, _ = run(raster, tmp_path / "expected.tif", **{**SETTINGS, "tile_width": 999})
     with pytest.raises(Cancelled):
         go(raster, work, tmp_path, Log(cancel_at=45), execution="serial")

@@ -95,7 +95,7 @@ class Preview:
 
 
 def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
-    """What tells whether a basis is still good; changes with the file, too."""
+    """A value that is another one as soon as a basis is no longer good: other parameters, or another state of the file."""
     return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
 
 

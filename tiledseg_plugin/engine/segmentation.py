@@ -227,7 +227,7 @@ class _Run:
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
 
     def _learn(self, context: RunContext, surveyed: _Surveyed) -> _Learned:
-        """The centres, and what k-means worked on; a sample that was taken by a pass of its own is kept."""
+        """The centres, and what k-means was run on; a sample that was taken by a pass of its own is kept."""
         if self.with_rsgislib and not rsgislib_engine.wants_centres(self.plan, self.parameters):
             return _Learned(None, None)
         sample = load_sample(self.folder)
