@@ -231,7 +231,7 @@ def find_from(monkeypatch):
     host = interpreter.facts()
 
     def find_from(*answers):
-        """answers: of the workers of candidates "a", "b", ...: facts, or an exception; returns (name, what was tried)."""
+        """answers: facts or an exception, of the workers of "a", "b", ...; returns (name, what was tried)."""
         started, tried = [], []
 
         def start(candidate):

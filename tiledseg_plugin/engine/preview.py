@@ -95,7 +95,7 @@ class Preview:
 
 
 def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
-    """A value that is another one as soon as a basis is no longer good: other parameters, or another state of the file."""
+    """What a basis depends on: equal as long as it is good; parameters and the state of the file."""
     return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
 
 
