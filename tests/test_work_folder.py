@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from rasters import Log, write_patches
 from resuming import broken, go, labels, refuse_removal
 from tiledseg.tiledseg_plugin.engine import segmentation
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.execution import threads
 from tiledseg.tiledseg_plugin.engine.files.ownership import OWNER
 from tiledseg.tiledseg_plugin.engine.files.work_folder import MANIFEST, WorkFolder
 from tiledseg.tiledseg_plugin.engine.rsgislib.run import _forget_after
@@ -143,3 +145,21 @@ def test_a_file_of_an_earlier_run_that_cannot_be_removed_is_named(work, stubborn
         WorkFolder(str(work), {"parameters": {}})
     stubborn.clear()
     WorkFolder(str(work), {"parameters": {}}).close(finished=True)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "as on other machines"])
+def test_nothing_is_put_into_the_work_folder_twice(raster, work, tmp_path, elsewhere, monkeypatch):
+    written, replace = [], WorkFolder._replace
+
+    def note(folder, name, write):
+        written.append(Path(name).stem)
+        replace(folder, name, write)
+
+    monkeypatch.setattr(WorkFolder, "_replace", note)
+    monkeypatch.setattr(threads.Threads, "remote", elsewhere)
+    outputs = {"mean_image": str(tmp_path / "m.tif"), "polygons": str(tmp_path / "p.gpkg")}
+    ids = go(raster, work, tmp_path, execution="serial", **outputs)
+    assert any(name.startswith("tiledseg-table-") for name in written)
+    assert sorted(set(written)) == sorted(written)
+    monkeypatch.undo()
+    assert np.array_equal(go(raster, work, tmp_path, execution="serial"), ids)

@@ -138,8 +138,8 @@ def _describe(context: RunContext, segments: Segments) -> _Described:
     advance = context.progress.advance_as("Describing segments")
     ids = TileIds(plan, folder, tuple(segments.tables), context.kernel.NAME)
     regions = segments.regions if raster.is_integer else None
-    if regions is None or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
-        ids.save(segments.tables)
+    if context.runner.remote or regions is None or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
+        ids.save(segments.tables, context.check)
     if regions is not None:
         attributes = add_up_tiles(ids, run_bands(raster), segments, context.runner.workers, advance)
     else:
