@@ -66,7 +66,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         self.arrange(layer, context.project())
 
     def arrange(self, layer: QgsMapLayer, project: QgsProject) -> None:
-        """What else is done with the layer, whatever its style: nothing.
+        """Do something else with the layer, whatever its style; this class does nothing.
 
         Parameters
         ----------

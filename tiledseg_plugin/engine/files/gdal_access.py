@@ -20,7 +20,7 @@ CACHE_BYTES = 128_000_000  # every block is read or written once, so more would 
 
 
 class _Messages(List[str]):
-    """What GDAL calls with all that it has to say."""
+    """An error handler for GDAL; as a list, the failures that it was called with."""
 
     def __call__(self, level: int, number: int, text: str) -> None:
         if level >= gdal.CE_Failure:

@@ -40,7 +40,7 @@ class Patch:
 
     @property
     def name(self) -> str:
-        """Under which its result lies in the work folder."""
+        """The name of its result in the work folder."""
         return f"stage{self.stage}-{self.number:07d}"
 
 
