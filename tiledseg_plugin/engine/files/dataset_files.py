@@ -34,9 +34,7 @@ CDATA = re.compile(r"^\s*<!\[CDATA\[(.*)\]\]>\s*$", re.S)
 DATABASE = re.compile(r"\bdbname=(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\"|(\S+))")
 VIRTUAL = re.compile(r"^/vsi(zip|gzip|tar|7z|rar|subfile|sparse|crypt|cached)(?:_streaming)?/(.*)$", re.S)
 MOST_REMEMBERED = 4  # datasets
-UNCERTAIN_NS = (
-    3_000_000_000  # files changed less than this before may change again and keep their time, which is of 2 s on FAT
-)
+UNCERTAIN_NS = 3_000_000_000  # a file changed less than this before may change again and keep its time: FAT counts 2 s
 WHOLE_NAME = (".", "-")  # what follows the whole name of a file in that of its side file: a.tif.ovr, a.gpkg-wal
 
 

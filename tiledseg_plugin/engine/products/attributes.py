@@ -110,7 +110,7 @@ def in_order(results: Iterable[Tuple[Item, Result]], items: Iterable[Item]) -> I
 class Moments:
     """Count, sum, sum of squares and range of one band in each segment.
 
-    Sums are of stored values and exact; scale and offset are applied to the results.
+    Sums are of stored values; scale and offset are applied to the results, which is as exact.
 
     Parameters
     ----------
