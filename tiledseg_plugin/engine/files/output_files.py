@@ -19,6 +19,7 @@ from osgeo import gdal
 
 from ..errors import SegmentationError, why
 from ..report import report_path
+from .attribute_table import keeps_table_as_xml
 from .dataset_files import DATABASE as DATABASE_NAME
 from .dataset_files import Dataset, FileSet, listed_files, paths_in
 from .formats import is_cog
@@ -215,6 +216,11 @@ def replaced_files(output: Output) -> Callable[[Path], List[Path]]:
     return replaced
 
 
+def _sides_with_table(target: Path) -> List[Path]:
+    """The files beside a raster of which one is replaced when its attribute table gets columns."""
+    return [Path(f"{target}{RASTER_SIDES[0]}"), Path(attributes_path(str(target)))]
+
+
 def check_files(outputs: Sequence[Output], inputs: Sequence[Tuple[str, str]]) -> None:
     """Refuse outputs that would harm an input, each other or a file of the user's, or that cannot be written.
 
@@ -302,9 +308,12 @@ def _check_names(output: Output) -> None:
     names = [output.target.name, *(side.path.name for side in side_files(output))]
     if is_cog(output.path):
         names.append(output.target.name + PLAIN_COG)
-    grows = output.kind in (DATABASE, UPDATED)  # nothing there is replaced as a whole
-    replaced = nothing_else if grows else replaced_files(output)
-    with staging(output.path, output.name, replaced, itself=not grows) as folder:
+    replaced, itself = replaced_files(output), True
+    if output.kind == DATABASE:
+        replaced, itself = nothing_else, False
+    elif output.kind == UPDATED:
+        replaced, itself = _sides_with_table, not keeps_table_as_xml(output.path)
+    with staging(output.path, output.updates or output.name, replaced, itself) as folder:
         for name in names:
             try:
                 (folder / name).touch()
