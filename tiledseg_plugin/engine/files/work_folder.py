@@ -24,7 +24,7 @@ from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
-FORMAT = 6  # of the files; those of another one are made anew
+FORMAT = 7  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
