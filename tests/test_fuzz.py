@@ -40,7 +40,7 @@ def test_what_was_found_once_stays_right(path):
     checking.check(json.loads(path.read_text(encoding="utf-8")))
 
 
-def test_a_case_is_told_by_its_seed_and_kept_as_text():
+def test_a_case_is_known_by_its_seed_and_kept_as_text():
     for kind in ("small", "large"):
         case = draw(kind, "again")
         assert case == draw(kind, "again") != draw(kind, "another")

@@ -87,7 +87,7 @@ def test_the_extents_of_a_plan_make_the_same_plan(rectangles):
 
 
 @given(schemes)
-def test_few_tiles_are_worked_in_parts_that_are_the_same_pixels(rectangles):
+def test_few_tiles_are_processed_in_parts_that_are_the_same_pixels(rectangles):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_module, "LEAST_PIXELS", 30)
         try:
@@ -149,8 +149,8 @@ def test_sparse_tiles_go_with_the_neighbour_of_the_longest_edge(rectangles, seed
 
 def check_units(plan, occupancy):
     units = work_units(plan, occupancy)
-    worked = sorted(piece.piece_id for unit in units for piece in unit)
-    assert worked == [p.piece_id for p in plan.pieces if occupancy.status[p.tile_id] != EMPTY]
+    processed = sorted(piece.piece_id for unit in units for piece in unit)
+    assert processed == [p.piece_id for p in plan.pieces if occupancy.status[p.tile_id] != EMPTY]
     most = MOST_TILES_OF_WORK * max(tile.pixels for tile in plan.tiles)
     assert all(sum(occupancy.valid_pixels[i] for i in {piece.tile_id for piece in unit}) <= most for unit in units)
     of_tile = {piece.tile_id: index for index, unit in enumerate(units) for piece in unit}
@@ -180,7 +180,7 @@ def test_a_raster_of_sparse_tiles_is_not_one_task():
     assert len(work_units(plan, occupancy)) >= 50
 
 
-def test_sparse_tile_among_empty_ones_is_worked_alone():
+def test_sparse_tile_among_empty_ones_is_processed_alone():
     plan = plan_grid(96, 32, 32, 32)
     occupancy = judge_tiles(plan, {1: 0, 2: 5, 3: 0}, 0.3)
     assert occupancy.status[2] == SPARSE and occupancy.merged_into == {}
@@ -202,7 +202,7 @@ L_SHAPE_WITH_SLIVER = [
 
 @pytest.mark.parametrize("name", ["landsat7_bahamas_rgb_uint8.tif", "landsat7_nc_5band_float32.tif"])
 @pytest.mark.parametrize("stretch", [True, False])
-def test_any_scheme_over_the_same_area_gives_the_same_segments(shared, tmp_path, name, stretch):
+def test_any_scheme_over_the_same_area_makes_the_same_segments(shared, tmp_path, name, stretch):
     options = {"num_clusters": 20, "min_pixels": 30, "stretch": stretch}
     path = shared / "data" / name
     expected, _ = run(path, tmp_path / "a.tif", tiles=tuple(L_SHAPE_WITH_SLIVER), **options)

@@ -133,7 +133,7 @@ def test_warns_where_the_rules_differ_and_names_both_figures(tmp_path):
     assert not any("NODATA_RULE" in line for line in log.lines)
 
 
-def test_summary_tells_what_there_is_to_know(shared):
+def test_summary_says_what_there_is_to_know(shared):
     log = Log()
     result = check(shared / "data" / "landsat7_bahamas_rgb_uint8.tif", log, tile_width=128, tile_height=128)
     text = "\n".join(log.lines)
@@ -163,7 +163,7 @@ def test_tiles_of_the_users_own(shared):
     assert any("pixels in tiles" in line for line in log.lines)
 
 
-def test_an_empty_raster_is_told(tmp_path):
+def test_an_empty_raster_is_reported(tmp_path):
     path = write_raster(tmp_path / "a.tif", np.zeros((1, 50, 50), np.uint8), nodata=0)
     log = Log()
     result = check(path, log, tile_width=16, tile_height=16)

@@ -363,5 +363,5 @@ def test_fields_of_tiles_have_their_documented_names_and_the_map_tip_follows(
     for feature in layer.getFeatures():
         context.setFeature(feature)
         shown = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
-        told = float(shown.rpartition(">")[2].removesuffix(" % valid"))
-        assert told == pytest.approx(100 * feature[expected[6]], abs=0.0501)
+        share = float(shown.rpartition(">")[2].removesuffix(" % valid"))
+        assert share == pytest.approx(100 * feature[expected[6]], abs=0.0501)

@@ -88,7 +88,7 @@ def test_synthetic_raster_does_not_depend_on_tiles(data, tmp_path, tile):
 
 
 @pytest.mark.parametrize("engine_tiles", [(5000, 5000), (5000, 150)])
-def test_a_few_large_tiles_are_worked_in_parts_and_told_as_tiles(data, tmp_path, monkeypatch, engine_tiles):
+def test_a_few_large_tiles_are_processed_in_parts_and_reported_as_tiles(data, tmp_path, monkeypatch, engine_tiles):
     expected, _ = run(data / "synthetic_holes.tif", tmp_path / "a.tif", sampling=7)
     monkeypatch.setattr(plan, "LEAST_PIXELS", 1000)
     states, log = {}, Log()
@@ -252,7 +252,7 @@ def test_input_is_left_as_it_was(data, tmp_path):
     assert sorted(data.iterdir()) == files
 
 
-def test_kernels_are_loaded_beside_the_survey_and_told_in_the_log(data, tmp_path, monkeypatch):
+def test_kernels_are_loaded_beside_the_survey_and_named_in_the_log(data, tmp_path, monkeypatch):
     loading, survey = threading.Event(), segmentation.survey
     choose = segmentation.kernels.choose
 

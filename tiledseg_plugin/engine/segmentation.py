@@ -41,7 +41,7 @@ from .stages.statistics import (
 )
 from .stages.tiles import TileJob, process_tiles
 
-STAGES: Dict[str, Dict[str, float]] = {
+ENGINE_STAGES: Dict[str, Dict[str, float]] = {
     "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
     "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6},
 }
@@ -153,7 +153,7 @@ class _Run:
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
-        self.progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
+        self.progress = Progress(feedback, {**ENGINE_STAGES[parameters.engine], **stages(parameters)})
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
         self._under_way = ExitStack()  # what has to be stopped in the end
 
@@ -227,7 +227,7 @@ class _Run:
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
 
     def _learn(self, context: RunContext, surveyed: _Surveyed) -> _Learned:
-        """The centres, and what k-means worked on; a sample that was taken by a pass of its own is kept."""
+        """The centres, and what k-means was run on; a sample that was taken by a pass of its own is kept."""
         if self.with_rsgislib and not rsgislib_engine.wants_centres(self.plan, self.parameters):
             return _Learned(None, None)
         sample = load_sample(self.folder)

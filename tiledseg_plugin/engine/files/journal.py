@@ -259,11 +259,11 @@ def _finish_from(leader: Path) -> bool:
 
 def _finish(moves: List[Moves]) -> None:
     """Finish the moves; where somebody has used an output's name since, that stays and the others get other names."""
-    settled = [_beside_what_is_there(one) if _is_taken(one) else one for one in moves]
-    if settled != moves:
-        commit(settled)
-    move(settled)
-    close(settled)
+    final = [_beside_what_is_there(one) if _is_taken(one) else one for one in moves]
+    if final != moves:
+        commit(final)
+    move(final)
+    close(final)
 
 
 def _is_taken(one: Moves) -> bool:

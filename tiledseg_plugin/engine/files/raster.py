@@ -87,10 +87,10 @@ def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zer
         raise SegmentationError(f"{path} has {width} x {height} pixels, more than 32-bit ids can number: split it.")
 
     used = [dataset.GetRasterBand(number) for number in numbers]
-    kinds = [value_type(band) for band in used]
-    if any(kind is None for kind in kinds):
+    types = [value_type(band) for band in used]
+    if any(kind is None for kind in types):
         raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
-    dtype = np.result_type(*kinds)
+    dtype = np.result_type(*types)
     described, declared, notes = describe_bands(dataset, numbers, dtype)
     zero_is_nodata = zero_may_be_nodata and not declared
     if zero_is_nodata:

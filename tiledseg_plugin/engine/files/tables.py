@@ -42,7 +42,7 @@ class Column:
 
 
 def write_table(path: str, columns: Sequence[Column], check_cancelled: Check) -> None:
-    """Write a table; it is given its final name by the caller (see `publish`).
+    """Write a table; the caller gives it its final name (see `publish`).
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from .existing_segments import segments_run
 from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
 from .update_table import check_rows_fit, check_table_can_be_updated, update_attribute_table
 
-STAGES = {"values": 40, "ranks": 40, "table": 10}
+TABLE_STAGES = {"values": 40, "ranks": 40, "table": 10}
 MOMENTS = {  # attributes of `Moments` by statistic
     "mean": "mean",
     "std": "deviation",
@@ -114,7 +114,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
     """
     started = time.monotonic()
     check_statistics(parameters)
-    with segments_run(parameters, feedback, STAGES) as run:
+    with segments_run(parameters, feedback, TABLE_STAGES) as run:
         attributes = run.measure()
         if parameters.update_rat:
             check_rows_fit(parameters.segments, attributes)

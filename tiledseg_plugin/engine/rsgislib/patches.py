@@ -127,7 +127,7 @@ def _centre(window: Window) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Regions:
+class BorderRegions:
     """The connected regions of a stage 2 patch's segments that touch its border.
 
     window : of the patch, which its sides surround
@@ -141,7 +141,7 @@ class Regions:
     sides: Dict[str, np.ndarray]
 
 
-def region_patches(regions: Sequence[Regions], first: Sequence[Patch], most_pixels: int) -> List[Patch]:
+def region_patches(regions: Sequence[BorderRegions], first: Sequence[Patch], most_pixels: int) -> List[Patch]:
     """Stage 3: regions joined across the borders of stage 2, those near the same tile in one patch.
 
     Regions that do not touch have nothing to do with each other, so that putting them together changes nothing
@@ -173,14 +173,14 @@ def region_patches(regions: Sequence[Regions], first: Sequence[Patch], most_pixe
     return patches
 
 
-def _across_borders(regions: Sequence[Regions]) -> Set[Tuple[Key, Key]]:
+def _across_borders(regions: Sequence[BorderRegions]) -> Set[Tuple[Key, Key]]:
     """Pairs of regions that touch across a border between stage 2 patches."""
     pairs = set()
     for one, other, length in neighbouring(regions):
         a, b = one.window, other.window
-        beside = a.right == b.col
-        low, starts = (max(a.row, b.row), (a.row, b.row)) if beside else (max(a.col, b.col), (a.col, b.col))
-        sides = (one.sides["right"], other.sides["left"]) if beside else (one.sides["bottom"], other.sides["top"])
+        side_by_side = a.right == b.col
+        low, starts = (max(a.row, b.row), (a.row, b.row)) if side_by_side else (max(a.col, b.col), (a.col, b.col))
+        sides = (one.sides["right"], other.sides["left"]) if side_by_side else (one.sides["bottom"], other.sides["top"])
         pair = np.stack([side[low - start :][:length] for side, start in zip(sides, starts)], axis=1)
         for here, there in np.unique(pair[pair.all(axis=1)], axis=0).tolist():
             pairs.add(((one.number, here), (other.number, there)))

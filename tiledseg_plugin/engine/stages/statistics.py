@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 2, statistics: one pass over the raster gives band statistics, the k-means sample and the tiles' valid pixels.
+"""Stage 2, statistics: one pass over the raster finds band statistics, the k-means sample and the tiles' valid pixels.
 
 The pass goes over blocks of its own, not over the user's tiles, so that nothing in its result depends on them.
 """
@@ -273,7 +273,7 @@ def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: An
 
 
 def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Raw]) -> ColourSample:
-    """What k-means works on: the sample of SAMPLING, or a denser one where that has too few different colours.
+    """What k-means is run on: the sample of SAMPLING, or a denser one where that has too few different colours.
 
     `context.progress` is in its stage `statistics`; the log says which sample it is.
     """
