@@ -98,7 +98,10 @@ class TilingAlgorithm(TiledAlgorithm):
         )
 
     def _add_tiles(self) -> None:
-        text = tr("It changes speed and memory, never the result. Unit: pixels.")
+        text = tr(
+            "The greatest size; tiles are made all alike, so that none is a sliver. It changes speed and memory, never "
+            "the result. Unit: pixels."
+        )
         self._add_number(self.TILE_WIDTH, tr("Tile width [pixels]"), text, Numbers(16))
         self._add_number(self.TILE_HEIGHT, tr("Tile height [pixels]"), text, Numbers(16))
         self.add(

@@ -83,6 +83,21 @@ def run(path, output, feedback=None, **parameters):
     return read(output), result
 
 
+def of_tile(array, record, width, height):
+    """The part of (rows, cols) that is a tile of the grid: as few as there can be, cut at even shares, rounded down.
+
+    Parameters
+    ----------
+    record : with its `col` and `row`
+    width, height : of the largest tile that is allowed
+    """
+    slices = []
+    for span, most, place in zip(array.shape, (height, width), (record["row"], record["col"])):
+        share = span / np.ceil(span / most)
+        slices.append(slice(*np.floor(np.array([place, place + 1]) * share + 1e-9).astype(int)))
+    return array[tuple(slices)]
+
+
 def segment_untiled(compared, valid, centres, min_pixels, threshold, sums_of=None):
     """The algorithm on whole arrays, kernel after kernel: what every tiling must make."""
     kernel, _ = kernels.choose("plain")

@@ -102,6 +102,37 @@ def test_few_tiles_are_processed_in_parts_that_are_the_same_pixels(rectangles):
     assert len(parted.pieces) == len(plan.pieces) + (3 * len(large) if len(plan.tiles) < plan_module.FEW_TILES else 0)
 
 
+sides = st.one_of(st.integers(1, 200), st.integers(1, 2**31 - 1))
+sizes = st.one_of(st.integers(16, 40), st.integers(16, 2**31 - 1))
+
+
+@given(sides, sizes, st.integers(-1, 1), st.integers(1, 200))
+def test_tiles_of_a_grid_are_few_and_alike_and_none_is_larger_than_asked_for(span, most, near, times):
+    """At whole multiples of a tile and a pixel beside them, too, of any width and height."""
+    multiple = times * most + near
+    for side in (span,) if multiple > 2**31 - 1 else (span, multiple):
+        most = max(most, side // 300)  # not millions of tiles
+        for plan, axis in ((plan_grid(side, 1, most, 16), 0), (plan_grid(1, side, 16, most), 1)):
+            lengths = [tile.window[axis + 2] for tile in plan.tiles]
+            starts = [tile.window[axis] for tile in plan.tiles]
+            assert len(lengths) == -(-side // most)
+            assert max(lengths) <= most and max(lengths) - min(lengths) <= 1
+            assert starts == [sum(lengths[:place]) for place in range(len(lengths))] and sum(lengths) == side
+
+
+@given(st.integers(1, 100), st.integers(1, 100), st.integers(16, 110), st.integers(16, 110))
+def test_grid_covers_every_pixel_once_and_names_columns_and_rows(width, height, tile_width, tile_height):
+    plan = plan_grid(width, height, tile_width, tile_height)
+    assert (paint_plan(plan) > 0).all() and plan.covers_all
+    columns, rows = -(-width // tile_width), -(-height // tile_height)
+    assert [(tile.col, tile.row) for tile in plan.tiles] == [(c, r) for r in range(rows) for c in range(columns)]
+
+
+def test_one_column_over_a_whole_number_of_tiles_makes_no_sliver():
+    assert [tile.window.width for tile in plan_grid(2041, 10, 2000, 2000).tiles] == [1020, 1021]
+    assert [tile.window.width for tile in plan_grid(4000, 10, 2000, 2000).tiles] == [2000, 2000]
+
+
 def test_grid_given_as_rectangles_is_the_grid():
     grid = plan_grid(100, 70, 32, 16)
     assert plan_rectangles(100, 70, [tile.window for tile in grid.tiles]) == grid

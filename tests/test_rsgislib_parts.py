@@ -59,15 +59,22 @@ def test_offset_tiles_cover_the_raster_once_and_share_no_border_with_tiles(width
     offset = offset_patches(plan, tiles)
     assert bool(offset) == (len(tiles) > 1)
     count = np.zeros((height, width), int)
+    middles = [sorted({tile.window[side] + tile.window[side + 2] // 2 for tile in plan.tiles}) for side in (0, 1)]
     for patch in offset:
         count[patch.window.within(Window(0, 0, width, height))] += 1
-        for edge, size in ((patch.window.col, tile_width), (patch.window.row, tile_height)):
-            assert edge == 0 or edge % size == size // 2
+        for side in (0, 1):
+            assert patch.window[side] in [0, *(middles[side] if len(middles[side]) > 1 else ())]
     assert not offset or (count == 1).all()
 
 
 def test_offset_tiles_are_not_offset_along_a_single_row_of_tiles():
     plan = plan_grid(100, 30, 40, 50)
+    windows = [patch.window for patch in offset_patches(plan, tile_patches([tile.pieces for tile in plan.tiles]))]
+    assert windows == [Window(0, 0, 16, 30), Window(16, 0, 33, 30), Window(49, 0, 34, 30), Window(83, 0, 17, 30)]
+
+
+def test_offset_tiles_of_tiles_that_are_no_grid_are_as_large_as_the_largest():
+    plan = plan_rectangles(100, 30, [(5, 0, 40, 30), (60, 0, 40, 30)])
     windows = [patch.window for patch in offset_patches(plan, tile_patches([tile.pieces for tile in plan.tiles]))]
     assert windows == [Window(0, 0, 20, 30), Window(20, 0, 40, 30), Window(60, 0, 40, 30)]
 

@@ -17,18 +17,19 @@ from collections import OrderedDict
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from osgeo import gdal
 
+from .foreign import is_endless
 from .gdal_access import collected_errors
 
 HEAD_BYTES = 4096
 MOST_VRT_BYTES = 1 << 28
 REFERRING = (b"<VRTDataset", b"<OGRVRTDataSource", b"<GDALTileIndexDataset")  # how files begin that name others
-SOURCE = re.compile(r"<(SourceFilename|SourceDataset|SrcDataSource|IndexDataset)\b([^>]*)>(.*?)</\1\s*>", re.S | re.I)
+SOURCE = re.compile(r"<(SourceFilename|SourceDataset|SrcDataSource|IndexDataset)\b([^<>]*)>", re.I)
 RELATIVE = re.compile(r"relativeToVRT\s*=\s*[\"']\s*(1|true|yes|on)", re.I)
 CDATA = re.compile(r"^\s*<!\[CDATA\[(.*)\]\]>\s*$", re.S)
 DATABASE = re.compile(r"\bdbname=(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\"|(\S+))")
@@ -219,6 +220,8 @@ class _Files:
 
 def listed_files(source: str) -> List[str]:
     """The files on disk that GDAL lists for a dataset, side files too; those that a VRT itself names; may be empty."""
+    if is_endless(source.split("|")[0]):
+        return []
     with collected_errors():
         dataset = gdal.OpenEx(source.split("|")[0], gdal.OF_RASTER | gdal.OF_VECTOR)
         listed = [] if dataset is None else dataset.GetFileList() or []
@@ -260,9 +263,26 @@ def _sources_of(path: str) -> List[Tuple[str, str]]:
         content, folder = _referring(path), os.path.dirname(path)
     return [
         (_plain(text), folder if RELATIVE.search(attributes) else "")
-        for _, attributes, text in SOURCE.findall(content)
+        for attributes, text in _elements(content)
         if text.strip()
     ]
+
+
+def _elements(content: str) -> Iterator[Tuple[str, str]]:
+    """(attributes, content) of the elements that name other files; each character is looked at a few times at most."""
+    never_closed: Set[str] = set()
+    opening = SOURCE.search(content)
+    while opening is not None:
+        name, attributes = opening.group(1).lower(), opening.group(2)
+        end = opening.end()
+        if name not in never_closed and not attributes.endswith("/"):
+            closing = re.compile(rf"</{name}\s*>", re.I).search(content, end)
+            if closing is None:
+                never_closed.add(name)
+            else:
+                yield attributes, content[end : closing.start()]
+                end = closing.end()
+        opening = SOURCE.search(content, end)
 
 
 def _plain(text: str) -> str:
@@ -272,6 +292,8 @@ def _plain(text: str) -> str:
 
 def _referring(path: str) -> str:
     """The text of a file that names others; empty for any other."""
+    if is_endless(path):
+        return ""
     with collected_errors():
         file = gdal.VSIFOpenL(path, "rb")
         if file is None:

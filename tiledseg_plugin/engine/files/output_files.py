@@ -7,7 +7,6 @@ What stands at the name of an output is replaced, with the side files that belon
 """
 
 import errno
-import json
 import os
 import re
 from contextlib import suppress
@@ -22,6 +21,7 @@ from ..report import report_path
 from .attribute_table import keeps_table_as_xml
 from .dataset_files import DATABASE as DATABASE_NAME
 from .dataset_files import Dataset, FileSet, listed_files, paths_in
+from .foreign import load_json, open_file
 from .formats import is_cog
 from .gdal_access import collected_errors
 from .publish import attributes_path, nothing_else, recover_beside, staging
@@ -106,7 +106,7 @@ def _is_metadata(target: Path, path: Path) -> bool:
 
 def _is_report(target: Path, path: Path) -> bool:
     with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path)
         return isinstance(content, dict) and {"parameters", "results", "versions"} <= content.keys()
     return False
 
@@ -136,7 +136,7 @@ def _is_types(target: Path, path: Path) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), open_file(path) as file:
         return file.read(4096)
     return b""
 

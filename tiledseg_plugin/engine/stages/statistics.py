@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..execution.runner import Runner
+from ..files.foreign import parse_json
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, grid, read_window
 from ..files.window import Window
@@ -252,9 +253,14 @@ def load_summary(folder: WorkFolder) -> Optional[Summary]:
     saved = folder.load("survey")
     if saved is None:
         return None
-    plain = json.loads(str(saved["summary"]))
-    bands, as_rsgislib = (tuple(BandStatistics(**band) for band in plain[name]) for name in ("bands", "rsgislib_bands"))
-    return Summary(bands, saved["sample"], dict(plain["valid_pixels"]), tuple(plain["occupied"]), as_rsgislib)
+    try:
+        plain = parse_json(str(saved["summary"]))
+        bands, as_rsgislib = (
+            tuple(BandStatistics(**band) for band in plain[name]) for name in ("bands", "rsgislib_bands")
+        )
+        return Summary(bands, saved["sample"], dict(plain["valid_pixels"]), tuple(plain["occupied"]), as_rsgislib)
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def sample_colours(summary: Summary, colours: Union[Stretched, Raw], kernel: Kernels) -> np.ndarray:
@@ -314,7 +320,9 @@ def save_sample(sample: ColourSample, folder: WorkFolder) -> None:
 def load_sample(folder: WorkFolder) -> Optional[ColourSample]:
     """The sample that `save_sample` kept; None if there is none, or it is damaged."""
     saved = folder.load("sample")
-    return None if saved is None else ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
+    if saved is None or saved.keys() != {"step", "colours", "counts"}:
+        return None
+    return ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
 
 
 def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
