@@ -36,7 +36,7 @@ class Samples:
     exact : False where values may be rounded (floats, by creation options); whether they are numbers counts then
     """
 
-    def __init__(self, exact: bool = True):
+    def __init__(self, exact: bool = True) -> None:
         self._exact = exact
         self._windows = 0
         self._sums: List[Tuple[int, Window, int]] = []
