@@ -15,7 +15,7 @@ from .text import tr
 class ProcessingFeedback(Feedback):
     """The engine's feedback, handed on to a QgsProcessingFeedback."""
 
-    def __init__(self, feedback: QgsProcessingFeedback):
+    def __init__(self, feedback: QgsProcessingFeedback) -> None:
         self._feedback = feedback
 
     def is_cancelled(self) -> bool:

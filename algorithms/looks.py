@@ -43,7 +43,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
 
     _waiting: List[Any] = []
 
-    def __init__(self, algorithm_id: str, output_name: str, show: Callable[[Any], None]):
+    def __init__(self, algorithm_id: str, output_name: str, show: Callable[[Any], None]) -> None:
         super().__init__()
         self._output = algorithm_id, output_name
         self._show = show
@@ -66,7 +66,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         self.arrange(layer, context.project())
 
     def arrange(self, layer: QgsMapLayer, project: QgsProject) -> None:
-        """What else is done with the layer, whatever its style: nothing.
+        """Do something else with the layer, whatever its style; this class does nothing.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class TileLook(Look):
     raster_id : id of the raster's layer; empty if there is none
     """
 
-    def __init__(self, algorithm_id: str, output_name: str, crs: QgsCoordinateReferenceSystem, raster_id: str):
+    def __init__(self, algorithm_id: str, output_name: str, crs: QgsCoordinateReferenceSystem, raster_id: str) -> None:
         super().__init__(algorithm_id, output_name, show_tiles)
         self._crs = crs
         self._raster_id = raster_id

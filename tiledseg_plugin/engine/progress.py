@@ -189,7 +189,7 @@ class Progress:
             while not wait([background.future], timeout=POLL_SECONDS).done:
                 self.advance(share[0] + background.fraction * (share[1] - share[0]), text)
         finally:
-            background.stop()  # which is nothing but the end of its thread where it has a result
+            background.stop()  # where there is a result, this only ends the thread
         result = background.future.result()
         self.advance(share[1])
         self.check_cancelled()

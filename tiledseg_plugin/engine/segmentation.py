@@ -118,7 +118,7 @@ class _Surveyed(NamedTuple):
 
 
 class _Learned(NamedTuple):
-    """What pixels are put into clusters by; both None where the RSGISLib engine has others for every tile."""
+    """By what pixels are put into clusters; both are None where RSGISLib finds its own for every tile."""
 
     sample: Optional[ColourSample]
     centres: Optional[np.ndarray]
@@ -169,7 +169,7 @@ class _Run:
     def run(self) -> SegmentResult:
         """All stages.
 
-        Workers are started first; the kernels, which the survey does not need, are loaded meanwhile and beside it.
+        Workers are started first. The kernels are loaded meanwhile and during the survey, which does not need them.
         """
         if self.folder.note:
             self.feedback.info(self.folder.note)
@@ -189,7 +189,7 @@ class _Run:
         return self._write(context, surveyed, learned, segmented)
 
     def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
-        """Those that depend on the raster's type, too: compiled here once, rather than by every worker."""
+        """The kernels; those for the raster's type are compiled here once, rather than by every worker."""
         kernel, note = kernels.choose(self.parameters.kernels, check)
         check()
         if self.raster.is_integer:

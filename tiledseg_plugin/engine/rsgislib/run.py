@@ -44,7 +44,7 @@ class TileTime(NamedTuple):
 
 
 def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch: bool = True) -> int:
-    """Bytes that a worker needs for a tile, itself included; see `resources.worker_memory`."""
+    """As `resources.worker_memory`, for workers that run RSGISLib, which keeps other copies of a tile."""
     dtype = np.dtype(dtype)
     compared = 1 if stretch or dtype == np.uint8 else 4
     return WORKER_BYTES + width * height * (50 + bands * (2 * dtype.itemsize + 2 * compared + 4))
