@@ -16,6 +16,7 @@ from tiledseg.tiledseg_plugin.engine import execution
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import dask_cluster, dask_worker
 from tiledseg.tiledseg_plugin.engine.execution import worker as inside
+from tiledseg.tiledseg_plugin.engine.execution.shipping import digest_of
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from time_limit import no_test_hangs  # noqa: F401
 
@@ -55,7 +56,7 @@ def test_with_every_pixel_in_the_sample_results_go_through_files(cluster, raster
     expected, _ = run(raster, tmp_path / "expected.tif", **{**SETTINGS, "sampling": 1}, execution="serial")
     ids, _ = go(cluster, raster, tmp_path, sampling=1)
     assert np.array_equal(ids, expected)
-    assert any(isinstance(what, str) for how, what in results.calls)
+    assert any(isinstance(what, tuple) for how, what in results.calls)
 
 
 def _spy(function):
@@ -141,7 +142,8 @@ def test_a_result_that_comes_after_the_end_does_not_stay(tmp_path, monkeypatch):
     from distributed.protocol import serialize_bytes
 
     path = tmp_path / "tiledseg-stage-0123456789ab-012345.bin"
-    path.write_bytes(serialize_bytes((_large, None, [tasks.Item(1)])))
+    content = serialize_bytes((_large, None, [tasks.Item(1)]))
+    path.write_bytes(content)
     replace = os.replace
 
     def tidy_up_before(source, target):
@@ -150,7 +152,7 @@ def test_a_result_that_comes_after_the_end_does_not_stay(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", tidy_up_before)
     dask_worker._stages.clear()
-    assert dask_worker.perform(str(path), 0) == (inside.REFUSED, "The run has ended.")
+    assert dask_worker.perform((str(path), digest_of(content)), 0) == (inside.REFUSED, "The run has ended.")
     assert not list(tmp_path.iterdir())
 
 

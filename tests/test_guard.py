@@ -2,8 +2,10 @@
 """Nothing of the user's is lost: no output of any operation is a file of an input, whatever the input is."""
 
 import os
+from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from guarded import (
     INPUTS_OF,
@@ -14,6 +16,7 @@ from guarded import (
     geopackage,
     ids,
     inputs_in,
+    mosaic,
     mosaic_of_mosaics,
     plain,
     values,
@@ -246,3 +249,97 @@ def test_updating_the_table_does_not_change_values(tmp_path):
         with pytest.raises(SegmentationError, match="UPDATE_RAT would change .* a file of VALUES"):
             segment_statistics(StatisticsParameters(segments, raster, update_rat=True, execution="serial"), Feedback())
     assert contents(tmp_path) == before
+
+
+def aged(*paths):
+    """Files as if nobody had changed them for a while."""
+    for path in paths:
+        os.utime(path, ns=(10**18, 10**18))
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The sources of datasets that have been looked at, one after the other."""
+    found, look = [], dataset_files._with_sources
+    monkeypatch.setattr(dataset_files, "_remembered", OrderedDict())
+    monkeypatch.setattr(dataset_files, "_with_sources", lambda source: found.append(source) or look(source))
+    return found
+
+
+def test_a_dataset_that_stays_as_it_is_is_looked_at_once(tmp_path, looks):
+    vrt, sources = mosaic(tmp_path, values(), "v")
+    for _ in range(2):
+        assert Dataset("INPUT", vrt).holds(sources[0])
+    assert looks == [vrt, vrt]  # a file that has just been written may change again within one tick of its clock
+    aged(vrt, *sources)
+    for name in ("INPUT", "VALUES", "INPUT"):
+        assert Dataset(name, vrt).holds(sources[0]) and not Dataset(name, vrt).holds(str(tmp_path / "other.tif"))
+    assert looks == [vrt] * 3
+    for other in sources + [str(tmp_path / "missing.tif"), str(tmp_path / "gone.tif")]:
+        Dataset("INPUT", other)
+    assert len(dataset_files._remembered) == dataset_files.MOST_REMEMBERED
+
+
+CHANGES = {
+    "the VRT has another source": lambda folder: write_vrt(folder / "v.vrt", folder / "x.tif"),
+    "a link has another target": lambda folder: repoint(folder / "a.tif", folder / "x.tif"),
+    "a file has another name, too": lambda folder: repoint(folder / "a.tif", folder / "x.tif", os.link),
+    "what was missing is there": lambda folder: os.symlink(folder / "x.tif", folder / "missing.tif"),
+    "the folder of the sources is another": lambda folder: repoint(folder / "deep", folder / "other"),
+    "the folder of the output is another": lambda folder: repoint(folder / "out", folder / "other"),
+}
+
+
+def repoint(link, target, how=os.symlink):
+    link.unlink()
+    how(target, link)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_dataset_that_has_changed_is_looked_at_again(tmp_path, looks, change):
+    for name in ("one", "other", "third"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "b.tif").write_text(name)
+    for name in ("own.tif", "x.tif"):
+        (tmp_path / name).write_text(name)
+    os.symlink(tmp_path / "own.tif", tmp_path / "a.tif")
+    os.symlink(tmp_path / "one", tmp_path / "deep")
+    os.symlink(tmp_path / "third", tmp_path / "out")
+    write_vrt(tmp_path / "v.vrt", "a.tif", "missing.tif", "deep/b.tif", relative=True)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    aged(*files)
+    aimed = [tmp_path / name for name in ("x.tif", "other/b.tif", "out/new.tif")]
+    for _ in range(2):
+        assert [Dataset("INPUT", str(tmp_path / "v.vrt")).holds(str(path)) for path in aimed] == [False] * 3
+    if change == "the folder of the output is another":
+        write_vrt(tmp_path / "v.vrt", tmp_path / "other" / "new.tif")
+        aged(tmp_path / "v.vrt")
+        assert not Dataset("INPUT", str(tmp_path / "v.vrt")).holds(str(aimed[2]))
+    CHANGES[change](tmp_path)
+    aged(*(path for path in tmp_path.rglob("*") if path.is_file()))
+    fresh = dataset_files._Files(str(tmp_path / "v.vrt"))
+    expected = [fresh.hold(str(path)) for path in aimed]
+    assert any(expected)
+    assert [Dataset("INPUT", str(tmp_path / "v.vrt")).holds(str(path)) for path in aimed] == expected
+
+
+def test_what_may_change_without_a_sign_is_not_remembered(tmp_path, looks):
+    name = "/vsimem/tiledseg-test.vrt"
+    try:
+        for source in ("a.tif", "b.tif"):
+            content = write_vrt(tmp_path / "v.vrt", tmp_path / source) and (tmp_path / "v.vrt").read_bytes()
+            gdal.FileFromMemBuffer(name, content)
+            assert Dataset("INPUT", name).holds(str(tmp_path / source))
+    finally:
+        gdal.Unlink(name)
+
+
+@pytest.mark.qgis
+def test_a_run_in_qgis_looks_at_its_input_once(plugin, tmp_path, looks):
+    import processing
+
+    vrt, sources = mosaic(tmp_path, values().astype(np.uint8), "v")
+    aged(vrt, *sources)
+    outputs = {name: str(tmp_path / file) for name, file in (("OUTPUT", "o.tif"), ("POLYGONS", "p.gpkg"))}
+    processing.run("tiledseg:segment", {"INPUT": vrt, "EXECUTION": "serial", "SAMPLING": 1, **outputs})
+    assert looks == [vrt]

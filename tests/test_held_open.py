@@ -14,6 +14,7 @@ from replacing import CASES, GROUPS, Killed, Steps, content, prepare, publish_ne
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import journal, publish
 from tiledseg.tiledseg_plugin.engine.files.publish import recover, staging
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, check_statistics
 from time_limit import no_test_hangs  # noqa: F401
 
 
@@ -193,3 +194,18 @@ def test_a_file_of_another_user_in_a_sticky_folder_is_reported_at_the_start(tmp_
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with pytest.raises(SegmentationError, match="belongs to another user"), staging(tmp_path / "a.tif"):
         pass
+
+
+@pytest.mark.parametrize("name, held", [("s.tif", "s.tif.aux.xml"), ("s.tif", "s_attributes.gpkg"), ("s.img", "s.img")])
+def test_a_table_that_cannot_be_updated_is_reported_at_the_start(tmp_path, monkeypatch, name, held):
+    ids = np.arange(1, 2001, dtype=np.uint32).reshape(1, 40, 50)
+    segments = write_raster(tmp_path / name, ids, 0, driver="HFA" if name.endswith(".img") else "GTiff")
+    values = write_raster(tmp_path / "v.tif", ids.astype(np.uint16))
+    if not (tmp_path / held).exists():
+        (tmp_path / held).write_text("<PAMDataset></PAMDataset>")
+    before = content(tmp_path)
+    Refusing(monkeypatch, [tmp_path / held])
+    parameters = StatisticsParameters(segments, values, str(tmp_path / "t.csv"), update_rat=True, execution="serial")
+    with pytest.raises(SegmentationError, match=f"SEGMENTS .*{name} cannot be replaced .*{held}.* close it in other"):
+        check_statistics(parameters)
+    assert content(tmp_path) == before

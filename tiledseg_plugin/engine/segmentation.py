@@ -10,11 +10,13 @@ import numpy as np
 
 from . import execution, kernels
 from . import rsgislib as rsgislib_engine
+from .execution.runner import Runner
 from .files.gdal_access import modest_cache
 from .files.no_data import scaling_note
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
 from .files.work_folder import WorkFolder
+from .kernels.contract import Kernels
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, segments_by_tile, tile_records
@@ -186,7 +188,7 @@ class _Run:
         segmented = self._segment(context, surveyed, learned)
         return self._write(context, surveyed, learned, segmented)
 
-    def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Any, str]:
+    def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
         """Those that depend on the raster's type, too: compiled here once, rather than by every worker."""
         kernel, note = kernels.choose(self.parameters.kernels, check)
         check()
@@ -209,7 +211,7 @@ class _Run:
         )
         return execution.start(request, raster)
 
-    def _survey(self, runner: Any) -> _Surveyed:
+    def _survey(self, runner: Runner) -> _Surveyed:
         """The statistics of the raster, and what follows from them for the tiles and the colours."""
         parameters, plan = self.parameters, self.plan
         summary = load_summary(self.folder)

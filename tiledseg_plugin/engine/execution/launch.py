@@ -212,8 +212,9 @@ def _posix_popen() -> Any:
 
         def __init__(self, process: WorkerProcess, launch: Launch) -> None:
             self._launcher = launch
-            self.returncode: Any = None
-            super().__init__(process)
+            self.returncode: Optional[int] = None
+            self._program: Optional[subprocess.Popen] = None
+            super().__init__(process)  # which calls `_launch`
 
         def _launch(self, process: WorkerProcess) -> None:
             message = io.BytesIO()
@@ -239,7 +240,7 @@ def _posix_popen() -> Any:
             finally:
                 os.close(child_reads)
                 os.close(child_writes)
-            self.pid, self.sentinel = self._program.pid, parent_reads
+            self.pid, self.sentinel = self._program.pid, parent_reads  # of the base, which sets them here, too
             try:
                 with open(parent_writes, "wb", closefd=False) as pipe:
                     pipe.write(message.getbuffer())
@@ -247,7 +248,7 @@ def _posix_popen() -> Any:
                 pass  # it has died already, as its exit code will say
 
         def poll(self, flag: int = os.WNOHANG) -> Optional[int]:
-            if self.returncode is None:
+            if self.returncode is None and self._program is not None:
                 self.returncode = self._program.poll() if flag == os.WNOHANG else self._program.wait()
             return self.returncode
 

@@ -178,7 +178,7 @@ def read_validity(dataset: gdal.Dataset, raster: Raster, window: Window) -> Dict
         or np.dtype(raster.dtype).kind == "f"
         or any(band.nodata is not None for band in raster.bands)
     )
-    values: Any = read_values(dataset, raster, window) if decided_by_values else None
+    values: Optional[np.ndarray] = read_values(dataset, raster, window) if decided_by_values else None
     rules = NODATA_RULES if len(raster.bands) > 1 else NODATA_RULES[:1]
     judged = _judged(raster, _invalid(dataset, raster, window, values), values, rules)
     valid = {rule: np.broadcast_to(~bad, (window.height, window.width)) for rule, bad in judged.items()}
@@ -270,7 +270,7 @@ def _read(
     """
     if not raster.resampled:
         return _read_at_once(dataset, raster, window, source)
-    whole: Any = None
+    whole: Optional[np.ndarray] = None
     for cell in _grid_in(raster, CELL_PIXELS, window):
         part = None if cells is None else cells.get((source, cell))
         if part is None:

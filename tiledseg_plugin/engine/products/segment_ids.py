@@ -42,7 +42,7 @@ class TileIds:
     kernels: str
 
     def save(self, tables: Dict[int, np.ndarray], check_cancelled: Check) -> None:
-        """Put the lookup tables of `graph.Segments` into the work folder: readers and other machines need them there."""
+        """Put the lookup tables of `graph.Segments` into the work folder, for readers and for other machines."""
         for piece in self.plan.pieces:
             if piece.piece_id in tables:
                 check_cancelled()

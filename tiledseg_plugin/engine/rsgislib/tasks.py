@@ -315,6 +315,10 @@ def clear_scratch(folder: WorkFolder) -> None:
 def _scratch(folder: WorkFolder, patch: Patch) -> Iterator[Path]:
     """A folder for what RSGISLib reads and writes for one patch, gone afterwards."""
     path = Path(folder.path) / SCRATCH / patch.name
+    if path.parent.is_symlink():
+        raise SegmentationError(
+            f"{path.parent} is a link, which is not followed: remove it, or choose another WORK_DIR."
+        )
     shutil.rmtree(path, ignore_errors=True)
     try:
         path.mkdir(parents=True)
