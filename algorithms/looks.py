@@ -134,13 +134,24 @@ def show_means(layer: QgsRasterLayer) -> None:
     """The first three bands as red, green and blue, or the only one in grey, two standard deviations round the mean."""
     provider = layer.dataProvider()
     if layer.bandCount() >= 3:
-        renderer = QgsMultiBandColorRenderer(provider, 1, 2, 3)
-        renderer.setRedContrastEnhancement(_stretched(provider, 1))
-        renderer.setGreenContrastEnhancement(_stretched(provider, 2))
-        renderer.setBlueContrastEnhancement(_stretched(provider, 3))
+        _show_bands(layer, 1, 2, 3)
     else:
         renderer = QgsSingleBandGrayRenderer(provider, 1)
         renderer.setContrastEnhancement(_stretched(provider, 1))
+        layer.setRenderer(renderer)
+
+
+def show_natural_colours(layer: QgsRasterLayer) -> None:
+    """Blue, green and red, as the first three bands of the example are, in their own colours."""
+    _show_bands(layer, 3, 2, 1)
+
+
+def _show_bands(layer: QgsRasterLayer, red: int, green: int, blue: int) -> None:
+    provider = layer.dataProvider()
+    renderer = QgsMultiBandColorRenderer(provider, red, green, blue)
+    renderer.setRedContrastEnhancement(_stretched(provider, red))
+    renderer.setGreenContrastEnhancement(_stretched(provider, green))
+    renderer.setBlueContrastEnhancement(_stretched(provider, blue))
     layer.setRenderer(renderer)
 
 

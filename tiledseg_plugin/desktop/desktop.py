@@ -11,6 +11,7 @@ from ...algorithms.segment import SegmentRaster
 from ...algorithms.text import tr
 from ..compat import QAction
 from ..metadata import ICON
+from .example import ExampleData
 
 
 class Desktop:
@@ -33,6 +34,7 @@ class Desktop:
         iface.registerMainWindowAction(self.action, "")  # so that the user can give it a shortcut
         iface.addPluginToRasterMenu("", self.action)
         iface.addToolBarIcon(self.action)
+        self.example: Any = ExampleData(iface, self.open)
         QCoreApplication.instance().aboutToQuit.connect(self._end_work)
         SegmentRaster.dialog = staticmethod(_toolbox_dialog)
 
@@ -42,6 +44,11 @@ class Desktop:
         if self.panel is not None:
             self.panel.setUserVisible(is_on)
 
+    def open(self) -> Any:
+        """The panel, opened if it was closed."""
+        self.action.setChecked(True)
+        return self.panel
+
     def _make_panel(self) -> None:
         from .panel import SegmentationPanel
         from .session import Session
@@ -49,6 +56,7 @@ class Desktop:
         algorithm = QgsApplication.processingRegistry().createAlgorithmById("tiledseg:segment")
         self.panel = SegmentationPanel(algorithm, self._iface)
         self.session = Session(self.panel, algorithm, self._iface)
+        self.example.put_into(self.panel)
         self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.panel)
         self.panel.visibilityChanged.connect(self._follow)
 
@@ -69,6 +77,7 @@ class Desktop:
         SegmentRaster.dialog = None
         QCoreApplication.instance().aboutToQuit.disconnect(self._end_work)
         self._end_work()
+        self.example.remove()
         self._iface.removePluginRasterMenu("", self.action)
         self._iface.removeToolBarIcon(self.action)
         self._iface.unregisterMainWindowAction(self.action)
@@ -77,7 +86,7 @@ class Desktop:
             self.panel.visibilityChanged.disconnect(self._follow)
             self._iface.removeDockWidget(self.panel)
             self.panel.deleteLater()
-        self.panel = self.session = self.action = None
+        self.panel = self.session = self.action = self.example = None
 
 
 def _toolbox_dialog(algorithm: Any, parent: Any) -> Any:
