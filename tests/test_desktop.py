@@ -15,7 +15,7 @@ from rasters import write_raster
 
 gdal = pytest.importorskip("osgeo.gdal")
 
-pytestmark = [pytest.mark.desktop, pytest.mark.slow]
+pytestmark = [pytest.mark.desktop, pytest.mark.slow, pytest.mark.alone]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 BUSY = 1.5  # programs that want a core, to each core
 GUI_SECONDS = 0.1  # the longest that the GUI may be blocked by a preview
