@@ -122,7 +122,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         return for_whom_it_is(self.parameterDefinitions())(text)
 
     def _reason_for_refusal(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
-        """A sentence on the first value that QGIS does not accept, CHECKED_HERE aside; empty if there is none."""
+        """A sentence on the first value that QGIS refuses, but for those of CHECKED_HERE; empty if there is none."""
         for definition in self.parameterDefinitions():
             value = parameters.get(definition.name(), definition.defaultValue())
             if definition.name() in self.CHECKED_HERE or definition.checkValueIsAcceptable(value, context):

@@ -24,7 +24,7 @@ class ProcessingFeedback(Feedback):
     worded : how a message is worded for whoever reads it, see `labels.for_whom_it_is`
     """
 
-    def __init__(self, feedback: QgsProcessingFeedback, worded: Callable[[str], str] = _as_it_is):
+    def __init__(self, feedback: QgsProcessingFeedback, worded: Callable[[str], str] = _as_it_is) -> None:
         self._feedback = feedback
         self._worded = worded
         self._text = ""

@@ -43,12 +43,12 @@ class Look(QgsProcessingLayerPostProcessorInterface):
     Parameters
     ----------
     algorithm_id, output_name : for which output the user may have set a style
-    show : function(layer) that gives the layer its style
+    show : function(layer) that sets the style of the layer
     """
 
     _waiting: List[Any] = []
 
-    def __init__(self, algorithm_id: str, output_name: str, show: Callable[[Any], None]):
+    def __init__(self, algorithm_id: str, output_name: str, show: Callable[[Any], None]) -> None:
         super().__init__()
         self._output = algorithm_id, output_name
         self._show = show
@@ -74,7 +74,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         self.arrange(layer, context.project())
 
     def arrange(self, layer: QgsMapLayer, project: QgsProject) -> None:
-        """What else is done with the layer, whatever its style: nothing.
+        """Do something else with the layer, whatever its style; this class does nothing.
 
         Parameters
         ----------
@@ -143,7 +143,7 @@ class TileLook(Look):
     raster_id : id of the raster's layer; empty if there is none
     """
 
-    def __init__(self, algorithm_id: str, output_name: str, crs: QgsCoordinateReferenceSystem, raster_id: str):
+    def __init__(self, algorithm_id: str, output_name: str, crs: QgsCoordinateReferenceSystem, raster_id: str) -> None:
         super().__init__(algorithm_id, output_name, show_tiles)
         self._crs = crs
         self._raster_id = raster_id
@@ -187,13 +187,24 @@ def show_means(layer: QgsRasterLayer) -> None:
     """The first three bands as red, green and blue, or the only one in grey, two standard deviations round the mean."""
     provider = layer.dataProvider()
     if layer.bandCount() >= 3:
-        renderer = QgsMultiBandColorRenderer(provider, 1, 2, 3)
-        renderer.setRedContrastEnhancement(_stretched(provider, 1))
-        renderer.setGreenContrastEnhancement(_stretched(provider, 2))
-        renderer.setBlueContrastEnhancement(_stretched(provider, 3))
+        _show_bands(layer, 1, 2, 3)
     else:
         renderer = QgsSingleBandGrayRenderer(provider, 1)
         renderer.setContrastEnhancement(_stretched(provider, 1))
+        layer.setRenderer(renderer)
+
+
+def show_natural_colours(layer: QgsRasterLayer) -> None:
+    """Blue, green and red, as the first three bands of the example are, in their own colours."""
+    _show_bands(layer, 3, 2, 1)
+
+
+def _show_bands(layer: QgsRasterLayer, red: int, green: int, blue: int) -> None:
+    provider = layer.dataProvider()
+    renderer = QgsMultiBandColorRenderer(provider, red, green, blue)
+    renderer.setRedContrastEnhancement(_stretched(provider, red))
+    renderer.setGreenContrastEnhancement(_stretched(provider, green))
+    renderer.setBlueContrastEnhancement(_stretched(provider, blue))
     layer.setRenderer(renderer)
 
 

@@ -13,7 +13,7 @@ from rasters import write_raster
 
 gdal = pytest.importorskip("osgeo.gdal")
 
-pytestmark = [pytest.mark.desktop, pytest.mark.slow]
+pytestmark = [pytest.mark.desktop, pytest.mark.slow, pytest.mark.alone]
 BUSY = 1.5  # programs that want a core, to each core
 GUI_SECONDS = 0.1  # the longest that the GUI may be blocked by a preview
 PREVIEW_SECONDS = 2.0  # for about a million pixels, after the first time
@@ -204,3 +204,15 @@ def test_copied_commands_give_the_same_segments(toolbox, plugin, qgis_process):
     np.testing.assert_array_equal(gdal.Open(output).ReadAsArray(), expected)
     again = eval(toolbox["python"], {"processing": processing})
     np.testing.assert_array_equal(gdal.Open(again["OUTPUT"]).ReadAsArray(), expected)
+
+
+def test_from_example_data_to_the_first_segments_are_three_clicks(tmp_path):
+    found = in_desktop("example", tmp_path)
+    name, source, is_valid = found["layer"]
+    assert (name, is_valid) == ("Example landscape", True)
+    assert source.endswith("example landscape 2.tif")  # the first name was somebody's
+    assert found["own"] == "somebody's own"
+    assert found["files"] == ["example landscape 2.tif", "example landscape.tif"] and found["layers"] == 1
+    assert found["bands"][3] == "Band 4: near infrared"
+    assert found["input"] and found["tiles"] == [300, 300]
+    assert "empty" in found["summary"] and "sparse" in found["summary"]

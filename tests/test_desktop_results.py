@@ -13,7 +13,7 @@ from rasters import write_raster  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.files.attribute_table import write_table_beside  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.files.tables import Column  # noqa: E402
 
-pytestmark = [pytest.mark.desktop, pytest.mark.slow]
+pytestmark = [pytest.mark.desktop, pytest.mark.slow, pytest.mark.alone]
 MANY = 200_000
 BUSY = 1.5  # programs that want a core, to each core
 GUI_SECONDS = 0.15  # the longest that the GUI may be blocked

@@ -12,6 +12,7 @@ from ...algorithms.text import tr
 from ..compat import QAction
 from ..metadata import ICON
 from . import tile_layers
+from .example import ExampleData
 
 IS_OPEN = "tiledseg/panel-is-open"
 
@@ -36,6 +37,7 @@ class Desktop:
         iface.registerMainWindowAction(self.action, "")  # so that the user can give it a shortcut
         iface.addPluginToRasterMenu("", self.action)
         iface.addToolBarIcon(self.action)
+        self.example: Any = ExampleData(iface, self.open)
         QCoreApplication.instance().aboutToQuit.connect(self._end_work)
         SegmentRaster.dialog = staticmethod(_toolbox_dialog)
         QgsProject.instance().readProject.connect(self._fill_tile_layers)
@@ -63,6 +65,11 @@ class Desktop:
     def _remember(self) -> None:
         QgsSettings().setValue(IS_OPEN, self.panel is not None and not self.panel.isHidden())
 
+    def open(self) -> Any:
+        """The panel, opened if it was closed."""
+        self.action.setChecked(True)
+        return self.panel
+
     def _make_panel(self) -> None:
         from .panel import SegmentationPanel
         from .session import Session
@@ -70,6 +77,7 @@ class Desktop:
         algorithm = QgsApplication.processingRegistry().createAlgorithmById("tiledseg:segment")
         self.panel = SegmentationPanel(algorithm, self._iface)
         self.session = Session(self.panel, algorithm, self._iface)
+        self.example.put_into(self.panel)
         if not self._iface.mainWindow().restoreDockWidget(self.panel):  # where it was the last time
             self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.panel)
         self.panel.visibilityChanged.connect(self._follow)
@@ -95,6 +103,7 @@ class Desktop:
             self._iface.initializationCompleted.disconnect(self._restore)
         QCoreApplication.instance().aboutToQuit.disconnect(self._end_work)
         self._end_work()
+        self.example.remove()
         self._iface.removePluginRasterMenu("", self.action)
         self._iface.removeToolBarIcon(self.action)
         self._iface.unregisterMainWindowAction(self.action)
@@ -104,7 +113,7 @@ class Desktop:
             self.panel.closedStateChanged.disconnect(self._remember)
             self._iface.removeDockWidget(self.panel)
             self.panel.deleteLater()
-        self.panel = self.session = self.action = None
+        self.panel = self.session = self.action = self.example = None
 
 
 def _toolbox_dialog(algorithm: Any, parent: Any) -> Any:

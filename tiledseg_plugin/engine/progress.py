@@ -24,7 +24,7 @@ from typing import (
 from .errors import Cancelled
 
 Check = Callable[[], None]  # raises Cancelled if the user wants the run to end
-Advance = Callable[[float], None]  # is told which fraction is done, 0..1
+Advance = Callable[[float], None]  # is called with the fraction that is done, 0..1
 Result = TypeVar("Result")
 
 
@@ -64,7 +64,7 @@ POLL_SECONDS = 0.1
 
 
 class HasNotes(Protocol):
-    """What collects sentences for the user while it works, as executions do."""
+    """What collects sentences for the user while it runs, as executions do."""
 
     notes: List[str]
 
@@ -193,7 +193,7 @@ class Progress:
             while not wait([background.future], timeout=POLL_SECONDS).done:
                 self.advance(share[0] + background.fraction * (share[1] - share[0]), text)
         finally:
-            background.stop()  # which is nothing but the end of its thread where it has a result
+            background.stop()  # where there is a result, this only ends the thread
         result = background.future.result()
         self.advance(share[1])
         self.check_cancelled()

@@ -27,7 +27,7 @@ class PresentColumns:
     values_of : function of a name, (segments,) numbers of the raster's segments; None where they are no numbers
     """
 
-    def __init__(self, names: Iterable[str], values_of: Callable[[str], Optional[np.ndarray]]):
+    def __init__(self, names: Iterable[str], values_of: Callable[[str], Optional[np.ndarray]]) -> None:
         self.names = list(names)
         self._by_key = {name.casefold(): name for name in self.names}
         self._values_of = values_of

@@ -18,7 +18,7 @@ from ..stages.graph import Segments
 from ..stages.plan import Piece, Plan
 from ..wording import counted
 from .availability import describe, has_kea
-from .patches import Layer, Patch, Regions, offset_patches, region_patches, tile_patches
+from .patches import BorderRegions, Layer, Patch, offset_patches, region_patches, tile_patches
 from .shepherd import Segmenter, Shepherd
 from .tasks import (
     Finished,
@@ -45,7 +45,7 @@ class TileTime(NamedTuple):
 
 
 def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch: bool = True) -> int:
-    """Bytes that a worker needs for a tile, itself included; see `resources.worker_memory`."""
+    """As `resources.worker_memory`, for workers that run RSGISLib, which keeps other copies of a tile."""
     dtype = np.dtype(dtype)
     compared = 1 if stretch or dtype == np.uint8 else 4
     return WORKER_BYTES + width * height * (50 + bands * (2 * dtype.itemsize + 2 * compared + 4))
@@ -89,7 +89,7 @@ def segment_in_stages(
         cut = offset_patches(plan, tiles)
         job = replace(job, second=stages.run(2, "offset tile", segment_cut, job, cut))
         most = max(tile.window.pixels for tile in plan.tiles)
-        regions = [_regions(folder, patch) for patch in job.second.patches]
+        regions = [_border_regions(folder, patch) for patch in job.second.patches]
         rest = region_patches([one for one in regions if one is not None], tiles, most)
         job = replace(job, third=stages.run(3, "region", segment_region, job, rest))
         segments = _merge(job, units, context)
@@ -183,12 +183,12 @@ def _forget_after(folder: WorkFolder, stage: int) -> None:
         folder.forget(rf"stage{later}-{NUMBER}\.(npz|raw)")
 
 
-def _regions(folder: WorkFolder, patch: Finished) -> Optional[Regions]:
+def _border_regions(folder: WorkFolder, patch: Finished) -> Optional[BorderRegions]:
     found = load(folder, patch)
     if not len(found["boxes"]):
         return None
     sides = {side: found[side] for side in ("top", "bottom", "left", "right")}
-    return Regions(patch.number, Window(*found["surrounding"].tolist()), found["boxes"], sides)
+    return BorderRegions(patch.number, Window(*found["surrounding"].tolist()), found["boxes"], sides)
 
 
 def _merge(job: Job, units: Sequence[Tuple[Piece, ...]], context: RunContext) -> Segments:
