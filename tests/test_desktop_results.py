@@ -3,12 +3,20 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from in_desktop import in_desktop
 
 gdal = pytest.importorskip("osgeo.gdal")
 
+from rasters import write_raster  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.files.attribute_table import write_table_beside  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.files.tables import Column  # noqa: E402
+
 pytestmark = [pytest.mark.desktop, pytest.mark.slow]
+MANY = 200_000
+BUSY = 1.5  # programs that want a core, to each core
+GUI_SECONDS = 0.15  # the longest that the GUI may be blocked
 PARAMETERS = {"NUM_CLUSTERS": 12, "SAMPLING": 3, "TILE_WIDTH": 64, "TILE_HEIGHT": 64, "MIN_PIXELS": 20}
 RUNS = ("first run", "to the same files", "to new files")
 
@@ -21,7 +29,18 @@ def results(data, tmp_path_factory):
     for raster in (first, other):
         shutil.copy(data / "synthetic_full.tif", raster)
     settings = {"tiledseg/panel-is-open": "true"}
-    return in_desktop("results", folder, raster=first, other=other, parameters=PARAMETERS, settings=settings)
+    many = many_segments(folder / "rasters" / "many.tif")
+    rasters = {"raster": first, "other": other, "many": many}
+    return in_desktop("results", folder, parameters=PARAMETERS, settings=settings, **rasters)
+
+
+def many_segments(path):
+    """200,000 segments of 4 x 4 pixels, with their table beside them, as a run leaves it."""
+    ids = np.kron(np.arange(1, MANY + 1).reshape(400, 500), np.ones((4, 4), int))
+    write_raster(path, ids[None].astype(np.uint32), nodata=0)
+    columns = [Column("Histogram", np.full(MANY, 16.0)), Column("mean_1", np.arange(MANY) % 1000 / 10)]
+    write_table_beside(str(path), columns, lambda: None)
+    return path
 
 
 def of_source(state, ending):
@@ -116,7 +135,8 @@ def test_tiles_look_the_same_after_a_cancel_and_another_run(results):
 
 
 def test_checking_another_raster_leaves_the_tiles_of_the_first(results):
-    assert results["two rasters"]["groups"] == results["cancelled too late"]["groups"]
+    groups = results["two rasters"]["groups"]
+    assert len(groups) == 3 and all("S1Tiles" in names for names in groups.values())
     assert results["two rasters"]["order"].count("S1Tiles") == 4
 
 
@@ -135,3 +155,39 @@ def test_a_project_opened_again_has_its_tiles_and_offers_to_overwrite_nothing(re
 
 def test_input_is_empty_once_its_raster_is_removed(results):
     assert results["removed"] == ["", ""]
+
+
+def test_style_by_offers_what_the_table_has(results):
+    assert results["menu"] == [
+        "Outlines only",
+        "Random colours",
+        "Size [pixels]",
+        "Mean of a band",
+        "Index of two bands",
+        "Column",
+    ]
+
+
+def test_polygons_are_coloured_by_classes_of_equal_number(results):
+    state = results["polygons by index"]
+    assert state["renderer"] == "graduatedSymbol" and state["status"].startswith("Coloured by (band 3")
+    assert '"mean_3" - "mean_1"' in state["expression"]
+    ends = [low for low, _ in state["classes"]] + [state["classes"][-1][1]]
+    assert len(ends) == 11 and ends == sorted(ends) and -1 <= ends[0] < ends[-1] <= 1
+
+
+def test_raster_is_coloured_through_a_list_of_values(results):
+    by_index, by_size = results["raster by index"], results["raster by size"]
+    assert by_index["renderer"] == "singlebandpseudocolor" and by_index["legend"] <= 2
+    assert by_size["source"].endswith("_values.vrt") and results["layers of values"] == 1
+    segments = gdal.Open(results["cancelled too late"]["output"])
+    ids, sizes = segments.ReadAsArray(), gdal.Open(by_size["source"]).ReadAsArray()
+    np.testing.assert_array_equal(sizes[ids > 0], np.bincount(ids.ravel())[ids[ids > 0]])
+
+
+def test_many_segments_are_coloured_fast_and_without_holding_up_the_gui(results):
+    many = results["many"]
+    assert many["legend"] <= 2
+    if results["load"] <= BUSY:  # of a busy machine times say nothing
+        assert many["styled"] < 5 and many["drawn"] < 2, many
+        assert many["blocks"] < GUI_SECONDS, many

@@ -4,6 +4,7 @@
 import os
 
 import driver
+import styles
 from driver import ARGUMENTS, FOLDER, found
 from qgis.core import QgsProject, QgsSettings
 from qgis.PyQt.QtCore import QTimer
@@ -16,8 +17,9 @@ from tiledseg.tiledseg_plugin.desktop.raster_choice import layer_box
 def main():
     os.environ["TILEDSEG_KERNELS"] = "plain"  # which need not be compiled
     QgsSettings().setValue("minTaskLengthForSystemNotification", 0, QgsSettings.App)
+    found["load"] = ARGUMENTS["load"]
     found["panel at start"] = plugin_panel() is not None and plugin_panel().isVisible()
-    first = driver.open_raster(ARGUMENTS["raster"])
+    driver.open_raster(ARGUMENTS["raster"])
     panel, session = driver.open_panel()
     fields = panel.fields
     found["bands"] = fields.widget("BANDS").findChild(QLineEdit).text()
@@ -34,7 +36,8 @@ def main():
     run(session, "to new files", answer="Keep, write to new names")
     failures(panel, session)
     cancels(panel, session)
-    second(session, first)
+    styles.style(session)
+    second(session)
     reopened(panel, session)
 
 
@@ -140,12 +143,13 @@ def cancels(panel, session):
         driver.wait(lambda: ended, 60, name)
         driver.pause(0.4)
         found[name] = {**state(session), "log": session.last.feedback.textLog(), "ended": list(ended)}
+        found[name]["output"] = panel.fields.values()["OUTPUT"]
         ended.clear()
     SegmentRaster.work = real
     session.ran.disconnect(ended.append)
 
 
-def second(session, first):
+def second(session):
     """Another raster is checked."""
     other = driver.open_raster(ARGUMENTS["other"])
     session.panel.fields.set_value("INPUT", other.id())

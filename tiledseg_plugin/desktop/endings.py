@@ -25,13 +25,44 @@ def of_run(run: AlgorithmRun, succeeded: bool) -> str:
 def undersized(count: int, values: Dict[str, Any]) -> str:
     """Why segments stay below the minimum size."""
     limit = values.get("DISTANCE_THRESHOLD")
-    if limit is None or is_null(limit):
-        why = tr("no other segment touches them")
-    else:
-        why = tr("no neighbour is within the distance threshold of {:g}, or none touches them").format(float(limit))
+    unlimited = limit is None or is_null(limit)
+    why = _isolated() if unlimited else tr("{}, or {}").format(_too_different(limit), _isolated())
     if count == 1:
         return tr("1 of them stayed below {} pixels: {}.").format(values["MIN_PIXELS"], why)
     return tr("{:,} of them stayed below {} pixels: {}.").format(count, values["MIN_PIXELS"], why)
+
+
+def _too_different(limit: Any) -> str:
+    return tr("no neighbour is within the distance threshold of {:g}").format(float(limit))
+
+
+def _isolated() -> str:
+    return tr("no other segment touches them")
+
+
+def of_preview(preview: Any, is_cut: bool, values: Dict[str, Any]) -> str:
+    """What a preview shows, and how large the segments are.
+
+    Parameters
+    ----------
+    preview : see `engine.preview.Preview`
+    is_cut : whether it is only the centre of the view
+    """
+    window, sizes = preview.window, preview.sizes
+    text = tr("Preview: 1 segment") if preview.segments == 1 else tr("Preview: {:,} segments").format(preview.segments)
+    text += tr(" in {} × {} pixels").format(window.width, window.height)
+    text += tr(", the centre of the view, which is too large to be shown whole: zoom in.") if is_cut else "."
+    if sizes.count:
+        text += " " + tr("Their median size is {:,.0f} pixels.").format(sizes.median)
+    if sizes.undersized:
+        reasons = []
+        if sizes.undersized > sizes.isolated:
+            reasons.append((sizes.undersized - sizes.isolated, _too_different(values.get("DISTANCE_THRESHOLD") or 0)))
+        if sizes.isolated:
+            reasons.append((sizes.isolated, _isolated()))
+        why = reasons[0][1] if len(reasons) == 1 else "; ".join(tr("of {:,} {}").format(*one) for one in reasons)
+        text += " " + tr("{:,} would stay below {} pixels: {}.").format(sizes.undersized, values["MIN_PIXELS"], why)
+    return text
 
 
 def of_check(run: AlgorithmRun, succeeded: bool) -> str:

@@ -51,14 +51,18 @@ def insert_above(layer: QgsMapLayer, raster: Optional[QgsRasterLayer]) -> None:
 
 
 def place_above(layer: Optional[QgsMapLayer]) -> Tuple[QgsLayerTreeGroup, int]:
-    """A group and an index in it, right above a layer or the group of results that holds it; the top for None."""
+    """A group and an index in it, above a layer and the groups of results right above it; the top for None."""
     root = QgsProject.instance().layerTreeRoot()
     node: Any = None if layer is None else root.findLayer(layer.id())
     if node is None:
         return root, 0
     while is_of_results(node.parent()):
         node = node.parent()
-    return node.parent(), node.parent().children().index(node)
+    beside = node.parent().children()
+    index = beside.index(node)
+    while index > 0 and is_of_results(beside[index - 1]):
+        index -= 1
+    return node.parent(), index
 
 
 def is_of_results(node: Any) -> bool:

@@ -16,6 +16,7 @@ from .log import LogWindow
 from .messages import Messages
 from .panel import SegmentationPanel
 from .raster_choice import RasterChoice
+from .style_by import StyleBy
 from .tasks import AlgorithmRun, wait_until
 from .tile_states import TileStates, mark_outdated
 
@@ -40,6 +41,7 @@ class Session(QObject):
         self.panel, self._algorithm, self._iface = panel, algorithm, iface
         self.running: Any = None  # the AlgorithmRun that is going on
         self.last: Any = None  # the one that ended last
+        self._output = ""  # of the last run that has made one
         self._log: Any = None
         self.messages = Messages(iface.messageBar(), self)
         self.tiles = TileStates(self)
@@ -47,6 +49,7 @@ class Session(QObject):
         self.raster_choice = RasterChoice(panel.fields, iface.activeLayer, self)
         self._proposals = outputs.Proposals(panel.fields)
         self.preview = LivePreview(iface.mapCanvas(), panel.fields.values, self)
+        self.style_by = StyleBy(iface.activeLayer, self._last_output, self)
         self._connect()
         panel.fields.recall()
         self._raster_changed()
@@ -66,6 +69,9 @@ class Session(QObject):
         panel.copy_python.triggered.connect(lambda: self._copy(as_python))
         self.raster_choice.changed.connect(self._raster_changed)
         self.tile_layers.gone.connect(self._mark)
+        panel.style_button.clicked.connect(lambda: self.style_by.open(panel.show_style_menu))
+        self.style_by.ended.connect(panel.status.setText)
+        self.preview.updated.connect(self._show_sizes)
         self.preview.reported.connect(panel.status.setText)
         self.preview.failed.connect(self._preview_failed)
 
@@ -140,8 +146,14 @@ class Session(QObject):
             self.preview.switch_on()
         else:
             self.preview.switch_off()
+            self._show_sizes()
             if self.running is None:
                 self.panel.show_idle()
+
+    def _show_sizes(self) -> None:
+        shown = self.preview.preview
+        least = self.panel.fields.value("MIN_PIXELS")
+        self.panel.histogram.show_counts(() if shown is None else shown.sizes.histogram, int(least or 1))
 
     def _preview_failed(self, reason: str) -> None:
         self.panel.preview_button.setChecked(False)
@@ -193,8 +205,13 @@ class Session(QObject):
         self._say_end(endings.of_run(self.last, succeeded), succeeded)
         self.ran.emit(succeeded)
 
+    def _last_output(self) -> str:
+        return self._output
+
     def _show_results(self, raster_id: str) -> None:
         run = self.last
+        self._output = run.results["OUTPUT"]
+        self.style_by.forget(self._output)
         made = layers.load(run)
         tiles = self.tile_layers.now_in(raster_id, run.results.get(outputs.S1TILES, ""))
         if tiles is not None:
@@ -267,9 +284,10 @@ class Session(QObject):
     def close(self) -> None:
         """End everything, and wait until it has ended."""
         self.preview.switch_off()
+        self.style_by.cancel()
         if self.running is not None:
             self.running.cancel()
-        wait_until(lambda: self.running is None and not self.preview.is_busy)
+        wait_until(lambda: self.running is None and not self.preview.is_busy and not self.style_by.is_busy)
         self.tile_layers.let_go()
         self.raster_choice.let_go()
         self.last = None
