@@ -214,5 +214,5 @@ def test_from_example_data_to_the_first_segments_are_three_clicks(tmp_path):
     assert found["own"] == "somebody's own"
     assert found["files"] == ["example landscape 2.tif", "example landscape.tif"] and found["layers"] == 1
     assert found["bands"][3] == "Band 4: near infrared"
-    assert found["input"] and found["tiles"] == [300, 300]
-    assert "empty" in found["summary"] and "sparse" in found["summary"]
+    assert found["input"] and found["tiles"] == [200, 200]
+    assert found["summary"].startswith("48 tiles: ") and " 0 empty" not in found["summary"]

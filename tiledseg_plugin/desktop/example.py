@@ -15,7 +15,7 @@ from ..compat import QAction
 from ..metadata import ICON
 from .tasks import AlgorithmRun, wait_until
 
-TILE = 300  # pixels, so that there are some to look at; the panel's own are larger than the scene
+TILE = 200  # pixels, so that there are some to look at, and empty ones; the usual ones are larger than the scene
 
 
 class ExampleData(QObject):
