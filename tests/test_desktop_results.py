@@ -3,6 +3,7 @@
 
 import shutil
 
+import desktop
 import numpy as np
 import pytest
 from in_desktop import in_desktop
@@ -28,10 +29,10 @@ def results(data, tmp_path_factory):
     first, other = folder / "rasters" / "first.tif", folder / "rasters" / "other.tif"
     for raster in (first, other):
         shutil.copy(data / "synthetic_full.tif", raster)
-    settings = {"tiledseg/panel-is-open": "true"}
+    look = desktop.Look(settings={"tiledseg/panel-is-open": "true"})
     many = many_segments(folder / "rasters" / "many.tif")
     rasters = {"raster": first, "other": other, "many": many}
-    return in_desktop("results", folder, parameters=PARAMETERS, settings=settings, **rasters)
+    return in_desktop("results", folder, parameters=PARAMETERS, look=look, **rasters)
 
 
 def many_segments(path):

@@ -8,7 +8,7 @@ of values, drawn by a colour ramp.
 
 import os
 import tempfile
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from qgis.core import (
     QgsApplication,
@@ -31,6 +31,7 @@ from ..engine.progress import Feedback
 from . import layers, style_menu
 from .tasks import EngineTask
 
+BANDS = "tiledseg/band-"  # with the number of a band, property of a layer: what the band is called
 STYLE_OF = "tiledseg/style-of"  # property of a layer: the file of segments whose values it shows
 ID_COLUMN = "segment"
 
@@ -100,7 +101,7 @@ class StyleBy(QObject):
         self.menu = QMenu()
         self.menu.addSection(layer.name())
         outlines = (lambda: self._show_outlines(layer)) if isinstance(layer, QgsVectorLayer) else None
-        style_menu.fill(self.menu, names, lambda colouring: self.apply(layer, colouring), outlines)
+        style_menu.fill(self.menu, _with_bands(names, layer), lambda colouring: self.apply(layer, colouring), outlines)
         show(self.menu)
 
     # -- colouring
@@ -248,6 +249,28 @@ def _polygons_of(segments: QgsMapLayer) -> Optional[QgsVectorLayer]:
         return None
     beside = [child.layer() for child in node.parent().findLayers()]
     return next((one for one in beside if isinstance(one, QgsVectorLayer) and result_of(one) == "POLYGONS"), None)
+
+
+def name_bands(made: Iterable[QgsMapLayer], raster: Optional[QgsRasterLayer]) -> None:
+    """Let layers of results know what the bands of their raster are called, where they have names."""
+    if raster is None:
+        return
+    for number in range(1, raster.bandCount() + 1):
+        name = raster.bandName(number).partition(": ")[2]
+        for layer in made:
+            if name:
+                layer.setCustomProperty(f"{BANDS}{number}", name)
+
+
+def _with_bands(names: Dict[str, str], layer: QgsMapLayer) -> Dict[str, str]:
+    """Names of columns, the means of bands with the names of these."""
+    known = dict(names)
+    for name, called in names.items():
+        match = style_menu.MEAN.fullmatch(name)
+        if match and called == name:
+            band = str(layer.customProperty(f"{BANDS}{match.group(1)}", ""))
+            known[name] = tr("mean of {} (band {})").format(band, match.group(1)) if band else name
+    return known
 
 
 def _names_of_fields(layer: QgsVectorLayer) -> Dict[str, str]:
