@@ -64,7 +64,7 @@ def test_output_is_proposed_beside_the_raster_and_anew_for_another(results):
 
 @pytest.mark.parametrize("run", RUNS)
 def test_results_lie_with_outlines_on_top_and_segments_and_tiles_off(results, run):
-    names = list(results[run]["groups"].values())[-1]
+    names = next(iter(results[run]["groups"].values()))  # the newest
     assert [name.split("_")[0] for name in names] == ["S1Tiles", "polygons", "means", "first"]
     layers = results[run]["layers"].values()
     shown = {layer["name"]: layer["on"] for layer in layers}
@@ -90,7 +90,7 @@ def test_running_again_to_the_same_files_leaves_one_group_and_the_same_layers(re
 
 
 def test_every_run_to_new_files_has_a_group_of_its_own_and_leaves_the_others(results):
-    assert list(results["to new files"]["groups"]) == ["Segmentation of first", "Segmentation of first (2)"]
+    assert list(results["to new files"]["groups"]) == ["Segmentation of first (2)", "Segmentation of first"]
     assert all(len(names) == 4 for names in results["to new files"]["groups"].values())
 
 
@@ -180,7 +180,7 @@ def test_polygons_are_coloured_by_classes_of_equal_number(results):
 def test_raster_is_coloured_through_a_list_of_values(results):
     by_index, by_size = results["raster by index"], results["raster by size"]
     assert by_index["renderer"] == "singlebandpseudocolor" and by_index["legend"] <= 2
-    assert by_size["source"].endswith("_values.vrt") and results["layers of values"] == 1
+    assert results["layers of values"] == len(results["files of values"]) == 1
     segments = gdal.Open(results["cancelled too late"]["output"])
     ids, sizes = segments.ReadAsArray(), gdal.Open(by_size["source"]).ReadAsArray()
     np.testing.assert_array_equal(sizes[ids > 0], np.bincount(ids.ravel())[ids[ids > 0]])

@@ -29,6 +29,7 @@ from ...algorithms.text import tr
 from ..engine.files.segment_style import is_ours, style_path
 from ..engine.progress import Feedback
 from . import layers, style_menu
+from .outputs import free_path
 from .tasks import EngineTask
 
 BANDS = "tiledseg/band-"  # with the number of a band, property of a layer: what the band is called
@@ -162,8 +163,7 @@ class StyleBy(QObject):
         if not layers.is_there(layer):
             return
         project = QgsProject.instance()
-        for earlier in self._value_layers(file_of(layer)):
-            project.removeMapLayer(earlier.id())
+        self.forget(file_of(layer))
         options = QgsRasterLayer.LayerOptions(False)  # its statistics, which no one needs, would take long
         shown = QgsRasterLayer(place, tr("{} of segments").format(colouring.title), "gdal", options)
         shown.setCustomProperty(STYLE_OF, file_of(layer))
@@ -201,17 +201,15 @@ class StyleBy(QObject):
         return [layer for layer in every if layer.customProperty(STYLE_OF, "") == segments]
 
     def place_for(self, segments: str) -> str:
-        """Where the file of values goes: beside the segments, or, where that cannot be, to the temporary files."""
-        from ..engine.products.segment_values import is_ours as is_our_file
+        """Where the file of values goes: beside the segments, or, where that cannot be, to the temporary files.
 
+        Always at a new name: GDAL may write an earlier file once more when its layer goes.
+        """
         folder = os.path.dirname(segments)
         if not os.access(folder, os.W_OK):
             folder = tempfile.mkdtemp(prefix="tiledseg-style-")
-        stem = os.path.join(folder, os.path.splitext(os.path.basename(segments))[0] + "_values")
-        number, path = 2, f"{stem}.vrt"
-        while os.path.lexists(path) and not is_our_file(path):
-            number, path = number + 1, f"{stem}_{number}.vrt"
-        return path
+        stem = os.path.splitext(os.path.basename(segments))[0]
+        return free_path(os.path.join(folder, f"{stem}_values.vrt"))
 
     # -- in the background
 
