@@ -10,6 +10,7 @@ from in_desktop import in_desktop
 
 gdal = pytest.importorskip("osgeo.gdal")
 
+from osgeo import gdal_array  # noqa: E402
 from rasters import write_raster  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.files.attribute_table import write_table_beside  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.files.tables import Column  # noqa: E402
@@ -27,8 +28,10 @@ def results(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     (folder / "rasters").mkdir()
     first, other = folder / "rasters" / "first.tif", folder / "rasters" / "other.tif"
-    for raster in (first, other):
-        shutil.copy(data / "synthetic_full.tif", raster)
+    shutil.copy(data / "synthetic_full.tif", first)
+    values = gdal_array.LoadFile(str(first))
+    values[:, :20, :20] = 0
+    write_raster(other, values)  # which declares no no-data value
     look = desktop.Look(settings={"tiledseg/panel-is-open": "true"})
     many = many_segments(folder / "rasters" / "many.tif")
     rasters = {"raster": first, "other": other, "many": many}
@@ -139,6 +142,12 @@ def test_checking_another_raster_leaves_the_tiles_of_the_first(results):
     groups = results["two rasters"]["groups"]
     assert len(groups) == 3 and all("S1Tiles" in names for names in groups.values())
     assert results["two rasters"]["order"].count("S1Tiles") == 4
+
+
+def test_what_is_taken_for_no_data_is_said_in_the_panel(results):
+    assert "The raster declares no no-data value" in results["two rasters"]["summary"]
+    assert "declares" not in results["first run"]["summary"]
+    assert "besides the" in results["first run"]["summary"]
 
 
 def test_results_are_not_offered_as_input(results):
