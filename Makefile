@@ -2,7 +2,7 @@
 # QGIS's Python is the system's, which need not be the first python3 on PATH.
 PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
-export RASTER FOLDER
+export RASTER FOLDER LOOKS
 
 .PHONY: help setup demo test matrix stress fuzz odd bench bench-peers screenshots lint package clean
 
