@@ -22,6 +22,7 @@ from osgeo import gdal
 
 from .foreign import is_endless
 from .gdal_access import collected_errors
+from .on_windows import without_long_prefix
 
 HEAD_BYTES = 4096
 MOST_VRT_BYTES = 1 << 28
@@ -57,16 +58,16 @@ class FileKeys:
 
     def of(self, path: str) -> Set[str]:
         """The file's place and, of a link, its target's."""
-        absolute = os.path.abspath(path)
+        absolute = os.path.abspath(without_long_prefix(path))
         keys = {self._key(absolute)}
         if os.path.islink(absolute):
-            keys.add(self._key(os.path.realpath(absolute)))
+            keys.add(self._key(without_long_prefix(os.path.realpath(absolute))))
         return keys
 
     def _key(self, absolute: str) -> str:
         folder, name = os.path.split(absolute)
         if folder not in self._folders:
-            real = os.path.realpath(folder)
+            real = without_long_prefix(os.path.realpath(folder))
             self._folders[folder] = unicodedata.normalize("NFC", real), ignores_case(real)
         real, without_case = self._folders[folder]
         key = os.path.join(real, name if name.isascii() else unicodedata.normalize("NFC", name))
