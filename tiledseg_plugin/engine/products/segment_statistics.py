@@ -16,7 +16,7 @@ from ..files.publish import publishing, recover_beside
 from ..files.raster import describe
 from ..files.tables import Column, write_table
 from ..files.vector_trial import check_columns
-from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters
+from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters, check_choice
 from ..progress import Feedback
 from ..wording import counted
 from .attributes import Attributes
@@ -60,8 +60,7 @@ class StatisticsParameters(PlainParameters):
             raise SegmentationError(
                 f"STATISTICS has '{', '.join(unknown)}': give one or more of {', '.join(STATISTICS)}."
             )
-        if self.execution not in EXECUTIONS:
-            raise SegmentationError(f"EXECUTION is '{self.execution}': give one of {', '.join(EXECUTIONS)}.")
+        check_choice("EXECUTION", self.execution, EXECUTIONS)
         if not self.output and not self.update_rat:
             raise SegmentationError(
                 "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
