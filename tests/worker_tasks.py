@@ -25,7 +25,7 @@ def number(common, item, check_cancelled):
 
 
 def meet(folder, item, check_cancelled):
-    """Wait until another process is at work as well; gives the own process id."""
+    """Wait until another process is at work as well; returns the own process id."""
     open(os.path.join(folder, str(os.getpid())), "w").close()
     end = time.monotonic() + 30
     while len(os.listdir(folder)) < 2 and time.monotonic() < end:
@@ -47,6 +47,21 @@ def die_once(marker, item, check_cancelled):
         os.unlink(marker)
         os.kill(os.getpid(), signal.SIGKILL)
     return item.tile_id
+
+
+class DieOnceAStage:
+    """A task of any stage, in the place of that stage's own: whoever begins the first one of a stage is killed."""
+
+    def __init__(self, task, folder):
+        self.task, self.folder = task, folder
+
+    def __call__(self, common, item, check_cancelled):
+        try:
+            os.close(os.open(os.path.join(self.folder, self.task.__name__), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return self.task(common, item, check_cancelled)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
 
 
 def be_killed(common, item, check_cancelled):

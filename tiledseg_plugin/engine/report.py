@@ -7,7 +7,16 @@ import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, ClassVar, Dict, Optional, Protocol
+
+from .parameters import SegmentParameters
+
+
+class IsDataclass(Protocol):
+    __dataclass_fields__: ClassVar[Dict[str, Any]]
+
+
+from .errors import SegmentationError, why
 
 
 def report_path(output: str) -> str:
@@ -39,15 +48,23 @@ def peak_memory() -> Optional[int]:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def write_report(path: str, parameters: Any, result: Any, facts: Dict[str, Any]) -> None:
+def write_report(path: str, parameters: SegmentParameters, result: IsDataclass, facts: Dict[str, Any]) -> None:
     """Write the report.
 
     Parameters
     ----------
-    parameters : dataclass SegmentParameters
-    result : dataclass SegmentResult
+    result : of the run
     facts : what else was learned, plain values
+
+    Raises
+    ------
+    SegmentationError : it cannot be written
     """
     numbers = {name: value for name, value in asdict(result).items() if name not in ("report", "tiles")}
     content = {"parameters": asdict(parameters), "results": numbers, "versions": versions(), **facts}
-    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    try:
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SegmentationError(
+            f"The report {Path(path).name} cannot be written ({why(error)}): make room on the disk of OUTPUT."
+        ) from error

@@ -7,9 +7,9 @@ What stands at the name of an output is replaced, with the side files that belon
 """
 
 import errno
-import json
 import os
 import re
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +19,13 @@ from osgeo import gdal
 
 from ..errors import SegmentationError, why
 from ..report import report_path
+from .attribute_table import keeps_table_as_xml
 from .dataset_files import DATABASE as DATABASE_NAME
 from .dataset_files import Dataset, FileSet, listed_files, paths_in
+from .foreign import load_json, open_file
 from .formats import is_cog
 from .gdal_access import collected_errors
+from .on_windows import LONGEST_PATH, fault_of_name
 from .publish import attributes_path, nothing_else, recover_beside, staging
 from .segment_style import is_ours as is_our_style
 from .segment_style import style_path
@@ -48,12 +51,22 @@ PROVIDER = re.compile(r"^[a-z]\w+:(?![/\\])", re.I)  # of QGIS, such as memory: 
 PLAIN_COG = ".plain.aux.xml"  # while a cloud optimized GeoTIFF is made
 TYPES = re.compile(r'^\s*"?(Integer|Integer64|Real|String|Date|Time|DateTime|WKT|Coord\w)\b', re.I)
 
+# what the system says of the disk or of who may write to it, whatever the name is
+NOT_OF_THE_NAME = {
+    errno.ENOSPC,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}
+
 Belongs = Callable[[Path, Path], bool]
 
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a run: what it is checked by before, and written by.
+    """An output of a run, with what is needed to check it before the run and to write it.
 
     name : id of the parameter, for messages
     path : may be empty: there will be none, or its place is not known yet
@@ -83,7 +96,7 @@ class Output:
 class SideFile:
     """A file that a run may put beside an output.
 
-    belongs : function (target, path), whether what is there is a part of what stands at the output's name
+    belongs : function (target, path), whether the file at `path` is a part of the output that stands at `target`
     """
 
     path: Path
@@ -99,13 +112,13 @@ def _listed(target: Path, path: Path) -> bool:
 
 
 def _is_metadata(target: Path, path: Path) -> bool:
-    """QGIS leaves these behind where a raster is deleted; they speak of nothing but the raster of that name."""
+    """QGIS leaves such files behind when it deletes a raster; they are about nothing but the raster of that name."""
     return _with_target(target, path) or b"<PAMDataset" in _head(path)
 
 
 def _is_report(target: Path, path: Path) -> bool:
     with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path)
         return isinstance(content, dict) and {"parameters", "results", "versions"} <= content.keys()
     return False
 
@@ -135,7 +148,7 @@ def _is_types(target: Path, path: Path) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), open_file(path) as file:
         return file.read(4096)
     return b""
 
@@ -183,12 +196,12 @@ def side_files(output: Output) -> List[SideFile]:
 
 
 def _is_of_table(target: Path, path: Path) -> bool:
-    """Of a journal: whether its database is ours."""
+    """Of the journal of a database: whether the database is ours."""
     return is_attribute_table(re.sub("-[a-z]+$", "", str(path)))
 
 
 def _given_up(output: Output) -> List[Path]:
-    """What earlier outputs may have had that those of today have not: it goes where GDAL says that it is theirs."""
+    """Side files that an earlier output may have and that no run makes today; one goes only if GDAL lists it."""
     return [output.target.with_suffix(".rrd")] if output.target.suffix.lower() == ".img" else []
 
 
@@ -213,6 +226,11 @@ def replaced_files(output: Output) -> Callable[[Path], List[Path]]:
         return there + [path for path in _given_up(output) if _listed(target, path)]
 
     return replaced
+
+
+def _sides_with_table(target: Path) -> List[Path]:
+    """The files beside a raster of which one is replaced when its attribute table gets columns."""
+    return [Path(f"{target}{RASTER_SIDES[0]}"), Path(attributes_path(str(target)))]
 
 
 def check_files(outputs: Sequence[Output], inputs: Sequence[Tuple[str, str]]) -> None:
@@ -248,6 +266,9 @@ def _check_place(output: Output) -> None:
         raise SegmentationError(
             f"The folder {target.parent} of {output.name} does not exist: make it, or choose another."
         )
+    wrong = fault_of_name(target.name)
+    if wrong:
+        raise SegmentationError(f"The name of {output.name} {output.path} {wrong}: choose another.")
     if target.is_dir():
         raise SegmentationError(f"{output.name} {output.path} is a folder: give a file name in it.")
 
@@ -302,15 +323,25 @@ def _check_names(output: Output) -> None:
     names = [output.target.name, *(side.path.name for side in side_files(output))]
     if is_cog(output.path):
         names.append(output.target.name + PLAIN_COG)
-    grows = output.kind in (DATABASE, UPDATED)  # nothing there is replaced as a whole
-    replaced = nothing_else if grows else replaced_files(output)
-    with staging(output.path, output.name, replaced, itself=not grows) as folder:
+    replaced, itself = replaced_files(output), True
+    if output.kind == DATABASE:
+        replaced, itself = nothing_else, False
+    elif output.kind == UPDATED:
+        replaced, itself = _sides_with_table, not keeps_table_as_xml(output.path)
+    with staging(output.path, output.updates or output.name, replaced, itself) as folder:
         for name in names:
             try:
                 (folder / name).touch()
                 (folder / name).unlink()
             except OSError as error:
-                too_long = error.errno == errno.ENAMETOOLONG or (os.name == "nt" and len(str(folder / name)) >= 260)
+                if error.errno in NOT_OF_THE_NAME:
+                    raise SegmentationError(
+                        f"The folder {output.target.parent} of {output.name} cannot be written to ({why(error)}): make "
+                        "room, or choose another."
+                    ) from error
+                too_long = error.errno == errno.ENAMETOOLONG or (
+                    sys.platform == "win32" and len(str(folder / name)) >= LONGEST_PATH
+                )
                 fault = "too long" if too_long else f"not possible ({why(error)})"
                 raise SegmentationError(
                     f"The name of {output.name} {output.path} is {fault} for its folder, which has to hold "

@@ -18,12 +18,13 @@ from ..files.tables import Column, write_table
 from ..files.vector_trial import check_columns
 from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters
 from ..progress import Feedback
+from ..wording import counted
 from .attributes import Attributes
 from .existing_segments import segments_run
 from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
-from .update_table import check_rows_fit, check_table_can_be_updated, update_attribute_table
+from .update_table import check_rows_fit, check_table_format, update_attribute_table
 
-STAGES = {"values": 40, "ranks": 40, "table": 10}
+TABLE_STAGES = {"values": 40, "ranks": 40, "table": 10}
 MOMENTS = {  # attributes of `Moments` by statistic
     "mean": "mean",
     "std": "deviation",
@@ -84,7 +85,7 @@ def check_statistics(parameters: StatisticsParameters, output_is_known: bool = T
     describe(parameters.segments, (1,))
     bands = len(describe(parameters.values, parameters.bands).bands)
     if parameters.update_rat:
-        check_table_can_be_updated(parameters.segments)
+        check_table_format(parameters.segments)
     outputs = outputs_of(parameters)[0 if output_is_known else 1 :]
     check_files(outputs, [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
     if parameters.output and output_is_known:
@@ -114,7 +115,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
     """
     started = time.monotonic()
     check_statistics(parameters)
-    with segments_run(parameters, feedback, STAGES) as run:
+    with segments_run(parameters, feedback, TABLE_STAGES) as run:
         attributes = run.measure()
         if parameters.update_rat:
             check_rows_fit(parameters.segments, attributes)
@@ -135,7 +136,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
             if parameters.update_rat:  # what it refuses is refused before there is a table
                 update_attribute_table(parameters.segments, attributes, columns, Path(parameters.values).stem, feedback)
     seconds = time.monotonic() - started
-    feedback.info(f"Statistics of {attributes.ids.size} segments in {seconds:.1f} s.")
+    feedback.info(f"Statistics of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
     return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 
