@@ -27,6 +27,7 @@ from .base import TiledAlgorithm
 from .inputs import RasterParameter, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import FieldList, TileLayerOutput
+from .values import WordParameter
 
 if TYPE_CHECKING:
     from ..tiledseg_plugin.engine.products.tile_records import TileRecord
@@ -51,6 +52,7 @@ class TilingAlgorithm(TiledAlgorithm):
 
     INPUT = "INPUT"
     BANDS = "BANDS"
+    NODATA = "NODATA"
     NODATA_RULE = "NODATA_RULE"
     TILE_WIDTH = "TILE_WIDTH"
     TILE_HEIGHT = "TILE_HEIGHT"
@@ -89,7 +91,17 @@ class TilingAlgorithm(TiledAlgorithm):
             ),
         )
 
-    def _add_nodata_rule(self) -> None:
+    def _add_nodata(self) -> None:
+        self.add(
+            WordParameter(self.NODATA, tr("No data instead of what the raster declares"), optional=True),
+            tr(
+                "A number that is no data in every band, instead of the values that the raster declares (or of 0 where "
+                "it declares none); masks and alpha still count. 'none': every pixel is data, whatever the raster "
+                "declares, masks and alpha included. NaN and infinity never are. Unit: the values as they are stored, "
+                "without scale and offset. Empty: what the raster declares."
+            ),
+            advanced=True,
+        )
         self._add_choice(
             self.NODATA_RULE,
             tr("A pixel is no data if any or all bands say so"),
@@ -190,6 +202,7 @@ class TilingAlgorithm(TiledAlgorithm):
             "input": self.raster_source(parameters, self.INPUT, context),
             "bands": self.value(parameters, self.BANDS, context) or (),
             **{name.lower(): self.value(parameters, name, context) for name in names},
+            "nodata": self.value(parameters, self.NODATA, context) or "",
             "tiles_source": layer_source(self.raw(parameters, self.TILES, context), context),
         }
 

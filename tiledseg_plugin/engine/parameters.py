@@ -2,6 +2,7 @@
 """What the user asks for, as plain values, and the one place that checks it."""
 
 import math
+import re
 from dataclasses import dataclass, fields
 from typing import Any, Dict, Optional, Tuple, Union
 
@@ -14,6 +15,9 @@ STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count
 USUAL_STATISTICS = ("mean", "std", "min", "max")
 MOST_CLUSTERS = 65534
 LARGEST = 2**31 - 1  # of any whole number, as in QGIS
+LONGEST_NUMBER = 60  # characters
+NOTHING = "none"  # of NODATA: whatever a raster declares
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|nan|[+-]?inf(inity)?", re.IGNORECASE)
 
 
 class PlainParameters:
@@ -77,6 +81,7 @@ class SegmentParameters(PlainParameters):
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    nodata : what is no data, instead of what the raster declares, see `no_data_asked_for`
     rsgislib_stretch : the stretch with the statistics and the rule of no data of RSGISLib's script
     per_tile_statistics : of engine `rsgislib`: each tile has its own stretch and centres
     dask_scheduler : address of a running Dask scheduler, for execution `dask`
@@ -98,6 +103,7 @@ class SegmentParameters(PlainParameters):
     rsgislib_stretch: bool = False
     sampling: int = 100
     kmeans_max_iterations: int = 200
+    nodata: str = ""
     nodata_rule: str = "any"
     tile_width: int = 2000
     tile_height: int = 2000
@@ -165,6 +171,7 @@ class PreflightParameters(PlainParameters):
 
     input: str
     bands: Tuple[int, ...] = ()
+    nodata: str = SegmentParameters.nodata
     nodata_rule: str = SegmentParameters.nodata_rule
     tile_width: int = SegmentParameters.tile_width
     tile_height: int = SegmentParameters.tile_height
@@ -186,6 +193,28 @@ def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> 
     _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
     _check_range("WORKERS", parameters.workers, 0)
     _check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
+    no_data_asked_for(parameters.nodata)
+
+
+def no_data_asked_for(text: str) -> Union[None, str, int, float]:
+    """What NODATA says: a number, an int where it is written as one; NOTHING; None where it says nothing.
+
+    Raises
+    ------
+    SegmentationError : it is not understood
+    """
+    word = text.strip()
+    if not word:
+        return None
+    if word.lower() == NOTHING:
+        return NOTHING
+    if not NUMBER.fullmatch(word) or len(word) > LONGEST_NUMBER:
+        shown = word if len(word) <= LONGEST_NUMBER else word[:LONGEST_NUMBER] + "..."
+        raise SegmentationError(
+            f"NODATA is '{shown}': give one number, such as 0 or -9999, or {NOTHING} if every pixel is data, or leave "
+            "it empty for what the raster declares."
+        )
+    return int(word) if word.lstrip("+-").isdigit() else float(word)
 
 
 def _check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:

@@ -60,7 +60,7 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     """
     parameters.check()
     recover_beside(parameters.input)
-    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata)
     check_output(parameters)
     plan = make_plan(raster, parameters)
     for note in raster.notes:
@@ -164,7 +164,7 @@ def _log(
         f"takes roughly {_duration(result.seconds)} with {workers} worker{'s' if workers > 1 else ''}."
     )
     if processed == 0:
-        feedback.warning("No pixel is valid: check the raster's no-data value, BANDS and NODATA_RULE.")
+        feedback.warning("No pixel is valid: check the raster's no-data value, BANDS, NODATA and NODATA_RULE.")
 
 
 def _largest(plan: Plan) -> str:

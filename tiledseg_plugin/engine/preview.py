@@ -41,6 +41,7 @@ DECIDING = (
     "rsgislib_stretch",
     "sampling",
     "kmeans_max_iterations",
+    "nodata",
     "nodata_rule",
     "tiles",
     "kernels",
@@ -108,7 +109,7 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     """
     parameters.check()
     key = basis_key(parameters)
-    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata)
     if parameters.rsgislib_stretch:
         raster = as_rsgislib_sees(raster)
     kernel, _ = kernels.choose(parameters.kernels)

@@ -56,6 +56,7 @@ DECIDING = (
     "rsgislib_stretch",
     "sampling",
     "kmeans_max_iterations",
+    "nodata",
     "nodata_rule",
     "tile_width",
     "tile_height",
@@ -147,7 +148,7 @@ class _Run:
             feedback.info(rsgislib_engine.require().sentence)
         self.parameters, self.feedback = parameters, feedback
         recover_beside(parameters.input)
-        self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+        self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata)
         check_products(parameters, self.raster)
         if parameters.rsgislib_stretch:
             self.raster = as_rsgislib_sees(self.raster)

@@ -15,7 +15,7 @@ import numpy as np
 from osgeo import gdal
 
 from ..errors import SegmentationError
-from ..parameters import NODATA_RULES
+from ..parameters import NODATA_RULES, no_data_asked_for
 from .gdal_access import collected_errors, open_raster, reason
 from .no_data import Band, data_bands, describe_bands, invalid_values, value_type
 from .raw_files import check_whole
@@ -57,12 +57,22 @@ class Raster:
         return [band.number for band in self.bands]
 
     @property
+    def names(self) -> List[str]:
+        return [band.name for band in self.bands]
+
+    @property
     def is_integer(self) -> bool:
         """Whether sums of the values are exact as they are."""
         return np.dtype(self.dtype).kind in "iu" and np.dtype(self.dtype).itemsize <= 4
 
 
-def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zero_may_be_nodata: bool = True) -> Raster:
+def describe(
+    path: str,
+    bands: Sequence[int] = (),
+    nodata_rule: str = "any",
+    zero_may_be_nodata: bool = True,
+    nodata: str = "",
+) -> Raster:
     """Look at a raster's header.
 
     Parameters
@@ -71,6 +81,7 @@ def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zer
     bands : 1-based numbers, empty for all but those that are marked as alpha
     nodata_rule : `any` or `all`
     zero_may_be_nodata : whether pixels that are 0 in all bands are no data where the raster declares none
+    nodata : what the user says of it, see `no_data_asked_for`
 
     Raises
     ------
@@ -91,7 +102,7 @@ def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zer
     if any(kind is None for kind in types):
         raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
     dtype = np.result_type(*types)
-    described, declared, notes = describe_bands(dataset, numbers, dtype)
+    described, declared, notes = describe_bands(dataset, numbers, dtype, no_data_asked_for(nodata))
     zero_is_nodata = zero_may_be_nodata and not declared
     if zero_is_nodata:
         notes.append("The raster declares no no-data value: pixels that are 0 in every selected band are left out.")
