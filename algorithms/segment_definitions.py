@@ -127,6 +127,7 @@ class SegmentDefinitions(TilingAlgorithm):
             tr("K-means ends after so many iterations if it has not converged before."),
             advanced=True,
         )
+        self._add_extent()
         self._add_nodata()
 
     def _add_stretch(self) -> None:

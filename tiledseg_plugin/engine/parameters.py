@@ -80,6 +80,7 @@ class SegmentParameters(PlainParameters):
 
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
+    extent : (col, row, width, height) in pixels, the part that is segmented; empty for all
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
     nodata : what is no data, instead of what the raster declares, see `no_data_asked_for`
     rsgislib_stretch : the stretch with the statistics and the rule of no data of RSGISLib's script
@@ -105,6 +106,7 @@ class SegmentParameters(PlainParameters):
     kmeans_max_iterations: int = 200
     nodata: str = ""
     nodata_rule: str = "any"
+    extent: Tuple[int, ...] = ()
     tile_width: int = 2000
     tile_height: int = 2000
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
@@ -173,6 +175,7 @@ class PreflightParameters(PlainParameters):
     bands: Tuple[int, ...] = ()
     nodata: str = SegmentParameters.nodata
     nodata_rule: str = SegmentParameters.nodata_rule
+    extent: Tuple[int, ...] = ()
     tile_width: int = SegmentParameters.tile_width
     tile_height: int = SegmentParameters.tile_height
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
@@ -194,6 +197,8 @@ def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> 
     _check_range("WORKERS", parameters.workers, 0)
     _check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
     no_data_asked_for(parameters.nodata)
+    if parameters.extent and (len(parameters.extent) != 4 or min(parameters.extent[2:]) < 1):
+        raise SegmentationError(f"EXTENT is {parameters.extent}: give column, row, width and height in pixels.")
 
 
 def no_data_asked_for(text: str) -> Union[None, str, int, float]:

@@ -60,7 +60,9 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     """
     parameters.check()
     recover_beside(parameters.input)
-    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata)
+    raster = describe(
+        parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata, extent=parameters.extent
+    )
     check_output(parameters)
     plan = make_plan(raster, parameters)
     for note in raster.notes:
@@ -74,7 +76,7 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     tile_bytes = _tile_memory(raster, plan)
     workers = resources.choose_workers(parameters.workers, max(len(valid_tiles), 1), tile_bytes)
     result = PreflightResult(
-        records=tile_records(parameters.input, plan, occupancy),
+        records=tile_records(parameters.input, plan, occupancy, origin=raster.origin),
         tile_count=len(plan.tiles),
         empty_tiles=occupancy.count(EMPTY),
         sparse_tiles=occupancy.count(SPARSE),
