@@ -137,9 +137,10 @@ def test_control_points_and_sensor_models_are_those_of_gdals_cut(tmp_path):
     system.ImportFromEPSG(32630)
     dataset.SetGCPs(points, system.ExportToWkt())
     zeros = " ".join(["0"] * 20)
-    dataset.SetMetadata({"LINE_OFF": "50", "SAMP_OFF": "60.5", "LINE_SCALE": "50", "SAMP_SCALE": "70", "LAT_OFF": "50",
-                         "LONG_OFF": "9", "HEIGHT_OFF": "0", "LAT_SCALE": "1", "LONG_SCALE": "1", "HEIGHT_SCALE": "1",
-                         **{f"{n}_COEFF": zeros for n in ("LINE_NUM", "LINE_DEN", "SAMP_NUM", "SAMP_DEN")}}, "RPC")  # fmt: skip
+    numbers = {"LINE_OFF": "50", "SAMP_OFF": "60.5", "LINE_SCALE": "50", "SAMP_SCALE": "70", "LAT_OFF": "50"}
+    numbers.update(LONG_OFF="9", HEIGHT_OFF="0", LAT_SCALE="1", LONG_SCALE="1", HEIGHT_SCALE="1")
+    numbers.update((f"{name}_COEFF", zeros) for name in ("LINE_NUM", "LINE_DEN", "SAMP_NUM", "SAMP_DEN"))
+    dataset.SetMetadata(numbers, "RPC")
     del dataset
     cut = gdal.Open(cut_by_gdal(raster, extent, tmp_path / "cut.tif"))
     run(raster, tmp_path / "out.tif", extent=extent, **QUICK)

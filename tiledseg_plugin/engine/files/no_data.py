@@ -20,7 +20,7 @@ from osgeo import gdal, gdal_array
 from ..parameters import NOTHING
 
 LONGEST_NAME = 60  # characters of a band's name
-FLOAT_TOLERANCE = 2 * float(np.finfo(np.float32).eps)  # GDAL's, and of doubles it has no other
+FLOAT_TOLERANCE = 2 * float(np.finfo(np.float32).eps)  # GDAL's own, which it uses for doubles, too
 
 
 @dataclass(frozen=True)
