@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
+from ..files.no_data import Band
 from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing, recover_beside
 from ..files.raster import describe
@@ -19,6 +20,7 @@ from ..files.vector_trial import check_columns
 from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters, check_choice
 from ..progress import Feedback
 from ..wording import counted
+from .attribute_columns import statistic_column
 from .attributes import Attributes
 from .existing_segments import segments_run
 from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
@@ -125,7 +127,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
             ranks = QuantileJob(run.job, wanted, run.folder)
             ranked = rank_segments(ranks, attributes, run.runner, run.progress.advance_as("Ranking values"), run.check)
         run.progress.start("table", "Writing the table")
-        columns = _columns(attributes, ranked, run.numbers, parameters.statistics)
+        columns = _columns(attributes, ranked, run.bands, parameters.statistics)
         attributes = run.named(attributes)
         with ExitStack() as stack:
             if parameters.output:
@@ -140,13 +142,13 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
 
 
 def _columns(
-    attributes: Attributes, ranked: Sequence[Ranked], numbers: Sequence[int], statistics: Sequence[str]
+    attributes: Attributes, ranked: Sequence[Ranked], bands: Sequence[Band], statistics: Sequence[str]
 ) -> List[Column]:
     """Columns mean_1, std_1, ... of the first band, and so on; in the order in which STATISTICS names them."""
     columns: List[Column] = []
-    for number, moments, ranks in zip(numbers, attributes.bands, ranked):
+    for band, moments, ranks in zip(bands, attributes.bands, ranked):
         for name in STATISTICS:
             if name in statistics:
                 values = ranks[name] if name in ranks else getattr(moments, MOMENTS[name])
-                columns.append(Column(f"{name}_{number}", np.asarray(values)))
+                columns.append(statistic_column(name, band, np.asarray(values)))
     return columns
