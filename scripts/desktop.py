@@ -46,13 +46,21 @@ def missing():
     return ", ".join(name for name in ("xvfb-run", "xauth", "qgis") if shutil.which(name, path="/usr/bin") is None)
 
 
-def drive(script, folder, seconds=180, **arguments) -> Session:
+def _sections(settings):
+    """Settings of the form section/key as those of an INI file."""
+    return "".join(
+        "[{}]\n{}={}\n".format(*name.replace("/", "\n", 1).splitlines(), value) for name, value in settings.items()
+    )
+
+
+def drive(script, folder, seconds=180, settings=None, **arguments) -> Session:
     """Start QGIS, run a script of tests/desktop in it, and wait until it has ended.
 
     Parameters
     ----------
     script : name of the file, without .py
     folder : for the profile and the script's files
+    settings : {key: text} of QGIS's settings of a new profile, besides those that all have
     arguments : plain values for the script
     """
     if missing():
@@ -60,17 +68,17 @@ def drive(script, folder, seconds=180, **arguments) -> Session:
     folder = Path(folder)
     profile = folder / "profiles" / "default"
     (profile / "QGIS").mkdir(parents=True, exist_ok=True)
-    settings = profile / "QGIS" / "QGIS3.ini"
-    if not settings.exists():
-        settings.write_text(SETTINGS.format(plugin=headless.PLUGIN))
-    told, found = folder / f"{script}.arguments.json", folder / f"{script}.found.json"
+    file = profile / "QGIS" / "QGIS3.ini"
+    if not file.exists():
+        file.write_text(SETTINGS.format(plugin=headless.PLUGIN) + _sections(settings or {}))
+    arguments_file, found = folder / f"{script}.arguments.json", folder / f"{script}.found.json"
     found.unlink(missing_ok=True)
     known = {"folder": folder, "found": found, "load": os.getloadavg()[0] / (os.cpu_count() or 1)}
-    told.write_text(json.dumps({**known, **arguments}, default=str))
+    arguments_file.write_text(json.dumps({**known, **arguments}, default=str))
     environment = headless.environment(folder / "unused profile")
     for name in ("QT_QPA_PLATFORM", "QGIS_CUSTOM_CONFIG_PATH"):
         environment.pop(name)
-    environment.update(PYTHONPATH=str(DRIVERS), TILEDSEG_DRIVE=str(told), PYTHONFAULTHANDLER="1")
+    environment.update(PYTHONPATH=str(DRIVERS), TILEDSEG_DRIVE=str(arguments_file), PYTHONFAULTHANDLER="1")
     environment["TMPDIR"] = str(folder / "temporary")
     (folder / "temporary").mkdir(exist_ok=True)
     qgis = ["/usr/bin/qgis", "--nologo", "--noversioncheck", "--profiles-path", str(folder), "--lang", "en"]

@@ -63,7 +63,7 @@ def test_a_worker_process_killed_in_every_stage(tmp_path, raster, monkeypatch):
 @pytest.mark.slow
 def test_a_dask_worker_killed_in_every_stage(tmp_path, raster, monkeypatch):
     pytest.importorskip("distributed", reason="distributed is not installed")
-    from test_dask import Cluster
+    from dask_programs import Cluster
     from tiledseg.tiledseg_plugin.engine.execution.dask_cluster import DaskCluster
 
     expected = go(raster, tmp_path, execution="serial")

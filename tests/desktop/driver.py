@@ -21,7 +21,17 @@ found = {}
 
 
 def drive(script, ends=True):
-    """Run a script once QGIS is up, write down what it found, and end QGIS at once (or let the script do so)."""
+    """Run a script once QGIS is up, write down what it found, and end QGIS at once (or let the script do so).
+
+    An exception anywhere in Python ends QGIS, too, which would show it in a window and wait.
+    """
+
+    def fail(kind, error, where):
+        found["error"] = "".join(traceback.format_exception(kind, error, where))
+        write()
+        os._exit(1)
+
+    sys.excepthook = fail
 
     def begin():
         try:
@@ -50,7 +60,7 @@ def pause(seconds):
 
 
 def wait(condition, seconds=60, what=""):
-    """Let QGIS go on until something is the case; gives how many seconds it took."""
+    """Let QGIS go on until something is the case; returns how many seconds it took."""
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > seconds:
@@ -74,7 +84,7 @@ def open_raster(path, name=None):
 
 
 def open_panel():
-    """Open the panel with its button in the toolbar; gives the panel and its session."""
+    """Open the panel with its button in the toolbar; returns the panel and its session."""
     desktop = plugin().desktop
     if not desktop.action.isChecked():
         desktop.action.trigger()

@@ -107,6 +107,12 @@ def _lines(path: Path) -> List[str]:
         return []
 
 
+def used_memory() -> Optional[int]:
+    """Resident bytes of this process; None where the system does not say."""
+    pages = _words(Path("/proc/self/statm"))
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else None
+
+
 def _words(path: Path) -> List[str]:
     return " ".join(_lines(path)).split()
 

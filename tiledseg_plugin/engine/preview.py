@@ -19,7 +19,8 @@ from .files.raster import Raster, describe, identity
 from .files.window import Window
 from .machine import available_cores
 from .parameters import SegmentParameters
-from .preview_lines import outlines
+from .preview_lines import border_lines
+from .preview_sizes import Sizes, sizes_in_view
 from .progress import Feedback, Progress
 from .stages.colours import Raw, Stretched
 from .stages.context import Context
@@ -86,16 +87,18 @@ class Preview:
     ids : (rows, cols) uint32, 0 where there is no data
     lines : WKB multi-line strings in the raster's coordinates, the borders between segments
     segments : how many have pixels in the window
+    sizes : how large they are
     """
 
     window: Window
     ids: np.ndarray
     lines: Tuple[bytes, ...]
     segments: int
+    sizes: Sizes
 
 
 def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
-    """What tells whether a basis is still good; changes with the file, too."""
+    """What a basis depends on: equal as long as it is good; parameters and the state of the file."""
     return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
 
 
@@ -216,6 +219,9 @@ class Previewer:
         if self._clumps is None or self._clumps.window != window or self._clumps.basis is not self.basis:
             self._clumps = clump_window(cast(Basis, self.basis), window, check_cancelled)
         ids = merge_clumps(self._clumps, parameters.min_pixels, parameters.distance_threshold, check_cancelled)
-        lines = outlines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
-        found = np.unique(ids)
-        return Preview(window, ids, lines, int(np.count_nonzero(found)))
+        lines = border_lines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
+        check_cancelled()
+        raster = self._clumps.basis.raster
+        is_cut = (window.col > 0, window.row > 0, window.right < raster.width, window.bottom < raster.height)
+        sizes = sizes_in_view(ids, is_cut, parameters.min_pixels, kernels.choose(self._clumps.basis.kernels)[0])
+        return Preview(window, ids, lines, int(np.count_nonzero(np.unique(ids))), sizes)

@@ -10,11 +10,13 @@ import numpy as np
 
 from . import execution, kernels
 from . import rsgislib as rsgislib_engine
+from .execution.runner import Runner
 from .files.gdal_access import modest_cache
 from .files.no_data import scaling_note
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
 from .files.work_folder import WorkFolder
+from .kernels.contract import Kernels
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, segments_by_tile, tile_records
@@ -40,8 +42,9 @@ from .stages.statistics import (
     take_sample,
 )
 from .stages.tiles import TileJob, process_tiles
+from .wording import counted
 
-STAGES: Dict[str, Dict[str, float]] = {
+ENGINE_STAGES: Dict[str, Dict[str, float]] = {
     "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
     "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6},
 }
@@ -101,7 +104,8 @@ def segment(parameters: SegmentParameters, feedback: Feedback) -> SegmentResult:
     finally:
         run.close(finished)
     feedback.info(
-        f"{result.segment_count} segments from {result.valid_pixels} valid pixels in {result.seconds:.1f} s"
+        f"{counted(result.segment_count, 'segment')} from {counted(result.valid_pixels, 'valid pixel')} "
+        f"in {result.seconds:.1f} s"
         + (f", {result.undersized_segments} smaller than MIN_PIXELS." if result.undersized_segments else ".")
     )
     return result
@@ -116,7 +120,7 @@ class _Surveyed(NamedTuple):
 
 
 class _Learned(NamedTuple):
-    """What pixels are put into clusters by; both None where the RSGISLib engine has others for every tile."""
+    """By what pixels are put into clusters; both are None where RSGISLib finds its own for every tile."""
 
     sample: Optional[ColourSample]
     centres: Optional[np.ndarray]
@@ -153,7 +157,7 @@ class _Run:
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
-        self.progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
+        self.progress = Progress(feedback, {**ENGINE_STAGES[parameters.engine], **stages(parameters)})
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
         self._under_way = ExitStack()  # what has to be stopped in the end
 
@@ -167,7 +171,7 @@ class _Run:
     def run(self) -> SegmentResult:
         """All stages.
 
-        Workers are started first; the kernels, which the survey does not need, are loaded meanwhile and beside it.
+        Workers are started first. The kernels are loaded meanwhile and during the survey, which does not need them.
         """
         if self.folder.note:
             self.feedback.info(self.folder.note)
@@ -186,8 +190,8 @@ class _Run:
         segmented = self._segment(context, surveyed, learned)
         return self._write(context, surveyed, learned, segmented)
 
-    def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Any, str]:
-        """Those that depend on the raster's type, too: compiled here once, rather than by every worker."""
+    def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
+        """The kernels; those for the raster's type are compiled here once, rather than by every worker."""
         kernel, note = kernels.choose(self.parameters.kernels, check)
         check()
         if self.raster.is_integer:
@@ -209,7 +213,7 @@ class _Run:
         )
         return execution.start(request, raster)
 
-    def _survey(self, runner: Any) -> _Surveyed:
+    def _survey(self, runner: Runner) -> _Surveyed:
         """The statistics of the raster, and what follows from them for the tiles and the colours."""
         parameters, plan = self.parameters, self.plan
         summary = load_summary(self.folder)
@@ -223,11 +227,12 @@ class _Run:
         occupancy = judge_tiles(plan, summary.valid_pixels, parameters.valid_data_threshold)
         empty, sparse = occupancy.count(EMPTY), occupancy.count(SPARSE)
         if empty or sparse:
-            self.feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
+            tiles, verb = counted(len(plan.tiles), "tile"), "is" if empty == 1 else "are"
+            self.feedback.info(f"Of {tiles}, {empty} {verb} empty and left out, {sparse} sparse.")
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
 
     def _learn(self, context: RunContext, surveyed: _Surveyed) -> _Learned:
-        """The centres, and what k-means worked on; a sample that was taken by a pass of its own is kept."""
+        """The centres, and what k-means was run on; a sample that was taken by a pass of its own is kept."""
         if self.with_rsgislib and not rsgislib_engine.wants_centres(self.plan, self.parameters):
             return _Learned(None, None)
         sample = load_sample(self.folder)
@@ -290,10 +295,10 @@ def _log_start(raster: Raster, plan: Plan, feedback: Feedback) -> None:
     width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
     feedback.info(
         f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
-        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {width} x {height} pixels."
+        f"{np.dtype(raster.dtype).name}; {counted(len(plan.tiles), 'tile')} of up to {width} x {height} pixels."
     )
     for note in raster.notes:
-        feedback.info(note)
+        feedback.notice(note)
     note = scaling_note(raster.bands)
     if note:
         feedback.info(

@@ -2,12 +2,13 @@
 """The connection to a Dask scheduler: made, closed for good, and silent meanwhile."""
 
 import logging
-import queue
 import threading
 import time
+from concurrent.futures import Future, wait
 from typing import Any, Callable, List
 
 from ..progress import Check
+from .runner import Result
 
 POLL_SECONDS = 0.1
 THREAD = "tiledseg-dask"
@@ -21,7 +22,7 @@ LOGGERS = (
 class _Ours(logging.Filter):
     """Drops what distributed logs in the threads of our connections; other plugins' are not concerned.
 
-    What goes wrong there is said by our own sentences, before or behind which raw lines would stand.
+    Our own sentences say what goes wrong there, without raw lines before or behind them.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -72,37 +73,33 @@ def leave(client: Any) -> None:
 
 
 def quietly(function: Callable[..., Any], *arguments: Any) -> None:
-    """Call a function whose failing is of no interest: nobody is there any more to hear of it."""
+    """Call a function, and pass over its failing, as nobody is there any more to hear of it."""
     try:
         function(*arguments)
     except Exception:
         return
 
 
-def within(seconds: float, function: Callable[[], Any], check_cancelled: Check) -> Any:
+def within(seconds: float, function: Callable[[], Result], check_cancelled: Check) -> Result:
     """What a function returns, waited for no longer than so many seconds.
 
     Raises
     ------
     TimeoutError
     """
-    outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    answer: Future[Result] = Future()
 
     def call() -> None:
         try:
-            outcome.put((function(), None))
+            answer.set_result(function())
         except Exception as error:
-            outcome.put((None, error))
+            answer.set_exception(error)
 
+    # not a thread of a pool, as Python would wait for that when it ends
     threading.Thread(target=call, daemon=True).start()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        try:
-            result, error = outcome.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            check_cancelled()
-            continue
-        if error is not None:
-            raise error
-        return result
+        if wait([answer], timeout=POLL_SECONDS).done:
+            return answer.result()
+        check_cancelled()
     raise TimeoutError(f"no answer within {seconds:.0f} s")

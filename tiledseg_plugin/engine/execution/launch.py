@@ -3,8 +3,8 @@
 
 A pool takes its queues and processes from a context. This one differs from that of `multiprocess` in three ways:
 the program and its environment belong to the context, not to the whole of `multiprocess`; the queues have no locks,
-which a killed worker would keep for ever (with one worker a pool nobody competes for them, and no semaphores are left
-in the system either); and a dead worker is not replaced behind our back.
+which a killed worker would keep for ever, and whose semaphores would stay in the system (a pool of one worker needs
+none); and a dead worker is not replaced behind our back.
 """
 
 # Private parts of `multiprocess` are used here and in `launch_windows`. `subprocess` with `multiprocess.connection`
@@ -54,7 +54,7 @@ class Channel:
         return not self._reader.poll()
 
     def stop_reading(self) -> None:
-        """Only the worker reads here; a pool that ends would read the half message that a killed worker left."""
+        """Close the parent's end, from which a pool that ends would read the half message that a killed worker left."""
         self._reader.close()
         self._reader = _Nothing()
 
@@ -84,15 +84,15 @@ class _NoLock:
 def settle_queues(pool: Any) -> None:
     """What is left to do with the queues of a pool once its process has started.
 
-    All that the parent may still put into the queue of results is that there will be no more. A message would come
-    after half a message of a worker that was killed; closing is understood in any case.
+    The parent puts nothing into the queue of results but that there will be no more. It says so by closing it, as a
+    message could come after half a message of a worker that was killed.
     """
     pool._inqueue.stop_reading()
     pool._outqueue.ends_by_closing = True
 
 
 def end(pool: Any) -> None:
-    """End a pool whose process has been killed; takes no time, as nothing in it waits for anything any more."""
+    """End a pool whose process has been killed; it returns at once, as nothing in the pool waits any more."""
     pool._cache.clear()  # of answers that will not come
     pool.terminate()
     pool.join()
@@ -122,7 +122,7 @@ class WorkerProcess(context.SpawnProcess):
 
 
 class _Stillborn:
-    """In place of a process: it seems to run until it is told to end, so that the pool leaves it alone."""
+    """In place of a process: it seems to run until `terminate` is called, so that the pool leaves it alone."""
 
     pid = None
 
@@ -193,7 +193,7 @@ def _command(python: str, **handles: int) -> List[str]:
     """The command line of a worker; `multiprocess` itself may lie where only the host looks.
 
     dill asks for the temporary folder when it is imported, for which Python tries one with a file, and a worker that
-    is killed at that moment would leave it there: the folder is told it.
+    is killed at that moment would leave that file behind. So the folder is set here.
     """
     arguments = ", ".join(f"{name}={value!r}" for name, value in handles.items())
     code = (
@@ -212,8 +212,9 @@ def _posix_popen() -> Any:
 
         def __init__(self, process: WorkerProcess, launch: Launch) -> None:
             self._launcher = launch
-            self.returncode: Any = None
-            super().__init__(process)
+            self.returncode: Optional[int] = None
+            self._program: Optional[subprocess.Popen] = None
+            super().__init__(process)  # which calls `_launch`
 
         def _launch(self, process: WorkerProcess) -> None:
             message = io.BytesIO()
@@ -239,15 +240,15 @@ def _posix_popen() -> Any:
             finally:
                 os.close(child_reads)
                 os.close(child_writes)
-            self.pid, self.sentinel = self._program.pid, parent_reads
+            self.pid, self.sentinel = self._program.pid, parent_reads  # of the base, which sets them here, too
             try:
                 with open(parent_writes, "wb", closefd=False) as pipe:
                     pipe.write(message.getbuffer())
             except BrokenPipeError:
-                pass  # it has died already, which its exit code tells
+                pass  # it has died already, as its exit code will say
 
         def poll(self, flag: int = os.WNOHANG) -> Optional[int]:
-            if self.returncode is None:
+            if self.returncode is None and self._program is not None:
                 self.returncode = self._program.poll() if flag == os.WNOHANG else self._program.wait()
             return self.returncode
 

@@ -8,10 +8,11 @@ then tried on a small raster in memory, which must come back as it was written.
 
 import re
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import DTypeLike
 from osgeo import gdal, gdal_array
 
 from ..errors import SegmentationError
@@ -21,7 +22,7 @@ BLOCK = 512
 TRIAL_SIZE = BLOCK + 8  # pixels: four blocks, three of them cut off
 MOST_TRIAL_BANDS = 4
 LOSSLESS = ("NONE", "LZW", "PACKBITS", "DEFLATE", "LZMA", "ZSTD", "LERC", "LERC_DEFLATE", "LERC_ZSTD")
-CHOOSING = ("NEAREST", "MODE", "NONE")  # ways to make overviews whose values are some of the raster's
+CHOOSING = ("NEAREST", "MODE", "NONE")  # ways to resample overviews that invent no values
 COMPRESSIONS = ("COMPRESS", "OVERVIEW_COMPRESS")  # of GTiff and COG; HFA's is a switch
 ROUNDINGS = ("MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW", "DISCARD_LSB")
 NARROWING = ("NBITS", "PIXELTYPE")
@@ -72,7 +73,7 @@ def creation_options(driver_name: str, given: str, threads: int) -> List[str]:
     return [f"{name}={value}" for name, value in {**defaults, **options}.items()]
 
 
-def check_creation_options(driver_name: str, given: str, dtype: Any = np.uint32, bands: int = 1) -> None:
+def check_creation_options(driver_name: str, given: str, dtype: DTypeLike = np.uint32, bands: int = 1) -> None:
     """Refuse options that the driver does not know, or that would change what is written.
 
     Parameters
@@ -125,7 +126,7 @@ def _numbers(value: str) -> List[float]:
         return [np.nan]
 
 
-def _trial(driver_name: str, given: str, dtype: Any, bands: int) -> List[str]:
+def _trial(driver_name: str, given: str, dtype: DTypeLike, bands: int) -> List[str]:
     """What GDAL has to say, and what is wrong, when a small raster is written with the options and read again."""
     values = _trial_values(dtype)
     folder = f"/vsimem/tiledseg-{uuid4().hex}"
@@ -151,7 +152,7 @@ def _trial(driver_name: str, given: str, dtype: Any, bands: int) -> List[str]:
     return said + ([difference] if difference else [])
 
 
-def _trial_values(dtype: Any) -> np.ndarray:
+def _trial_values(dtype: DTypeLike) -> np.ndarray:
     """Patches of rising numbers, the largest of all kinds in a block of their own, and no data."""
     ids = (np.arange(TRIAL_SIZE**2, dtype=np.uint32) // 37).reshape(TRIAL_SIZE, TRIAL_SIZE)
     ids[BLOCK:, BLOCK:] = 2**32 - 1 - ids[BLOCK:, BLOCK:]
@@ -197,12 +198,12 @@ def _all_messages() -> Iterator[List[str]]:
 
 
 def _plain(text: str, path: str) -> str:
-    """A message without the name of a file that nobody knows."""
+    """A message without the name of the file of the trial, which the user does not know."""
     return re.sub(r"\s+", " ", text.replace(f"{path}, ", "").replace(f"{path}: ", "").replace(path, "the file"))
 
 
 def options_for(driver_name: str, other: str, given: str) -> str:
-    """The user's options, which are OUTPUT's, for another output: those of OUTPUT where it has the same format."""
+    """The creation options of another output: those of OUTPUT if it has the same format, else none."""
     return given if driver_name == other else ""
 
 

@@ -274,11 +274,11 @@ def _finish(moves: List[Moves], knows_its_place: bool) -> None:
 
     So it does where the folder is not the one in which the journal was written, but a copy, or somebody else's.
     """
-    settled = [_beside_what_is_there(one) if not knows_its_place or _is_taken(one) else one for one in moves]
-    if settled != moves:
-        commit(settled)
-    move(settled)
-    close(settled)
+    final = [_beside_what_is_there(one) if not knows_its_place or _is_taken(one) else one for one in moves]
+    if final != moves:
+        commit(final)
+    move(final)
+    close(final)
 
 
 def _is_taken(one: Moves) -> bool:

@@ -19,6 +19,7 @@ from osgeo import gdal
 
 from ..errors import SegmentationError, why
 from ..report import report_path
+from .attribute_table import keeps_table_as_xml
 from .dataset_files import DATABASE as DATABASE_NAME
 from .dataset_files import Dataset, FileSet, listed_files, paths_in
 from .foreign import load_json, open_file
@@ -65,7 +66,7 @@ Belongs = Callable[[Path, Path], bool]
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a run: what it is checked by before, and written by.
+    """An output of a run, with what is needed to check it before the run and to write it.
 
     name : id of the parameter, for messages
     path : may be empty: there will be none, or its place is not known yet
@@ -95,7 +96,7 @@ class Output:
 class SideFile:
     """A file that a run may put beside an output.
 
-    belongs : function (target, path), whether what is there is a part of what stands at the output's name
+    belongs : function (target, path), whether the file at `path` is a part of the output that stands at `target`
     """
 
     path: Path
@@ -111,7 +112,7 @@ def _listed(target: Path, path: Path) -> bool:
 
 
 def _is_metadata(target: Path, path: Path) -> bool:
-    """QGIS leaves these behind where a raster is deleted; they speak of nothing but the raster of that name."""
+    """QGIS leaves such files behind when it deletes a raster; they are about nothing but the raster of that name."""
     return _with_target(target, path) or b"<PAMDataset" in _head(path)
 
 
@@ -195,12 +196,12 @@ def side_files(output: Output) -> List[SideFile]:
 
 
 def _is_of_table(target: Path, path: Path) -> bool:
-    """Of a journal: whether its database is ours."""
+    """Of the journal of a database: whether the database is ours."""
     return is_attribute_table(re.sub("-[a-z]+$", "", str(path)))
 
 
 def _given_up(output: Output) -> List[Path]:
-    """What earlier outputs may have had that those of today have not: it goes where GDAL says that it is theirs."""
+    """Side files that an earlier output may have and that no run makes today; one goes only if GDAL lists it."""
     return [output.target.with_suffix(".rrd")] if output.target.suffix.lower() == ".img" else []
 
 
@@ -225,6 +226,11 @@ def replaced_files(output: Output) -> Callable[[Path], List[Path]]:
         return there + [path for path in _given_up(output) if _listed(target, path)]
 
     return replaced
+
+
+def _sides_with_table(target: Path) -> List[Path]:
+    """The files beside a raster of which one is replaced when its attribute table gets columns."""
+    return [Path(f"{target}{RASTER_SIDES[0]}"), Path(attributes_path(str(target)))]
 
 
 def check_files(outputs: Sequence[Output], inputs: Sequence[Tuple[str, str]]) -> None:
@@ -317,9 +323,12 @@ def _check_names(output: Output) -> None:
     names = [output.target.name, *(side.path.name for side in side_files(output))]
     if is_cog(output.path):
         names.append(output.target.name + PLAIN_COG)
-    grows = output.kind in (DATABASE, UPDATED)  # nothing there is replaced as a whole
-    replaced = nothing_else if grows else replaced_files(output)
-    with staging(output.path, output.name, replaced, itself=not grows) as folder:
+    replaced, itself = replaced_files(output), True
+    if output.kind == DATABASE:
+        replaced, itself = nothing_else, False
+    elif output.kind == UPDATED:
+        replaced, itself = _sides_with_table, not keeps_table_as_xml(output.path)
+    with staging(output.path, output.updates or output.name, replaced, itself) as folder:
         for name in names:
             try:
                 (folder / name).touch()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who works in a folder: a file in it that its owner holds locked, so that what a killed run left is known.
+"""Who uses a folder: a file in it that its owner holds locked, so that what a killed run left is known.
 
 The system gives up a lock when its holder ends, however that was. Where a file system has no locks, the process id in
 the file decides, on the machine that wrote it.
@@ -30,7 +30,7 @@ Finish = Callable[[Path], bool]
 
 
 class Occupied(Exception):
-    """Another run works in the folder; as part of a sentence, who."""
+    """Another run uses the folder; as part of a sentence, who."""
 
 
 class Ownership:
@@ -82,7 +82,7 @@ class Ownership:
             self._path.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """Give the folder up with the mark in it, by which `remove_abandoned` knows that nobody works there."""
+        """Give the folder up with the mark in it, by which `remove_abandoned` knows that nobody uses it."""
         if self._file is None:
             return
         file, self._file = self._file, None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the segments of a patch meet its border, and the regions that those which do form: arrays only."""
+"""Which segments of a patch touch its border, and the connected regions that they form: arrays only."""
 
 from typing import Dict, Optional
 
@@ -17,7 +17,7 @@ def touching_segments(labels: np.ndarray, marked: np.ndarray) -> np.ndarray:
     return touching
 
 
-def beside(mask: np.ndarray) -> np.ndarray:
+def neighbours_of(mask: np.ndarray) -> np.ndarray:
     """The pixels that have a 4-neighbour in a mask."""
     found = np.zeros(mask.shape, bool)
     found[1:] |= mask[:-1]

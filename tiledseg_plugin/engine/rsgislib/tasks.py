@@ -25,7 +25,8 @@ from ..stages.rsgislib_stretch import declares_nothing_but_zero
 from ..stages.sampling import denser_steps
 from ..stages.statistics import BandStatistics, Summary, sample_colours
 from ..stages.tiles import labels_of
-from .borders import beside, box_of, describe_regions, touching_segments
+from ..wording import counted
+from .borders import box_of, describe_regions, neighbours_of, touching_segments
 from .patches import Layer, Patch
 from .shepherd import Segmenter, TooFewColoursError
 
@@ -114,7 +115,7 @@ def segment_tile(job: Job, patch: Patch, check_cancelled: Check) -> Finished:
     check_cancelled()
     crop = (slice(None), *inside)
     segmented, facts = _segment_own(job, patch, values[crop], own[inside])
-    touching = touching_segments(segmented.labels, beside(across)[inside])
+    touching = touching_segments(segmented.labels, neighbours_of(across)[inside])
     return _save(job, patch, patch.window, segmented, started, open=touching, **facts)
 
 
@@ -133,7 +134,7 @@ def segment_cut(job: Job, patch: Patch, check_cancelled: Check) -> Finished:
     segmented = _segment_masked(job, patch, window, mask[window.within(patch.window)])
     across = cut
     across[inside] = False
-    touching = touching_segments(segmented.labels, beside(across)[window.within(around)])
+    touching = touching_segments(segmented.labels, neighbours_of(across)[window.within(around)])
     facts = describe_regions(segmented.labels, touching, window, patch.window)
     return _save(job, patch, window, segmented, started, open=touching, **facts)
 
@@ -226,8 +227,8 @@ def _segment_own(
             facts.update(low=np.array(colours.low), high=np.array(colours.high))
         if len(centres) < job.settings.num_clusters:
             note = (
-                f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: the others found no "
-                "pixel of their own."
+                f"{counted(len(centres), 'cluster')} instead of {job.settings.num_clusters} in part {patch}: "
+                "the others found no pixel of their own."
             )
     compared = colours.compared(values, valid, kernels.choose("plain")[0])
     return _segment(job, patch, compared, valid, centres)._replace(note=note), facts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 2, statistics: one pass over the raster gives band statistics, the k-means sample and the tiles' valid pixels.
+"""Stage 2, statistics: one pass over the raster finds band statistics, the k-means sample and the tiles' valid pixels.
 
 The pass goes over blocks of its own, not over the user's tiles, so that nothing in its result depends on them.
 """
@@ -12,14 +12,17 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from ..errors import SegmentationError
+from ..execution.runner import Runner
 from ..files.foreign import parse_json
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, grid, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
+from ..kernels.contract import Kernels
 from ..machine import ThreadPool
 from ..parameters import SegmentParameters
 from ..progress import Progress
+from ..wording import counted
 from . import rsgislib_stretch
 from .colours import Raw, Stretched
 from .context import Context
@@ -148,7 +151,7 @@ def _exact_sums(values: np.ndarray) -> Tuple[int, int]:
     return total, squares
 
 
-def _dot(one: np.ndarray, other: np.ndarray) -> Any:
+def _dot(one: np.ndarray, other: np.ndarray) -> np.number:
     """As np.dot, whose BLAS may have threads that keep cores busy for a while after each call."""
     return np.einsum("i,i->", one, other)
 
@@ -261,13 +264,13 @@ def load_summary(folder: WorkFolder) -> Optional[Summary]:
         return None
 
 
-def sample_colours(summary: Summary, colours: Union[Stretched, Raw], kernel: Any) -> np.ndarray:
+def sample_colours(summary: Summary, colours: Union[Stretched, Raw], kernel: Kernels) -> np.ndarray:
     """The sample as the kernels compare it: (n, bands) uint8 or float32."""
     planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
     return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
 
 
-def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: Any, progress: Progress) -> Summary:
+def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: Runner, progress: Progress) -> Summary:
     """The pass over the whole raster. `progress` is in its stage `statistics`."""
     todo = blocks(raster)
     results: Dict[Window, BlockResult] = {}
@@ -279,7 +282,7 @@ def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: An
 
 
 def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Raw]) -> ColourSample:
-    """What k-means works on: the sample of SAMPLING, or a denser one where that has too few different colours.
+    """What k-means is run on: the sample of SAMPLING, or a denser one where that has too few different colours.
 
     `context.progress` is in its stage `statistics`; the log says which sample it is.
     """
@@ -304,8 +307,8 @@ def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Ra
     )
     places_taken = "every place" if denser.step == 1 else f"one place in {denser.step}"
     progress.feedback.info(
-        f"SAMPLING={step} meets {len(found.colours)} different colours for {wanted} clusters, so k-means takes "
-        f"{places_taken} of the raster instead, with {len(denser.colours)} different colours."
+        f"SAMPLING={step} meets {counted(len(found.colours), 'different colour')} for {wanted} clusters, so k-means "
+        f"takes {places_taken} of the raster instead, with {counted(len(denser.colours), 'different colour')}."
     )
     return denser
 
@@ -340,8 +343,8 @@ def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
     centres, iterations = progress.in_background(find, "Finding cluster centres", (0.9, 1.0))
     if len(centres) < parameters.num_clusters:
         progress.feedback.info(
-            f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample "
-            "of their own."
+            f"{counted(len(centres), 'cluster')} instead of {parameters.num_clusters}: the others found no pixel of "
+            "the sample of their own."
         )
-    progress.feedback.debug(f"k-means: {sample.counts.sum()} pixels, {iterations} iterations.")
+    progress.feedback.debug(f"k-means: {counted(sample.counts.sum(), 'pixel')}, {counted(iterations, 'iteration')}.")
     return centres
