@@ -29,6 +29,7 @@ stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing l
 
 faults: setup  ## runs in which something goes wrong, at every place (an hour or two); FAULTS="kill read --cases 20" for a part
 	@$(PYTHON) scripts/faults.py $(FAULTS)
+	@TILEDSEG_FAULTS=1 $(PYTHON) -m pytest -q tests/test_faults_workers.py
 
 fuzz: setup  ## SECONDS=1200 of random cases over the whole range of every parameter; SEED=text, FUZZ="--kind small --cases 500"
 	@$(PYTHON) scripts/fuzz.py --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED)) $(FUZZ)
