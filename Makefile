@@ -27,6 +27,10 @@ screenshots: setup  ## pictures of the panel at work in QGIS Desktop, to build/s
 stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing left behind, right results
 	@$(PYTHON) scripts/stress.py $(or $(RUNS),200)
 
+faults: setup  ## runs in which something goes wrong, at every place (an hour or two); FAULTS="kill read --cases 20" for a part
+	@$(PYTHON) scripts/faults.py $(FAULTS)
+	@TILEDSEG_FAULTS=1 $(PYTHON) -m pytest -q tests/test_faults_workers.py
+
 fuzz: setup  ## SECONDS=1200 of random cases over the whole range of every parameter; SEED=text, FUZZ="--kind small --cases 500"
 	@$(PYTHON) scripts/fuzz.py --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED)) $(FUZZ)
 
