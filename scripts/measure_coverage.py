@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How much of the engine the tests run, lines and branches (`make coverage`); fails below 92 %.
 
-Measured are the tests of the engine and the Python programs that they start. Not seen is what no
-tracer can follow: worker processes of a run, which keep none of this environment (the same tasks run in threads), and
-processes that are killed. The compiled kernels are left out, as numba makes machine code of them; tests/test_kernels.py
-holds each against its plain twin, array for array. Whether tests pass is for `make test`: tracing slows them down.
+Measured are the tests of the engine and the Python programs that they start, worker processes among them, but for those
+that are killed. The compiled kernels are left out, as numba makes machine code of them; tests/test_kernels.py holds each
+against its plain twin, array for array. Whether tests pass is for `make test`: tracing slows them down.
 
 Arguments are pytest's, for a part: files, -k, ...
 """
@@ -23,6 +22,8 @@ CHOSEN = "not desktop and not command and not slow and not alone"
 # each runs for minutes what others run, too
 LEFT_OUT = ("test_segmentation.py", "test_odd.py", "test_whole_range.py", "test_bench.py", "test_package.py")
 START = "import coverage\ncoverage.process_startup()\n"
+# a worker keeps no PYTHONPATH: its interpreter is this, which puts it back
+WORKER = '#!/bin/sh\nPYTHONPATH="{site}" exec "{python}" "$@"\n'
 
 
 def environment() -> Dict[str, str]:
@@ -30,10 +31,14 @@ def environment() -> Dict[str, str]:
     site = FOLDER / "site"
     site.mkdir(parents=True)
     (site / "sitecustomize.py").write_text(START)
+    worker = FOLDER / "python3"
+    worker.write_text(WORKER.format(site=site, python=sys.executable))
+    worker.chmod(0o755)
     return {
         "QT_QPA_PLATFORM": "offscreen",
         **os.environ,
         "PYTHONPATH": str(site),
+        "TILEDSEG_PYTHON": str(worker),
         "COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"),
         "COVERAGE_FILE": str(FOLDER / "data"),
     }
