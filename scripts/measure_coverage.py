@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How much of the engine the tests run, lines and branches (`make coverage`); fails below 92 %.
 
-Measured are the tests of the engine and the Python programs that they start, worker processes among them, but for those
-that are killed. The compiled kernels are left out, as numba makes machine code of them; tests/test_kernels.py holds each
+Measured are the tests of the engine and the Python programs that they start, worker processes among them, but for any
+that is killed. The compiled kernels are left out, as numba makes machine code of them; tests/test_kernels.py holds each
 against its plain twin, array for array. Whether tests pass is for `make test`: tracing slows them down.
 
 Arguments are pytest's, for a part: files, -k, ...
