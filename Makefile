@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER FOLDER
 
-.PHONY: help setup demo test matrix stress fuzz odd bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test coverage matrix stress fuzz odd bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -17,6 +17,10 @@ demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/de
 
 test: setup  ## run all tests
 	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
+
+coverage:  ## what part of the engine its tests run, lines and branches; fails below 92 %
+	@scripts/setup.sh python3-coverage
+	@$(PYTHON) scripts/measure_coverage.py $(TESTS)
 
 matrix:  ## the tests on three releases of Debian, and without numba, pathos, scipy, in trees under build/ (as root)
 	@$(PYTHON) scripts/matrix.py $(MATRIX)
