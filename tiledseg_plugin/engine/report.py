@@ -16,6 +16,9 @@ class IsDataclass(Protocol):
     __dataclass_fields__: ClassVar[Dict[str, Any]]
 
 
+from .errors import SegmentationError, why
+
+
 def report_path(output: str) -> str:
     """Where the report of an output lies."""
     return str(Path(output).with_name(Path(output).stem + "_report.json"))
@@ -52,7 +55,16 @@ def write_report(path: str, parameters: SegmentParameters, result: IsDataclass, 
     ----------
     result : of the run
     facts : what else was learned, plain values
+
+    Raises
+    ------
+    SegmentationError : it cannot be written
     """
     numbers = {name: value for name, value in asdict(result).items() if name not in ("report", "tiles")}
     content = {"parameters": asdict(parameters), "results": numbers, "versions": versions(), **facts}
-    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    try:
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SegmentationError(
+            f"The report {Path(path).name} cannot be written ({why(error)}): make room on the disk of OUTPUT."
+        ) from error
