@@ -9,14 +9,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Dict, Optional, Protocol
 
+from .errors import SegmentationError, why
 from .parameters import SegmentParameters
 
 
 class IsDataclass(Protocol):
     __dataclass_fields__: ClassVar[Dict[str, Any]]
-
-
-from .errors import SegmentationError, why
 
 
 def report_path(output: str) -> str:
