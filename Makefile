@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER FOLDER
 
-.PHONY: help setup demo test coverage matrix stress fuzz odd bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test matrix stress faults fuzz odd coverage mutation scale bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
