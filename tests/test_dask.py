@@ -403,7 +403,7 @@ def test_a_result_that_comes_after_the_end_does_not_stay(tmp_path, monkeypatch):
     from distributed.protocol import serialize_bytes
 
     path = tmp_path / "tiledseg-stage-0123456789ab-012345.bin"
-    path.write_bytes(serialize_bytes((_large, None, [tasks.Item(1)])))
+    path.write_bytes(serialize_bytes((_large, None)))
     replace = os.replace
 
     def tidy_up_before(source, target):
@@ -412,7 +412,7 @@ def test_a_result_that_comes_after_the_end_does_not_stay(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", tidy_up_before)
     dask_worker._stages.clear()
-    assert dask_worker.perform(str(path), 0) == (inside.REFUSED, "The run has ended.")
+    assert dask_worker.perform(str(path), 0, serialize_bytes(tasks.Item(1))) == (inside.REFUSED, "The run has ended.")
     assert not list(tmp_path.iterdir())
 
 

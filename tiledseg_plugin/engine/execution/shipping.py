@@ -86,12 +86,12 @@ def _engine_prefix() -> str:
     return ENGINE[ENGINE.index(".") :]
 
 
-def task_caller() -> Callable[[Code, str, int], Any]:
+def task_caller() -> Callable[[Code, str, int, bytes], Any]:
     """The function that workers run for a task, by value."""
     bootstrap, prefix = _bootstrap(), _engine_prefix()
 
-    def remote(code: tuple, path: str, index: int) -> Any:
-        return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(path, index)
+    def remote(code: tuple, path: str, index: int, item: bytes) -> Any:
+        return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(path, index, item)
 
     return remote
 

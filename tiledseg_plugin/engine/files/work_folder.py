@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The work folder: a manifest of the run and one finished file a piece and stage.
+"""The work folder: a manifest of the run and one finished file a part of the raster and stage.
 
 A file is written under another name and renamed, so that what bears its name is whole. All names are known, so that
 nothing else in a folder of the user's is ever touched, also if its name begins alike.
@@ -24,12 +24,13 @@ from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
-FORMAT = 6  # of the files; those of another one are made anew
+FORMAT = 7  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
-        rf"(graph|moments|table|stage\d)-{NUMBER}\.npz",
-        rf"(table|corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
+        rf"(graph|merged|moments|stage\d)-{NUMBER}\.npz",
+        rf"(table|regions|below|first|pixels)-{NUMBER}\.npy",
+        rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
         r"(survey|sample)\.npz|(ids|sizes)\.npy",
@@ -146,11 +147,11 @@ class WorkFolder:
         """Write arrays under a name; they are checked when they are loaded."""
         self._replace(f"{PREFIX}{name}.npz", lambda file: np.savez(file, **arrays))
 
-    def load(self, name: str) -> Optional[Dict[str, np.ndarray]]:
-        """The arrays saved under a name, as a dict; None if they are missing or damaged."""
+    def load(self, name: str, *wanted: str) -> Optional[Dict[str, np.ndarray]]:
+        """The arrays saved under a name, as a dict, or some of them; None if they are missing or damaged."""
         try:
             with np.load(self.path / f"{PREFIX}{name}.npz", allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
+                return {key: arrays[key] for key in wanted or arrays.files}
         except DAMAGED:
             return None
 

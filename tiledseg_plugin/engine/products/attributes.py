@@ -19,7 +19,7 @@ from ..files.outputs import made_ahead
 from ..files.raster import Raster, read_bands
 from ..files.window import Window
 from ..progress import Advance, Check
-from ..stages.graph import Segments
+from ..stages.numbering import Segments, regions_of
 from ..stages.statistics import blocks
 from ..stages.tiles import load_moments
 from .segment_ids import RasterIds, SegmentIds, TileIds
@@ -275,9 +275,8 @@ def add_up_tiles(
 
     Parameters
     ----------
-    ids : of the run, in whose folder `tiles` has left the moments of the pieces' regions
+    ids : of the run, in whose folder `tiles` has left the moments of the pieces' regions, and `numbering` their ids
     bands : one raster of one band each, see `run_bands`
-    segments : with its `regions`
     workers : threads that read
     advance : called with the fraction that is done
 
@@ -286,13 +285,12 @@ def add_up_tiles(
     Attributes
     """
     kernel, _ = kernels.choose(ids.kernels)
-    regions = segments.regions or {}
-    pieces = [piece for piece in ids.plan.pieces if piece.piece_id in regions]
+    pieces = [ids.plan.pieces[piece_id - 1] for piece_id in segments.pieces]
     moments = tuple(moments_for(band, segments.sizes.size) for band in bands)
     loaded = made_ahead(lambda piece: load_moments(ids.folder, piece), pieces, workers)
     for done, (piece, parts) in enumerate(loaded):
         advance(done / len(pieces))
-        places = regions[piece.piece_id] - np.uint32(1)
+        places = ids.folder.map_array(regions_of(piece)) - np.uint32(1)
         for band, part in zip(moments, parts):
             band.add_parts(kernel, places, part)
     every = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)

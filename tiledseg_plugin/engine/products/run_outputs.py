@@ -26,7 +26,7 @@ from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
 from ..progress import Background
 from ..stages.context import RunContext
-from ..stages.graph import Segments
+from ..stages.numbering import Segments
 from ..stages.statistics import Summary
 from ..stages.write import write_segments
 from .attribute_columns import attribute_columns, statistic_columns
@@ -133,14 +133,11 @@ class _Described(NamedTuple):
 
 def _describe(context: RunContext, segments: Segments) -> _Described:
     """Attributes of the segments: from the tiles' own where their sums are exact, else from the pixels."""
-    parameters, plan, raster, folder = context.parameters, context.plan, context.raster, context.folder
+    plan, raster, folder = context.plan, context.raster, context.folder
     context.progress.start("attributes", "Describing segments")
     advance = context.progress.advance_as("Describing segments")
-    ids = TileIds(plan, folder, tuple(segments.tables), context.kernel.NAME)
-    regions = segments.regions if raster.is_integer else None
-    if regions is None or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
-        ids.save(segments.tables)
-    if regions is not None:
+    ids = TileIds(plan, folder, segments.pieces, context.kernel.NAME)
+    if raster.is_integer and segments.has_regions:
         attributes = add_up_tiles(ids, run_bands(raster), segments, context.runner.workers, advance)
     else:
         numbers = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)

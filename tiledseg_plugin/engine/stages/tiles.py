@@ -6,26 +6,22 @@ the regions that have to be decided about where all their neighbours are known (
 """
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import kernels
-from ..errors import SegmentationError
 from ..files.gdal_access import open_raster
 from ..files.raster import Cells, Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from ..progress import TileWatch
 from .colours import Raw, Stretched
-from .context import RunContext
 from .elimination import EliminationRules, Graph, Merged, merge_within
-from .plan import FEW_TILES, Piece, Plan
+from .parts import SIDES, damaged, graph_of, merged_of, save_part
+from .plan import Piece, Plan
 
-SIDES = ("top", "bottom", "left", "right")
 HALO = 8  # pixels; a tile into which single pixels reach from further away is processed again with twice as many
 
 
@@ -73,11 +69,6 @@ class PieceResult:
     seconds: float
 
 
-def graph_of(piece: Piece) -> str:
-    """Under which a piece's graph lies in the work folder."""
-    return f"graph-{piece.piece_id:07d}"
-
-
 def labels_of(piece: Piece) -> str:
     """Under which a piece's labels lie in the work folder."""
     return f"labels-{piece.piece_id:07d}"
@@ -86,53 +77,6 @@ def labels_of(piece: Piece) -> str:
 def moments_of(piece: Piece) -> str:
     """Under which the statistics of the values in a piece's regions lie in the work folder."""
     return f"moments-{piece.piece_id:07d}"
-
-
-def process_tiles(context: RunContext, job: TileJob, units: Sequence[Tuple[Piece, ...]]) -> List[PieceResult]:
-    """The stage: process the units that an earlier run has not finished. Returns the results of all pieces.
-
-    Parameters
-    ----------
-    units : of `plan.work_units`
-    """
-    progress, feedback = context.progress, context.progress.feedback
-    progress.start("tiles", "Segmenting tiles")
-    finished = _finished_before(context, job, units)
-    done = {result.piece_id for result in finished}
-    remaining = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
-    todo = [unit for unit in remaining if unit]
-    left = Counter(piece.tile_id for unit in todo for piece in unit)
-    tiles = {piece.tile_id for unit in units for piece in unit}
-    if finished:
-        feedback.info(f"{len(tiles - left.keys())} of {len(tiles)} tiles are finished already in {job.folder.path}.")
-    watch = TileWatch(feedback, todo, context.runner.workers)
-    watch.finished(tiles - left.keys())
-    pieces, processed = len(finished) + sum(len(unit) for unit in todo), len(tiles - left.keys())
-    tasks = todo if len(units) >= FEW_TILES else [(piece,) for unit in todo for piece in unit]
-    for task, results in context.run(process_unit, job, tasks):
-        left.subtract(piece.tile_id for piece in task)
-        ended = {piece.tile_id for piece in task if not left[piece.tile_id]}
-        watch.finished(ended)
-        finished += results
-        processed += len(ended)
-        progress.advance(len(finished) / pieces, f"Segmented tile {processed} of {len(tiles)}")
-        for result in results:
-            feedback.debug(
-                f"Tile {result.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
-            )
-    return finished
-
-
-def _finished_before(context: RunContext, job: TileJob, units: Sequence[Tuple[Piece, ...]]) -> List[PieceResult]:
-    """The results of the pieces that an earlier run finished."""
-    if job.folder.is_temporary:
-        return []
-    finished: List[PieceResult] = []
-    for unit in units:
-        context.progress.check_cancelled()
-        results = [finished_piece(job, piece) for piece in unit]
-        finished += [result for result in results if result is not None]
-    return finished
 
 
 def process_unit(job: TileJob, pieces: Sequence[Piece], check_cancelled: Callable[[], None]) -> List[PieceResult]:
@@ -166,25 +110,14 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
         check_cancelled()
     checksum = job.folder.save_rows(labels_of(piece), inner)
     seconds = time.monotonic() - started
-    _save(job.folder, piece, merged, labels_checksum=np.int64(checksum), result=np.array([count, valid, halo, seconds]))
+    result = np.array([count, valid, halo, seconds])
+    save_part(job.folder, piece.piece_id, merged, (), result, labels_checksum=np.int64(checksum))
     return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
 
 
 def _borders(job: TileJob, piece: Piece, labels: np.ndarray) -> Dict[Tuple[int, str], np.ndarray]:
     sides = zip(SIDES, open_sides(piece.window, job.raster), (labels[0], labels[-1], labels[:, 0], labels[:, -1]))
     return {(piece.piece_id, side): border for side, is_open, border in sides if is_open}
-
-
-def _save(folder: WorkFolder, piece: Piece, merged: Merged, **more: Any) -> None:
-    left = {name: value for name, value in vars(merged.left).items() if name != "borders"}
-    borders = {side: border for (_, side), border in merged.left.borders.items()}
-    folder.save(
-        graph_of(piece),
-        **{f"left_{name}": value for name, value in left.items()},
-        **{f"border_{side}": border for side, border in borders.items()},
-        **{name: value for name, value in vars(merged).items() if name != "left"},
-        **more,
-    )
 
 
 def _moments_of_regions(kernel: Any, values: np.ndarray, labels: np.ndarray, merged: Merged) -> Dict[str, np.ndarray]:
@@ -212,25 +145,9 @@ def load_moments(folder: WorkFolder, piece: Piece) -> List[Tuple[np.ndarray, ...
     """
     saved = folder.load(moments_of(piece))
     if saved is None:
-        raise damaged(folder, piece)
+        raise damaged(folder, moments_of(piece))
     names = ("totals", "squares", "low", "high")
     return [(saved["counts"], *parts) for parts in zip(*(saved[name] for name in names))]
-
-
-def damaged(folder: WorkFolder, piece: Piece) -> SegmentationError:
-    """The error that says so of a piece's files."""
-    return SegmentationError(f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again.")
-
-
-def load_merged(folder: WorkFolder, piece: Piece) -> Optional[Merged]:
-    """What a piece has left, as `process_piece` saved it; None if it is missing or damaged."""
-    saved = folder.load(graph_of(piece))
-    if saved is None:
-        return None
-    borders = {(piece.piece_id, side): saved[f"border_{side}"] for side in SIDES if f"border_{side}" in saved}
-    left = {name[len("left_") :]: array for name, array in saved.items() if name.startswith("left_")}
-    whole = {name: saved[name] for name in ("region_of", "undecided", "sizes", "earliest")}
-    return Merged(**whole, left=Graph(**left, borders=borders))
 
 
 def open_sides(window: Window, raster: Raster) -> Tuple[bool, bool, bool, bool]:
@@ -279,12 +196,19 @@ def _clear_outside(array: np.ndarray, rows: slice, cols: slice) -> None:
     array[:, : cols.start] = array[:, cols.stop :] = 0
 
 
-def finished_piece(job: TileJob, piece: Piece) -> Optional[PieceResult]:
-    """The result of a piece that an earlier run finished; None if there is none or its files are damaged."""
-    graph = job.folder.load(graph_of(piece))
-    if graph is None or job.folder.checksum(labels_of(piece)) != int(graph["labels_checksum"]):
-        return None
+def finished_piece(job: TileJob, piece: Piece, with_graph: bool) -> List[PieceResult]:
+    """The result of a piece that an earlier run finished; none if there is none or its files are damaged.
+
+    Parameters
+    ----------
+    with_graph : whether its graph is still needed
+    """
+    merged = job.folder.load(merged_of(piece.piece_id))
+    if merged is None or job.folder.checksum(labels_of(piece)) != int(merged["labels_checksum"]):
+        return []
+    if with_graph and job.folder.load(graph_of(piece.piece_id)) is None:
+        return []
     if job.raster.is_integer and job.folder.load(moments_of(piece)) is None:
-        return None
-    count, valid, halo, seconds = graph["result"].tolist()
-    return PieceResult(piece.piece_id, piece.tile_id, int(count), int(valid), int(halo), seconds)
+        return []
+    count, valid, halo, seconds = merged["result"].tolist()
+    return [PieceResult(piece.piece_id, piece.tile_id, int(count), int(valid), int(halo), seconds)]

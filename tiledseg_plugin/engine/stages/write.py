@@ -22,7 +22,7 @@ from ..files.verification import Samples
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from .context import RunContext
-from .graph import Segments
+from .numbering import Segments, table_of
 from .plan import Piece
 from .tiles import labels_of
 
@@ -38,19 +38,12 @@ class RelabelJob:
 def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], None]) -> None:
     """Labels of one piece through its lookup table: a task, for executions whose workers are on other machines."""
     kernel, _ = kernels.choose(job.kernels)
-    saved = job.folder.load(table_of(piece))
-    if saved is None:
-        raise SegmentationError(f"The lookup table of tile {piece.tile_id} in {job.folder.path} is damaged: run again.")
+    table = job.folder.map_array(table_of(piece))
     check_cancelled()
     width, height = piece.window.width, piece.window.height
-    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), saved["table"])
+    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), table)
     check_cancelled()
     job.folder.save_rows(ids_of(piece), ids)
-
-
-def table_of(piece: Piece) -> str:
-    """Under which a piece's lookup table lies in the work folder."""
-    return f"table-{piece.piece_id:07d}"
 
 
 def ids_of(piece: Piece) -> str:
@@ -104,12 +97,9 @@ def write_segments(context: RunContext, segments: Segments, path: str) -> Sample
 
 def _relabel_elsewhere(context: RunContext, segments: Segments) -> None:
     """Let workers on other machines do the lookups; here the pieces are only put together."""
-    progress, folder = context.progress, context.folder
-    pieces = [piece for piece in context.plan.pieces if piece.piece_id in segments.tables]
-    for piece in pieces:
-        progress.check_cancelled()
-        folder.save(table_of(piece), table=segments.tables[piece.piece_id])
-    job = RelabelJob(context.parameters.kernels, folder)
+    progress = context.progress
+    pieces = [context.plan.pieces[piece_id - 1] for piece_id in segments.pieces]
+    job = RelabelJob(context.parameters.kernels, context.folder)
     for done, _ in enumerate(context.run(relabel_piece, job, pieces), 1):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
 
@@ -122,12 +112,12 @@ class _IdsOf:
 
     def __init__(self, context: RunContext, segments: Segments, relabelled: bool) -> None:
         self._plan, self._folder, self._kernel = context.plan, context.folder, context.kernel
-        self._tables, self._relabelled = segments.tables, relabelled
+        self._pieces, self._relabelled = frozenset(segments.pieces), relabelled
 
     def __call__(self, window: Window) -> np.ndarray:
         ids = np.zeros((window.height, window.width), np.uint32)
         for piece in self._plan.pieces_in(window):
-            if piece.piece_id in self._tables:
+            if piece.piece_id in self._pieces:
                 common = piece.window.part_in(window)
                 ids[common.within(window)] = self._part(piece, common)
         return ids
@@ -137,4 +127,4 @@ class _IdsOf:
         top, left = common.row - piece.window.row, common.col - piece.window.col
         rows = self._folder.load_rows(name, top, common.height, piece.window.width, np.uint32)
         part = rows[:, left : left + common.width]
-        return part if self._relabelled else self._kernel.relabel(part, self._tables[piece.piece_id])
+        return part if self._relabelled else self._kernel.relabel(part, self._folder.map_array(table_of(piece)))
