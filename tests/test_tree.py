@@ -180,7 +180,7 @@ def segmentations(draw):
     values = values[:, rows // grain * grain, cols // grain * grain].astype(np.uint8)
     values[:, rng.random(values.shape[1:]) < draw(st.sampled_from([0, 0.1]))] = 0
     values[:, : draw(st.integers(0, 15))] = 0
-    rules = EliminationRules((1.0,), draw(st.sampled_from([1, 4, 9, 40, 10**6])), draw(st.sampled_from([None, 1.6])))
+    rules = EliminationRules((1.0,), draw(st.sampled_from([1, 4, 9, 40, 400])), draw(st.sampled_from([None, 1.6])))
     return plan, values, rules, draw(st.integers(0, 2**32 - 1))
 
 
