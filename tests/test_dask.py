@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 
 import headless
 import numpy as np
@@ -120,6 +121,23 @@ def test_the_result_is_that_of_a_serial_run_and_nothing_is_left(cluster, raster,
     assert np.array_equal(ids, expected)
     assert "Execution: dask, 2 workers." in log.lines
     assert not (tmp_path / "work").exists()
+
+
+def test_what_is_put_into_the_queue_meanwhile_is_processed_too(cluster, raster, tmp_path):
+    """As groups of tiles are, each of which waits for others."""
+    runner = dask_cluster.DaskCluster(cluster.address, str(tmp_path), describe(raster))
+    runner.wait_until_ready(lambda: None)
+    waiting, finished = deque(tasks.Item(number) for number in (1, 2, 3)), []
+    try:
+        for item, result in runner.run(tasks.number, 0, waiting, lambda: None):
+            assert item.tile_id == result
+            finished.append(result)
+            if sorted(finished) == [1, 2, 3]:
+                waiting.append(tasks.Item(4))
+    finally:
+        runner.close()
+    assert finished[3:] == [4]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_real_raster_with_several_bands(cluster, shared, tmp_path):
