@@ -14,7 +14,9 @@ from tiledseg.tiledseg_plugin.engine.errors import Cancelled
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.products.attributes import attributes_of_run, run_bands
 from tiledseg.tiledseg_plugin.engine.progress import Progress
 from tiledseg.tiledseg_plugin.engine.stages import numbering
 from tiledseg.tiledseg_plugin.engine.stages.colours import Raw
@@ -24,7 +26,7 @@ from tiledseg.tiledseg_plugin.engine.stages.graph import GroupJob
 from tiledseg.tiledseg_plugin.engine.stages.numbering import number_segments, table_of
 from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.schedule import PartJob, process_parts
-from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, labels_of
+from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, regions_of
 from tiledseg.tiledseg_plugin.engine.stages.tree import MOST_AT_ONCE, grow_tree, tree_of
 
 CENTRES = np.array([[a, b] for a in range(1, 6) for b in range(1, 6)], np.float32)
@@ -206,9 +208,14 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
             continue
         ids = np.zeros((plan.height, plan.width), np.uint32)
         for piece in tree.pieces:
-            labels = folder.load_rows(labels_of(piece), 0, piece.window.height, piece.window.width, np.uint32)
-            ids[piece.window.within(Window(0, 0, plan.width, plan.height))] = folder.map_array(table_of(piece))[labels]
-        return ids, segments, finished.clumps
+            regions = folder.load_rows(regions_of(piece), 0, piece.window.height, piece.window.width, np.uint32)
+            ids[piece.window.within(Window(0, 0, plan.width, plan.height))] = folder.map_array(table_of(piece))[regions]
+        return (
+            ids,
+            attributes_of_run(segments, run_bands(raster), lambda done: None),
+            segments.in_tiles,
+            finished.clumps,
+        )
     raise AssertionError("the last execution breaks")
 
 
@@ -240,17 +247,23 @@ def test_any_tree_any_order_and_any_interruption_give_the_same(drawn, most, grow
     runs = [Shuffled(rng, rng.randrange(tasks)) for _ in range(interruptions)]
     before, numbering.STRIP_PIXELS = numbering.STRIP_PIXELS, strip
     try:
-        ids, segments, clumps = segment_by_parts(path, plan, rules, rng, folder, tree, [*runs, Shuffled(rng)])
+        ids, attributes, in_tiles, clumps = segment_by_parts(
+            path, plan, rules, rng, folder, tree, [*runs, Shuffled(rng)]
+        )
     finally:
         numbering.STRIP_PIXELS = before
         folder.close(finished=True)
     compared = values.astype(np.float32)
     expected = segment_untiled(compared, valid, CENTRES, rules.min_pixels, rules.threshold, values)
     assert np.array_equal(ids, expected)
-    assert segments.sizes.tolist() == np.bincount(expected.ravel())[1:].tolist()
+    assert attributes.sizes.tolist() == np.bincount(expected.ravel())[1:].tolist()
+    assert attributes.ids.tolist() == list(range(1, expected.max() + 1))
+    for band, found in zip(values, attributes.bands):
+        for one, other in zip(found.held, plain.region_moments(expected.ravel(), expected.max(), band.ravel())):
+            assert one.tolist() == other.tolist()
     assert clumps == segment_untiled(compared, valid, CENTRES, 1, None, values).max()
     for tile in plan.tiles:
         pixels = [expected[piece.window.within(Window(0, 0, plan.width, plan.height))] for piece in tile.pieces]
         found = np.unique(np.concatenate([part.ravel() for part in pixels]))
-        assert segments.in_tiles.get(tile.tile_id, 0) == np.count_nonzero(found)
+        assert in_tiles.get(tile.tile_id, 0) == np.count_nonzero(found)
     assert not folder.path.exists()

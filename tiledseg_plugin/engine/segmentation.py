@@ -14,6 +14,7 @@ from .files.gdal_access import modest_cache
 from .files.no_data import scaling_note
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
+from .files.stored import in_lots
 from .files.work_folder import WorkFolder
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
@@ -25,6 +26,7 @@ from .stages.colours import Raw, Stretched
 from .stages.context import RunContext
 from .stages.elimination import EliminationRules
 from .stages.graph import GroupJob
+from .stages.moments import warm_up
 from .stages.numbering import Segments, number_segments
 from .stages.plan import EMPTY, SPARSE, Occupancy, Plan, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
@@ -194,7 +196,7 @@ class _Run:
         kernel, note = kernels.choose(self.parameters.kernels, check)
         check()
         if self.raster.is_integer:
-            kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, self.raster.dtype))
+            warm_up(kernel, self.raster.dtype)
         return kernel, note
 
     def _start_execution(self) -> execution.Starting:
@@ -269,13 +271,17 @@ class _Run:
     def _result(self, context: RunContext, occupancy: Occupancy, segmented: _Segmented) -> SegmentResult:
         segments = segmented.segments
         seconds = seconds_by_tile(segmented.tiles)
+        valid = undersized = 0
+        for sizes in in_lots(segments.sizes):
+            valid += int(sizes.sum())
+            undersized += int(np.count_nonzero(sizes < self.parameters.min_pixels))
         return SegmentResult(
-            segment_count=segments.sizes.size,
-            valid_pixels=int(segments.sizes.sum()),
+            segment_count=segments.count,
+            valid_pixels=valid,
             tile_count=len(self.plan.tiles),
             empty_tiles=occupancy.count(EMPTY),
             sparse_tiles=occupancy.count(SPARSE),
-            undersized_segments=int(np.count_nonzero(segments.sizes < self.parameters.min_pixels)),
+            undersized_segments=undersized,
             seconds=time.monotonic() - self.started,
             report=report_path(self.parameters.output),
             peak_memory=(peak_memory() or 0) + context.runner.peak_memory or None,

@@ -24,6 +24,7 @@ WITH_TASKS = (
     "stages.numbering",
     "stages.write",
     "products.attributes",
+    "products.run_columns",
     "products.outlines",
 )
 

@@ -28,12 +28,12 @@ PLACES = 999  # for values in an SQL statement; newer versions of SQLite take mo
 class Column:
     """A named column.
 
-    values : (rows,) integers or floats; NaN is written as null
+    values : (rows,) integers or floats, an array or what is read when it is needed; NaN is written as null
     usage : what the column means in a raster attribute table, the name of a GDAL `GFU_` constant without that
     """
 
     name: str
-    values: np.ndarray
+    values: Any  # an array or another of `stored.Rows`
     usage: str = "Generic"
 
     @property

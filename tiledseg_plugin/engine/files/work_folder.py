@@ -29,10 +29,10 @@ NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
         rf"(graph|merged|moments|stage\d)-{NUMBER}\.npz",
-        rf"(table|regions|below|first|pixels)-{NUMBER}\.npy",
+        rf"(table|below|first|pixels|columns)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
-        rf"(labels|ids|stage\d)-{NUMBER}\.raw",
+        rf"(labels|regions|ids|stage\d)-{NUMBER}\.raw",
         r"(survey|sample)\.npz|(ids|sizes)\.npy",
     )
 )
@@ -197,6 +197,10 @@ class WorkFolder:
     def save_array(self, name: str, array: np.ndarray) -> None:
         """Write one array so that parts of it can be read (`map_array`)."""
         self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
+
+    def array_path(self, name: str) -> str:
+        """Where `save_array` writes an array."""
+        return str(self.path / f"{PREFIX}{name}.npy")
 
     def map_array(self, name: str) -> np.ndarray:
         """An array saved with `save_array`, of which only what is used is read."""

@@ -14,7 +14,7 @@ from ..parameters import SegmentParameters
 from ..resources import WORKER_BYTES
 from ..stages.colours import Raw, Stretched
 from ..stages.context import RunContext
-from ..stages.numbering import Segments, segments_in_tiles, table_of
+from ..stages.numbering import Segments, pixels_of, segments_in_tiles, table_of
 from ..stages.plan import Piece, Plan
 from .availability import describe, has_kea
 from .patches import Layer, Patch, Regions, offset_patches, region_patches, tile_patches
@@ -218,4 +218,5 @@ def _merge(job: Job, units: Sequence[Tuple[Piece, ...]], context: RunContext) ->
         in_pieces[piece.piece_id] = np.unique(ids[present]).size
         progress.advance(len(in_pieces) / len(pieces), "Putting the stages together")
     in_tiles = segments_in_tiles(context.plan, job.folder, in_pieces)
-    return Segments(tuple(sorted(in_pieces)), size[survivors].astype(np.int64), in_tiles)
+    job.folder.save_array(pixels_of(0), size[survivors].astype(np.int64))
+    return Segments(job.folder, tuple(sorted(in_pieces)), (survivors.size,), in_tiles)

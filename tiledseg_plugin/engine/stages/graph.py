@@ -14,7 +14,8 @@ from .. import kernels
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
 from .elimination import EliminationRules, Graph, merge_within
-from .parts import graph_of, load_graph, merged_of, save_part
+from .moments import add_up
+from .parts import Left, finished_result, load_undecided, save_part
 from .tree import Group, Joint, Side
 
 
@@ -44,18 +45,23 @@ class GroupResult(NamedTuple):
 def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], None]) -> GroupResult:
     """Join the members of a group; merge what nothing beyond them can have any influence on."""
     kernel, _ = kernels.choose(job.kernels)
-    graphs = []
+    parts = []
     for member in group.members:
         check_cancelled()
-        graphs.append(load_graph(job.folder, member))
-    members_end = np.cumsum([graph.sizes.size for graph in graphs])
-    graph, number, joined = join(group, graphs)
-    del graphs  # they are in the joined one
+        parts.append(load_undecided(job.folder, member))
+    sizes = [part.graph.sizes for part in parts]
+    graph, number, joined = join(group, [part.graph for part in parts])
+    moments = [part.moments for part in parts if part.moments]
+    del parts  # they are in the joined one
     check_cancelled()
     threads = 1 if group.open_sides else job.threads
     merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled(), threads)
     merged.region_of = merged.region_of[number]
-    save_part(job.folder, group.number, merged, members_end, [joined])
+    together = None
+    if moments:
+        together = add_up(kernel, moments, np.concatenate(sizes), merged.region_of, merged.undecided.size)
+    left = Left(merged, together, np.cumsum([each.size for each in sizes]).tolist(), [joined])
+    save_part(job.folder, group.number, left)
     return GroupResult(group.number, joined)
 
 
@@ -66,10 +72,8 @@ def finished_group(job: GroupJob, group: Group, with_graph: bool) -> List[GroupR
     ----------
     with_graph : whether its graph is still needed
     """
-    merged = job.folder.load(merged_of(group.number))
-    if merged is None or (with_graph and job.folder.load(graph_of(group.number)) is None):
-        return []
-    return [GroupResult(group.number, int(merged["result"][0]))]
+    result = finished_result(job.folder, group.number, with_graph)
+    return [] if result is None else [GroupResult(group.number, int(result[0]))]
 
 
 def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]:

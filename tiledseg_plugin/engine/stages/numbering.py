@@ -14,9 +14,11 @@ from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, 
 import numpy as np
 
 from ..files.raster import Raster
+from ..files.stored import Stored
 from ..files.work_folder import WorkFolder
 from .context import RunContext
-from .parts import Decided, damaged, load_decided, merged_of
+from .moments import has_moments, joined, moments_in
+from .parts import Decided, load_decided, load_or_raise, merged_of
 from .plan import Piece, Plan
 from .tree import Group, Tree
 
@@ -29,27 +31,34 @@ class Segments:
     """The segments; the lookup table of each piece (`table_of`) lies in the work folder.
 
     pieces : ids of those that have one
-    sizes : (segments,) int64, pixels, in the order of the ids
+    in_strips : how many begin in each strip; their sizes (`pixels_of`) lie there, too, in the order of the ids
     in_tiles : {tile_id: how many segments have pixels in the tile}; tiles without are left out
     clumps : how many there were before any was merged, where that is known
-    has_regions : whether the ids of the regions that each piece has left lie there, too (`regions_of`)
+    has_moments : whether the moments of the segments (`moments_of`) lie there
     """
 
+    folder: WorkFolder
     pieces: Tuple[int, ...]
-    sizes: np.ndarray
+    in_strips: Tuple[int, ...]
     in_tiles: Dict[int, int]
     clumps: Optional[int] = None
-    has_regions: bool = False
+    has_moments: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(self.in_strips)
+
+    @property
+    def sizes(self) -> Stored:
+        """(segments,) int64 pixels."""
+        files = [self.folder.array_path(pixels_of(strip)) for strip in range(len(self.in_strips))]
+        return Stored(files, self.in_strips, np.dtype(np.int64))
 
 
 def table_of(piece: Piece) -> str:
-    """Under which a piece's lookup table lies in the work folder: (clumps + 1,) uint32, ids of segments."""
+    """Under which a piece's lookup table lies in the work folder: (regions + 1,) uint32, ids of segments."""
     return f"table-{piece.piece_id:07d}"
-
-
-def regions_of(piece: Piece) -> str:
-    """Under which lie the ids of the regions that a piece has left: (regions,) uint32."""
-    return f"regions-{piece.piece_id:07d}"
 
 
 def _below(number: int) -> str:
@@ -62,9 +71,14 @@ def _first_of(strip: int) -> str:
     return f"first-{strip:07d}"
 
 
-def _pixels_of(strip: int) -> str:
-    """Under which lie the sizes of a strip's segments."""
+def pixels_of(strip: int) -> str:
+    """Under which lie the sizes of a strip's segments: (segments,) int64."""
     return f"pixels-{strip:07d}"
+
+
+def moments_of(strip: int) -> str:
+    """Under which lie the moments of a strip's segments."""
+    return f"moments-{strip:07d}"
 
 
 class Strip(NamedTuple):
@@ -103,18 +117,21 @@ def strips_of(raster: Raster, tree: Tree) -> List[Strip]:
 def sort_strip(folder: WorkFolder, strip: Strip, check_cancelled: Callable[[], None]) -> int:
     """Gather the segments that begin in a strip: a task of this stage. Returns how many they are."""
     firsts, sizes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    moments = []
     for number in strip.parts:
         check_cancelled()
-        saved = folder.load(merged_of(number), "earliest", "sizes")
-        if saved is None:
-            raise damaged(folder, merged_of(number))
+        saved = load_or_raise(folder, merged_of(number))
         here = (saved["earliest"] >= strip.begin) & (saved["earliest"] < strip.end)
         firsts.append(saved["earliest"][here])
         sizes.append(saved["sizes"][here])
+        if has_moments(saved):
+            moments.append(moments_in(saved).of(here))
     first = np.concatenate(firsts)
     order = np.argsort(first, kind="stable")
     folder.save_array(_first_of(strip.number), first[order])
-    folder.save_array(_pixels_of(strip.number), np.concatenate(sizes)[order])
+    folder.save_array(pixels_of(strip.number), np.concatenate(sizes)[order])
+    if moments:
+        folder.save(moments_of(strip.number), **joined(moments).of(order).arrays())
     return first.size
 
 
@@ -163,8 +180,7 @@ def number_group(job: NumberJob, group: Group, check_cancelled: Callable[[], Non
         piece = job.plan.pieces[member - 1]
         own = load_decided(folder, member)
         ids = _ids_of_regions(job, own, below[begin:end])
-        folder.save_array(table_of(piece), np.append(np.uint32(0), ids[own.region_of]))
-        folder.save_array(regions_of(piece), ids)
+        folder.save_array(table_of(piece), np.append(np.uint32(0), ids))
         counts[member] = np.unique(ids).size
     return counts
 
@@ -174,9 +190,7 @@ def _ids_from_above(job: NumberJob, group: Group) -> np.ndarray:
     above = job.tree.group_of.get(group.number)
     if above is None:
         return np.empty(0, np.uint32)
-    saved = job.folder.load(merged_of(above.number), "members_end")
-    if saved is None:
-        raise damaged(job.folder, merged_of(above.number))
+    saved = load_or_raise(job.folder, merged_of(above.number), "members_end")
     begin, end = _ranges(saved["members_end"])[above.members.index(group.number)]
     return np.array(job.folder.map_array(_below(above.number))[begin:end])
 
@@ -222,10 +236,10 @@ def number_segments(context: RunContext, tree: Tree, clumps: int, done: float) -
         tasks.extend(tree.groups_in(group))
         in_pieces.update(found)
         advance()
-    sizes = np.concatenate([folder.map_array(_pixels_of(strip.number)) for strip in strips])
-    context.progress.feedback.info(f"{clumps} clumps were merged to {sizes.size} segments.")
+    context.progress.feedback.info(f"{clumps} clumps were merged to {counts.sum()} segments.")
     in_tiles = segments_in_tiles(context.plan, folder, in_pieces)
-    return Segments(tuple(sorted(in_pieces)), sizes, in_tiles, clumps, has_regions=True)
+    pieces, in_strips = tuple(sorted(in_pieces)), tuple(counts.tolist())
+    return Segments(folder, pieces, in_strips, in_tiles, clumps, has_moments=context.raster.is_integer)
 
 
 def segments_in_tiles(plan: Plan, folder: WorkFolder, in_pieces: Dict[int, int]) -> Dict[int, int]:

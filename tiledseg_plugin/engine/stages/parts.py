@@ -4,13 +4,14 @@
 On the way up the tree goes the graph of what is undecided; on the way down, what has become of each part's regions.
 """
 
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import SegmentationError
 from ..files.work_folder import WorkFolder
 from .elimination import Graph, Merged
+from .moments import RegionMoments, has_moments, moments_in
 
 SIDES = ("top", "bottom", "left", "right")
 GRAPH_ARRAYS = ("sizes", "sums", "edges", "first", "earliest", "clusters", "undecided_from")
@@ -26,65 +27,92 @@ def merged_of(number: int) -> str:
     return f"merged-{number:07d}"
 
 
+class Left(NamedTuple):
+    """What merging within a part has left.
+
+    moments : of all its regions, where there are such
+    members_end : of a group: where the regions of each member end in `merged.region_of`
+    result : of what made the part, for who takes the run up
+    """
+
+    merged: Merged
+    moments: Optional[RegionMoments]
+    members_end: Sequence[int] = ()
+    result: Sequence[float] = ()
+
+
+class Undecided(NamedTuple):
+    """What a part hands up the tree.
+
+    moments : of the graph's regions, where there are such
+    """
+
+    graph: Graph
+    moments: Optional[RegionMoments]
+
+
 class Decided(NamedTuple):
     """What has become of the regions that a part began with, see `elimination.Merged`.
 
-    members_end : (members,) int64, of a group: where the regions of each member end in `region_of`
-    result : of what made the part, for who takes the run up
+    region_of : empty for a piece, whose pixels hold the regions themselves
+    members_end : (members,) int64, see `Left`
     """
 
     region_of: np.ndarray
     undecided: np.ndarray
-    sizes: np.ndarray
     earliest: np.ndarray
     members_end: np.ndarray
-    result: np.ndarray
 
 
-def save_part(folder: WorkFolder, number: int, merged: Merged, members_end: Any, result: Any, **more: Any) -> None:
-    """Write what merging within a part has left; what says that the part is finished comes last.
-
-    Parameters
-    ----------
-    members_end, result : see `Decided`
-    more : further arrays, which `load_decided` passes over
-    """
-    left = vars(merged.left)
+def save_part(folder: WorkFolder, number: int, left: Left) -> None:
+    """Write what merging within a part has left; what says that the part is finished comes last."""
+    merged, moments = left.merged, left.moments
+    graph = vars(merged.left)
     sides = sorted(merged.left.borders)
     borders = [merged.left.borders[side] for side in sides]
     folder.save(
         graph_of(number),
-        **{name: left[name] for name in GRAPH_ARRAYS},
+        **{name: graph[name] for name in GRAPH_ARRAYS},
         border_of=np.array([(piece_id, SIDES.index(side)) for piece_id, side in sides], np.int64).reshape(-1, 2),
         border_ends=np.cumsum([border.size for border in borders], dtype=np.int64),
         borders=np.concatenate([np.empty(0, np.uint32), *borders]),
+        **(moments.of(merged.undecided).arrays() if moments else {}),
     )
     folder.save(
         merged_of(number),
-        **{name: value for name, value in vars(merged).items() if name != "left"},
-        members_end=np.asarray(members_end, np.int64),
-        result=np.asarray(result),
-        **more,
+        region_of=merged.region_of if len(left.members_end) else np.empty(0, np.uint32),
+        undecided=merged.undecided,
+        sizes=merged.sizes,
+        earliest=merged.earliest,
+        members_end=np.asarray(left.members_end, np.int64),
+        result=np.asarray(left.result, np.float64),
+        **(moments.of(~merged.undecided).arrays() if moments else {}),
     )
 
 
-def load_graph(folder: WorkFolder, number: int) -> Graph:
-    """The graph that `save_part` has written.
+def finished_result(folder: WorkFolder, number: int, with_graph: bool) -> Optional[np.ndarray]:
+    """The `result` of a part that an earlier run finished; None if there is none or its files are damaged.
+
+    Parameters
+    ----------
+    with_graph : whether its graph is still needed
+    """
+    merged = folder.load(merged_of(number))
+    if merged is None or (with_graph and folder.load(graph_of(number)) is None):
+        return None
+    return merged["result"]
+
+
+def load_undecided(folder: WorkFolder, number: int) -> Undecided:
+    """What `save_part` has written for the group that a part is a member of.
 
     Raises
     ------
     SegmentationError : it is missing or damaged
     """
-    saved = folder.load(graph_of(number))
-    if saved is None:
-        raise damaged(folder, graph_of(number))
-    return Graph(**{name: saved[name] for name in GRAPH_ARRAYS}, borders=_borders(saved))
-
-
-def _borders(saved: Dict[str, np.ndarray]) -> Dict[Tuple[int, str], np.ndarray]:
-    sides = [(piece_id, SIDES[side]) for piece_id, side in saved["border_of"].tolist()]
-    ends = saved["border_ends"].tolist()
-    return {side: saved["borders"][begin:end] for side, begin, end in zip(sides, [0, *ends], ends)}
+    saved = load_or_raise(folder, graph_of(number))
+    graph = Graph(**{name: saved[name] for name in GRAPH_ARRAYS}, borders=_borders(saved))
+    return Undecided(graph, moments_in(saved) if has_moments(saved) else None)
 
 
 def load_decided(folder: WorkFolder, number: int) -> Decided:
@@ -94,12 +122,24 @@ def load_decided(folder: WorkFolder, number: int) -> Decided:
     ------
     SegmentationError : it is missing or damaged
     """
-    saved = folder.load(merged_of(number))
+    saved = load_or_raise(folder, merged_of(number), *Decided._fields)
+    return Decided(**saved)
+
+
+def _borders(saved: Dict[str, np.ndarray]) -> Dict[Tuple[int, str], np.ndarray]:
+    sides = [(piece_id, SIDES[side]) for piece_id, side in saved["border_of"].tolist()]
+    ends = saved["border_ends"].tolist()
+    return {side: saved["borders"][begin:end] for side, begin, end in zip(sides, [0, *ends], ends)}
+
+
+def load_or_raise(folder: WorkFolder, name: str, *wanted: str) -> Dict[str, np.ndarray]:
+    """The arrays that lie under a name, or some of them.
+
+    Raises
+    ------
+    SegmentationError : they are missing or damaged
+    """
+    saved = folder.load(name, *wanted)
     if saved is None:
-        raise damaged(folder, merged_of(number))
-    return Decided(*(saved[name] for name in Decided._fields))
-
-
-def damaged(folder: WorkFolder, name: str) -> SegmentationError:
-    """The error that says so of a file."""
-    return SegmentationError(f"The file {name} in {folder.path} is damaged: start the run again.")
+        raise SegmentationError(f"The file {name} in {folder.path} is damaged: start the run again.")
+    return saved

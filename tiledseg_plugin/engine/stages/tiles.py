@@ -18,8 +18,9 @@ from ..files.raster import Cells, Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from .colours import Raw, Stretched
-from .elimination import EliminationRules, Graph, Merged, merge_within
-from .parts import SIDES, damaged, graph_of, merged_of, save_part
+from .elimination import EliminationRules, Graph, merge_within
+from .moments import moments_of_pixels
+from .parts import SIDES, Left, finished_result, save_part
 from .plan import Piece, Plan
 
 HALO = 8  # pixels; a tile into which single pixels reach from further away is processed again with twice as many
@@ -69,14 +70,9 @@ class PieceResult:
     seconds: float
 
 
-def labels_of(piece: Piece) -> str:
-    """Under which a piece's labels lie in the work folder."""
-    return f"labels-{piece.piece_id:07d}"
-
-
-def moments_of(piece: Piece) -> str:
-    """Under which the statistics of the values in a piece's regions lie in the work folder."""
-    return f"moments-{piece.piece_id:07d}"
+def regions_of(piece: Piece) -> str:
+    """Under which lies the region that each pixel of a piece is in: (rows, cols) uint32 from 1, 0 for no data."""
+    return f"regions-{piece.piece_id:07d}"
 
 
 def process_unit(job: TileJob, pieces: Sequence[Piece], check_cancelled: Callable[[], None]) -> List[PieceResult]:
@@ -85,7 +81,7 @@ def process_unit(job: TileJob, pieces: Sequence[Piece], check_cancelled: Callabl
 
 
 def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None]) -> PieceResult:
-    """Clump one rectangle, merge what can be, and write its labels and graph."""
+    """Clump one rectangle, merge what can be, and write its regions and what is to be known of them."""
     started = time.monotonic()
     kernel, _ = kernels.choose(job.kernels)
     settled = settled_clusters(job, piece, kernel, check_cancelled)
@@ -101,53 +97,27 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
     valid = int(sizes.sum())
     rows, cols = np.divmod(first, window.width)
     first = (window.row + rows) * job.raster.width + window.col + cols
-    inner = labels[piece.window.within(window)]
-    graph = Graph(sizes, sums, edges, first, first, clusters, _borders(job, piece, inner))
+    borders = _borders(job, piece, labels[piece.window.within(window)])
+    graph = Graph(sizes, sums, edges, first, first, clusters, borders)
     del edges  # the graph's may go while regions are merged
     merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled())
+    regions = kernel.relabel(labels, np.append(np.uint32(0), merged.region_of + np.uint32(1)))
+    del labels
+    check_cancelled()
+    moments = None
     if job.raster.is_integer:
-        job.folder.save(moments_of(piece), **_moments_of_regions(kernel, values, labels, merged))
+        moments = moments_of_pixels(kernel, values, regions, merged.undecided.size)
         check_cancelled()
-    checksum = job.folder.save_rows(labels_of(piece), inner)
+    checksum = job.folder.save_rows(regions_of(piece), regions[piece.window.within(window)])
     seconds = time.monotonic() - started
-    result = np.array([count, valid, halo, seconds])
-    save_part(job.folder, piece.piece_id, merged, (), result, labels_checksum=np.int64(checksum))
+    left = Left(merged, moments, result=(count, valid, halo, seconds, checksum))
+    save_part(job.folder, piece.piece_id, left)
     return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
 
 
 def _borders(job: TileJob, piece: Piece, labels: np.ndarray) -> Dict[Tuple[int, str], np.ndarray]:
     sides = zip(SIDES, open_sides(piece.window, job.raster), (labels[0], labels[-1], labels[:, 0], labels[:, -1]))
     return {(piece.piece_id, side): border for side, is_open, border in sides if is_open}
-
-
-def _moments_of_regions(kernel: Any, values: np.ndarray, labels: np.ndarray, merged: Merged) -> Dict[str, np.ndarray]:
-    """What attributes are made of (see `attributes`), while the values are at hand: of integers no order matters."""
-    regions = kernel.relabel(labels, np.append(np.uint32(0), merged.region_of + np.uint32(1))).reshape(-1)
-    bands = [kernel.region_moments(regions, merged.undecided.size, band.reshape(-1)) for band in values]
-    counts, totals, squares, low, high = (np.stack(arrays) for arrays in zip(*bands))
-    whole = {"counts": counts[0], "totals": totals, "squares": squares, "low": low, "high": high}
-    return {name: _narrowed(array) for name, array in whole.items()}
-
-
-def _narrowed(array: np.ndarray) -> np.ndarray:
-    """The integers in the smallest type that holds them; most regions are small."""
-    least, most = int(array.min(initial=0)), int(array.max(initial=0))
-    fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
-    return array.astype(fitting) if fitting.kind in "iu" else array
-
-
-def load_moments(folder: WorkFolder, piece: Piece) -> List[Tuple[np.ndarray, ...]]:
-    """Of each band the counts, totals, squares, low and high of a piece's regions (see `kernels.region_moments`).
-
-    Raises
-    ------
-    SegmentationError : they are missing or damaged
-    """
-    saved = folder.load(moments_of(piece))
-    if saved is None:
-        raise damaged(folder, moments_of(piece))
-    names = ("totals", "squares", "low", "high")
-    return [(saved["counts"], *parts) for parts in zip(*(saved[name] for name in names))]
 
 
 def open_sides(window: Window, raster: Raster) -> Tuple[bool, bool, bool, bool]:
@@ -203,12 +173,10 @@ def finished_piece(job: TileJob, piece: Piece, with_graph: bool) -> List[PieceRe
     ----------
     with_graph : whether its graph is still needed
     """
-    merged = job.folder.load(merged_of(piece.piece_id))
-    if merged is None or job.folder.checksum(labels_of(piece)) != int(merged["labels_checksum"]):
+    result = finished_result(job.folder, piece.piece_id, with_graph)
+    if result is None:
         return []
-    if with_graph and job.folder.load(graph_of(piece.piece_id)) is None:
+    count, valid, halo, seconds, checksum = result.tolist()
+    if job.folder.checksum(regions_of(piece)) != int(checksum):
         return []
-    if job.raster.is_integer and job.folder.load(moments_of(piece)) is None:
-        return []
-    count, valid, halo, seconds = merged["result"].tolist()
     return [PieceResult(piece.piece_id, piece.tile_id, int(count), int(valid), int(halo), seconds)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 5, write: labels through lookup tables into OUTPUT, window by window.
+"""Stage 5, write: regions through lookup tables into OUTPUT, window by window.
 
 What else is made of segments is the steps of `products.run_outputs`, of which this is one. Overviews of a GeoTIFF are
 written along. Band statistics, overviews and the attribute table (see `attribute_table`) are in the file before it gets
@@ -16,7 +16,7 @@ from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, reason
 from ..files.output_files import SEGMENTS, Output
-from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_statistics
+from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_id_statistics
 from ..files.overviews import GrowingOverviews
 from ..files.verification import Samples
 from ..files.window import Window
@@ -24,7 +24,7 @@ from ..files.work_folder import WorkFolder
 from .context import RunContext
 from .numbering import Segments, table_of
 from .plan import Piece
-from .tiles import labels_of
+from .tiles import regions_of
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class RelabelJob:
 
 
 def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], None]) -> None:
-    """Labels of one piece through its lookup table: a task, for executions whose workers are on other machines."""
+    """Regions of one piece through its lookup table: a task, for executions whose workers are on other machines."""
     kernel, _ = kernels.choose(job.kernels)
     table = job.folder.map_array(table_of(piece))
     check_cancelled()
     width, height = piece.window.width, piece.window.height
-    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), table)
+    ids = kernel.relabel(job.folder.load_rows(regions_of(piece), 0, height, width, np.uint32), table)
     check_cancelled()
     job.folder.save_rows(ids_of(piece), ids)
 
@@ -70,7 +70,7 @@ def write_segments(context: RunContext, segments: Segments, path: str) -> Sample
     band.SetNoDataValue(0)
     band.SetDescription("segment")
     band.SetMetadataItem("LAYER_TYPE", "thematic")
-    set_statistics(band, np.arange(1, segments.sizes.size + 1, dtype=np.float64), segments.sizes)
+    set_id_statistics(band, segments.sizes)
     windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, threads) if grows_overviews(path) else None
@@ -123,7 +123,7 @@ class _IdsOf:
         return ids
 
     def _part(self, piece: Piece, common: Window) -> np.ndarray:
-        name = ids_of(piece) if self._relabelled else labels_of(piece)
+        name = ids_of(piece) if self._relabelled else regions_of(piece)
         top, left = common.row - piece.window.row, common.col - piece.window.col
         rows = self._folder.load_rows(name, top, common.height, piece.window.width, np.uint32)
         part = rows[:, left : left + common.width]
