@@ -26,7 +26,7 @@ from tiledseg.tiledseg_plugin.engine.stages.graph import GroupJob
 from tiledseg.tiledseg_plugin.engine.stages.numbering import number_segments, table_of
 from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.schedule import PartJob, process_parts
-from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, regions_of
+from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, labels_of
 from tiledseg.tiledseg_plugin.engine.stages.tree import MOST_AT_ONCE, grow_tree, tree_of
 
 CENTRES = np.array([[a, b] for a in range(1, 6) for b in range(1, 6)], np.float32)
@@ -208,7 +208,7 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
             continue
         ids = np.zeros((plan.height, plan.width), np.uint32)
         for piece in tree.pieces:
-            regions = folder.load_rows(regions_of(piece), 0, piece.window.height, piece.window.width, np.uint32)
+            regions = folder.load_rows(labels_of(piece), 0, piece.window.height, piece.window.width, np.uint32)
             ids[piece.window.within(Window(0, 0, plan.width, plan.height))] = folder.map_array(table_of(piece))[regions]
         return (
             ids,

@@ -14,7 +14,7 @@ from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..stages.numbering import table_of
 from ..stages.plan import Plan
-from ..stages.tiles import regions_of
+from ..stages.tiles import labels_of
 
 LARGEST = 2**32 - 1  # id
 IdReader = Callable[[Window], np.ndarray]
@@ -52,7 +52,7 @@ class TileIds:
                     continue
                 common = piece.window.part_in(window)
                 top, left = common.row - piece.window.row, common.col - piece.window.col
-                rows = self.folder.map_rows(regions_of(piece), top, common.height, piece.window.width, np.uint32)
+                rows = self.folder.map_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
                 table = self.folder.map_array(table_of(piece))
                 ids[common.within(window)] = kernel.relabel(rows[:, left : left + common.width], table)
             return ids

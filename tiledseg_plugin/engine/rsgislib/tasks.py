@@ -24,7 +24,7 @@ from ..stages.plan import Piece, Plan
 from ..stages.rsgislib_stretch import declares_nothing_but_zero
 from ..stages.sampling import denser_steps
 from ..stages.statistics import BandStatistics, Summary, sample_colours
-from ..stages.tiles import regions_of
+from ..stages.tiles import labels_of
 from .borders import beside, box_of, describe_regions, touching_segments
 from .patches import Layer, Patch
 from .shepherd import Segmenter, TooFewColoursError
@@ -180,7 +180,7 @@ def merge_piece(merge: Merge, piece: Piece, check_cancelled: Check) -> np.ndarra
     labels = labels.reshape(merged.shape).astype(np.uint32)
     if present[0] != 0:
         labels += np.uint32(1)
-    merge.folder.save_rows(regions_of(piece), labels)
+    merge.folder.save_rows(labels_of(piece), labels)
     return present[present != 0]
 
 

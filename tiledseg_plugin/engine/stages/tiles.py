@@ -70,9 +70,9 @@ class PieceResult:
     seconds: float
 
 
-def regions_of(piece: Piece) -> str:
-    """Under which lies the region that each pixel of a piece is in: (rows, cols) uint32 from 1, 0 for no data."""
-    return f"regions-{piece.piece_id:07d}"
+def labels_of(piece: Piece) -> str:
+    """Under which a piece's labels lie in the work folder: (rows, cols) uint32, the region of each pixel, from 1."""
+    return f"labels-{piece.piece_id:07d}"
 
 
 def process_unit(job: TileJob, pieces: Sequence[Piece], check_cancelled: Callable[[], None]) -> List[PieceResult]:
@@ -108,7 +108,7 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
     if job.raster.is_integer:
         moments = moments_of_pixels(kernel, values, regions, merged.undecided.size)
         check_cancelled()
-    checksum = job.folder.save_rows(regions_of(piece), regions[piece.window.within(window)])
+    checksum = job.folder.save_rows(labels_of(piece), regions[piece.window.within(window)])
     seconds = time.monotonic() - started
     left = Left(merged, moments, result=(count, valid, halo, seconds, checksum))
     save_part(job.folder, piece.piece_id, left)
@@ -177,6 +177,6 @@ def finished_piece(job: TileJob, piece: Piece, with_graph: bool) -> List[PieceRe
     if result is None:
         return []
     count, valid, halo, seconds, checksum = result.tolist()
-    if job.folder.checksum(regions_of(piece)) != int(checksum):
+    if job.folder.checksum(labels_of(piece)) != int(checksum):
         return []
     return [PieceResult(piece.piece_id, piece.tile_id, int(count), int(valid), int(halo), seconds)]

@@ -24,7 +24,7 @@ from ..files.work_folder import WorkFolder
 from .context import RunContext
 from .numbering import Segments, table_of
 from .plan import Piece
-from .tiles import regions_of
+from .tiles import labels_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], N
     table = job.folder.map_array(table_of(piece))
     check_cancelled()
     width, height = piece.window.width, piece.window.height
-    ids = kernel.relabel(job.folder.load_rows(regions_of(piece), 0, height, width, np.uint32), table)
+    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), table)
     check_cancelled()
     job.folder.save_rows(ids_of(piece), ids)
 
@@ -123,7 +123,7 @@ class _IdsOf:
         return ids
 
     def _part(self, piece: Piece, common: Window) -> np.ndarray:
-        name = ids_of(piece) if self._relabelled else regions_of(piece)
+        name = ids_of(piece) if self._relabelled else labels_of(piece)
         top, left = common.row - piece.window.row, common.col - piece.window.col
         rows = self._folder.load_rows(name, top, common.height, piece.window.width, np.uint32)
         part = rows[:, left : left + common.width]
