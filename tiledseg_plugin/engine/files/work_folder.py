@@ -214,6 +214,11 @@ class WorkFolder:
         """The names of the arrays that begin so."""
         return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
 
+    def drop(self, name: str) -> None:
+        """Remove what `save` wrote, which is of no more use; should it stay, it goes with the others."""
+        with suppress(OSError):
+            (self.path / f"{PREFIX}{name}.npz").unlink()
+
     def forget(self, names: str) -> None:
         """Remove files of an earlier run.
 
@@ -264,6 +269,13 @@ class WorkFolder:
         except OSError:
             return []
         return sorted(path for path in found if re.fullmatch(f"{PREFIX}({names})", path.name))
+
+
+def narrowed(array: np.ndarray) -> np.ndarray:
+    """The integers in the smallest type that holds them, for a file."""
+    least, most = int(array.min(initial=0)), int(array.max(initial=0))
+    fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
+    return array.astype(fitting) if fitting.kind in "iu" else array
 
 
 def _shown(value: Any) -> str:

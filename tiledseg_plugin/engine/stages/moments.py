@@ -10,6 +10,8 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tup
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..files.work_folder import narrowed
+
 PREFIX = "moments_"  # of the names of the arrays in files
 BandMoments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `kernels.region_moments`
 
@@ -37,7 +39,7 @@ class RegionMoments(NamedTuple):
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """What is written into a file."""
-        return {PREFIX + name: _narrowed(array) for name, array in zip(self._fields, self)}
+        return {PREFIX + name: narrowed(array) for name, array in zip(self._fields, self)}
 
 
 def names_in_files() -> Tuple[str, ...]:
@@ -116,10 +118,3 @@ def joined(parts: Iterable[RegionMoments]) -> RegionMoments:
 
 def _widened(array: np.ndarray) -> np.ndarray:
     return array.astype(np.uint64 if array.ndim == 3 else np.int64, copy=False)
-
-
-def _narrowed(array: np.ndarray) -> np.ndarray:
-    """The integers in the smallest type that holds them; most regions are small."""
-    least, most = int(array.min(initial=0)), int(array.max(initial=0))
-    fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
-    return array.astype(fitting) if fitting.kind in "iu" else array

@@ -123,7 +123,7 @@ def sort_strip(folder: WorkFolder, strip: Strip, check_cancelled: Callable[[], N
         saved = load_or_raise(folder, merged_of(number))
         here = (saved["earliest"] >= strip.begin) & (saved["earliest"] < strip.end)
         firsts.append(saved["earliest"][here])
-        sizes.append(saved["sizes"][here])
+        sizes.append(saved["sizes"][here].astype(np.int64))
         if has_moments(saved):
             moments.append(moments_in(saved).of(here))
     first = np.concatenate(firsts)

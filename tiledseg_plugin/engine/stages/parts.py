@@ -9,12 +9,20 @@ from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import SegmentationError
-from ..files.work_folder import WorkFolder
+from ..files.work_folder import WorkFolder, narrowed
 from .elimination import Graph, Merged
 from .moments import RegionMoments, has_moments, moments_in
 
 SIDES = ("top", "bottom", "left", "right")
-GRAPH_ARRAYS = ("sizes", "sums", "edges", "first", "earliest", "clusters", "undecided_from")
+GRAPH_TYPES = {  # of the arrays of a graph; in files they are as narrow as they can be
+    "sizes": np.int64,
+    "sums": np.int64,
+    "edges": np.uint32,
+    "first": np.int64,
+    "earliest": np.int64,
+    "clusters": np.uint16,
+    "undecided_from": np.uint32,
+}
 
 
 def graph_of(number: int) -> str:
@@ -68,11 +76,13 @@ def save_part(folder: WorkFolder, number: int, left: Left) -> None:
     """Write what merging within a part has left; what says that the part is finished comes last."""
     merged, moments = left.merged, left.moments
     graph = vars(merged.left)
+    base = {name: graph[name].min(initial=np.iinfo(np.int64).max) for name in ("first", "earliest")}
     sides = sorted(merged.left.borders)
     borders = [merged.left.borders[side] for side in sides]
     folder.save(
         graph_of(number),
-        **{name: graph[name] for name in GRAPH_ARRAYS},
+        **{name: narrowed(graph[name] - base.get(name, 0)) for name in GRAPH_TYPES},
+        base=np.array(list(base.values()), np.int64),
         border_of=np.array([(piece_id, SIDES.index(side)) for piece_id, side in sides], np.int64).reshape(-1, 2),
         border_ends=np.cumsum([border.size for border in borders], dtype=np.int64),
         borders=np.concatenate([np.empty(0, np.uint32), *borders]),
@@ -82,7 +92,7 @@ def save_part(folder: WorkFolder, number: int, left: Left) -> None:
         merged_of(number),
         region_of=merged.region_of if len(left.members_end) else np.empty(0, np.uint32),
         undecided=merged.undecided,
-        sizes=merged.sizes,
+        sizes=narrowed(merged.sizes),
         earliest=merged.earliest,
         members_end=np.asarray(left.members_end, np.int64),
         result=np.asarray(left.result, np.float64),
@@ -111,7 +121,10 @@ def load_undecided(folder: WorkFolder, number: int) -> Undecided:
     SegmentationError : it is missing or damaged
     """
     saved = load_or_raise(folder, graph_of(number))
-    graph = Graph(**{name: saved[name] for name in GRAPH_ARRAYS}, borders=_borders(saved))
+    arrays = {name: saved[name].astype(dtype, copy=False) for name, dtype in GRAPH_TYPES.items()}
+    for name, base in zip(("first", "earliest"), saved["base"]):
+        arrays[name] = arrays[name] + base
+    graph = Graph(**arrays, borders=_borders(saved))
     return Undecided(graph, moments_in(saved) if has_moments(saved) else None)
 
 

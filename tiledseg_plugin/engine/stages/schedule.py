@@ -11,6 +11,7 @@ from typing import Any, Callable, Deque, Dict, List, Sequence, Set, Tuple, Union
 from ..progress import TileWatch
 from .context import RunContext
 from .graph import GroupJob, GroupResult, finished_group, process_group
+from .parts import graph_of
 from .plan import FEW_TILES, Piece
 from .tiles import PieceResult, TileJob, finished_piece, process_unit
 from .tree import Group, Tree
@@ -111,7 +112,10 @@ def process_parts(context: RunContext, job: PartJob, tree: Tree, units: Sequence
         progress.start("graph", merging)
     for item, results in context.run(process_part, job, queue.tasks):
         queue.finished(finished.add(results))
-        if not isinstance(item, Group):
+        if isinstance(item, Group):
+            for member in item.members:  # nobody needs their graphs any more
+                context.folder.drop(graph_of(member))
+        else:
             tiles.processed(item, results)
             if tiles.all_are_finished:
                 progress.start("graph", merging)
