@@ -28,8 +28,8 @@ CHUNK_BYTES = 1 << 22
 HEAD_BYTES = 1 << 12  # of the description of an array
 
 
-def load_arrays(path: Path) -> Dict[str, np.ndarray]:
-    """The arrays in a file that `numpy.savez` has written: {name: array}.
+def load_arrays(path: Path, *wanted: str) -> Dict[str, np.ndarray]:
+    """The arrays in a file that `numpy.savez` has written, or only those that are wanted: {name: array}.
 
     Raises
     ------
@@ -40,7 +40,8 @@ def load_arrays(path: Path) -> Dict[str, np.ndarray]:
         stored = all(one.compress_type == zipfile.ZIP_STORED for one in members)
         if not stored or sum(one.file_size for one in members) > os.path.getsize(path):
             raise ValueError(f"{path} is no file of arrays as they are stored here")
-        return {one.filename[: -len(".npy")]: _array(archive, one) for one in members}
+        found = {one.filename[: -len(".npy")]: one for one in members}
+        return {name: _array(archive, found[name]) for name in wanted or found}
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

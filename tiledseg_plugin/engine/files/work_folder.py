@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The work folder: a manifest of the run and one finished file a piece and stage.
+"""The work folder: a manifest of the run and one finished file a part of the raster and stage.
 
 A file is written under another name and renamed, so that what bears its name is whole. All names are known, so that
 nothing else in a folder of the user's is ever touched, also if its name begins alike.
@@ -32,8 +32,9 @@ FORMAT = 7  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
-        rf"(graph|moments|table|stage\d)-{NUMBER}\.npz",
-        rf"(table|corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
+        rf"(graph|merged|moments|stage\d)-{NUMBER}\.npz",
+        rf"(table|below|first|pixels|columns)-{NUMBER}\.npy",
+        rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
         r"(survey|sample)\.npz|(ids|sizes)\.npy",
@@ -180,10 +181,10 @@ class WorkFolder:
         """Write arrays under a name; they are checked when they are loaded."""
         self._replace(f"{PREFIX}{name}.npz", lambda file: np.savez(file, **arrays))
 
-    def load(self, name: str) -> Optional[Dict[str, np.ndarray]]:
-        """The arrays saved under a name, as a dict; None if they are missing or damaged."""
+    def load(self, name: str, *wanted: str) -> Optional[Dict[str, np.ndarray]]:
+        """The arrays saved under a name, as a dict, or some of them; None if they are missing or damaged."""
         try:
-            return load_arrays(self.path / f"{PREFIX}{name}.npz")
+            return load_arrays(self.path / f"{PREFIX}{name}.npz", *wanted)
         except DAMAGED:
             return None
 
@@ -230,6 +231,10 @@ class WorkFolder:
         """Write one array so that parts of it can be read (`map_array`)."""
         self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
 
+    def array_path(self, name: str) -> str:
+        """Where `save_array` writes an array."""
+        return str(self.path / f"{PREFIX}{name}.npy")
+
     def map_array(self, name: str) -> np.ndarray:
         """An array saved with `save_array`, of which only what is used is read."""
         path = self.path / f"{PREFIX}{name}.npy"
@@ -241,6 +246,11 @@ class WorkFolder:
     def arrays(self, beginning: str) -> List[str]:
         """The names of the arrays that begin so."""
         return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
+
+    def drop(self, name: str) -> None:
+        """Remove what `save` wrote, which is of no more use; should it stay, it goes with the others."""
+        with suppress(OSError):
+            (self.path / f"{PREFIX}{name}.npz").unlink()
 
     def forget(self, names: str) -> None:
         """Remove files of an earlier run.
@@ -292,6 +302,13 @@ class WorkFolder:
         except OSError:
             return []
         return sorted(path for path in found if re.fullmatch(f"{PREFIX}({names})", path.name))
+
+
+def narrowed(array: np.ndarray) -> np.ndarray:
+    """The integers in the smallest type that holds them, for a file."""
+    least, most = int(array.min(initial=0)), int(array.max(initial=0))
+    fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
+    return array.astype(fitting) if fitting.kind in "iu" else array
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,7 @@
 """Where products read segment ids from: the tiles of a run with their lookup tables, or any raster of ids."""
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Protocol, Tuple
+from typing import Callable, Protocol, Tuple
 
 import numpy as np
 
@@ -12,10 +12,9 @@ from ..files.gdal_access import open_raster
 from ..files.raster import Raster, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from ..progress import Check
+from ..stages.numbering import table_of
 from ..stages.plan import Plan
 from ..stages.tiles import labels_of
-from ..stages.write import table_of
 
 LARGEST = 2**32 - 1  # id
 IdReader = Callable[[Window], np.ndarray]
@@ -40,13 +39,6 @@ class TileIds:
     folder: WorkFolder
     pieces: Tuple[int, ...]
     kernels: str
-
-    def save(self, tables: Dict[int, np.ndarray], check_cancelled: Check) -> None:
-        """Put the lookup tables of `graph.Segments` into the work folder, for readers and for other machines."""
-        for piece in self.plan.pieces:
-            if piece.piece_id in tables:
-                check_cancelled()
-                self.folder.save_array(table_of(piece), tables[piece.piece_id])
 
     def reader(self) -> IdReader:
         """A function window -> (rows, cols) uint32; for one thread."""

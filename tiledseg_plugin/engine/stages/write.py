@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 5, write: labels through lookup tables into OUTPUT, window by window.
+"""Stage 5, write: regions through lookup tables into OUTPUT, window by window.
 
 What else is made of segments is the steps of `products.run_outputs`, of which this is one. Overviews of a GeoTIFF are
 written along. Band statistics, overviews and the attribute table (see `attribute_table`) are in the file before it gets
@@ -16,13 +16,13 @@ from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, reason
 from ..files.output_files import SEGMENTS, Output
-from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_statistics
+from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_id_statistics
 from ..files.overviews import GrowingOverviews
 from ..files.verification import Samples
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from .context import RunContext
-from .graph import Segments
+from .numbering import Segments, table_of
 from .plan import Piece
 from .tiles import labels_of
 
@@ -36,7 +36,7 @@ class RelabelJob:
 
 
 def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], None]) -> None:
-    """Labels of one piece through its lookup table: a task, for executions whose workers are on other machines."""
+    """Regions of one piece through its lookup table: a task, for executions whose workers are on other machines."""
     kernel, _ = kernels.choose(job.kernels)
     table = job.folder.map_array(table_of(piece))
     check_cancelled()
@@ -44,11 +44,6 @@ def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], N
     ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), table)
     check_cancelled()
     job.folder.save_rows(ids_of(piece), ids)
-
-
-def table_of(piece: Piece) -> str:
-    """Under which a piece's lookup table lies in the work folder."""
-    return f"table-{piece.piece_id:07d}"
 
 
 def ids_of(piece: Piece) -> str:
@@ -75,7 +70,7 @@ def write_segments(context: RunContext, segments: Segments, path: str) -> Sample
     band.SetNoDataValue(0)
     band.SetDescription("segment")
     band.SetMetadataItem("LAYER_TYPE", "thematic")
-    set_statistics(band, np.arange(1, segments.sizes.size + 1, dtype=np.float64), segments.sizes)
+    set_id_statistics(band, segments.sizes)
     windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, threads) if grows_overviews(path) else None
@@ -106,7 +101,7 @@ def _relabel_elsewhere(context: RunContext, segments: Segments) -> None:
     Here the pieces are only put together.
     """
     progress = context.progress
-    pieces = [piece for piece in context.plan.pieces if piece.piece_id in segments.tables]
+    pieces = [context.plan.pieces[piece_id - 1] for piece_id in segments.pieces]
     job = RelabelJob(context.parameters.kernels, context.folder)
     for done, _ in enumerate(context.run(relabel_piece, job, pieces), 1):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
@@ -120,12 +115,12 @@ class _IdsOf:
 
     def __init__(self, context: RunContext, segments: Segments, relabelled: bool) -> None:
         self._plan, self._folder, self._kernel = context.plan, context.folder, context.kernel
-        self._tables, self._relabelled = segments.tables, relabelled
+        self._pieces, self._relabelled = frozenset(segments.pieces), relabelled
 
     def __call__(self, window: Window) -> np.ndarray:
         ids = np.zeros((window.height, window.width), np.uint32)
         for piece in self._plan.pieces_in(window):
-            if piece.piece_id in self._tables:
+            if piece.piece_id in self._pieces:
                 common = piece.window.part_in(window)
                 ids[common.within(window)] = self._part(piece, common)
         return ids
@@ -135,4 +130,4 @@ class _IdsOf:
         top, left = common.row - piece.window.row, common.col - piece.window.col
         rows = self._folder.load_rows(name, top, common.height, piece.window.width, np.uint32)
         part = rows[:, left : left + common.width]
-        return part if self._relabelled else self._kernel.relabel(part, self._tables[piece.piece_id])
+        return part if self._relabelled else self._kernel.relabel(part, self._folder.map_array(table_of(piece)))
