@@ -20,9 +20,9 @@ def drawn(seed):
     return values, rng.random((5, 7)) < 0.8, centres
 
 
-@pytest.fixture(params=[7, 1 << 15], ids=["many chunks", "one chunk"])
+@pytest.fixture(params=[7, None], ids=["many chunks", "one chunk"])
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(pixels, "CHUNK", request.param)
+    monkeypatch.setattr(pixels, "CHUNK", request.param or pixels.CHUNK)
 
 
 @both_sets
@@ -141,6 +141,7 @@ IDS = {
     "the least there is": [1, 1, 2],
     "all there": [4, 6, 5, 4],
     "one": [3],
+    "the least one": [1, 1],
     "no data": [0, 0],
     "nothing": [],
 }
