@@ -223,7 +223,7 @@ class SmallDisk(Levels):
 
     def __init__(self, name: str, scenario: Scenario, folder: Path, levels: Sequence[int]):
         super().__init__(name, scenario, folder, levels, self._fill)
-        self._ballast, self._aside = folder / "ballast", folder.parent
+        self._ballast, self._aside = folder / "ballast", Path(tempfile.gettempdir())
 
     def _fill(self, free: int) -> None:
         status = os.statvfs(self._folder)
