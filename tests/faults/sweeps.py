@@ -23,6 +23,7 @@ from .scenario import SCENARIOS, WORK, Scenario, contents, digest
 
 LIMITS = Limits(seconds=60)
 KEPT = re.compile(r"the finished result (is kept as|lies in) (.+?)[;,]")
+TAKEN_ALONG = re.compile(r"\.tiledseg-\w+ was removed")  # and with it the earlier files that were in it at that moment
 KILLED = "crash: SIGKILL"
 
 
@@ -155,7 +156,7 @@ class Sweep:
         if said:
             if "\n" in said or not re.search(r": |; ", said) or not said.endswith("."):
                 return f"a sentence that does not say what to do: {said}"
-            if "lies in" in kept:
+            if "lies in" in kept or TAKEN_ALONG.search(said):
                 return ""
             lost = [name for name, content in scenario.before.items() if now.get(name) != content]
             if lost:
