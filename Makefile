@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER FOLDER
 
-.PHONY: help setup demo test matrix stress faults fuzz odd bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test matrix stress faults fuzz odd coverage mutation scale bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -15,8 +15,12 @@ setup:  ## install what is missing (Debian, Ubuntu; as root or through sudo)
 demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/demo/demo.png
 	@$(PYTHON) scripts/demo.py
 
-test: setup  ## run all tests, or TESTS="tests/test_plan.py -k empty"; those that measure times one by one at the end
-	@$(PYTHON) scripts/run_tests.py $(TESTS)
+test: setup  ## run all tests
+	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
+
+coverage:  ## what part of the engine its tests run, lines and branches; fails below 92 %
+	@scripts/setup.sh python3-coverage
+	@$(PYTHON) scripts/measure_coverage.py $(TESTS)
 
 matrix:  ## the tests on three releases of Debian, and without numba, pathos, scipy, in trees under build/ (as root)
 	@$(PYTHON) scripts/matrix.py $(MATRIX)

@@ -182,6 +182,14 @@ def test_dialog_of_the_toolbox_checks_tiles(toolbox):
     assert dialog["results"]["OUTPUT"] in dialog["loaded"]
 
 
+def test_results_of_the_toolbox_lie_in_order_and_are_read_anew(toolbox):
+    first, again = toolbox["dialog"]["shown"]
+    for shown in (first, again):
+        assert shown["order"] == ["POLYGONS", "MEAN_IMAGE", "OUTPUT"] and shown["on"] == ["POLYGONS", "MEAN_IMAGE"]
+        assert len(set(shown["features"])) == 1
+    assert first["features"] != again["features"]
+
+
 @pytest.mark.parametrize("where", ["batch", "modeler"])
 def test_batch_and_modeler_have_the_plain_dialog(toolbox, where):
     assert toolbox[where] and "Check &tiles" not in toolbox[where]
@@ -216,3 +224,7 @@ def test_from_example_data_to_the_first_segments_are_three_clicks(tmp_path):
     assert found["bands"][3] == "Band 4: near infrared"
     assert found["input"] and found["tiles"] == [200, 200]
     assert found["summary"].startswith("48 tiles: ") and " 0 empty" not in found["summary"]
+    assert found["part"].startswith("9 tiles: 0 empty")
+    command, python = found["commands"]
+    assert "'EXTENT=605000,610000,5691000,5696000 [EPSG:32632]'" in command
+    assert "'EXTENT':'605000" in python.replace(" ", "")

@@ -4,7 +4,7 @@
 import re
 import shlex
 import sys
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from qgis.core import (
     QgsMapLayer,
@@ -12,6 +12,8 @@ from qgis.core import (
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingUtils,
     QgsProperty,
+    QgsRectangle,
+    QgsReferencedRectangle,
 )
 
 from ..compat import is_null
@@ -62,7 +64,7 @@ def _has_default(algorithm: Any, name: str) -> bool:
 
 
 def plain(value: Any, context: QgsProcessingContext) -> Any:
-    """A parameter's value as text, number or list; a layer as what it is opened from."""
+    """A parameter's value as text, number or list; a layer as what it is opened from, an extent as QGIS writes it."""
     if isinstance(value, QgsProcessingFeatureSourceDefinition):
         value = value.source
     if isinstance(value, QgsProperty):
@@ -72,7 +74,15 @@ def plain(value: Any, context: QgsProcessingContext) -> Any:
         value = layer if layer is not None else value
     if isinstance(value, QgsMapLayer):
         return QgsProcessingUtils.normalizeLayerSource(value.source())
+    if isinstance(value, QgsRectangle):
+        edges = ",".join(_text(edge) for edge in _edges(value))
+        crs = value.crs().authid() if isinstance(value, QgsReferencedRectangle) else ""
+        return f"{edges} [{crs}]" if crs else edges
     return value.authid() if hasattr(value, "authid") else value
+
+
+def _edges(extent: QgsRectangle) -> Tuple[float, float, float, float]:
+    return extent.xMinimum(), extent.xMaximum(), extent.yMinimum(), extent.yMaximum()
 
 
 def _text(value: Any) -> str:

@@ -10,14 +10,16 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
+from ..files.no_data import Band
 from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing_together, recover_beside
 from ..files.raster import describe
 from ..files.tables import Column, write_table
 from ..files.vector_trial import check_columns
-from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters
+from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters, check_choice
 from ..progress import Check, Feedback
 from ..wording import counted
+from .attribute_columns import statistic_column
 from .attributes import Attributes
 from .existing_segments import segments_run
 from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
@@ -59,8 +61,7 @@ class StatisticsParameters(PlainParameters):
             raise SegmentationError(
                 f"STATISTICS has '{', '.join(unknown)}': give one or more of {', '.join(STATISTICS)}."
             )
-        if self.execution not in EXECUTIONS:
-            raise SegmentationError(f"EXECUTION is '{self.execution}': give one of {', '.join(EXECUTIONS)}.")
+        check_choice("EXECUTION", self.execution, EXECUTIONS)
         if not self.output and not self.update_rat:
             raise SegmentationError(
                 "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
@@ -125,7 +126,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
             ranks = QuantileJob(run.job, wanted, run.folder)
             ranked = rank_segments(ranks, attributes, run.runner, run.progress.advance_as("Ranking values"), run.check)
         run.progress.start("table", "Writing the table")
-        columns = _columns(attributes, ranked, run.numbers, parameters.statistics)
+        columns = _columns(attributes, ranked, run.bands, parameters.statistics)
         attributes = run.named(attributes)
         _write_all(parameters, attributes, columns, run.check, feedback)
     seconds = time.monotonic() - started
@@ -153,13 +154,13 @@ def _write_all(
 
 
 def _columns(
-    attributes: Attributes, ranked: Sequence[Ranked], numbers: Sequence[int], statistics: Sequence[str]
+    attributes: Attributes, ranked: Sequence[Ranked], bands: Sequence[Band], statistics: Sequence[str]
 ) -> List[Column]:
     """Columns mean_1, std_1, ... of the first band, and so on; in the order in which STATISTICS names them."""
     columns: List[Column] = []
-    for number, moments, ranks in zip(numbers, attributes.bands, ranked):
+    for band, moments, ranks in zip(bands, attributes.bands, ranked):
         for name in STATISTICS:
             if name in statistics:
                 values = ranks[name] if name in ranks else getattr(moments, MOMENTS[name])
-                columns.append(Column(f"{name}_{number}", np.asarray(values)))
+                columns.append(statistic_column(name, band, np.asarray(values)))
     return columns
