@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Dict
 
 import headless
 
-SCREEN = "1366x768x24"
+SCREEN = (1366, 768, 24)
 DRIVERS = headless.ROOT / "tests" / "desktop"
 SETTINGS = """[PythonPlugins]
 {plugin}=true
@@ -46,7 +47,28 @@ def missing():
     return ", ".join(name for name in ("xvfb-run", "xauth", "qgis") if shutil.which(name, path="/usr/bin") is None)
 
 
-def drive(script, folder, seconds=180, **arguments) -> Session:
+def _sections(settings):
+    """Settings of the form section/key as those of an INI file."""
+    return "".join(
+        "[{}]\n{}={}\n".format(*name.replace("/", "\n", 1).splitlines(), value) for name, value in settings.items()
+    )
+
+
+@dataclass(frozen=True)
+class Look:
+    """How QGIS looks.
+
+    language : its two letters
+    scale : pixels of the screen to one of the usual ones
+    settings : {section/key: text} of a new profile, besides those that all have
+    """
+
+    language: str = "en"
+    scale: int = 1
+    settings: Dict[str, str] = field(default_factory=dict)
+
+
+def drive(script, folder, seconds=180, look=Look(), **arguments) -> Session:  # noqa: B008  # it cannot be changed
     """Start QGIS, run a script of tests/desktop in it, and wait until it has ended.
 
     Parameters
@@ -60,9 +82,9 @@ def drive(script, folder, seconds=180, **arguments) -> Session:
     folder = Path(folder)
     profile = folder / "profiles" / "default"
     (profile / "QGIS").mkdir(parents=True, exist_ok=True)
-    settings = profile / "QGIS" / "QGIS3.ini"
-    if not settings.exists():
-        settings.write_text(SETTINGS.format(plugin=headless.PLUGIN))
+    file = profile / "QGIS" / "QGIS3.ini"
+    if not file.exists():
+        file.write_text(SETTINGS.format(plugin=headless.PLUGIN) + _sections(look.settings))
     arguments_file, found = folder / f"{script}.arguments.json", folder / f"{script}.found.json"
     found.unlink(missing_ok=True)
     known = {"folder": folder, "found": found, "load": os.getloadavg()[0] / (os.cpu_count() or 1)}
@@ -73,8 +95,11 @@ def drive(script, folder, seconds=180, **arguments) -> Session:
     environment.update(PYTHONPATH=str(DRIVERS), TILEDSEG_DRIVE=str(arguments_file), PYTHONFAULTHANDLER="1")
     environment["TMPDIR"] = str(folder / "temporary")
     (folder / "temporary").mkdir(exist_ok=True)
-    qgis = ["/usr/bin/qgis", "--nologo", "--noversioncheck", "--profiles-path", str(folder), "--lang", "en"]
-    command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", *qgis, "--code", str(DRIVERS / f"{script}.py")]
+    qgis = ["/usr/bin/qgis", "--nologo", "--noversioncheck", "--profiles-path", str(folder), "--lang", look.language]
+    width, height, depth = SCREEN
+    screen = f"-screen 0 {look.scale * width}x{look.scale * height}x{depth}"
+    environment["QT_SCALE_FACTOR"] = str(look.scale)
+    command = ["xvfb-run", "-a", "-s", screen, *qgis, "--code", str(DRIVERS / f"{script}.py")]
     log = folder / f"{script}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

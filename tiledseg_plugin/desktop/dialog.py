@@ -9,6 +9,7 @@ from qgis.PyQt.QtWidgets import QDialogButtonBox, QPushButton
 from ...algorithms.text import tr
 from ..compat import algorithm_dialog
 from . import checks, layers
+from .bands_text import BandsText
 from .tasks import wait_until
 
 Dialog: Any
@@ -21,6 +22,7 @@ class SegmentDialog(Dialog):
     def __init__(self, algorithm: Any, parent: Any = None):
         super().__init__(algorithm, parent=parent)
         self.tile_layer: Any = None
+        self._bands_text = BandsText(getattr(self.mainWidget(), "wrappers", {}), self)
         self._check: Any = None
         self.check_button = QPushButton(tr("Check &tiles"))
         self.check_button.setObjectName("check")
@@ -59,7 +61,7 @@ class SegmentDialog(Dialog):
         if layers.is_there(self.tile_layer):
             QgsProject.instance().removeMapLayer(self.tile_layer.id())
         self.tile_layer = checks.show_layer(self._check)
-        self._show_message(checks.summary(self._check.results), Qgis.MessageLevel.Info, 0)
+        self._show_message(checks.summary(self._check).replace("<br>", " "), Qgis.MessageLevel.Info, 0)
 
     def _show_message(self, text: str, level: Any, seconds: int = 8) -> None:
         self.messageBar().pushMessage("", text, level, seconds)

@@ -20,9 +20,10 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 from qgis.PyQt.QtWidgets import QLabel, QWidget
 
 from ..compat import is_null
+from .bands_text import BandsText
 
 SETTINGS = "tiledseg/panel"
-FORGOTTEN = ("raster", "source", "band")  # kinds that belong to the layers of one project
+FORGOTTEN = ("raster", "source", "band", "extent")  # kinds that belong to the layers of one project
 
 
 class _Context(QgsProcessingContextGenerator):
@@ -32,6 +33,15 @@ class _Context(QgsProcessingContextGenerator):
 
     def processingContext(self) -> QgsProcessingContext:
         return self._context
+
+
+def _surroundings(iface: Any) -> QgsProcessingParameterWidgetContext:
+    """What widgets may use; not the message bar, where that of bands would complain when no raster is chosen."""
+    surroundings = QgsProcessingParameterWidgetContext()
+    surroundings.setProject(QgsProject.instance())
+    surroundings.setMapCanvas(iface.mapCanvas())
+    surroundings.setActiveLayer(iface.activeLayer())
+    return surroundings
 
 
 class Fields(QObject):
@@ -54,11 +64,7 @@ class Fields(QObject):
         self._wrappers: Dict[str, Any] = {}
         self._widgets: Dict[str, Any] = {}
         self._labels: Dict[str, Any] = {}
-        surroundings = QgsProcessingParameterWidgetContext()
-        surroundings.setProject(QgsProject.instance())
-        surroundings.setMapCanvas(iface.mapCanvas())
-        surroundings.setMessageBar(iface.messageBar())
-        surroundings.setActiveLayer(iface.activeLayer())
+        surroundings = _surroundings(iface)
         for name, definition in self.definitions.items():
             _limit_decimals(definition)
             wrapper = QgsGui.processingGuiRegistry().createParameterWidgetWrapper(
@@ -75,6 +81,7 @@ class Fields(QObject):
             wrapper.postInitialize(list(self._wrappers.values()))
         for name, wrapper in self._wrappers.items():
             wrapper.widgetValueHasChanged.connect(lambda *_, name=name: self.changed.emit(name))
+        self._bands_text = BandsText(self._wrappers, self)
 
     def widget(self, name: str) -> QWidget:
         return self._widgets[name]

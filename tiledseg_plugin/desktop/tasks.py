@@ -3,18 +3,18 @@
 
 import time
 import traceback
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from qgis.core import (
     QgsApplication,
     QgsMapLayer,
-    QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
+    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProject,
     QgsTask,
 )
-from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, pyqtSignal
+from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, pyqtSignal
 
 from ...algorithms.text import tr
 from ..compat import QUIET_TASK
@@ -25,7 +25,11 @@ END_SECONDS = 20.0  # how long the end of cancelled tasks is waited for, when th
 
 
 class RunFeedback(QgsProcessingFeedback):
-    """Feedback of an algorithm that also reports single tiles (see `algorithms.feedback`)."""
+    """Feedback of an algorithm that also reports single tiles and notices (see `algorithms.feedback`).
+
+    error : the first error, a sentence
+    notices : what a user should know who does not read the log, in the order of the run
+    """
 
     tile_changed = pyqtSignal(int, str)
     text_changed = pyqtSignal(str)
@@ -33,14 +37,60 @@ class RunFeedback(QgsProcessingFeedback):
     def __init__(self) -> None:
         super().__init__()
         self.error = ""
+        self.notices: List[str] = []
 
     def setProgressText(self, text: str) -> None:
         super().setProgressText(text)
         self.text_changed.emit(text)
 
+    def pushWarning(self, warning: str) -> None:
+        super().pushWarning(warning)
+        self.notice(warning)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
     def reportError(self, error: str, fatalError: bool = False) -> None:  # noqa: N803  # QGIS's name
         super().reportError(error, fatalError)
         self.error = self.error or error.strip()
+
+
+class AlgorithmTask(QgsTask):
+    """A prepared algorithm, run on a thread of the task manager's.
+
+    QGIS's own task forgets what a run has made if it is cancelled in its last moment, and its end is called a failure
+    when it was cancelled.
+    """
+
+    ended = pyqtSignal()
+
+    def __init__(self, algorithm: Any, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: Any):
+        super().__init__(algorithm.displayName(), QUIET_TASK)
+        self._run = algorithm, parameters, context, feedback
+        feedback.progressChanged.connect(self.setProgress)
+        self.results: Dict[str, Any] = {}
+
+    def run(self) -> bool:
+        algorithm, parameters, context, feedback = self._run
+        try:
+            self.results = algorithm.runPrepared(parameters, context, feedback)
+        except QgsProcessingException as error:
+            feedback.reportError(str(error))
+        except Exception:  # nothing may pass into QGIS
+            feedback.reportError(tr("This is a fault of the plugin: please report it with the log of this run."))
+            feedback.pushDebugInfo(traceback.format_exc())
+        return bool(self.results)
+
+    def cancel(self) -> None:
+        self._run[-1].cancel()
+        super().cancel()
+
+    def finished(self, succeeded: bool) -> None:
+        algorithm, _, context, feedback = self._run
+        feedback.progressChanged.disconnect(self.setProgress)
+        if self.results:
+            self.results = algorithm.postProcess(context, feedback) or self.results
+        self.ended.emit()
 
 
 class AlgorithmRun(QObject):
@@ -53,6 +103,7 @@ class AlgorithmRun(QObject):
     layers : the run is cancelled when one of these is removed
     """
 
+    began = pyqtSignal()
     finished = pyqtSignal(bool)  # whether it succeeded; then `results` and `context` are there
 
     def __init__(self, algorithm_id: str, parameters: Dict[str, Any], layers: Sequence[Optional[QgsMapLayer]] = ()):
@@ -65,25 +116,32 @@ class AlgorithmRun(QObject):
         self.context.setFeedback(self.feedback)
         self.results: Dict[str, Any] = {}
         self.error = ""
+        self.was_cancelled = False  # by whom or what ever; it may have succeeded all the same
         self._layers = [layer for layer in layers if layer is not None]
         self._task: Any = None
+        self.is_running = False
 
     def start(self) -> bool:
-        """Begin; False, with a sentence in `error`, if the parameters are refused."""
+        """Begin, a moment later; False, with a sentence in `error`, if the parameters are refused."""
         accepted, reason = self.algorithm.checkParameterValues(self.parameters, self.context)
         if not accepted:
             self.error = reason
-            return False
-        task = QgsProcessingAlgRunnerTask(self.algorithm, self.parameters, self.context, self.feedback)
-        if task.isCanceled():  # it could not be prepared
-            self.error = self.feedback.error or tr("The run could not be prepared.")
+            self.feedback.reportError(reason)
             return False
         for layer in self._layers:  # as dependent layers of the task they would keep QGIS from closing
             layer.willBeDeleted.connect(self.cancel)
-        task.executed.connect(self._executed)
-        self._task = task
-        QgsApplication.taskManager().addTask(task)
+        self.is_running = True
+        QTimer.singleShot(0, self._begin)  # preparing checks all files again: QGIS may do something in between
         return True
+
+    def _begin(self) -> None:
+        if self.feedback.isCanceled() or not self.algorithm.prepare(self.parameters, self.context, self.feedback):
+            self._end({})
+        else:
+            self._task = AlgorithmTask(self.algorithm, self.parameters, self.context, self.feedback)
+            self._task.ended.connect(lambda: self._end(self._task.results))
+            QgsApplication.taskManager().addTask(self._task)
+            self.began.emit()
 
     def cancel(self) -> None:
         self.feedback.cancel()
@@ -98,22 +156,13 @@ class AlgorithmRun(QObject):
                 pass  # the layer has gone, and the connection with it
         self._layers = []
 
-    @property
-    def is_running(self) -> bool:
-        return self._task is not None
-
-    @property
-    def was_cancelled(self) -> bool:
-        return self.feedback.isCanceled()
-
-    def _executed(self, succeeded: bool, results: Dict[str, Any]) -> None:
-        self._task = None
+    def _end(self, results: Dict[str, Any]) -> None:
+        self._task, self.is_running = None, False
         self._let_go()
-        self.results = results
-        succeeded = succeeded and not self.was_cancelled
-        if not succeeded:
+        self.results, self.was_cancelled = results, self.feedback.isCanceled()
+        if not self.results:
             self.error = self.feedback.error or tr("The run failed; its log says more.")
-        self.finished.emit(succeeded)
+        self.finished.emit(bool(self.results))
 
 
 class EngineFeedback(Feedback):
@@ -166,6 +215,22 @@ class EngineTask(QgsTask):
     def finished(self, succeeded: bool) -> None:
         self._work = None
         self.ended.emit()
+
+
+def in_steps(work: Iterator[Any], then: Callable[[], Any]) -> None:
+    """Do some work on the main thread, with QGIS going on at each `yield`; `then` is called at its end.
+
+    An error ends it; `then` is called all the same.
+    """
+    try:
+        next(work)
+    except StopIteration:
+        then()
+    except BaseException:
+        then()
+        raise
+    else:
+        QTimer.singleShot(0, lambda: in_steps(work, then))
 
 
 def wait_until(done: Callable[[], bool], seconds: float = END_SECONDS) -> bool:

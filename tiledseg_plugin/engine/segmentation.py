@@ -42,6 +42,7 @@ from .stages.statistics import (
     take_sample,
 )
 from .stages.tiles import TileJob, process_tiles
+from .wording import counted
 
 ENGINE_STAGES: Dict[str, Dict[str, float]] = {
     "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
@@ -56,6 +57,8 @@ DECIDING = (
     "rsgislib_stretch",
     "sampling",
     "kmeans_max_iterations",
+    "nodata",
+    "extent",
     "nodata_rule",
     "tile_width",
     "tile_height",
@@ -103,7 +106,8 @@ def segment(parameters: SegmentParameters, feedback: Feedback) -> SegmentResult:
     finally:
         run.close(finished)
     feedback.info(
-        f"{result.segment_count} segments from {result.valid_pixels} valid pixels in {result.seconds:.1f} s"
+        f"{counted(result.segment_count, 'segment')} from {counted(result.valid_pixels, 'valid pixel')} "
+        f"in {result.seconds:.1f} s"
         + (f", {result.undersized_segments} smaller than MIN_PIXELS." if result.undersized_segments else ".")
     )
     return result
@@ -118,7 +122,7 @@ class _Surveyed(NamedTuple):
 
 
 class _Learned(NamedTuple):
-    """What pixels are put into clusters by; both None where the RSGISLib engine has others for every tile."""
+    """By what pixels are put into clusters; both are None where RSGISLib finds its own for every tile."""
 
     sample: Optional[ColourSample]
     centres: Optional[np.ndarray]
@@ -147,7 +151,13 @@ class _Run:
             feedback.info(rsgislib_engine.require().sentence)
         self.parameters, self.feedback = parameters, feedback
         recover_beside(parameters.input)
-        self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+        self.raster = describe(
+            parameters.input,
+            parameters.bands,
+            parameters.nodata_rule,
+            nodata=parameters.nodata,
+            extent=parameters.extent,
+        )
         check_products(parameters, self.raster)
         if parameters.rsgislib_stretch:
             self.raster = as_rsgislib_sees(self.raster)
@@ -169,7 +179,7 @@ class _Run:
     def run(self) -> SegmentResult:
         """All stages.
 
-        Workers are started first; the kernels, which the survey does not need, are loaded meanwhile and beside it.
+        Workers are started first. The kernels are loaded meanwhile and during the survey, which does not need them.
         """
         if self.folder.note:
             self.feedback.info(self.folder.note)
@@ -189,7 +199,7 @@ class _Run:
         return self._write(context, surveyed, learned, segmented)
 
     def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
-        """Those that depend on the raster's type, too: compiled here once, rather than by every worker."""
+        """The kernels; those for the raster's type are compiled here once, rather than by every worker."""
         kernel, note = kernels.choose(self.parameters.kernels, check)
         check()
         if self.raster.is_integer:
@@ -225,7 +235,8 @@ class _Run:
         occupancy = judge_tiles(plan, summary.valid_pixels, parameters.valid_data_threshold)
         empty, sparse = occupancy.count(EMPTY), occupancy.count(SPARSE)
         if empty or sparse:
-            self.feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
+            tiles, verb = counted(len(plan.tiles), "tile"), "is" if empty == 1 else "are"
+            self.feedback.info(f"Of {tiles}, {empty} {verb} empty and left out, {sparse} sparse.")
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
 
     def _learn(self, context: RunContext, surveyed: _Surveyed) -> _Learned:
@@ -278,7 +289,7 @@ class _Run:
             report=report_path(self.parameters.output),
             peak_memory=(peak_memory() or 0) + context.runner.peak_memory or None,
             stages=self.progress.seconds,
-            tiles=tile_records(self.raster.path, self.plan, occupancy, counts, seconds),
+            tiles=tile_records(self.raster.path, self.plan, occupancy, counts, seconds, self.raster.origin),
         )
 
     def close(self, finished: bool) -> None:
@@ -292,10 +303,10 @@ def _log_start(raster: Raster, plan: Plan, feedback: Feedback) -> None:
     width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
     feedback.info(
         f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
-        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {width} x {height} pixels."
+        f"{np.dtype(raster.dtype).name}; {counted(len(plan.tiles), 'tile')} of up to {width} x {height} pixels."
     )
     for note in raster.notes:
-        feedback.info(note)
+        feedback.notice(note)
     note = scaling_note(raster.bands)
     if note:
         feedback.info(

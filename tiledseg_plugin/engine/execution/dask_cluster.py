@@ -9,7 +9,6 @@ such as the sample of a block, goes through a file as well. Nothing out of a fil
 been held against the digest that came by the network: so who can write to WORK_DIR can spoil a run, but not run code.
 """
 
-import os
 import queue
 import threading
 import time
@@ -31,6 +30,7 @@ from typing import (
 )
 
 from ..errors import Cancelled, SegmentationError
+from ..files.on_windows import replace_file
 from ..progress import Check
 from . import failures
 from . import worker as inside
@@ -311,7 +311,7 @@ class DaskCluster:
                 f"{self._folder}, and needs numpy and GDAL."
             )
         seen, there = answer
-        if seen != [self._raster.width, self._raster.height]:
+        if seen != list(self._raster.file_size):
             return (
                 f"The Dask worker {name} cannot read {self._raster.path} "
                 f"({there if seen is None else 'another raster'}): "
@@ -342,7 +342,7 @@ class DaskCluster:
         path = self._folder / f"tiledseg-{name}"
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(content)
-        os.replace(partial, path)
+        replace_file(partial, path)
         self._files.append(name)
         return str(path)
 

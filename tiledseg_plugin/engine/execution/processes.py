@@ -12,10 +12,11 @@ import queue
 import threading
 import time
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ..errors import Cancelled, SegmentationError
+from ..machine import ThreadPool
 from ..progress import Check
 from . import worker as inside
 from .failures import fault, out_of_memory, subject_of, worker_died
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 START_SECONDS = 30.0
 
 _stages = itertools.count(1)
-_builds: Dict[tuple, str] = {}  # this session's interpreters: {(candidate, time of change): reason to refuse or ""}
+# interpreters that this session has tried: {(candidate, time of change): reason to refuse or ""}
+_builds: Dict[tuple, str] = {}
 
 
 class Unavailable(Exception):
@@ -137,7 +139,7 @@ class Processes:
         self._reserved = 1  # workers that exist or are being started
         self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._retired_peak = 0
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
+        self._threads = ThreadPool(workers, thread_name_prefix="tiledseg")
         self._starting: List[Future] = []
         self._first = self._threads.submit(self._find)
 
@@ -248,7 +250,7 @@ class Processes:
             if self._closed:
                 raise Cancelled()
             answer, seen = worker.call(START_SECONDS, inside.greet, self._raster.path if self._raster else "")
-            if self._raster and seen[:2] != (self._raster.width, self._raster.height):
+            if self._raster and seen[:2] != self._raster.file_size:
                 raise WorkerDied(f"sees another raster at {self._raster.path}")
         except Exception as error:
             self._forget(worker)

@@ -25,6 +25,7 @@ from osgeo import gdal
 
 from .foreign import is_endless
 from .gdal_access import collected_errors
+from .on_windows import without_long_prefix
 
 HEAD_BYTES = 4096
 MOST_VRT_BYTES = 1 << 28
@@ -35,7 +36,7 @@ CDATA = re.compile(r"^\s*<!\[CDATA\[(.*)\]\]>\s*$", re.S)
 DATABASE = re.compile(r"\bdbname=(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\"|(\S+))")
 VIRTUAL = re.compile(r"^/vsi(zip|gzip|tar|7z|rar|subfile|sparse|crypt|cached)(?:_streaming)?/(.*)$", re.S)
 MOST_REMEMBERED = 4  # datasets
-UNCERTAIN_NS = 3_000_000_000  # a file that was changed so shortly before may change again without a sign; FAT has 2 s
+UNCERTAIN_NS = 3_000_000_000  # a file changed less than this before may change again and keep its time: FAT counts 2 s
 WHOLE_NAME = (".", "-")  # what follows the whole name of a file in that of its side file: a.tif.ovr, a.gpkg-wal
 
 
@@ -55,17 +56,17 @@ def ignores_case(folder: str) -> bool:
 
 
 class FileKeys:
-    """What all names of one file have in common, whether it is there or not; each folder is looked at once."""
+    """Keys of files: all names of one file have one in common, be it there or not. Each folder is looked at once."""
 
     def __init__(self) -> None:
         self._folders: Dict[str, Tuple[str, bool]] = {}
 
     def of(self, path: str) -> Set[str]:
         """The file's place and, of a link, its target's."""
-        absolute = os.path.abspath(path)
+        absolute = os.path.abspath(without_long_prefix(path))
         keys = {self._key(absolute)}
         if os.path.islink(absolute):
-            keys.add(self._key(os.path.realpath(absolute)))
+            keys.add(self._key(without_long_prefix(os.path.realpath(absolute))))
         return keys
 
     def _key(self, absolute: str) -> str:
@@ -83,12 +84,12 @@ class FileKeys:
 
 def _real_folder(folder: str) -> Tuple[str, bool]:
     """Where a folder is, and whether case does not count in it."""
-    real = os.path.realpath(folder)
+    real = without_long_prefix(os.path.realpath(folder))
     return unicodedata.normalize("NFC", real), ignores_case(real)
 
 
 def _state(path: str) -> Optional[Tuple[int, int, int, int]]:
-    """By which a file is known to be the same and unchanged; None where there is none."""
+    """Device, number, time of change and size: what differs if a file is another or has changed; None for no file."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):

@@ -9,6 +9,7 @@ What stands at the name of an output is replaced, with the side files that belon
 import errno
 import os
 import re
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from .dataset_files import Dataset, FileSet, listed_files, paths_in
 from .foreign import load_json, open_file
 from .formats import is_cog
 from .gdal_access import collected_errors
+from .on_windows import LONGEST_PATH, fault_of_name
 from .publish import attributes_path, nothing_else, recover_beside, staging
 from .segment_style import is_ours as is_our_style
 from .segment_style import style_path
@@ -49,12 +51,22 @@ PROVIDER = re.compile(r"^[a-z]\w+:(?![/\\])", re.I)  # of QGIS, such as memory: 
 PLAIN_COG = ".plain.aux.xml"  # while a cloud optimized GeoTIFF is made
 TYPES = re.compile(r'^\s*"?(Integer|Integer64|Real|String|Date|Time|DateTime|WKT|Coord\w)\b', re.I)
 
+# what the system says of the disk or of who may write to it, whatever the name is
+NOT_OF_THE_NAME = {
+    errno.ENOSPC,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}
+
 Belongs = Callable[[Path, Path], bool]
 
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a run: what it is checked by before, and written by.
+    """An output of a run, with what is needed to check it before the run and to write it.
 
     name : id of the parameter, for messages
     path : may be empty: there will be none, or its place is not known yet
@@ -84,7 +96,7 @@ class Output:
 class SideFile:
     """A file that a run may put beside an output.
 
-    belongs : function (target, path), whether what is there is a part of what stands at the output's name
+    belongs : function (target, path), whether the file at `path` is a part of the output that stands at `target`
     """
 
     path: Path
@@ -100,7 +112,7 @@ def _listed(target: Path, path: Path) -> bool:
 
 
 def _is_metadata(target: Path, path: Path) -> bool:
-    """QGIS leaves these behind where a raster is deleted; they speak of nothing but the raster of that name."""
+    """QGIS leaves such files behind when it deletes a raster; they are about nothing but the raster of that name."""
     return _with_target(target, path) or b"<PAMDataset" in _head(path)
 
 
@@ -184,12 +196,12 @@ def side_files(output: Output) -> List[SideFile]:
 
 
 def _is_of_table(target: Path, path: Path) -> bool:
-    """Of a journal: whether its database is ours."""
+    """Of the journal of a database: whether the database is ours."""
     return is_attribute_table(re.sub("-[a-z]+$", "", str(path)))
 
 
 def _given_up(output: Output) -> List[Path]:
-    """What earlier outputs may have had that those of today have not: it goes where GDAL says that it is theirs."""
+    """Side files that an earlier output may have and that no run makes today; one goes only if GDAL lists it."""
     return [output.target.with_suffix(".rrd")] if output.target.suffix.lower() == ".img" else []
 
 
@@ -254,6 +266,9 @@ def _check_place(output: Output) -> None:
         raise SegmentationError(
             f"The folder {target.parent} of {output.name} does not exist: make it, or choose another."
         )
+    wrong = fault_of_name(target.name)
+    if wrong:
+        raise SegmentationError(f"The name of {output.name} {output.path} {wrong}: choose another.")
     if target.is_dir():
         raise SegmentationError(f"{output.name} {output.path} is a folder: give a file name in it.")
 
@@ -319,7 +334,14 @@ def _check_names(output: Output) -> None:
                 (folder / name).touch()
                 (folder / name).unlink()
             except OSError as error:
-                too_long = error.errno == errno.ENAMETOOLONG or (os.name == "nt" and len(str(folder / name)) >= 260)
+                if error.errno in NOT_OF_THE_NAME:
+                    raise SegmentationError(
+                        f"The folder {output.target.parent} of {output.name} cannot be written to ({why(error)}): make "
+                        "room, or choose another."
+                    ) from error
+                too_long = error.errno == errno.ENAMETOOLONG or (
+                    sys.platform == "win32" and len(str(folder / name)) >= LONGEST_PATH
+                )
                 fault = "too long" if too_long else f"not possible ({why(error)})"
                 raise SegmentationError(
                     f"The name of {output.name} {output.path} is {fault} for its folder, which has to hold "

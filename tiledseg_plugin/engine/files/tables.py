@@ -16,10 +16,10 @@ from ..errors import SegmentationError
 from ..progress import Check
 from .field_names import field_names
 from .formats import TABLES
-from .gdal_access import collected_errors, reason
+from .gdal_access import collected_errors, name_for_people, reason
 from .verification import verify_features, verify_text_table
 
-VALUES = 1 << 15  # made plain at a time: more would not stay in the cache
+VALUES = 1 << 15  # values that are converted at a time; more would not stay in the processor's cache
 NOT_FIRST = "`~!@#$%^&*()+-={}|[]\\:\";'<>?,./ "  # in the name of an OGR layer
 PLACES = 999  # for values in an SQL statement; newer versions of SQLite take more
 
@@ -29,12 +29,14 @@ class Column:
     """A named column.
 
     values : (rows,) integers or floats; NaN is written as null
+    label : what people call it, which only a GeoPackage holds, as the field's alias
     usage : what the column means in a raster attribute table, the name of a GDAL `GFU_` constant without that
     """
 
     name: str
     values: np.ndarray
     usage: str = "Generic"
+    label: str = ""
 
     @property
     def is_real(self) -> bool:
@@ -86,7 +88,10 @@ def layer_name(path: str) -> str:
 def create_fields(layer: ogr.Layer, columns: Sequence[Column], path: str) -> None:
     """Add the columns to the OGR layer of a file; see `field_names`."""
     for column, name in zip(columns, field_names([column.name for column in columns], path)):
-        layer.CreateField(ogr.FieldDefn(name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
+        field = ogr.FieldDefn(name, ogr.OFTReal if column.is_real else ogr.OFTInteger64)
+        if column.label and Path(path).suffix.lower() == ".gpkg":
+            name_for_people(field, column.label)
+        layer.CreateField(field)
 
 
 def _create(path: str, columns: Sequence[Column], driver: str) -> Tuple[gdal.Dataset, ogr.Layer]:
@@ -101,7 +106,7 @@ def _create(path: str, columns: Sequence[Column], driver: str) -> Tuple[gdal.Dat
 
 
 def _write_geopackage(path: str, columns: Sequence[Column], driver: str, check_cancelled: Check) -> None:
-    """OGR makes the tables; SQLite itself fills them, several times as fast, and many rows with a statement."""
+    """OGR makes the tables, and SQLite fills them, many rows with one statement: several times as fast."""
     dataset, layer = _create(path, columns, driver)
     name = layer.GetName()
     del layer
@@ -149,7 +154,7 @@ def _unjournalled(path: str) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _counted_at_once(connection: sqlite3.Connection, table: str, rows: int) -> Iterator[None]:
-    """OGR counts rows by a trigger, each by itself; the number of those that are inserted here is set once."""
+    """OGR's triggers count row by row; here the number of all inserted rows is set once."""
     triggers = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name LIKE ?",
         (table, "trigger_insert_feature_count%"),

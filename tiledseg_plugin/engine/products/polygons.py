@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from osgeo import ogr
 
-from ..errors import SegmentationError
+from ..errors import SegmentationError, why
 from ..files.attribute_table import BAND_STATISTICS
 from ..files.field_names import is_shapefile
 from ..files.formats import POLYGONS
@@ -79,7 +79,7 @@ def write_polygons(output: Output, grid: Raster, polygons: Polygons, advance: Ad
     path, ids = output.path, polygons.attributes.ids
     driver = POLYGONS.driver_of(path, output.name)
     source = open_raster(grid.path)
-    crs, transform = spatial_reference(source, output.assign_crs), geotransform(source)
+    crs, transform = spatial_reference(source, output.assign_crs), geotransform(source, grid.origin)
     numbered = driver in ("GPKG", "SQLite")
     with collected_errors() as messages, configured(OPTIONS):
         made = Path(path).with_suffix(".shp") if is_shapefile(path) else Path(path)  # OGR makes no .SHP
@@ -98,7 +98,12 @@ def write_polygons(output: Output, grid: Raster, polygons: Polygons, advance: Ad
         raise SegmentationError(
             f"{output.name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
         )
-    made.replace(path)
+    try:
+        made.replace(path)
+    except OSError as error:
+        raise SegmentationError(
+            f"{output.name} {Path(path).name} cannot be written ({why(error)}): make room, or choose another."
+        ) from error
     verify_features(str(path), ids.size, output.name, int(ids[-1]) if numbered else None)
 
 
