@@ -61,7 +61,9 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     """
     parameters.check()
     recover_beside(parameters.input)
-    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    raster = describe(
+        parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata, extent=parameters.extent
+    )
     check_output(parameters)
     plan = make_plan(raster, parameters)
     for note in raster.notes:
@@ -75,7 +77,7 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     tile_bytes = _tile_memory(raster, plan)
     workers = resources.choose_workers(parameters.workers, max(len(valid_tiles), 1), tile_bytes)
     result = PreflightResult(
-        records=tile_records(parameters.input, plan, occupancy),
+        records=tile_records(parameters.input, plan, occupancy, origin=raster.origin),
         tile_count=len(plan.tiles),
         empty_tiles=occupancy.count(EMPTY),
         sparse_tiles=occupancy.count(SPARSE),
@@ -165,7 +167,7 @@ def _log(
         f"takes roughly {_duration(result.seconds)} with {counted(workers, 'worker')}."
     )
     if processed == 0:
-        feedback.warning("No pixel is valid: check the raster's no-data value, BANDS and NODATA_RULE.")
+        feedback.warning("No pixel is valid: check the raster's no-data value, BANDS, NODATA and NODATA_RULE.")
 
 
 def _largest(plan: Plan) -> str:
