@@ -43,6 +43,8 @@ SHOWN = (
     "RSGISLIB_STRETCH",
     "SAMPLING",
     "KMEANS_MAX_ITERATIONS",
+    "EXTENT",
+    "NODATA",
     "NODATA_RULE",
     "TILES",
 )

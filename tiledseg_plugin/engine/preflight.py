@@ -149,7 +149,7 @@ def _log(
     used = f"bands {', '.join(map(str, raster.numbers))}" if len(raster.numbers) > 1 else f"band {raster.numbers[0]}"
     scheme = "polygons of TILES" if parameters.tiles else f"{_largest(plan)} pixels"
     processed = result.tile_count - result.empty_tiles
-    feedback.info(f"{raster.path}: {raster.width} x {raster.height} pixels, {used}.")
+    feedback.info(f"{raster.path}: {raster.size}, {used}.")
     feedback.info(
         f"Tiles: {result.tile_count} ({scheme}); {processed} to process, {result.empty_tiles} empty and left out."
     )

@@ -302,7 +302,7 @@ class _Run:
 def _log_start(raster: Raster, plan: Plan, feedback: Feedback) -> None:
     width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
     feedback.info(
-        f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
+        f"{raster.path}: {raster.size}, bands {', '.join(map(str, raster.numbers))}, "
         f"{np.dtype(raster.dtype).name}; {counted(len(plan.tiles), 'tile')} of up to {width} x {height} pixels."
     )
     for note in raster.notes:

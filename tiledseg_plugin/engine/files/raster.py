@@ -63,6 +63,14 @@ class Raster:
         return self.left, self.top
 
     @property
+    def size(self) -> str:
+        """For the log: how many pixels, and which where they are only a part."""
+        text = f"{self.width} x {self.height} pixels"
+        if (self.width, self.height) == self.file_size:
+            return text
+        return f"{text} from column {self.left}, row {self.top} on, of {self.file_size[0]} x {self.file_size[1]}"
+
+    @property
     def numbers(self) -> List[int]:
         return [band.number for band in self.bands]
 
