@@ -15,6 +15,7 @@ from .files.no_data import scaling_note
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
 from .files.work_folder import WorkFolder
+from .kernels.entries import entries_of_run
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, segments_by_tile, tile_records
@@ -179,7 +180,7 @@ class _Run:
         runner = starting.ready(self.feedback, self.progress.check_cancelled)
         surveyed = self._survey(runner)
         kernel, note = self.progress.wait_for(loading, "Loading the kernels", (0.8, 0.8))
-        runner.prepare(self.parameters.kernels)  # what had to be compiled is there to be loaded now
+        runner.prepare(self.parameters.kernels)
         self.feedback.info(note)
         context = RunContext(self.parameters, self.raster, self.plan, kernel, runner, self.progress, self.folder)
         learned = self._learn(context, surveyed)
@@ -187,12 +188,10 @@ class _Run:
         return self._write(context, surveyed, learned, segmented)
 
     def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Any, str]:
-        """Those that depend on the raster's type, too: compiled here once, rather than by every worker."""
-        kernel, note = kernels.choose(self.parameters.kernels, check)
-        check()
-        if self.raster.is_integer:
-            kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, self.raster.dtype))
-        return kernel, note
+        """What is there is loaded; what is not, is made by another process while the run goes on."""
+        raster, parameters = self.raster, self.parameters
+        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
+        return kernels.choose(parameters.kernels, check, entries)
 
     def _start_execution(self) -> execution.Starting:
         parameters, raster = self.parameters, self.raster
@@ -304,7 +303,7 @@ def _log_start(raster: Raster, plan: Plan, feedback: Feedback) -> None:
 def _facts(context: RunContext, colours: Union[Stretched, Raw], learned: _Learned) -> Dict[str, Any]:
     """What the report says besides parameters and result."""
     return {
-        "kernels": context.kernel.NAME,
+        "kernels": kernels.used(context.kernel),
         "execution": {"kind": context.runner.name, "workers": context.runner.workers},
         "raster": asdict(context.raster),
         "colours": {"stretch": context.parameters.stretch, **asdict(colours)},
