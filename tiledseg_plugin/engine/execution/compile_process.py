@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What runs in the process that `compiling` starts: it compiles kernels, and marks each as ready or as failed."""
 
+import gc
 import os
 import sys
 import threading
@@ -53,6 +54,7 @@ def compile_wanted(entries: Sequence[str]) -> None:
         machine_code.mark(machine_code.EVERYTHING, machine_code.FAILED, _sentence_of(error))
         return
     machine_code.unmark(machine_code.EVERYTHING, machine_code.FAILED)
+    gc.set_threshold(200_000, 20, 100)  # numba makes many objects, few of them garbage: to look for it took a sixth
     waiting = list(entries)
     done = set()
     while waiting:

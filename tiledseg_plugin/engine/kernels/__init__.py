@@ -9,8 +9,8 @@ import os
 from typing import Dict, Iterable, Optional, Tuple, cast
 
 from ..errors import Cancelled, SegmentationError
+from . import growing
 from .contract import Check, Kernels
-from .growing import Compiler, growing, import_compiled
 
 CHOICES = ("auto", "compiled", "plain")
 VARIABLE = "TILEDSEG_KERNELS"
@@ -20,9 +20,9 @@ Loaded = Tuple[Optional[Kernels], str]  # the compiled kernels, or None and the 
 _loaded: Dict[str, Loaded] = {}  # what came of loading the compiled ones, once in a process
 
 
-def compile_with(compiler: Compiler) -> None:
+def compile_with(compiler: growing.Compiler) -> None:
     """Have what is missing compiled by another process, which `compiler` asks for; without it all stays plain."""
-    growing.compiler = compiler
+    growing.shared.compiler = compiler
 
 
 def _load_compiled(check: Check) -> Loaded:
@@ -34,7 +34,7 @@ def _load_compiled(check: Check) -> Loaded:
 
 def _try_compiled(check: Check) -> Loaded:
     try:
-        kernels: Kernels = import_compiled()
+        kernels: Kernels = growing.import_compiled()
         kernels.warm_up(check)
     except Cancelled:
         raise
@@ -68,21 +68,21 @@ def choose(wanted: str = "auto", check: Check = lambda: None, entries: Iterable[
             raise SegmentationError(f"The compiled kernels do not work here ({reason}): install numba or use plain.")
         return compiled, "Kernels: compiled (numba)."
     if wanted == "auto":
-        growing.want(entries, check)
-        if not growing.reason:
-            return cast(Kernels, growing), _sentence()
-        if growing.is_alone:
+        growing.shared.want(entries, check)
+        if not growing.shared.reason:
+            return cast(Kernels, growing.shared), _sentence()
+        if growing.shared.is_alone:
             compiled, _ = _load_compiled(check)
             if compiled is not None:
                 return compiled, "Kernels: compiled (numba)."
     from . import plain
 
-    reason = growing.reason if wanted == "auto" else "asked for"
+    reason = growing.shared.reason if wanted == "auto" else "asked for"
     return plain, f"Kernels: plain (numpy); compiled ones are not used ({reason})."
 
 
 def _sentence() -> str:
-    if growing.is_complete:
+    if growing.shared.is_complete:
         return "Kernels: compiled (numba)."
     return (
         "Kernels: plain (numpy) at first; the compiled ones (numba) are made in the background, once in the life of an "
@@ -92,4 +92,4 @@ def _sentence() -> str:
 
 def used(kernel: Kernels) -> str:
     """The sets that did the work of a set in this process, for reports."""
-    return growing.used if kernel is growing else kernel.NAME
+    return growing.shared.used if isinstance(kernel, growing.Growing) else kernel.NAME

@@ -79,4 +79,4 @@ def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int) -> Li
         f"describe_clumps-{added.name}",
         "relabel-all",
     ]
-    return [*found, f"region_moments-{dtype.name}"] if dtype.kind in "iu" else found
+    return [*found, f"region_moments-{dtype.name}", "add_moments-all" if dtype.kind in "iu" else "compact-all"]

@@ -151,7 +151,7 @@ class GrowingLabeller:
         return GrowingLabeller, (self.centres,)
 
     def __call__(self, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        chosen = growing.set_for("nearest_centre", values, valid, self.centres)
+        chosen = shared.set_for("nearest_centre", values, valid, self.centres)
         if chosen.NAME not in self._labellers:
             self._labellers[chosen.NAME] = chosen.NearestCentre(self.centres)
         labels: np.ndarray = self._labellers[chosen.NAME](values, valid)
@@ -166,12 +166,12 @@ def import_compiled() -> Any:
     return compiled
 
 
-growing = Growing()  # of this process
+shared = Growing()  # by all of this process
 
 
 def failures() -> List[str]:
     """A sentence for each kernel that cannot be compiled here."""
     return [
         f"The kernel {entry} cannot be compiled here ({why}); the plain one is used, with the same result."
-        for entry, why in growing.failed.items()
+        for entry, why in shared.failed.items()
     ]

@@ -53,10 +53,9 @@ def _nearest_centre(kind: str) -> None:
     points = np.zeros((1, 3), np.float32)
     centres.nearest_centre(np.zeros((3, 3, 4), np.float32), VALID, points)
     labels = np.empty(1, np.uint16)
-    if kind == "three":
-        for many in (1,):
-            table = ColourTable(np.zeros((many, 3), np.float32))
-            table.look_up(np.zeros((3, 1), np.uint8), np.ones(1, bool), labels)
+    if kind.startswith("three"):
+        table = ColourTable(np.zeros((1 if kind == "three" else 256, 3), np.float32))
+        table.look_up(np.zeros((3, 1), np.uint8), np.ones(1, bool), labels)
     elif kind == "few":
         centres._look_up(np.zeros((1, 1), np.uint8), np.ones(1, bool), np.zeros(256, np.uint16), labels)
 
