@@ -15,8 +15,8 @@ setup:  ## install what is missing (Debian, Ubuntu; as root or through sudo)
 demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/demo/demo.png
 	@$(PYTHON) scripts/demo.py
 
-test: setup  ## run all tests
-	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
+test: setup  ## run all tests, or TESTS="tests/test_plan.py -k empty"; those that measure times one by one at the end
+	@$(PYTHON) scripts/run_tests.py $(TESTS)
 
 matrix:  ## the tests on three releases of Debian, and without numba, pathos, scipy, in trees under build/ (as root)
 	@$(PYTHON) scripts/matrix.py $(MATRIX)

@@ -116,7 +116,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         return not rest, rest
 
     def _reason_for_refusal(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
-        """A sentence on the first value that QGIS does not accept, CHECKED_HERE aside; empty if there is none."""
+        """A sentence on the first value that QGIS refuses, but for those of CHECKED_HERE; empty if there is none."""
         for definition in self.parameterDefinitions():
             value = parameters.get(definition.name(), definition.defaultValue())
             if definition.name() in self.CHECKED_HERE or definition.checkValueIsAcceptable(value, context):

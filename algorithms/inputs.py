@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional
 
 from qgis.core import (
     QgsMapLayer,
+    QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputLayerDefinition,
@@ -56,14 +57,14 @@ class RasterParameter(QgsProcessingParameterRasterLayer):
 
 
 def raster_layer(
-    algorithm: Any, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
+    algorithm: QgsProcessingAlgorithm, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
 ) -> Optional[QgsRasterLayer]:
     """The layer of a raster parameter; None where it is a file that no layer has yet, or is not given.
 
     Making a layer of a file has QGIS 3.22 look at the pixels for a style that nobody sees, and leave what it found in a
     side file beside the user's raster.
     """
-    given = algorithm.raw(parameters, name, context)
+    given = evaluated(name, parameters.get(name), context)
     if is_null(given) or is_loose_file(given, context):
         return None
     return algorithm.parameterAsRasterLayer(parameters, name, context)
@@ -78,7 +79,7 @@ def is_loose_file(given: Any, context: QgsProcessingContext) -> bool:
     return any(os.path.exists(path) for path in paths_in(given)) or not _reason_not_opened(given)
 
 
-def gdal_source(layer: Any, given: Any, name: str) -> str:
+def gdal_source(layer: Optional[QgsRasterLayer], given: Any, name: str) -> str:
     """What GDAL opens for a raster layer: a path, /vsi path, VRT or subdataset.
 
     Parameters

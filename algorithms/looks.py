@@ -38,7 +38,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
     Parameters
     ----------
     algorithm_id, output_name : for which output the user may have set a style
-    show : function(layer) that gives the layer its style
+    show : function(layer) that sets the style of the layer
     """
 
     _waiting: List[Any] = []

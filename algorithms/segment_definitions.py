@@ -181,7 +181,9 @@ class SegmentDefinitions(TilingAlgorithm):
             QgsProcessingParameterString(self.DASK_SCHEDULER, tr("Dask scheduler"), optional=True),
             tr(
                 "Address of a running Dask scheduler, such as tcp://host:8786, for the execution 'dask'. The work "
-                "folder and the input must then be on storage that all workers see under the same path."
+                "folder and the input must then be on storage that all workers see under the same path. Whoever can "
+                "reach the scheduler can run code on its workers and on this machine: use one in a network that you "
+                "trust."
             ),
             advanced=True,
         )

@@ -2,7 +2,7 @@
 """The tile layer, S1Tiles, as an output: its fields, and how it is written."""
 
 import os
-from typing import Any, Dict, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -25,6 +25,10 @@ from ..tiledseg_plugin.engine.files.field_names import field_names
 from .base import TiledAlgorithm
 from .looks import TileLook
 from .text import tr
+
+if TYPE_CHECKING:
+    from ..tiledseg_plugin.engine.files.output_files import Output
+    from ..tiledseg_plugin.engine.products.tile_records import TileRecord
 
 FieldList = Sequence[Tuple[str, Any]]  # name and type of each field
 
@@ -66,8 +70,8 @@ class TileLayerOutput:
         """Remember what the run is called with; on a pool thread the context is another one than on the main thread."""
         self._run = parameters, context
 
-    def write(self, records: Sequence[Any], field_list: FieldList) -> str:
-        """Write a record a tile (`tiledseg_plugin.engine.products.tile_records.TileRecord`).
+    def write(self, records: Sequence["TileRecord"], field_list: FieldList) -> str:
+        """Write a record a tile.
 
         A file is written in a staging folder and replaces an earlier one when it is complete; what is no file (a layer
         in memory, a table of a database) is written at its place.
@@ -90,7 +94,7 @@ class TileLayerOutput:
             self._layer_id = self._write_at(output.path, parameters[self.name], records, field_list)
         return self._layer_id
 
-    def _publish(self, output: Any, records: Sequence[Any], field_list: FieldList) -> str:
+    def _publish(self, output: "Output", records: Sequence["TileRecord"], field_list: FieldList) -> str:
         from ..tiledseg_plugin.engine.files.output_files import replaced_files
         from ..tiledseg_plugin.engine.files.publish import publishing
 
@@ -107,7 +111,7 @@ class TileLayerOutput:
         _load_from(context, path, output.path)
         return output.path + layer_id[len(path) :]
 
-    def _write_at(self, path: str, destination: Any, records: Sequence[Any], field_list: FieldList) -> str:
+    def _write_at(self, path: str, destination: Any, records: Sequence["TileRecord"], field_list: FieldList) -> str:
         """Write all tiles and close the layer; returns its id.
 
         Parameters
@@ -147,11 +151,11 @@ class TileLayerOutput:
         if os.path.splitext(path)[1].lower() in POLYGONS.drivers:
             verify_features(path, count, self.name)
 
-    def _open(self, destination: Any, fields: QgsFields, kind: Any) -> Tuple[Any, str]:
+    def _open(self, destination: Any, fields: QgsFields, kind: QgsWkbTypes.Type) -> Tuple[QgsFeatureSink, str]:
         """A sink, and the id of its layer."""
         parameters, context = self._run
         reason = tr("QGIS states no reason")
-        sink: Any = None
+        sink: Optional[QgsFeatureSink] = None
         try:
             sink, layer_id = self._algorithm.parameterAsSink(
                 {**parameters, self.name: destination}, self.name, context, fields, kind, self._crs

@@ -2,7 +2,7 @@
 """The raster and its tiles: what `tiledseg:segment` and `tiledseg:preflight` ask for alike. The ids never change."""
 
 from dataclasses import fields, replace
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -27,6 +27,9 @@ from .base import TiledAlgorithm
 from .inputs import RasterParameter, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import FieldList, TileLayerOutput
+
+if TYPE_CHECKING:
+    from ..tiledseg_plugin.engine.products.tile_records import TileRecord
 
 INTEGER = QgsProcessingParameterNumber.Type.Integer
 DOUBLE = QgsProcessingParameterNumber.Type.Double
@@ -95,7 +98,10 @@ class TilingAlgorithm(TiledAlgorithm):
         )
 
     def _add_tiles(self) -> None:
-        text = tr("It changes speed and memory, never the result. Unit: pixels.")
+        text = tr(
+            "The greatest size; tiles are made all alike, so that none is a sliver. It changes speed and memory, never "
+            "the result. Unit: pixels."
+        )
         self._add_number(self.TILE_WIDTH, tr("Tile width [pixels]"), text, Numbers(16))
         self._add_number(self.TILE_HEIGHT, tr("Tile height [pixels]"), text, Numbers(16))
         self.add(
@@ -208,7 +214,7 @@ class TilingAlgorithm(TiledAlgorithm):
         layer = raster_layer(self, parameters, self.INPUT, context)
         return TileLayerOutput(self, name, crs, "" if layer is None else layer.id())
 
-    def _write_tiles(self, records: Sequence[Any], field_list: FieldList) -> Dict[str, str]:
+    def _write_tiles(self, records: Sequence["TileRecord"], field_list: FieldList) -> Dict[str, str]:
         """The tile layer as a part of the results, {id of the sink: layer}; empty if none is asked for."""
         return {} if self._tile_layer is None else {self._tile_layer.name: self._tile_layer.write(records, field_list)}
 

@@ -29,6 +29,7 @@ from ..tiledseg_plugin.engine.errors import SegmentationError
 from .text import NO_LIMIT, tr
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+Reader = Callable[[QgsProcessingParameterDefinition, Any, QgsProcessingContext], Any]
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 LONGEST = 60  # characters of a value that a message shows
 
@@ -242,7 +243,7 @@ def _destination(
     raise _refusal(definition, value, tr("a place for an output"), tr("give the path of a file as text"))
 
 
-READ_HERE: Dict[str, Callable[[Any, Any, Any], Any]] = {
+READ_HERE: Dict[str, Reader] = {
     "number": _number,
     "boolean": _boolean,
     "enum": _enum,
@@ -250,7 +251,7 @@ READ_HERE: Dict[str, Callable[[Any, Any, Any], Any]] = {
     "file": _text,
     "band": _bands,
 }
-READERS: Dict[str, Callable[[Any, Any, Any], Any]] = {
+READERS: Dict[str, Reader] = {
     **READ_HERE,
     "crs": _crs,
     "raster": _layer,

@@ -24,7 +24,7 @@ COLOURS = {  # Okabe and Ito's palette, which colour-blind readers can tell apar
     "grass": "#8c6d31",
     "gdal": "#777777",
 }
-STAGES = ("#bbbbbb", "#56b4e9", "#d55e00", "#009e73", "#e69f00", "#0072b2", "#cc79a7", "#f0e442", "#8c6d31")
+STAGE_COLOURS = ("#bbbbbb", "#56b4e9", "#d55e00", "#009e73", "#e69f00", "#0072b2", "#cc79a7", "#f0e442", "#8c6d31")
 
 
 def main():
@@ -105,7 +105,7 @@ def draw_stages(axes, results):
     entries.sort(key=lambda pair: pair[0])
     lowest = [0.0] * len(entries)
     stages = list(dict.fromkeys(stage for _, entry in entries for stage in entry["stages"]))
-    for stage, colour in zip(["start", *stages], itertools.cycle(STAGES)):
+    for stage, colour in zip(["start", *stages], itertools.cycle(STAGE_COLOURS)):
         heights = [
             (entry["start_seconds"] if stage == "start" else entry["stages"].get(stage, 0)) / size
             for size, entry in entries

@@ -34,7 +34,7 @@ def main():
         raise HeadlessError(f"The segmentation failed: {finished.stderr.strip()}")
     results = json.loads(finished.stdout)["results"]
     picture = draw(raster, output, FOLDER / "demo.png")
-    tell(results, finished, picture)
+    report(results, finished, picture)
 
 
 def aerial_image() -> Path:
@@ -57,7 +57,7 @@ def aerial_image() -> Path:
     return image
 
 
-def tell(results, finished, picture):
+def report(results, finished, picture):
     """A summary that a person reads at a glance."""
     undersized = results["UNDERSIZED_SEGMENTS"]
     pixels = results["VALID_PIXELS"]

@@ -22,7 +22,7 @@ INK = "#1d2b33"
 
 
 def draw(raster, segments, picture):
-    """Draw and give the path of the picture; only the overview and the magnified part are read."""
+    """Draw the picture; returns its path; only the overview and the magnified part are read."""
     gdal.UseExceptions()  # a program of its own, so this is nobody else's GDAL
     image, labels = gdal.Open(str(raster)), gdal.Open(str(segments))
     bands = _colour_bands(image)

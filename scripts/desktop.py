@@ -63,14 +63,14 @@ def drive(script, folder, seconds=180, **arguments) -> Session:
     settings = profile / "QGIS" / "QGIS3.ini"
     if not settings.exists():
         settings.write_text(SETTINGS.format(plugin=headless.PLUGIN))
-    told, found = folder / f"{script}.arguments.json", folder / f"{script}.found.json"
+    arguments_file, found = folder / f"{script}.arguments.json", folder / f"{script}.found.json"
     found.unlink(missing_ok=True)
     known = {"folder": folder, "found": found, "load": os.getloadavg()[0] / (os.cpu_count() or 1)}
-    told.write_text(json.dumps({**known, **arguments}, default=str))
+    arguments_file.write_text(json.dumps({**known, **arguments}, default=str))
     environment = headless.environment(folder / "unused profile")
     for name in ("QT_QPA_PLATFORM", "QGIS_CUSTOM_CONFIG_PATH"):
         environment.pop(name)
-    environment.update(PYTHONPATH=str(DRIVERS), TILEDSEG_DRIVE=str(told), PYTHONFAULTHANDLER="1")
+    environment.update(PYTHONPATH=str(DRIVERS), TILEDSEG_DRIVE=str(arguments_file), PYTHONFAULTHANDLER="1")
     environment["TMPDIR"] = str(folder / "temporary")
     (folder / "temporary").mkdir(exist_ok=True)
     qgis = ["/usr/bin/qgis", "--nologo", "--noversioncheck", "--profiles-path", str(folder), "--lang", "en"]

@@ -3,8 +3,8 @@
 # Installs what the demo and the tests need on Debian or Ubuntu: only what is missing, so a second call is quick.
 set -eu
 
-needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest python3-hypothesis
-python3-dask python3-distributed python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth"
+needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest python3-pytest-xdist
+python3-hypothesis python3-dask python3-distributed python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth"
 # compiled kernels and worker processes; not in every release, and the result is the same without them
 wanted="python3-numba python3-pathos"
 
@@ -38,7 +38,7 @@ install() {
 }
 
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "No apt-get here: QGIS 3.22 or later with Python, GDAL, scipy, pytest, hypothesis and matplotlib" \
+    echo "No apt-get here: QGIS 3.22 or later with Python, GDAL, scipy, pytest (and xdist), hypothesis and matplotlib" \
          "are taken to be installed." >&2
     exit 0
 fi

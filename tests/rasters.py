@@ -56,6 +56,13 @@ def write_raster(path, values, nodata=None, geotransform=GEOTRANSFORM, crs=UTM, 
     return str(path)
 
 
+def write_patches(path):
+    """160 x 90 pixels of 3 bands: patches of 10 x 10 with noise, some of them alike."""
+    rng = np.random.default_rng(3)
+    patches = np.kron(rng.integers(20, 230, (3, 9, 16)), np.ones((1, 10, 10), int))
+    return write_raster(path, (patches + rng.integers(0, 20, patches.shape)).astype(np.uint8))
+
+
 def _wkt(crs):
     from osgeo import osr
 
@@ -71,13 +78,28 @@ def read(path):
 
 
 def run(path, output, feedback=None, **parameters):
-    """Segment; gives the ids and the result."""
+    """Segment; returns the ids and the result."""
     result = segment(SegmentParameters(input=str(path), output=str(output), **parameters), feedback or Feedback())
     return read(output), result
 
 
+def of_tile(array, record, width, height):
+    """The part of (rows, cols) that is a tile of the grid: as few as there can be, cut at even shares, rounded down.
+
+    Parameters
+    ----------
+    record : with its `col` and `row`
+    width, height : of the largest tile that is allowed
+    """
+    slices = []
+    for span, most, place in zip(array.shape, (height, width), (record["row"], record["col"])):
+        share = span / np.ceil(span / most)
+        slices.append(slice(*np.floor(np.array([place, place + 1]) * share + 1e-9).astype(int)))
+    return array[tuple(slices)]
+
+
 def segment_untiled(compared, valid, centres, min_pixels, threshold, sums_of=None):
-    """The algorithm on whole arrays, kernel after kernel: what every tiling must give."""
+    """The algorithm on whole arrays, kernel after kernel: what every tiling must make."""
     kernel, _ = kernels.choose("plain")
     clusters = kernel.nearest_centre(compared, valid, centres)
     clusters, _ = kernel.eliminate_singles(clusters, compared, (False,) * 4)

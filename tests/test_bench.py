@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.command
-def test_a_tiny_benchmark_tells_time_memory_stages_and_targets(folder):
+def test_a_tiny_benchmark_reports_time_memory_stages_and_targets(folder):
     results = json.loads((folder / "bench.json").read_text())
     assert {"machine", "settings", "scenes", "contenders", "records", "summary", "targets", "identical"} <= set(results)
     entries = {entry["contender"]: entry for entry in results["summary"]}

@@ -147,7 +147,7 @@ def test_a_run_that_is_stopped_ends_at_once_and_leaves_nothing(endings, how):
     assert ending["left"] == {"files": [], "work folders": [], "processes": []}
 
 
-def test_cancelled_run_leaves_no_tile_as_being_worked(endings):
+def test_cancelled_run_leaves_no_tile_as_being_processed(endings):
     assert endings[0]["cancel_in_panel"]["status"] == "Cancelled."
     assert set(endings[0]["cancel_in_panel"]["states"]) <= {"done", "waiting"}
 

@@ -175,7 +175,7 @@ def grids(draw):
 @both_sets
 @examples
 @given(grids())
-def test_parts_and_then_the_rest_give_what_the_whole_gives(kernels, graph):
+def test_parts_and_then_the_rest_make_what_the_whole_makes(kernels, graph):
     parts, *rest = graph
     sizes, sums, edges, min_pixels, threshold = rest
     expected = all_steps(plain.Elimination(sizes, sums.copy(), np.ones(1), edges, min_pixels, threshold), min_pixels)

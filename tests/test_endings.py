@@ -52,7 +52,7 @@ class SlowLoad:
         self.ended, self.done = threading.Event(), 0
         choose = kernels.choose
 
-        def slow(wanted="auto", check=lambda: None):
+        def slow(wanted="auto", check=lambda: None, entries=()):
             try:
                 for _ in range(steps):
                     time.sleep(seconds)
@@ -65,6 +65,7 @@ class SlowLoad:
         monkeypatch.setattr(segmentation.kernels, "choose", slow)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("steps, seconds", [(1, 2.5), (200, 0.1)], ids=["one long step", "many steps"])
 def test_a_run_that_fails_early_waits_for_what_is_being_loaded(tmp_path, monkeypatch, empty_raster, steps, seconds):
     load = SlowLoad(monkeypatch, steps, seconds)
@@ -89,6 +90,7 @@ def test_a_run_whose_execution_cannot_be_had_waits_too(tmp_path, monkeypatch, ra
     assert not own_threads()
 
 
+@pytest.mark.alone
 def test_cancelling_while_kernels_load_takes_no_longer_than_a_step(tmp_path, monkeypatch, raster):
     load = SlowLoad(monkeypatch, 100, 0.3)
     log = Log()

@@ -30,7 +30,7 @@ from worker_processes import wait_until_gone, workers_of
 GIGABYTE = 1_000_000_000
 needs_pathos = pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
-pytestmark = [needs_pathos, linux]
+pytestmark = [needs_pathos, linux, pytest.mark.spread]
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,7 @@ def test_the_second_death_over_a_tile_ends_the_run_with_what_to_do(started, task
         assert part in str(error.value)
 
 
+@pytest.mark.alone
 def test_a_death_is_noticed_within_a_second(started):
     runner = started(workers=1)
     results(runner, tasks.number, 0)
@@ -170,6 +171,7 @@ def test_errors_of_a_task_arrive_as_what_they_are(started):
         results(started(), tasks.fail_oddly, None, 1)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["processes", "threads", "serial"])
 def test_cancelling_does_not_wait_for_a_long_step(started, kind):
     runner = started(kind)

@@ -15,6 +15,7 @@ from fuzzing.shrinking import shrink
 from tiledseg.tiledseg_plugin.engine.stages import tiles
 from time_limit import no_test_hangs  # noqa: F401
 
+pytestmark = pytest.mark.spread
 FOUND = sorted((Path(__file__).parent / "data" / "found").glob("*.json"))
 SMALL, LARGE, AT_ONCE = 160, 6, 20
 
@@ -39,7 +40,7 @@ def test_what_was_found_once_stays_right(path):
     checking.check(json.loads(path.read_text(encoding="utf-8")))
 
 
-def test_a_case_is_told_by_its_seed_and_kept_as_text():
+def test_a_case_is_known_by_its_seed_and_kept_as_text():
     for kind in ("small", "large"):
         case = draw(kind, "again")
         assert case == draw(kind, "again") != draw(kind, "another")

@@ -317,7 +317,7 @@ def test_bad_files(tmp_path):
     assert leftovers(tmp_path, {"in.tif"}) == []
 
 
-def test_damaged_input_is_told_and_leaves_the_old_output(tmp_path):
+def test_damaged_input_is_reported_and_leaves_the_old_output(tmp_path):
     path = write_raster(tmp_path / "in.tif", scene(3, 300, 300), options=["COMPRESS=DEFLATE"])
     run(path, tmp_path / "out.tif", **QUICK)
     before = (tmp_path / "out.tif").read_bytes()

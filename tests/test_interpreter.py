@@ -45,7 +45,7 @@ def test_windows_looks_in_the_bin_folder_too():
     assert r"C:\OSGeo4W\bin\python.exe" in found
 
 
-def test_macos_bundle_gives_its_own_python_its_home():
+def test_macos_bundle_sets_the_home_of_its_own_python():
     frameworks = "/Applications/QGIS.app/Contents/Frameworks"
     found = candidates("darwin", frameworks, frameworks, "", (3, 12), {})
     assert Candidate("/Applications/QGIS.app/Contents/MacOS/python3.12", frameworks) in found
@@ -231,7 +231,7 @@ def find_from(monkeypatch):
     host = interpreter.facts()
 
     def find_from(*answers):
-        """answers: of the workers of candidates "a", "b", ...: facts, or an exception; gives (name, what was tried)."""
+        """answers: facts or an exception, of the workers of "a", "b", ...; returns (name, what was tried)."""
         started, tried = [], []
 
         def start(candidate):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernels: compiled against plain on any input, and both against what RSGISLib gives at every stage."""
+"""The kernels: compiled against plain on any input, and both against what RSGISLib makes at every stage."""
 
 import json
 import pickle

@@ -118,7 +118,7 @@ def test_a_python_without_a_window_is_preferred(tmp_path, windows):
     assert windows.started[0][0] == str(tmp_path / "a b" / "pythonw.exe")
 
 
-def test_the_child_is_told_the_path_of_the_host_and_no_main_program(tmp_path, windows, monkeypatch):
+def test_the_child_gets_the_path_of_the_host_and_no_main_program(tmp_path, windows, monkeypatch):
     reads = []
     pipe = os.pipe
 
@@ -129,8 +129,8 @@ def test_the_child_is_told_the_path_of_the_host_and_no_main_program(tmp_path, wi
 
     monkeypatch.setattr(os, "pipe", remember)
     started = start(tmp_path, {})
-    told = io.BytesIO(os.read(reads[0], 1 << 20))
-    prepared, process = pickle.load(told), pickle.load(told)
+    sent = io.BytesIO(os.read(reads[0], 1 << 20))
+    prepared, process = pickle.load(sent), pickle.load(sent)
     assert set(filter(None, sys.path)) <= set(prepared["sys_path"])
     assert not {"init_main_from_name", "init_main_from_path", "sys_argv"} & prepared.keys()
     assert process.name == "one"

@@ -7,9 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
+from guarded import contents, ids, values, write_tiles, write_vrt
 from osgeo import gdal
 from rasters import write_raster
-from test_guard import contents, ids, values, write_tiles, write_vrt
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
@@ -232,7 +232,7 @@ def test_errors_have_one_line():
     assert len(reason(["x" * 5000])) <= LONGEST_REASON + 5
 
 
-def test_a_full_disk_is_told_as_it_is(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_as_it_is(tmp_path, monkeypatch):
     assert why(OSError("100 requested and 10 written")) == "100 requested and 10 written"
     assert why(OSError(28, "No space left on device")) == "No space left on device"
 

@@ -47,7 +47,7 @@ def test_every_stage_is_that_of_rsgislib_on_real_rasters(shared, name):
     assert_stages(*reference(shared / "reference" / f"{name}.npz"))
 
 
-def test_raw_values_give_what_rsgislib_gives_without_a_stretch(data):
+def test_raw_values_lead_to_rsgislibs_result_without_a_stretch(data):
     stages, parameters = reference(data / "synthetic_holes_nostretch.npz")
     values = gdal.Open(str(data / "synthetic_holes.tif")).ReadAsArray()
     found = oracle.segment(values, (values[0] != 0).tolist(), **parameters)
@@ -68,7 +68,7 @@ def test_rsgislib_stretch_is_that_of_its_script(data, name):
 
 @pytest.mark.parametrize("name", SYNTHETIC)
 @both_sets
-def test_engine_gives_what_the_oracle_gives(data, tmp_path, kernels, name):
+def test_engine_makes_what_the_oracle_makes(data, tmp_path, kernels, name):
     """With its own stretch, in tiles, and fewer clusters so that the oracle is done sooner."""
     path = data / f"{name}.tif"
     values = gdal.Open(str(path)).ReadAsArray()

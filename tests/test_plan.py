@@ -87,7 +87,7 @@ def test_the_extents_of_a_plan_make_the_same_plan(rectangles):
 
 
 @given(schemes)
-def test_few_tiles_are_worked_in_parts_that_are_the_same_pixels(rectangles):
+def test_few_tiles_are_processed_in_parts_that_are_the_same_pixels(rectangles):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_module, "LEAST_PIXELS", 30)
         try:
@@ -100,6 +100,37 @@ def test_few_tiles_are_worked_in_parts_that_are_the_same_pixels(rectangles):
     assert [tile.window for tile in parted.tiles] == [tile.window for tile in plan.tiles]
     large = [p for p in plan.pieces if p.window.pixels >= 30 and min(p.window.width, p.window.height) > 1]
     assert len(parted.pieces) == len(plan.pieces) + (3 * len(large) if len(plan.tiles) < plan_module.FEW_TILES else 0)
+
+
+sides = st.one_of(st.integers(1, 200), st.integers(1, 2**31 - 1))
+sizes = st.one_of(st.integers(16, 40), st.integers(16, 2**31 - 1))
+
+
+@given(sides, sizes, st.integers(-1, 1), st.integers(1, 200))
+def test_tiles_of_a_grid_are_few_and_alike_and_none_is_larger_than_asked_for(span, most, near, times):
+    """At whole multiples of a tile and a pixel beside them, too, of any width and height."""
+    multiple = times * most + near
+    for side in (span,) if multiple > 2**31 - 1 else (span, multiple):
+        most = max(most, side // 300)  # not millions of tiles
+        for plan, axis in ((plan_grid(side, 1, most, 16), 0), (plan_grid(1, side, 16, most), 1)):
+            lengths = [tile.window[axis + 2] for tile in plan.tiles]
+            starts = [tile.window[axis] for tile in plan.tiles]
+            assert len(lengths) == -(-side // most)
+            assert max(lengths) <= most and max(lengths) - min(lengths) <= 1
+            assert starts == [sum(lengths[:place]) for place in range(len(lengths))] and sum(lengths) == side
+
+
+@given(st.integers(1, 100), st.integers(1, 100), st.integers(16, 110), st.integers(16, 110))
+def test_grid_covers_every_pixel_once_and_names_columns_and_rows(width, height, tile_width, tile_height):
+    plan = plan_grid(width, height, tile_width, tile_height)
+    assert (paint_plan(plan) > 0).all() and plan.covers_all
+    columns, rows = -(-width // tile_width), -(-height // tile_height)
+    assert [(tile.col, tile.row) for tile in plan.tiles] == [(c, r) for r in range(rows) for c in range(columns)]
+
+
+def test_one_column_over_a_whole_number_of_tiles_makes_no_sliver():
+    assert [tile.window.width for tile in plan_grid(2041, 10, 2000, 2000).tiles] == [1020, 1021]
+    assert [tile.window.width for tile in plan_grid(4000, 10, 2000, 2000).tiles] == [2000, 2000]
 
 
 def test_grid_given_as_rectangles_is_the_grid():
@@ -149,8 +180,8 @@ def test_sparse_tiles_go_with_the_neighbour_of_the_longest_edge(rectangles, seed
 
 def check_units(plan, occupancy):
     units = work_units(plan, occupancy)
-    worked = sorted(piece.piece_id for unit in units for piece in unit)
-    assert worked == [p.piece_id for p in plan.pieces if occupancy.status[p.tile_id] != EMPTY]
+    processed = sorted(piece.piece_id for unit in units for piece in unit)
+    assert processed == [p.piece_id for p in plan.pieces if occupancy.status[p.tile_id] != EMPTY]
     most = MOST_TILES_OF_WORK * max(tile.pixels for tile in plan.tiles)
     assert all(sum(occupancy.valid_pixels[i] for i in {piece.tile_id for piece in unit}) <= most for unit in units)
     of_tile = {piece.tile_id: index for index, unit in enumerate(units) for piece in unit}
@@ -180,7 +211,7 @@ def test_a_raster_of_sparse_tiles_is_not_one_task():
     assert len(work_units(plan, occupancy)) >= 50
 
 
-def test_sparse_tile_among_empty_ones_is_worked_alone():
+def test_sparse_tile_among_empty_ones_is_processed_alone():
     plan = plan_grid(96, 32, 32, 32)
     occupancy = judge_tiles(plan, {1: 0, 2: 5, 3: 0}, 0.3)
     assert occupancy.status[2] == SPARSE and occupancy.merged_into == {}
@@ -202,7 +233,7 @@ L_SHAPE_WITH_SLIVER = [
 
 @pytest.mark.parametrize("name", ["landsat7_bahamas_rgb_uint8.tif", "landsat7_nc_5band_float32.tif"])
 @pytest.mark.parametrize("stretch", [True, False])
-def test_any_scheme_over_the_same_area_gives_the_same_segments(shared, tmp_path, name, stretch):
+def test_any_scheme_over_the_same_area_makes_the_same_segments(shared, tmp_path, name, stretch):
     options = {"num_clusters": 20, "min_pixels": 30, "stretch": stretch}
     path = shared / "data" / name
     expected, _ = run(path, tmp_path / "a.tif", tiles=tuple(L_SHAPE_WITH_SLIVER), **options)

@@ -225,7 +225,7 @@ def test_both_kernels_trace_the_same_outlines():
                 assert all(np.array_equal(one, other) for one, other in zip(step(plain), step(compiled)))
 
 
-def test_a_wrong_extension_or_folder_is_told_before_the_run(tmp_path):
+def test_a_wrong_extension_or_folder_is_reported_before_the_run(tmp_path):
     path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
     for name, message in (("p.xyz", "'.xyz'"), ("no/p.gpkg", "does not exist")):
         with pytest.raises(SegmentationError, match=message):

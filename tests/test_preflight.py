@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from osgeo import gdal, ogr
-from rasters import GEOTRANSFORM, Log, write_raster
+from rasters import GEOTRANSFORM, Log, of_tile, write_raster
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
@@ -48,7 +48,7 @@ def test_tiles_of_real_rasters_agree_with_a_count_by_brute_force(shared, name, r
     shares, counts, sides = {}, {}, {}
     for record in result.records:
         assert record.tile_id == record.row * columns + record.col + 1
-        part = valid[record.row * height :][:height, record.col * width :][:, :width]
+        part = of_tile(valid, vars(record), width, height)
         assert (record.height, record.width) == part.shape
         assert record.valid_pixels == part.sum()
         assert record.valid_fraction == part.mean()
@@ -116,7 +116,7 @@ def test_every_way_to_declare_no_data_counts(tmp_path, kind):
     valid = masked(tmp_path / "a.tif", kind)
     result = check(tmp_path / "a.tif", bands=(1, 2, 3), tile_width=33, tile_height=20, workers=2)
     for record in result.records:
-        assert record.valid_pixels == valid[record.row * 20 :][:20, record.col * 33 :][:, :33].sum()
+        assert record.valid_pixels == of_tile(valid, vars(record), 33, 20).sum()
 
 
 def test_warns_where_the_rules_differ_and_names_both_figures(tmp_path):
@@ -133,12 +133,13 @@ def test_warns_where_the_rules_differ_and_names_both_figures(tmp_path):
     assert not any("NODATA_RULE" in line for line in log.lines)
 
 
-def test_summary_tells_what_there_is_to_know(shared):
+def test_summary_says_what_there_is_to_know(shared):
     log = Log()
     result = check(shared / "data" / "landsat7_bahamas_rgb_uint8.tif", log, tile_width=128, tile_height=128)
     text = "\n".join(log.lines)
-    assert "Tiles: 42 (128 x 128 pixels); 35 to process, 7 empty and left out." in text
-    assert "7 of them have less than 0.3 valid" in text and "Valid: 67.3 % of the raster." in text
+    assert "Tiles: 42 (113 x 120 pixels); 40 to process, 2 empty and left out." in text
+    assert result.sparse_tiles > 1 and f"{result.sparse_tiles} of them have less than 0.3 valid" in text
+    assert "Valid: 67.3 % of the raster." in text
     assert f"{result.memory / 1e6:.0f} MB of memory and {result.disk / 1e6:.0f} MB of disk" in text
     assert result.memory > 0 and result.disk > 0 and result.seconds > 0
     assert log.percents[-1] == 100 and log.percents == sorted(log.percents)
@@ -163,7 +164,7 @@ def test_tiles_of_the_users_own(shared):
     assert any("pixels in tiles" in line for line in log.lines)
 
 
-def test_an_empty_raster_is_told(tmp_path):
+def test_an_empty_raster_is_reported(tmp_path):
     path = write_raster(tmp_path / "a.tif", np.zeros((1, 50, 50), np.uint8), nodata=0)
     log = Log()
     result = check(path, log, tile_width=16, tile_height=16)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 gdal = pytest.importorskip("osgeo.gdal")
+from rasters import of_tile  # noqa: E402
+
 pytestmark = pytest.mark.qgis
 
 FIELDS = ["tile_id", "col", "row", "width", "height", "valid_pixels", "valid_fraction", "status", "merged_into"]
@@ -78,7 +80,7 @@ def test_numbers_fields_and_values(plugin, slanted):
     rows = [{name: feature[name] for name in FIELDS} for feature in layer.getFeatures()]
     assert [row["tile_id"] for row in rows] == list(range(1, 21))
     for row in rows:
-        part = slanted.valid[row["row"] * 20 :][:20, row["col"] * 20 :][:, :20]
+        part = of_tile(slanted.valid, row, 20, 20)
         assert (row["valid_pixels"], row["valid_fraction"]) == (part.sum(), part.mean())
         merged = row["merged_into"]
         assert isinstance(merged, int) == (row["status"] == "sparse")
@@ -87,7 +89,7 @@ def test_numbers_fields_and_values(plugin, slanted):
     assert result["SPARSE_TILES"] == states.count("sparse") > 0
     assert result["VALID_FRACTION"] == pytest.approx(slanted.valid.mean())
     assert result["ESTIMATED_MEMORY_MB"] > 0 and result["ESTIMATED_DISK_MB"] > 0
-    assert "Tiles: 20 (20 x 20 pixels)" in log
+    assert "Tiles: 20 (18 x 18 pixels)" in log
 
 
 @pytest.mark.parametrize("extension", ["gpkg", "shp", "geojson", "fgb", "memory"])
@@ -112,7 +114,7 @@ def test_polygons_lie_on_their_pixels(plugin, slanted, geotransform, crs):
     layer = layer_of(result)
     assert layer.crs().isValid() == bool(crs)
     for feature in layer.getFeatures():
-        left, top = feature["col"] * 32, feature["row"] * 20
+        left, top = feature["col"] * 30, (feature["row"] * 70) // 4  # three and four alike, of 90 x 70 pixels
         right, bottom = left + feature["width"], top + feature["height"]
         corners = [gdal.ApplyGeoTransform(geotransform, x, y)
                    for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]  # fmt: skip
@@ -154,7 +156,7 @@ def test_segment_takes_the_tile_layer_as_tiles(plugin, slanted, tmp_path, extens
     assert len(after) == len(before) == 15
     for tile_id, feature in after.items():
         assert feature.geometry().isGeosEqual(before[tile_id].geometry())
-        part = ids[feature["row"] * 33 :][:33, feature["col"] * 20 :][:, :20]
+        part = of_tile(ids, feature, 20, 33)
         assert feature["segments"] == len(np.unique(part[part > 0]))
         assert (feature["seconds"] > 0) == (feature["status"] != "empty")
 
@@ -363,5 +365,5 @@ def test_fields_of_tiles_have_their_documented_names_and_the_map_tip_follows(
     for feature in layer.getFeatures():
         context.setFeature(feature)
         shown = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
-        told = float(shown.rpartition(">")[2].removesuffix(" % valid"))
-        assert told == pytest.approx(100 * feature[expected[6]], abs=0.0501)
+        share = float(shown.rpartition(">")[2].removesuffix(" % valid"))
+        assert share == pytest.approx(100 * feature[expected[6]], abs=0.0501)

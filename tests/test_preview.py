@@ -16,7 +16,7 @@ from tiledseg.tiledseg_plugin.engine.files.georeference import geotransform  # n
 from tiledseg.tiledseg_plugin.engine.files.window import Window  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.preview import Previewer, window_in_view  # noqa: E402
-from tiledseg.tiledseg_plugin.engine.preview_lines import border_runs, joined, outlines  # noqa: E402
+from tiledseg.tiledseg_plugin.engine.preview_lines import border_lines, border_runs, joined  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.progress import Feedback, TileWatch  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.segmentation import segment  # noqa: E402
 
@@ -59,10 +59,10 @@ def test_preview_of_a_window_is_what_the_kernels_give_with_the_centres_of_the_ru
     previewer.prepare(parameters, Feedback())
     basis = previewer.basis
     window = Window(20, 10, 40, 50)
-    worked = window.grown(preview.MARGIN, basis.raster.width, basis.raster.height)
+    processed = window.grown(preview.MARGIN, basis.raster.width, basis.raster.height)
     settled = preview.settled_clusters(
         preview.PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, kernel.NAME),
-        preview.Piece(1, 1, worked),
+        preview.Piece(1, 1, processed),
         kernel,
         lambda: None,
     )
@@ -149,7 +149,7 @@ def test_pixels_outside_the_polygons_are_no_data(data):
     assert np.count_nonzero(ids) == 20 * 15
 
 
-def test_a_raster_without_valid_pixels_is_told(tmp_path):
+def test_a_raster_without_valid_pixels_is_reported(tmp_path):
     path = write_raster(tmp_path / "empty.tif", np.zeros((1, 20, 20), np.uint8))
     with pytest.raises(SegmentationError, match="no valid pixel"):
         Previewer().prepare(parameters_for(path), Feedback())
@@ -210,7 +210,7 @@ def test_blocks_of_lines_fit_together_on_the_map(monkeypatch):
     ids = np.random.default_rng(1).integers(0, 3, (11, 14))
     transform = (1000.0, 2.0, 0.0, 500.0, 0.0, -2.0)
     sides = []
-    for wkb in outlines(ids, Window(7, 3, 14, 11), transform):
+    for wkb in border_lines(ids, Window(7, 3, 14, 11), transform):
         geometry = ogr.CreateGeometryFromWkb(wkb)
         assert geometry.GetGeometryType() == ogr.wkbMultiLineString
         for part in (geometry.GetGeometryRef(i) for i in range(geometry.GetGeometryCount())):
@@ -248,7 +248,7 @@ def test_a_single_pixel_is_one_ring():
 
 
 def test_one_area_has_no_lines():
-    assert outlines(np.ones((5, 5), np.uint32), Window(0, 0, 5, 5), (0, 1, 0, 0, 0, -1)) == ()
+    assert border_lines(np.ones((5, 5), np.uint32), Window(0, 0, 5, 5), (0, 1, 0, 0, 0, -1)) == ()
 
 
 def test_view_is_the_pixels_it_touches(data):
@@ -269,29 +269,29 @@ def test_a_large_view_is_cut_to_its_centre(data):
     assert abs(window.row + window.height / 2 - full.height / 2) <= 1
 
 
-def test_tiles_are_told_as_waiting_working_and_done():
-    class Told(list, Feedback):
+def test_tiles_are_reported_as_waiting_working_and_done():
+    class Reports(list, Feedback):
         def tile_started(self, tile_id):
             self.append(("working", tile_id))
 
         def tile_finished(self, tile_id):
             self.append(("done", tile_id))
 
-    told = Told()
+    reports = Reports()
     pieces = [preview.Piece(i, tile, Window(0, 0, 1, 1)) for i, tile in enumerate((1, 2, 3, 3, 4), 1)]
-    watch = TileWatch(told, [pieces[:1], pieces[1:4], pieces[4:]], workers=1)
-    assert told == [("working", 1)]
+    watch = TileWatch(reports, [pieces[:1], pieces[1:4], pieces[4:]], workers=1)
+    assert reports == [("working", 1)]
     watch.finished([1])
-    assert told[1:] == [("done", 1), ("working", 2), ("working", 3)]
+    assert reports[1:] == [("done", 1), ("working", 2), ("working", 3)]
     watch.finished([3, 2])
     watch.finished([4])
-    assert told[4:] == [("done", 2), ("done", 3), ("working", 4), ("done", 4)]
+    assert reports[4:] == [("done", 2), ("done", 3), ("working", 4), ("done", 4)]
 
 
-def test_progress_of_a_run_tells_every_tile(data, tmp_path):
+def test_progress_of_a_run_reports_every_tile(data, tmp_path):
     states = {}
 
-    class Told(Feedback):
+    class Reports(Feedback):
         def tile_started(self, tile_id):
             assert tile_id not in states
             states[tile_id] = "working"
@@ -301,5 +301,5 @@ def test_progress_of_a_run_tells_every_tile(data, tmp_path):
             states[tile_id] = "done"
 
     chosen = parameters_for(data / "synthetic_full.tif", tile_width=32, tile_height=32, workers=2)
-    result = segment(SegmentParameters(**{**vars(chosen), "output": str(tmp_path / "out.tif")}), Told())
+    result = segment(SegmentParameters(**{**vars(chosen), "output": str(tmp_path / "out.tif")}), Reports())
     assert states == dict.fromkeys(range(1, result.tile_count + 1), "done")

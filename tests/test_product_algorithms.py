@@ -27,7 +27,7 @@ def segments(processing, scene, tmp_path):
     return str(tmp_path / "s.tif")
 
 
-def test_segment_gives_mean_image_and_polygons(processing, scene, tmp_path):
+def test_segment_makes_mean_image_and_polygons(processing, scene, tmp_path):
     wanted = {"OUTPUT": "o.img", "MEAN_IMAGE": "m.tif", "POLYGONS": "p.gpkg"}
     parameters = {name: str(tmp_path / file) for name, file in wanted.items()}
     result = processing.run("tiledseg:segment", {"INPUT": scene, "MIN_PIXELS": 20, **parameters})
@@ -89,7 +89,7 @@ def test_polygons(processing, segments, tmp_path, simplify):
     np.testing.assert_allclose(areas, expected, rtol=0.5 if simplify else 1e-9)
 
 
-def test_wrong_values_are_told_in_one_sentence(processing, scene, segments, tmp_path):
+def test_wrong_values_are_reported_in_one_sentence(processing, scene, segments, tmp_path):
     from qgis.core import QgsProcessingException
 
     for name, parameters, message in (

@@ -45,7 +45,7 @@ def form(request, monkeypatch):
 
 
 @pytest.mark.parametrize("name", UNTILED)
-def test_untiled_is_what_rsgislib_gives(request, data, tmp_path, name):
+def test_untiled_is_what_rsgislib_makes(request, data, tmp_path, name):
     raster = data.parent.parent / UNTILED[name]
     folder = data
     if not UNTILED[name].startswith("tests"):
@@ -161,7 +161,7 @@ def test_a_failure_of_rsgislib_is_one_sentence(data, tmp_path, monkeypatch):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_report_tells_the_engine_and_its_version(data, tmp_path):
+def test_report_names_the_engine_and_its_version(data, tmp_path):
     _, result = run(data / "synthetic_holes.tif", tmp_path / "out.tif", tile_width=200, **ENGINE)
     with open(result.report, encoding="utf-8") as file:
         report = json.load(file)

@@ -58,7 +58,7 @@ def test_numbers_and_report_come_out(plugin, small_raster, tmp_path):
         ("3;1", [3, 1]),
     ],
 )
-def test_bands_in_every_form_qgis_gives_them(plugin, small_raster, tmp_path, bands, expected):
+def test_bands_in_every_form_qgis_has_for_them(plugin, small_raster, tmp_path, bands, expected):
     result, _ = run(plugin, INPUT=str(small_raster), BANDS=bands, OUTPUT=str(tmp_path / "a.tif"))
     report = json.loads(Path(result["REPORT"]).read_text(encoding="utf-8"))
     assert report["parameters"]["bands"] == expected
@@ -224,7 +224,7 @@ def test_a_missing_driver_is_named(plugin, small_raster, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc")
-def test_a_folder_that_cannot_be_written_is_told_before_the_run(plugin, small_raster):
+def test_a_folder_that_cannot_be_written_is_reported_before_the_run(plugin, small_raster):
     from qgis.core import QgsProcessingException
 
     with pytest.raises(QgsProcessingException, match="/proc.*cannot be written"):
@@ -294,7 +294,7 @@ def test_command_line_refuses_bad_input_with_status_1(qgis_process, small_raster
 
 
 @pytest.mark.command
-def test_command_line_tells_an_error_of_the_run_with_status_1(qgis_process, tmp_path):
+def test_command_line_reports_an_error_of_the_run_with_status_1(qgis_process, tmp_path):
     """A raster without a valid pixel is found out only while it is read."""
     dataset = gdal.GetDriverByName("GTiff").Create(str(tmp_path / "empty.tif"), 40, 40, 1, gdal.GDT_Byte)
     dataset.GetRasterBand(1).SetNoDataValue(0)

@@ -167,7 +167,7 @@ def test_masks_of_segments_count(tmp_path, kind):
 
 
 @pytest.mark.parametrize("dtype, value", [(np.float32, 2.5), (np.int16, -3), (np.float64, 2.0**32), (np.float32, 1e20)])
-def test_what_is_no_id_is_told_in_one_sentence(tmp_path, dtype, value):
+def test_what_is_no_id_is_reported_in_one_sentence(tmp_path, dtype, value):
     ids = with_numbers(range(1, 91), dtype, 0)
     ids[60, 60] = value
     path, raster = write_raster(tmp_path / "s.tif", ids[None]), write_raster(tmp_path / "v.tif", values_for(ids.shape))
@@ -175,7 +175,7 @@ def test_what_is_no_id_is_told_in_one_sentence(tmp_path, dtype, value):
         statistics(path, raster, tmp_path / "o.csv")
 
 
-def test_one_id_too_many_is_told(tmp_path):
+def test_one_id_too_many_is_reported(tmp_path):
     ids = with_numbers([*range(89), MOST], np.float64, -1)
     path, raster = (
         write_raster(tmp_path / "s.tif", ids[None], -1),

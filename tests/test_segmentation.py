@@ -16,6 +16,7 @@ from tiledseg.tiledseg_plugin.engine import segmentation
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.stages import plan
 
+pytestmark = pytest.mark.spread
 SCHEMES = [(64, 64), (100, 37), (256, 256), (1000, 1000), (5000, 5000)]
 RASTERS = {
     "naip_maryland": ("data/naip_maryland_4band_uint8.tif", {"bands": (1, 2, 3, 4)}),  # the fourth is marked as alpha
@@ -86,8 +87,27 @@ def test_synthetic_raster_does_not_depend_on_tiles(data, tmp_path, tile):
         assert np.array_equal(ids, expected)
 
 
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.tuples(st.integers(-1, 1), st.integers(-1, 1)),
+    st.tuples(st.integers(16, 40), st.integers(16, 40)),
+    st.sampled_from(["compiled", "plain"]),
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_result_is_that_of_one_tile_at_whole_multiples_of_a_tile_and_a_pixel_beside(
+    data, tmp_path, times, more, tile, kernels
+):
+    columns, rows = (count * size + rest for count, size, rest in zip(times, tile, more))
+    path = write_raster(tmp_path / "in.tif", read(data / "synthetic_holes.tif")[:, 40 : 40 + rows, 30 : 30 + columns])
+    way = {"num_clusters": 6, "min_pixels": 15, "sampling": 1, "execution": "serial", "kernels": kernels}
+    expected, _ = run(path, tmp_path / "a.tif", tile_width=5000, tile_height=5000, **way)
+    ids, result = run(path, tmp_path / "b.tif", tile_width=tile[0], tile_height=tile[1], **way)
+    assert np.array_equal(ids, expected)
+    assert result.tile_count == -(-columns // tile[0]) * -(-rows // tile[1])
+
+
 @pytest.mark.parametrize("engine_tiles", [(5000, 5000), (5000, 150)])
-def test_a_few_large_tiles_are_worked_in_parts_and_told_as_tiles(data, tmp_path, monkeypatch, engine_tiles):
+def test_a_few_large_tiles_are_processed_in_parts_and_reported_as_tiles(data, tmp_path, monkeypatch, engine_tiles):
     expected, _ = run(data / "synthetic_holes.tif", tmp_path / "a.tif", sampling=7)
     monkeypatch.setattr(plan, "LEAST_PIXELS", 1000)
     states, log = {}, Log()
@@ -251,13 +271,13 @@ def test_input_is_left_as_it_was(data, tmp_path):
     assert sorted(data.iterdir()) == files
 
 
-def test_kernels_are_loaded_beside_the_survey_and_told_in_the_log(data, tmp_path, monkeypatch):
+def test_kernels_are_loaded_beside_the_survey_and_named_in_the_log(data, tmp_path, monkeypatch):
     loading, survey = threading.Event(), segmentation.survey
     choose = segmentation.kernels.choose
 
-    def choose_late(wanted, check=None):
+    def choose_late(wanted, check=None, entries=()):
         assert loading.wait(20), "the survey waits for the kernels"
-        return choose(wanted)
+        return choose(wanted, check, entries)
 
     def survey_first(*arguments):
         summary = survey(*arguments)
@@ -283,7 +303,7 @@ def test_a_run_can_be_cancelled_while_kernels_are_loaded(data, tmp_path, monkeyp
     log = Log()
     log.is_cancelled = lambda: "Loading the kernels" in log.texts
 
-    def load(wanted, check):
+    def load(wanted, check, entries):
         while not released.wait(0.05):  # between two kernels
             check()
 

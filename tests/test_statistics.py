@@ -301,7 +301,7 @@ def test_both_kernels_give_the_same_histograms(dtype):
         assert one.dtype == other.dtype and np.array_equal(one, other)
 
 
-def test_wrong_parameters_are_told_in_a_sentence(tmp_path):
+def test_wrong_parameters_are_reported_in_a_sentence(tmp_path):
     segments = write_raster(tmp_path / "s.tif", blobs()[None])
     raster = write_raster(tmp_path / "v.tif", two_band_scene(np.uint8))
     for output, parameters, message in (

@@ -138,8 +138,13 @@ def test_a_part_of_a_raster_has_counts_of_its_own_and_hears_what_is_stale(tmp_pa
     assert absent.size and np.isnan(after["in_mean_1"][absent]).all() and (after["count_1"][absent] == 0).all()
     assert np.array_equal(after["mean_1"], before["mean_1"])
     assert strings_of(part, "note") == strings_of(path, "note")
-    (told,) = [line for line in log.lines if "stale" in line]
-    assert f"0 for {absent.size} segments" in told and "mean_1" in told and "std_2" in told and told.count(".") == 1
+    (warned,) = [line for line in log.lines if "stale" in line]
+    assert (
+        f"0 for {absent.size} segments" in warned
+        and "mean_1" in warned
+        and "std_2" in warned
+        and warned.count(".") == 1
+    )
     log = Log()
     update(part, raster, log)  # nothing is new, nothing changes
     assert not any("stale" in line for line in log.lines)
@@ -162,8 +167,8 @@ def test_counts_of_a_part_that_came_with_all_of_the_table_are_refreshed(tmp_path
     update(part, raster, log)
     after, _ = table_of(part)
     assert np.array_equal(after["Histogram"][1:], np.bincount(ids.ravel(), minlength=read(path).max() + 1)[1:])
-    (told,) = [line for line in log.lines if "stale" in line]
-    assert "counted anew (0 for" in told
+    (warned,) = [line for line in log.lines if "stale" in line]
+    assert "counted anew (0 for" in warned
     log = Log()
     update(part, raster, log, statistics=("median",))
     assert not any("stale" in line for line in log.lines)
@@ -180,8 +185,8 @@ def test_a_part_cut_along_its_segments_keeps_what_is_right(tmp_path):
     columns, _ = table_of(part)
     assert set(columns) - {"Value"} == {"Histogram", "mean_1", "std_1"}
     assert np.array_equal(columns["Histogram"], [0, 0, 400, 400, 0, 0, 0, 0, 0])
-    (told,) = [line for line in log.lines if "stale" in line]
-    assert "std_1" in told and "mean_1" not in told
+    (warned,) = [line for line in log.lines if "stale" in line]
+    assert "std_1" in warned and "mean_1" not in warned
 
 
 def test_columns_of_the_users_are_never_replaced(tmp_path, segments):

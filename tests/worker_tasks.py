@@ -25,7 +25,7 @@ def number(common, item, check_cancelled):
 
 
 def meet(folder, item, check_cancelled):
-    """Wait until another process is at work as well; gives the own process id."""
+    """Wait until another process is at work as well; returns the own process id."""
     open(os.path.join(folder, str(os.getpid())), "w").close()
     end = time.monotonic() + 30
     while len(os.listdir(folder)) < 2 and time.monotonic() < end:

@@ -50,7 +50,7 @@ def pause(seconds):
 
 
 def wait(condition, seconds=60, what=""):
-    """Let QGIS go on until something is the case; gives how many seconds it took."""
+    """Let QGIS go on until something is the case; returns how many seconds it took."""
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > seconds:
@@ -74,7 +74,7 @@ def open_raster(path, name=None):
 
 
 def open_panel():
-    """Open the panel with its button in the toolbar; gives the panel and its session."""
+    """Open the panel with its button in the toolbar; returns the panel and its session."""
     desktop = plugin().desktop
     if not desktop.action.isChecked():
         desktop.action.trigger()

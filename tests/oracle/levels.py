@@ -7,7 +7,7 @@ from .segmentation import segment
 
 
 def segment_levels(values, valid, min_pixels, levels, **parameters):
-    """{minimum size: (rows, cols) uint32 ids}: of each level what a run with that MIN_PIXELS gives.
+    """{minimum size: (rows, cols) uint32 ids}: of each level what a run with that MIN_PIXELS makes.
 
     Parameters
     ----------

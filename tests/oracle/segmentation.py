@@ -19,7 +19,7 @@ FLOAT_BITS = 50  # floats count as multiples of 2^-50 of the power of two above 
 
 @dataclass
 class Stages:
-    """What each stage gives: images (rows, cols), 0 where there is no data.
+    """What each stage makes: images (rows, cols), 0 where there is no data.
 
     limits : per band, None without a stretch
     """

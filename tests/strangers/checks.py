@@ -223,11 +223,12 @@ def check_polygons(path: str, ids: np.ndarray, transform: tuple, what: str) -> N
 def check_preflight(records: list, valid: np.ndarray, rule: str, width: int, height: int) -> None:
     """Every tile's valid pixels."""
     rows, cols = valid.shape
-    across = -(-cols // width)
-    require(len(records) == across * -(-rows // height), f"{len(records)} tiles of {rows} x {cols} pixels")
+    across, down = -(-cols // width), -(-rows // height)
+    require(len(records) == across * down, f"{len(records)} tiles of {rows} x {cols} pixels")
     for record in records:
-        row, col = record.row * height, record.col * width
-        right = int(valid[row : row + height, col : col + width].sum())
+        top, bottom = (edge * rows // down for edge in (record.row, record.row + 1))
+        first, end = (edge * cols // across for edge in (record.col, record.col + 1))
+        right = int(valid[top:bottom, first:end].sum())
         require(
             record.valid_pixels == right,
             f"tile {record.tile_id} has {record.valid_pixels} valid pixels under '{rule}', not {right}",

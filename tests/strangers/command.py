@@ -113,7 +113,7 @@ def cases_of(folder: str, word: str) -> List[Case]:
     ]
 
 
-def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, quick: bool, tell) -> Dict[str, Ending]:
+def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, quick: bool, report) -> Dict[str, Ending]:
     """The ending of each case."""
     waiting, running, endings, seconds = deque(enumerate(cases)), [], {}, {}
     look = quick_snapshot if quick else snapshot
@@ -134,7 +134,7 @@ def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, qui
             running.remove(entry)
             endings[case.name] = judge(ended, changes(before, look(case.folder)))
             seconds[case.name] = ended.seconds
-            tell(case.name, endings[case.name])
+            report(case.name, endings[case.name])
             shutil.rmtree(own, ignore_errors=True)
         time.sleep(0.002)
     return {case.name: replace(endings[case.name], seconds=seconds[case.name]) for case in cases}
@@ -190,13 +190,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
         _load_kernels()
         jobs = options.jobs or (1 if options.folder else 2)
 
-        def tell(name: str, ending: Ending) -> None:
+        def report(name: str, ending: Ending) -> None:
             if not options.quiet or ending.kind == "fault":
                 print(f"{ending.kind:8} {name!r}: {ending.text}", flush=True)
 
-        endings = examine_all(cases, scratch, limits, jobs, bool(options.folder), tell)
+        endings = examine_all(cases, scratch, limits, jobs, bool(options.folder), report)
         if options.folder and (changed := changes(whole, snapshot(options.folder))):
-            tell("the folder", Ending("fault", f"changed: {', '.join(changed)}"))
+            report("the folder", Ending("fault", f"changed: {', '.join(changed)}"))
             endings["the folder"] = Ending("fault", f"changed: {', '.join(changed)}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

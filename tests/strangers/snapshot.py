@@ -46,9 +46,9 @@ def _hash(path: bytes) -> str:
 
 def changes(before: Snapshot, after: Snapshot) -> List[str]:
     """What was added, removed or changed, as `added x`."""
-    told = []
+    changed = []
     for path in sorted(before.keys() | after.keys()):
         kind = "added" if path not in before else "removed" if path not in after else "changed"
         if before.get(path) != after.get(path):
-            told.append(f"{kind} {os.fsdecode(path)!r}")
-    return told
+            changed.append(f"{kind} {os.fsdecode(path)!r}")
+    return changed

@@ -144,7 +144,7 @@ def _log(
     feedback: Feedback,
 ) -> None:
     used = f"bands {', '.join(map(str, raster.numbers))}" if len(raster.numbers) > 1 else f"band {raster.numbers[0]}"
-    scheme = "polygons of TILES" if parameters.tiles else f"{parameters.tile_width} x {parameters.tile_height} pixels"
+    scheme = "polygons of TILES" if parameters.tiles else f"{_largest(plan)} pixels"
     processed = result.tile_count - result.empty_tiles
     feedback.info(f"{raster.path}: {raster.width} x {raster.height} pixels, {used}.")
     feedback.info(
@@ -165,6 +165,11 @@ def _log(
     )
     if processed == 0:
         feedback.warning("No pixel is valid: check the raster's no-data value, BANDS and NODATA_RULE.")
+
+
+def _largest(plan: Plan) -> str:
+    """Width and height of the tiles of a grid; those that are a pixel smaller are not worth a word."""
+    return " x ".join(str(max(getattr(tile.window, side) for tile in plan.tiles)) for side in ("width", "height"))
 
 
 def _duration(seconds: float) -> str:

@@ -20,7 +20,7 @@ from .files.window import Window
 from .kernels.entries import entries_of_run
 from .machine import available_cores
 from .parameters import SegmentParameters
-from .preview_lines import outlines
+from .preview_lines import border_lines
 from .progress import Feedback, Progress
 from .stages.colours import Raw, Stretched
 from .stages.context import Context
@@ -96,7 +96,7 @@ class Preview:
 
 
 def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
-    """What tells whether a basis is still good; changes with the file, too."""
+    """What a basis depends on: equal as long as it is good; parameters and the state of the file."""
     return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
 
 
@@ -218,6 +218,6 @@ class Previewer:
         if self._clumps is None or self._clumps.window != window or self._clumps.basis is not self.basis:
             self._clumps = clump_window(cast(Basis, self.basis), window, check_cancelled)
         ids = merge_clumps(self._clumps, parameters.min_pixels, parameters.distance_threshold, check_cancelled)
-        lines = outlines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
+        lines = border_lines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
         found = np.unique(ids)
         return Preview(window, ids, lines, int(np.count_nonzero(found)))

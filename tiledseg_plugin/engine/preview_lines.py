@@ -17,7 +17,7 @@ LINE_STRING, MULTI_LINE_STRING = 2, 5
 HEAD = np.dtype([("order", "u1"), ("type", "<u4"), ("count", "<u4")])  # of WKB
 
 
-def outlines(
+def border_lines(
     ids: np.ndarray, window: Window, transform: Sequence[float], check_cancelled: Check = lambda: None
 ) -> Tuple[bytes, ...]:
     """The borders between areas of different ids, and to where there is no data.

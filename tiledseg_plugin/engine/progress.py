@@ -24,7 +24,7 @@ from typing import (
 from .errors import Cancelled
 
 Check = Callable[[], None]  # raises Cancelled if the user wants the run to end
-Advance = Callable[[float], None]  # is told which fraction is done, 0..1
+Advance = Callable[[float], None]  # is called with the fraction that is done, 0..1
 Result = TypeVar("Result")
 
 
@@ -60,7 +60,7 @@ POLL_SECONDS = 0.1
 
 
 class HasNotes(Protocol):
-    """What collects sentences for the user while it works, as executions do."""
+    """What collects sentences for the user while it runs, as executions do."""
 
     notes: List[str]
 

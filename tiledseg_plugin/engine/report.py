@@ -7,7 +7,13 @@ import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, ClassVar, Dict, Optional, Protocol
+
+from .parameters import SegmentParameters
+
+
+class IsDataclass(Protocol):
+    __dataclass_fields__: ClassVar[Dict[str, Any]]
 
 
 def report_path(output: str) -> str:
@@ -39,13 +45,12 @@ def peak_memory() -> Optional[int]:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def write_report(path: str, parameters: Any, result: Any, facts: Dict[str, Any]) -> None:
+def write_report(path: str, parameters: SegmentParameters, result: IsDataclass, facts: Dict[str, Any]) -> None:
     """Write the report.
 
     Parameters
     ----------
-    parameters : dataclass SegmentParameters
-    result : dataclass SegmentResult
+    result : of the run
     facts : what else was learned, plain values
     """
     numbers = {name: value for name, value in asdict(result).items() if name not in ("report", "tiles")}

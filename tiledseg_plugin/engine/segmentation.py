@@ -10,11 +10,13 @@ import numpy as np
 
 from . import execution, kernels
 from . import rsgislib as rsgislib_engine
+from .execution.runner import Runner
 from .files.gdal_access import modest_cache
 from .files.no_data import scaling_note
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
 from .files.work_folder import WorkFolder
+from .kernels.contract import Kernels
 from .kernels.entries import entries_of_run
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
@@ -42,7 +44,7 @@ from .stages.statistics import (
 )
 from .stages.tiles import TileJob, process_tiles
 
-STAGES: Dict[str, Dict[str, float]] = {
+ENGINE_STAGES: Dict[str, Dict[str, float]] = {
     "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
     "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6},
 }
@@ -154,7 +156,7 @@ class _Run:
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
-        self.progress = Progress(feedback, {**STAGES[parameters.engine], **stages(parameters)})
+        self.progress = Progress(feedback, {**ENGINE_STAGES[parameters.engine], **stages(parameters)})
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
         self._under_way = ExitStack()  # what has to be stopped in the end
 
@@ -187,7 +189,7 @@ class _Run:
         segmented = self._segment(context, surveyed, learned)
         return self._write(context, surveyed, learned, segmented)
 
-    def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Any, str]:
+    def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
         """What is there is loaded; what is not, is made by another process while the run goes on."""
         raster, parameters = self.raster, self.parameters
         entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
@@ -208,7 +210,7 @@ class _Run:
         )
         return execution.start(request, raster)
 
-    def _survey(self, runner: Any) -> _Surveyed:
+    def _survey(self, runner: Runner) -> _Surveyed:
         """The statistics of the raster, and what follows from them for the tiles and the colours."""
         parameters, plan = self.parameters, self.plan
         summary = load_summary(self.folder)
@@ -226,7 +228,7 @@ class _Run:
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
 
     def _learn(self, context: RunContext, surveyed: _Surveyed) -> _Learned:
-        """The centres, and what k-means worked on; a sample that was taken by a pass of its own is kept."""
+        """The centres, and what k-means was run on; a sample that was taken by a pass of its own is kept."""
         if self.with_rsgislib and not rsgislib_engine.wants_centres(self.plan, self.parameters):
             return _Learned(None, None)
         sample = load_sample(self.folder)

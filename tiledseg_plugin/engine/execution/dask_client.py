@@ -2,12 +2,13 @@
 """The connection to a Dask scheduler: made, closed for good, and silent meanwhile."""
 
 import logging
-import queue
 import threading
 import time
+from concurrent.futures import Future, wait
 from typing import Any, Callable, List
 
 from ..progress import Check
+from .runner import Result
 
 POLL_SECONDS = 0.1
 THREAD = "tiledseg-dask"
@@ -79,30 +80,26 @@ def quietly(function: Callable[..., Any], *arguments: Any) -> None:
         return
 
 
-def within(seconds: float, function: Callable[[], Any], check_cancelled: Check) -> Any:
+def within(seconds: float, function: Callable[[], Result], check_cancelled: Check) -> Result:
     """What a function returns, waited for no longer than so many seconds.
 
     Raises
     ------
     TimeoutError
     """
-    outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    answer: Future[Result] = Future()
 
     def call() -> None:
         try:
-            outcome.put((function(), None))
+            answer.set_result(function())
         except Exception as error:
-            outcome.put((None, error))
+            answer.set_exception(error)
 
+    # not a thread of a pool, as Python would wait for that when it ends
     threading.Thread(target=call, daemon=True).start()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        try:
-            result, error = outcome.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            check_cancelled()
-            continue
-        if error is not None:
-            raise error
-        return result
+        if wait([answer], timeout=POLL_SECONDS).done:
+            return answer.result()
+        check_cancelled()
     raise TimeoutError(f"no answer within {seconds:.0f} s")

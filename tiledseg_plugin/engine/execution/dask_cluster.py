@@ -4,8 +4,9 @@
 Pixels travel by files in WORK_DIR, which all machines see. The engine itself travels there, too, as an archive that
 each worker unpacks into a folder of its own: so all run the same version, also workers that join later, and nothing
 has to be installed on them but what the engine imports. A worker gets tasks only when it has been checked, also one
-that joins later. By the network go only names and small numbers; what is larger than a message ought to be, such as
-the sample of a block, goes through a file as well.
+that joins later. By the network go only names, digests and small numbers; what is larger than a message ought to be,
+such as the sample of a block, goes through a file as well. Nothing out of a file is executed or unpickled before it has
+been held against the digest that came by the network: so who can write to WORK_DIR can spoil a run, but not run code.
 """
 
 import os
@@ -36,7 +37,7 @@ from . import worker as inside
 from .dask_client import connect, leave, quietly, within
 from .interpreter import facts
 from .runner import Common, Item, Result, Task
-from .shipping import Code, archive, digest_of, greeting_caller, task_caller
+from .shipping import Code, Parcel, archive, collect, digest_of, greeting_caller, task_caller
 
 if TYPE_CHECKING:
     from ..files.raster import Raster
@@ -130,7 +131,8 @@ class DaskCluster:
         todo = list(items)
         name = f"{self._token}-{uuid.uuid4().hex[:6]}"
         stage = f"stage-{name}.bin"
-        path = self._save(stage, serialize_bytes((task, common, todo)))
+        content = serialize_bytes((task, common, todo))
+        parcel = self._save(stage, content), digest_of(content)
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         waiting = deque(range(len(todo)))
         losses: Counter = Counter()
@@ -139,7 +141,7 @@ class DaskCluster:
             while waiting or self._submitted:
                 while waiting and self._here and len(self._submitted) < 2 * self.workers:
                     index = waiting.popleft()
-                    future = self._submit(path, index, f"tiledseg-{name}-{index}-{losses[index]}")
+                    future = self._submit(parcel, index, f"tiledseg-{name}-{index}-{losses[index]}")
                     future.add_done_callback(ended.put)
                 future = _next(ended)
                 check_cancelled()
@@ -174,10 +176,10 @@ class DaskCluster:
             thread.start()
             thread.join(1.0)
 
-    def _submit(self, path: str, index: int, key: str) -> Any:
+    def _submit(self, parcel: Parcel, index: int, key: str) -> Any:
         """Hand a task to the workers that are here; returns its future."""
         future = self._client.submit(
-            task_caller(), self._code, path, index, key=key, pure=False, retries=1, workers=sorted(self._here)
+            task_caller(), self._code, parcel, index, key=key, pure=False, retries=1, workers=sorted(self._here)
         )
         self._submitted[future.key] = Submitted(future, index, self._here)
         return future
@@ -243,10 +245,9 @@ class DaskCluster:
             raise failures.out_of_memory(item, self.workers)
         if how == inside.FAULT:
             raise failures.fault(item, what)
-        if isinstance(what, str):
-            path = Path(what)
-            content = path.read_bytes()
-            path.unlink(missing_ok=True)
+        if isinstance(what, tuple):
+            content = collect(what)
+            Path(what[0]).unlink(missing_ok=True)
             return deserialize_bytes(content)
         return deserialize_bytes(what)
 

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ..errors import Cancelled, SegmentationError
 from .interpreter import facts
 from .runner import Task
+from .shipping import Parcel, collect, digest_of
 from .worker import DONE, FAULT, OUT_OF_MEMORY, REFUSED
 
 CHECK_SECONDS = 0.5
@@ -20,7 +21,7 @@ KEPT_STAGES = 2
 # The engine's modules that have tasks.
 WITH_TASKS = ("stages.statistics", "stages.tiles", "stages.write", "products.attributes", "products.outlines")
 
-_stages: Dict[str, tuple] = {}
+_stages: Dict[Parcel, tuple] = {}
 _lock = threading.Lock()
 
 
@@ -46,23 +47,24 @@ def greet(path: str) -> Tuple[Optional[List[int]], Any]:
     return [dataset.RasterXSize, dataset.RasterYSize], facts()
 
 
-def perform(path: str, index: int) -> Tuple[str, Any]:
+def perform(parcel: Parcel, index: int) -> Tuple[str, Any]:
     """Run one task of a stage.
 
     Parameters
     ----------
-    path : file with the stage's task, what its tasks share, and their items
+    parcel : file with the stage's task, what its tasks share, and their items, and its digest
     index : which item
 
     Returns
     -------
     how : as of `worker.perform`
-    what : the result as bytes, or the path of a file with them; or a text
+    what : the result as bytes, or the path and digest of a file with them; or a text
     """
     from distributed.protocol import serialize_bytes
 
+    path, _ = parcel
     try:
-        task, common, items = _stage(path)
+        task, common, items = _stage(parcel)
         result = serialize_bytes(task(common, items[index], _Check(path)))
         if len(result) <= MESSAGE_BYTES:
             return DONE, result
@@ -73,7 +75,7 @@ def perform(path: str, index: int) -> Tuple[str, Any]:
         if not os.path.exists(path):  # the run has ended, and has tidied up before this file was there
             os.unlink(f"{name}.bin")
             raise Cancelled()
-        return DONE, f"{name}.bin"
+        return DONE, (f"{name}.bin", digest_of(result))
     except SegmentationError as error:
         return REFUSED, str(error)
     except Cancelled:
@@ -84,19 +86,18 @@ def perform(path: str, index: int) -> Tuple[str, Any]:
         return FAULT, traceback.format_exc()
 
 
-def _stage(path: str) -> Tuple[Task, Any, List[Any]]:
+def _stage(parcel: Parcel) -> Tuple[Task, Any, List[Any]]:
     from distributed.protocol import deserialize_bytes
 
     with _lock:
-        if path not in _stages:
+        if parcel not in _stages:
             try:
-                with open(path, "rb") as file:
-                    _stages[path] = deserialize_bytes(file.read())
+                _stages[parcel] = deserialize_bytes(collect(parcel))
             except FileNotFoundError:
                 raise Cancelled() from None
             while len(_stages) > KEPT_STAGES:
                 del _stages[next(iter(_stages))]
-        return _stages[path]
+        return _stages[parcel]
 
 
 class _Check:

@@ -122,7 +122,7 @@ class WorkerProcess(context.SpawnProcess):
 
 
 class _Stillborn:
-    """In place of a process: it seems to run until it is told to end, so that the pool leaves it alone."""
+    """In place of a process: it seems to run until `terminate` is called, so that the pool leaves it alone."""
 
     pid = None
 
@@ -193,7 +193,7 @@ def _command(python: str, **handles: int) -> List[str]:
     """The command line of a worker; `multiprocess` itself may lie where only the host looks.
 
     dill asks for the temporary folder when it is imported, for which Python tries one with a file, and a worker that
-    is killed at that moment would leave it there: the folder is told it.
+    is killed at that moment would leave that file behind. So the folder is set here.
     """
     arguments = ", ".join(f"{name}={value!r}" for name, value in handles.items())
     code = (
@@ -212,8 +212,9 @@ def _posix_popen() -> Any:
 
         def __init__(self, process: WorkerProcess, launch: Launch) -> None:
             self._launcher = launch
-            self.returncode: Any = None
-            super().__init__(process)
+            self.returncode: Optional[int] = None
+            self._program: Optional[subprocess.Popen] = None
+            super().__init__(process)  # which calls `_launch`
 
         def _launch(self, process: WorkerProcess) -> None:
             message = io.BytesIO()
@@ -239,15 +240,15 @@ def _posix_popen() -> Any:
             finally:
                 os.close(child_reads)
                 os.close(child_writes)
-            self.pid, self.sentinel = self._program.pid, parent_reads
+            self.pid, self.sentinel = self._program.pid, parent_reads  # of the base, which sets them here, too
             try:
                 with open(parent_writes, "wb", closefd=False) as pipe:
                     pipe.write(message.getbuffer())
             except BrokenPipeError:
-                pass  # it has died already, which its exit code tells
+                pass  # it has died already, as its exit code will say
 
         def poll(self, flag: int = os.WNOHANG) -> Optional[int]:
-            if self.returncode is None:
+            if self.returncode is None and self._program is not None:
                 self.returncode = self._program.poll() if flag == os.WNOHANG else self._program.wait()
             return self.returncode
 

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The engine for workers that do not have it: an archive, and functions that bring it to use where they run."""
+"""The engine for workers that do not have it: an archive, and functions that bring it to use where they run.
 
+Whoever can write to WORK_DIR, where the archive lies, cannot change what workers run: they are told its digest by the
+scheduler, and unpack nothing else. Nor can other users of a worker's machine: it is unpacked into a folder of the
+user's caches or, where there is none, into one that nobody else may write to.
+"""
+
+import hashlib
 import io
 import os
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Callable, Tuple
 
+from ..errors import SegmentationError
+
 Code = Tuple[str, str, str]  # path of the archive, its digest, and the topmost package in it
+Parcel = Tuple[str, str]  # path of a file, and the digest of what it must hold
 
 ENGINE = __name__.rsplit(".", 2)[0]  # the engine's package, such as tiledseg.tiledseg_plugin.engine
 
@@ -29,52 +37,102 @@ def archive() -> bytes:
     return content.getvalue()
 
 
+def collect(parcel: Parcel) -> bytes:
+    """What a file holds, if it is what was put there: others may be able to write to WORK_DIR.
+
+    Raises
+    ------
+    OSError : it is not there
+    SegmentationError : it holds something else
+    """
+    path, digest = parcel
+    content = Path(path).read_bytes()
+    if digest_of(content) != digest:
+        raise SegmentationError(
+            f"{path} is not what the run has put there: check who may write to WORK_DIR, and run again."
+        )
+    return content
+
+
 def _place(package: str) -> str:
     return package.replace(".", "/")
 
 
 def digest_of(content: bytes) -> str:
-    return f"{zlib.crc32(content):08x}{len(content):08x}"
+    """By which bytes that went through a file are known to be the same."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _bootstrap() -> Callable[[Code], Callable[[str], Any]]:
     """A function that a worker runs to have the engine; it is sent as it stands, so it names nothing from here."""
 
     def bootstrap(code: tuple) -> Any:
+        import hashlib
         import importlib
+        import io
         import os
+        import shutil
+        import stat
         import sys
         import tempfile
         import threading
         import zipfile
 
         archive, digest, package = code
+
+        def private(folder: str) -> bool:
+            status = os.lstat(folder)
+            own = not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & 0o022)
+            return stat.S_ISDIR(status.st_mode) and own
+
+        def unpacked(base: str) -> str:
+            """The folder in `base` that holds the engine; an OSError if it cannot be had there."""
+            os.makedirs(base, mode=0o700, exist_ok=True)
+            folder = os.path.join(base, digest)
+            if not private(base) or (os.path.lexists(folder) and not private(folder)):
+                raise PermissionError(f"others may write to {base}")
+            if os.path.isdir(folder):
+                return folder
+            with open(archive, "rb") as file:
+                content = file.read()
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise RuntimeError(f"{archive} is not the archive that the run has sent")
+            fresh = tempfile.mkdtemp(dir=base)
+            try:
+                with zipfile.ZipFile(io.BytesIO(content)) as files:
+                    files.extractall(fresh)
+                os.rename(fresh, folder)
+            except OSError:
+                shutil.rmtree(fresh, ignore_errors=True)
+                if not os.path.isdir(folder):  # else another worker of this machine was quicker
+                    raise
+            return folder
+
+        def places() -> list:
+            home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+            name = f"tiledseg-code-{os.geteuid()}" if hasattr(os, "geteuid") else "tiledseg-code"
+            found = [os.path.join(home, "tiledseg", "code")] if os.path.isabs(home) else []
+            return [*found, os.path.join(tempfile.gettempdir(), name)]
+
+        def bring() -> str:
+            failures = []
+            for base in places():
+                try:
+                    return unpacked(base)
+                except OSError as error:
+                    failures.append(error)
+            raise failures[-1]
+
         lock = sys.__dict__.setdefault("_tiledseg_lock", threading.Lock())
         with lock:
-            home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-            for base in (home, tempfile.gettempdir()):
-                folder = os.path.join(base, "tiledseg", "code", digest)
-                if os.path.isdir(folder):
-                    break
-                try:
-                    os.makedirs(os.path.dirname(folder), exist_ok=True)
-                    fresh = tempfile.mkdtemp(dir=os.path.dirname(folder))
-                    with zipfile.ZipFile(archive) as files:
-                        files.extractall(fresh)
-                    try:
-                        os.rename(fresh, folder)
-                    except OSError:  # another worker of this machine was quicker
-                        import shutil
-
-                        shutil.rmtree(fresh, ignore_errors=True)
-                    break
-                except PermissionError:
-                    continue
             if sys.__dict__.get("_tiledseg_code") != digest:
+                folder = bring()
                 for name in [name for name in sys.modules if (name + ".").startswith(package + ".")]:
                     del sys.modules[name]
-                sys.path[:] = [folder] + [path for path in sys.path if "tiledseg" + os.sep + "code" not in path]
+                before = sys.__dict__.get("_tiledseg_folder")
+                sys.path[:] = [folder] + [path for path in sys.path if path != before]
                 importlib.invalidate_caches()
+                sys.__dict__["_tiledseg_folder"] = folder
                 sys.__dict__["_tiledseg_code"] = digest
             return lambda name: importlib.import_module(package + name)
 
@@ -86,12 +144,12 @@ def _engine_prefix() -> str:
     return ENGINE[ENGINE.index(".") :]
 
 
-def task_caller() -> Callable[[Code, str, int], Any]:
+def task_caller() -> Callable[[Code, Parcel, int], Any]:
     """The function that workers run for a task, by value."""
     bootstrap, prefix = _bootstrap(), _engine_prefix()
 
-    def remote(code: tuple, path: str, index: int) -> Any:
-        return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(path, index)
+    def remote(code: tuple, parcel: tuple, index: int) -> Any:
+        return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(parcel, index)
 
     return remote
 

@@ -8,10 +8,11 @@ then tried on a small raster in memory, which must come back as it was written.
 
 import re
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import DTypeLike
 from osgeo import gdal, gdal_array
 
 from ..errors import SegmentationError
@@ -72,7 +73,7 @@ def creation_options(driver_name: str, given: str, threads: int) -> List[str]:
     return [f"{name}={value}" for name, value in {**defaults, **options}.items()]
 
 
-def check_creation_options(driver_name: str, given: str, dtype: Any = np.uint32, bands: int = 1) -> None:
+def check_creation_options(driver_name: str, given: str, dtype: DTypeLike = np.uint32, bands: int = 1) -> None:
     """Refuse options that the driver does not know, or that would change what is written.
 
     Parameters
@@ -125,7 +126,7 @@ def _numbers(value: str) -> List[float]:
         return [np.nan]
 
 
-def _trial(driver_name: str, given: str, dtype: Any, bands: int) -> List[str]:
+def _trial(driver_name: str, given: str, dtype: DTypeLike, bands: int) -> List[str]:
     """What GDAL has to say, and what is wrong, when a small raster is written with the options and read again."""
     values = _trial_values(dtype)
     folder = f"/vsimem/tiledseg-{uuid4().hex}"
@@ -151,7 +152,7 @@ def _trial(driver_name: str, given: str, dtype: Any, bands: int) -> List[str]:
     return said + ([difference] if difference else [])
 
 
-def _trial_values(dtype: Any) -> np.ndarray:
+def _trial_values(dtype: DTypeLike) -> np.ndarray:
     """Patches of rising numbers, the largest of all kinds in a block of their own, and no data."""
     ids = (np.arange(TRIAL_SIZE**2, dtype=np.uint32) // 37).reshape(TRIAL_SIZE, TRIAL_SIZE)
     ids[BLOCK:, BLOCK:] = 2**32 - 1 - ids[BLOCK:, BLOCK:]

@@ -10,26 +10,32 @@ import html
 import os
 import re
 import sys
+import threading
+import time
 import unicodedata
+from collections import OrderedDict
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Iterable, List, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from osgeo import gdal
 
+from .foreign import is_endless
 from .gdal_access import collected_errors
 
 HEAD_BYTES = 4096
 MOST_VRT_BYTES = 1 << 28
 REFERRING = (b"<VRTDataset", b"<OGRVRTDataSource", b"<GDALTileIndexDataset")  # how files begin that name others
-SOURCE = re.compile(r"<(SourceFilename|SourceDataset|SrcDataSource|IndexDataset)\b([^>]*)>(.*?)</\1\s*>", re.S | re.I)
+SOURCE = re.compile(r"<(SourceFilename|SourceDataset|SrcDataSource|IndexDataset)\b([^<>]*)>", re.I)
 RELATIVE = re.compile(r"relativeToVRT\s*=\s*[\"']\s*(1|true|yes|on)", re.I)
 CDATA = re.compile(r"^\s*<!\[CDATA\[(.*)\]\]>\s*$", re.S)
 DATABASE = re.compile(r"\bdbname=(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\"|(\S+))")
 VIRTUAL = re.compile(r"^/vsi(zip|gzip|tar|7z|rar|subfile|sparse|crypt|cached)(?:_streaming)?/(.*)$", re.S)
+MOST_REMEMBERED = 4  # datasets
+UNCERTAIN_NS = 3_000_000_000  # a file that was changed so shortly before may change again without a sign; FAT has 2 s
 WHOLE_NAME = (".", "-")  # what follows the whole name of a file in that of its side file: a.tif.ovr, a.gpkg-wal
 
 
@@ -65,11 +71,29 @@ class FileKeys:
     def _key(self, absolute: str) -> str:
         folder, name = os.path.split(absolute)
         if folder not in self._folders:
-            real = os.path.realpath(folder)
-            self._folders[folder] = unicodedata.normalize("NFC", real), ignores_case(real)
+            self._folders[folder] = _real_folder(folder)
         real, without_case = self._folders[folder]
         key = os.path.join(real, name if name.isascii() else unicodedata.normalize("NFC", name))
         return key.casefold() if without_case else key
+
+    def are_unchanged(self) -> bool:
+        """Whether the folders are still the same ones: no link has got another target."""
+        return all(_real_folder(folder) == known for folder, known in list(self._folders.items()))
+
+
+def _real_folder(folder: str) -> Tuple[str, bool]:
+    """Where a folder is, and whether case does not count in it."""
+    real = os.path.realpath(folder)
+    return unicodedata.normalize("NFC", real), ignores_case(real)
+
+
+def _state(path: str) -> Optional[Tuple[int, int, int, int]]:
+    """By which a file is known to be the same and unchanged; None where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _identity(path: str) -> Tuple[int, int]:
@@ -81,24 +105,28 @@ class FileSet:
     """Files by all their names: relative and absolute, links of both kinds, and case where it does not count."""
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
-        self._names = FileKeys()
+        self.names = FileKeys()
         self._keys: Set[str] = set()
         self._identities: Set[Tuple[int, int]] = set()
         for path in paths:
             self.add(path)
 
     def add(self, path: str) -> None:
-        self._keys |= self._names.of(path)
+        self._keys |= self.names.of(path)
         with suppress(OSError):
             self._identities.add(_identity(path))
 
     def __contains__(self, path: str) -> bool:
-        if self._keys & self._names.of(path):
+        if self._keys & self.names.of(path):
             return True
         try:
             return _identity(path) in self._identities
         except OSError:
             return False
+
+
+_remembered: "OrderedDict[Tuple[str, str], _Files]" = OrderedDict()
+_remembering = threading.Lock()
 
 
 class Dataset:
@@ -112,7 +140,37 @@ class Dataset:
 
     def __init__(self, name: str, source: str) -> None:
         self.name, self.source = name, source
-        named = _with_sources(source)
+        self._files = _files_of(source)
+
+    def holds(self, path: str) -> bool:
+        """Whether a file is one of the dataset, or lies in a folder that is the dataset."""
+        return self._files.hold(path)
+
+
+def _files_of(source: str) -> "_Files":
+    """The files of a dataset; those of the last few are remembered, and looked at again only if one has changed.
+
+    A run in QGIS checks its files when the dialog asks, when the run is prepared and when it starts, and a VRT of many
+    thousand sources takes seconds each time.
+    """
+    key = source, os.getcwd()
+    with _remembering:
+        known = _remembered.pop(key, None)
+    if known is None or not known.are_unchanged():
+        known = _Files(source)
+    with _remembering:
+        _remembered[key] = known
+        while len(_remembered) > MOST_REMEMBERED:
+            _remembered.popitem(last=False)
+    return known
+
+
+class _Files:
+    """The files of a dataset, as they were when it was looked at."""
+
+    def __init__(self, source: str) -> None:
+        begun = time.time_ns()
+        named, only_on_disk = _with_sources(source)
         self._folders = FileSet(path for path in named if os.path.isdir(path))
         self._files = FileSet(dict.fromkeys([*named, *listed_files(source)]))
         self._names = FileKeys()
@@ -120,9 +178,21 @@ class Dataset:
         for path in named:
             for key in self._beginnings(path):
                 self._siblings.setdefault(key, []).append(path)
+        self._states = {path: _state(path) for path in named}
+        latest = max((state[2] for state in self._states.values() if state), default=0)
+        self._may_be_kept = only_on_disk and latest < begun - UNCERTAIN_NS
 
-    def holds(self, path: str) -> bool:
-        """Whether a file is one of the dataset, or lies in a folder that is the dataset."""
+    def are_unchanged(self) -> bool:
+        """Whether looking at the dataset again would find the same."""
+        keys = (self._names, self._folders.names, self._files.names)
+        return (
+            self._may_be_kept
+            and all(_state(path) == state for path, state in self._states.items())
+            and all(names.are_unchanged() for names in keys)
+        )
+
+    def hold(self, path: str) -> bool:
+        """See `Dataset.holds`."""
         return path in self._files or self._is_beside(path) or self._is_inside(path)
 
     def _beginnings(self, path: str) -> Set[str]:
@@ -150,6 +220,8 @@ class Dataset:
 
 def listed_files(source: str) -> List[str]:
     """The files on disk that GDAL lists for a dataset, side files too; those that a VRT itself names; may be empty."""
+    if is_endless(source.split("|")[0]):
+        return []
     with collected_errors():
         dataset = gdal.OpenEx(source.split("|")[0], gdal.OF_RASTER | gdal.OF_VECTOR)
         listed = [] if dataset is None else dataset.GetFileList() or []
@@ -157,9 +229,10 @@ def listed_files(source: str) -> List[str]:
     return [path for name in listed for path in paths_in(name)]
 
 
-def _with_sources(source: str) -> List[str]:
-    """The files in a name, and what they refer to if they are VRTs, and so on."""
+def _with_sources(source: str) -> Tuple[List[str], bool]:
+    """The files in a name, and what they refer to if they are VRTs, and so on; and whether all of them are on disk."""
     found: List[str] = []
+    only_on_disk = True
     seen: Set[str] = set()
     pending = [(source, "")]
     while pending:
@@ -169,10 +242,11 @@ def _with_sources(source: str) -> List[str]:
             continue
         seen.add(text)
         paths = paths_in(given, folder)
+        only_on_disk = only_on_disk and bool(paths or text.startswith("<"))
         found += paths
         for path in dict.fromkeys([text, *paths]):
             pending += _sources_of(path)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)), only_on_disk
 
 
 def _resolved(path: str, folder: str) -> str:
@@ -189,9 +263,26 @@ def _sources_of(path: str) -> List[Tuple[str, str]]:
         content, folder = _referring(path), os.path.dirname(path)
     return [
         (_plain(text), folder if RELATIVE.search(attributes) else "")
-        for _, attributes, text in SOURCE.findall(content)
+        for attributes, text in _elements(content)
         if text.strip()
     ]
+
+
+def _elements(content: str) -> Iterator[Tuple[str, str]]:
+    """(attributes, content) of the elements that name other files; each character is looked at a few times at most."""
+    never_closed: Set[str] = set()
+    opening = SOURCE.search(content)
+    while opening is not None:
+        name, attributes = opening.group(1).lower(), opening.group(2)
+        end = opening.end()
+        if name not in never_closed and not attributes.endswith("/"):
+            closing = re.compile(rf"</{name}\s*>", re.I).search(content, end)
+            if closing is None:
+                never_closed.add(name)
+            else:
+                yield attributes, content[end : closing.start()]
+                end = closing.end()
+        opening = SOURCE.search(content, end)
 
 
 def _plain(text: str) -> str:
@@ -201,6 +292,8 @@ def _plain(text: str) -> str:
 
 def _referring(path: str) -> str:
     """The text of a file that names others; empty for any other."""
+    if is_endless(path):
+        return ""
     with collected_errors():
         file = gdal.VSIFOpenL(path, "rb")
         if file is None:

@@ -13,6 +13,7 @@ from typing import Iterator, List, Mapping, Sequence
 from osgeo import gdal, ogr, osr
 
 from ..errors import SegmentationError
+from .foreign import is_endless
 
 LONGEST_REASON = 300  # characters; a statement that SQLite refuses names all of its columns
 OPENING = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}  # or a .gz of the user's is given a side file
@@ -144,6 +145,8 @@ def open_raster(path: str) -> gdal.Dataset:
     ------
     SegmentationError : GDAL cannot open it, or it has no band
     """
+    if is_endless(path):
+        raise SegmentationError(f"{path} is a pipe or a device, not a raster: choose a file.")
     try:
         with collected_errors() as messages, configured(OPENING):
             dataset = gdal.Open(path, gdal.GA_ReadOnly)

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from .foreign import load_json
+from .journal_entries import identity_of, is_sound, is_staging_folder
 from .ownership import OWNER, Occupied, Ownership, remove_folder_of_another
 
 JOURNAL = "tiledseg-journal.json"
@@ -227,14 +229,14 @@ def finish(folder: Path) -> bool:
     if leader is not None and leader.parent.is_dir():
         if not is_open(leader):
             return True  # the run has ended before it began to replace anything, or after all was done
-        return _finish_from(leader)
+        return is_staging_folder(leader) and _finish_from(leader)
     moves = []
     for saved in journal["outputs"]:
         own = not journal["leader"] and saved is journal["outputs"][0]
         place = folder if own or leader is not None else _found(Path(saved["folder"]), folder)
-        if place.is_dir():
+        if place == folder or (is_staging_folder(place) and _follows(place, folder)):
             moves.append(_moves(saved, place))
-    _finish(moves)
+    _finish(moves, knows_its_place=journal.get("identity") == identity_of(folder))
     for one in moves:
         if Path(one.folder) != folder:
             remove_folder_of_another(one.folder)
@@ -257,13 +259,25 @@ def _finish_from(leader: Path) -> bool:
     return done
 
 
-def _finish(moves: List[Moves]) -> None:
-    """Finish the moves; where somebody has used an output's name since, that stays and the others get other names."""
-    settled = [_beside_what_is_there(one) if _is_taken(one) else one for one in moves]
-    if settled != moves:
-        commit(settled)
-    move(settled)
-    close(settled)
+def _follows(place: Path, leader: Path) -> bool:
+    """Whether a staging folder says itself that it goes with another; one that is closed has nothing left to move."""
+    journal = _read(place)
+    if journal is None or not journal["leader"]:
+        return False
+    found = _found(Path(journal["leader"]), place)
+    return found.is_dir() and os.path.samefile(found, leader)
+
+
+def _finish(moves: List[Moves], knows_its_place: bool) -> None:
+    """Finish the moves; where somebody has used an output's name since, that stays and the others get other names.
+
+    So it does where the folder is not the one in which the journal was written, but a copy, or somebody else's.
+    """
+    final = [_beside_what_is_there(one) if not knows_its_place or _is_taken(one) else one for one in moves]
+    if final != moves:
+        commit(final)
+    move(final)
+    close(final)
 
 
 def _is_taken(one: Moves) -> bool:
@@ -294,16 +308,17 @@ def _state(path: Path) -> Optional[Tuple[int, int]]:
 
 def _read(folder: Path) -> Optional[Dict[str, Any]]:
     try:
-        journal = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
-        return journal if isinstance(journal, dict) and {"leader", "outputs"} <= journal.keys() else None
+        journal = load_json(folder / JOURNAL)
     except (OSError, ValueError):
         return None
+    return journal if is_sound(journal, REPLACED) and not (folder / REPLACED).is_symlink() else None
 
 
 def _write(folder: str, journal: Dict[str, Any]) -> None:
     partial = Path(folder) / f"{JOURNAL}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(journal, file, indent=1)
+    partial.unlink(missing_ok=True)  # nothing that lies there is written into
+    with open(partial, "x", encoding="utf-8") as file:
+        json.dump({**journal, "identity": identity_of(Path(folder))}, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, Path(folder) / JOURNAL)

@@ -49,20 +49,20 @@ class Band:
         return bool(self.mask or self.alphas)
 
 
-def alpha_bands(dataset: Any) -> List[int]:
+def alpha_bands(dataset: gdal.Dataset) -> List[int]:
     """Numbers of the bands that are marked as alpha."""
     every = range(1, dataset.RasterCount + 1)
     return [number for number in every if dataset.GetRasterBand(number).GetColorInterpretation() == gdal.GCI_AlphaBand]
 
 
-def data_bands(dataset: Any) -> List[int]:
+def data_bands(dataset: gdal.Dataset) -> List[int]:
     """Numbers of the bands that BANDS means where it is empty: all but alpha, unless there is nothing else."""
     alpha = set(alpha_bands(dataset))
     every = list(range(1, dataset.RasterCount + 1))
     return [number for number in every if number not in alpha] or every
 
 
-def value_type(band: Any) -> Optional[np.dtype]:
+def value_type(band: gdal.Band) -> Optional[np.dtype]:
     """The dtype of a band's values; None for complex numbers and what numpy does not have."""
     kind = gdal_array.GDALTypeCodeToNumericTypeCode(band.DataType)
     if kind is None or np.dtype(kind).kind not in "iuf":
@@ -72,12 +72,14 @@ def value_type(band: Any) -> Optional[np.dtype]:
     return np.dtype(np.float32) if np.dtype(kind) == np.float16 else np.dtype(kind)
 
 
-def is_signed_byte(band: Any) -> bool:
+def is_signed_byte(band: gdal.Band) -> bool:
     """Whether bytes are signed by a note only, as in GDAL before 3.7, which has no type for them."""
     return band.DataType == gdal.GDT_Byte and band.GetMetadataItem("PIXELTYPE", "IMAGE_STRUCTURE") == "SIGNEDBYTE"
 
 
-def describe_bands(dataset: Any, numbers: Sequence[int], dtype: np.dtype) -> Tuple[Tuple[Band, ...], bool, List[str]]:
+def describe_bands(
+    dataset: gdal.Dataset, numbers: Sequence[int], dtype: np.dtype
+) -> Tuple[Tuple[Band, ...], bool, List[str]]:
     """What decides about the validity of the chosen bands.
 
     Parameters
@@ -105,7 +107,7 @@ def describe_bands(dataset: Any, numbers: Sequence[int], dtype: np.dtype) -> Tup
     return tuple(bands), declared, _alpha_notes(marked, numbers)
 
 
-def _declared(band: Any, dtype: np.dtype, has_alpha: bool) -> Tuple[Optional[float], str, int]:
+def _declared(band: gdal.Band, dtype: np.dtype, has_alpha: bool) -> Tuple[Optional[float], str, int]:
     """(nodata, real, mask) of a band: see `Band`. Alpha is a band where the raster has one, else some other mask."""
     flags = band.GetMaskFlags()
     number = band.GetBand()
@@ -129,13 +131,13 @@ def _declared(band: Any, dtype: np.dtype, has_alpha: bool) -> Tuple[Optional[flo
     return _whole(value, np.iinfo(own)), "", 0
 
 
-def _whole(value: Any, limits: Any) -> Optional[int]:
+def _whole(value: Optional[float], limits: np.iinfo) -> Optional[int]:
     if value is None or value != value or math.isinf(value) or value != int(value):
         return None
     return int(value) if limits.min <= int(value) <= limits.max else None
 
 
-def _scaling(band: Any) -> Tuple[float, float]:
+def _scaling(band: gdal.Band) -> Tuple[float, float]:
     """Scale and offset; (1, 0) where there are none, or none that make sense."""
     scale, offset = band.GetScale(), band.GetOffset()
     scale, offset = 1.0 if scale is None else float(scale), 0.0 if offset is None else float(offset)
@@ -186,7 +188,7 @@ def invalid_values(values: np.ndarray, band: Band) -> np.ndarray:
     return bad | ((values >= low) & (values <= high))
 
 
-def _is_no_data(values: np.ndarray, nodata: Any) -> np.ndarray:
+def _is_no_data(values: np.ndarray, nodata: np.floating) -> np.ndarray:
     """GDAL's own arithmetic: near the ends of the range the sum overflows, and what is far enough out is no data."""
     with np.errstate(over="ignore", invalid="ignore"):
         near = np.abs(values - nodata) < np.abs(values + nodata) * values.dtype.type(FLOAT_TOLERANCE)

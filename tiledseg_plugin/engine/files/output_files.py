@@ -7,7 +7,6 @@ What stands at the name of an output is replaced, with the side files that belon
 """
 
 import errno
-import json
 import os
 import re
 from contextlib import suppress
@@ -19,8 +18,10 @@ from osgeo import gdal
 
 from ..errors import SegmentationError, why
 from ..report import report_path
+from .attribute_table import keeps_table_as_xml
 from .dataset_files import DATABASE as DATABASE_NAME
 from .dataset_files import Dataset, FileSet, listed_files, paths_in
+from .foreign import load_json, open_file
 from .formats import is_cog
 from .gdal_access import collected_errors
 from .publish import attributes_path, nothing_else, recover_beside, staging
@@ -105,7 +106,7 @@ def _is_metadata(target: Path, path: Path) -> bool:
 
 def _is_report(target: Path, path: Path) -> bool:
     with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path)
         return isinstance(content, dict) and {"parameters", "results", "versions"} <= content.keys()
     return False
 
@@ -135,7 +136,7 @@ def _is_types(target: Path, path: Path) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), open_file(path) as file:
         return file.read(4096)
     return b""
 
@@ -213,6 +214,11 @@ def replaced_files(output: Output) -> Callable[[Path], List[Path]]:
         return there + [path for path in _given_up(output) if _listed(target, path)]
 
     return replaced
+
+
+def _sides_with_table(target: Path) -> List[Path]:
+    """The files beside a raster of which one is replaced when its attribute table gets columns."""
+    return [Path(f"{target}{RASTER_SIDES[0]}"), Path(attributes_path(str(target)))]
 
 
 def check_files(outputs: Sequence[Output], inputs: Sequence[Tuple[str, str]]) -> None:
@@ -302,9 +308,12 @@ def _check_names(output: Output) -> None:
     names = [output.target.name, *(side.path.name for side in side_files(output))]
     if is_cog(output.path):
         names.append(output.target.name + PLAIN_COG)
-    grows = output.kind in (DATABASE, UPDATED)  # nothing there is replaced as a whole
-    replaced = nothing_else if grows else replaced_files(output)
-    with staging(output.path, output.name, replaced, itself=not grows) as folder:
+    replaced, itself = replaced_files(output), True
+    if output.kind == DATABASE:
+        replaced, itself = nothing_else, False
+    elif output.kind == UPDATED:
+        replaced, itself = _sides_with_table, not keeps_table_as_xml(output.path)
+    with staging(output.path, output.updates or output.name, replaced, itself) as folder:
         for name in names:
             try:
                 (folder / name).touch()

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who works in a folder: a file in it that its owner holds locked, so that what a killed run left is known.
+"""Who uses a folder: a file in it that its owner holds locked, so that what a killed run left is known.
 
 The system gives up a lock when its holder ends, however that was. Where a file system has no locks, the process id in
 the file decides, on the machine that wrote it.
 """
 
+import errno
 import json
 import os
 import re
 import socket
+import stat
 import sys
 import tempfile
 import time
@@ -16,15 +18,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
+from .foreign import belongs_to_this_user, is_real_folder, is_regular
+
 OWNER = "tiledseg-owner.json"
 MADE_BY_MKDTEMP = re.compile(r"^\.?tiledseg-[a-z0-9_]{8}$")
 HALF_MADE_SECONDS = 60.0
 LOCKED_BYTE = 1 << 20  # behind the text, which others must be able to read
+MOST_MARK_BYTES = 4096
+MARK = b'{"pid"'  # how a mark begins
 Finish = Callable[[Path], bool]
 
 
 class Occupied(Exception):
-    """Another run works in the folder; as part of a sentence, who."""
+    """Another run uses the folder; as part of a sentence, who."""
 
 
 class Ownership:
@@ -33,7 +39,7 @@ class Ownership:
     Raises
     ------
     Occupied : another run is at work there
-    OSError : the folder cannot be written to
+    OSError : the folder cannot be written to, or something else lies under the name of the mark
     """
 
     def __init__(self, folder: Union[str, Path]) -> None:
@@ -44,7 +50,7 @@ class Ownership:
 
     def _take(self) -> Optional[int]:
         """The open file, or None if it went away meanwhile."""
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        file = _open_mark(self._path, os.O_RDWR | os.O_CREAT)
         try:
             locked = _lock(file)
             if locked is False or (locked is None and _lives(_read(file))):
@@ -76,7 +82,7 @@ class Ownership:
             self._path.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """Give the folder up with the mark in it, by which `remove_abandoned` knows that nobody works there."""
+        """Give the folder up with the mark in it, by which `remove_abandoned` knows that nobody uses it."""
         if self._file is None:
             return
         file, self._file = self._file, None
@@ -157,7 +163,8 @@ def _remove(path: Path) -> bool:
         try:
             remove()
         except OSError:  # on Windows a file that is read-only cannot be removed
-            path.chmod(0o700)
+            if not path.is_symlink():  # or what it leads to would be changed
+                path.chmod(0o700)
             remove()
     return not os.path.lexists(path)
 
@@ -176,15 +183,20 @@ def remove_abandoned(parent: Union[str, Path], prefix: str, finish: Optional[Fin
     except OSError:
         return
     for folder in found:
-        if not MADE_BY_MKDTEMP.match(folder.name) or folder.is_symlink():
+        if not MADE_BY_MKDTEMP.match(folder.name) or not is_real_folder(folder):
             continue
         try:
-            if not (folder / OWNER).exists():
+            if not os.path.lexists(folder / OWNER):
                 folder.rmdir()  # does nothing to one with files in it; one that is being made is made again
-            elif _is_abandoned(folder / OWNER):
+            elif is_regular(folder / OWNER) and belongs_to_this_user(folder) and _is_abandoned(folder / OWNER):
                 _take_up(folder, finish)
         except (OSError, Occupied):
             continue
+
+
+def _begins_a_mark(head: bytes) -> bool:
+    """Also if it was half written, or emptied, or is nobody's, or holds what a power cut has left of it."""
+    return head.startswith(MARK) or MARK.startswith(head) or not head.strip(b"\0") or head == b"{}"
 
 
 def _take_up(folder: Path, finish: Optional[Finish]) -> None:
@@ -200,11 +212,29 @@ def _take_up(folder: Path, finish: Optional[Finish]) -> None:
 
 
 def _is_old(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime > HALF_MADE_SECONDS
+    """Also if it is of the future, as after the clock has been set back."""
+    return abs(time.time() - path.stat().st_mtime) > HALF_MADE_SECONDS
+
+
+def _open_mark(path: Path, flags: int) -> int:
+    """The file of a mark; a link in its place is not followed, and no file of another content is written into."""
+    if path.is_symlink():
+        raise OSError(errno.EEXIST, f"its {OWNER} is a link", str(path))
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    file = os.open(path, flags, 0o666)
+    try:
+        status = os.fstat(file)
+        if stat.S_ISREG(status.st_mode) and status.st_size <= MOST_MARK_BYTES and _begins_a_mark(os.read(file, 16)):
+            return file
+    except OSError:  # a lock that Windows has on it
+        os.close(file)
+        raise
+    os.close(file)
+    raise OSError(errno.EEXIST, f"its {OWNER} is not ours", str(path))
 
 
 def _is_abandoned(path: Path) -> bool:
-    file = os.open(path, os.O_RDWR)
+    file = _open_mark(path, os.O_RDWR)
     try:
         locked = _lock(file)
         if locked is not None:
@@ -247,9 +277,10 @@ def _is_same_file(file: int, path: Path) -> bool:
 def _read(file: int) -> Dict[str, Any]:
     try:
         os.lseek(file, 0, os.SEEK_SET)
-        return json.loads(os.read(file, 4096) or b"{}")
-    except (OSError, ValueError):
+        found = json.loads(os.read(file, MOST_MARK_BYTES) or b"{}")
+    except (OSError, ValueError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _lives(owner: Dict[str, Any]) -> bool:
@@ -258,9 +289,12 @@ def _lives(owner: Dict[str, Any]) -> bool:
         return False
     if owner.get("host") != socket.gethostname() or sys.platform == "win32":
         return True
+    pid = owner.get("pid")
+    if type(pid) is not int or pid <= 0:
+        return False
     try:
-        os.kill(int(owner.get("pid", 0)), 0)
-    except ProcessLookupError:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         return True

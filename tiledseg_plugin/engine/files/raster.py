@@ -87,10 +87,10 @@ def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zer
         raise SegmentationError(f"{path} has {width} x {height} pixels, more than 32-bit ids can number: split it.")
 
     used = [dataset.GetRasterBand(number) for number in numbers]
-    kinds = [value_type(band) for band in used]
-    if any(kind is None for kind in kinds):
+    types = [value_type(band) for band in used]
+    if any(kind is None for kind in types):
         raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
-    dtype = np.result_type(*kinds)
+    dtype = np.result_type(*types)
     described, declared, notes = describe_bands(dataset, numbers, dtype)
     zero_is_nodata = zero_may_be_nodata and not declared
     if zero_is_nodata:
@@ -178,7 +178,7 @@ def read_validity(dataset: gdal.Dataset, raster: Raster, window: Window) -> Dict
         or np.dtype(raster.dtype).kind == "f"
         or any(band.nodata is not None for band in raster.bands)
     )
-    values: Any = read_values(dataset, raster, window) if decided_by_values else None
+    values: Optional[np.ndarray] = read_values(dataset, raster, window) if decided_by_values else None
     rules = NODATA_RULES if len(raster.bands) > 1 else NODATA_RULES[:1]
     judged = _judged(raster, _invalid(dataset, raster, window, values), values, rules)
     valid = {rule: np.broadcast_to(~bad, (window.height, window.width)) for rule, bad in judged.items()}
@@ -270,7 +270,7 @@ def _read(
     """
     if not raster.resampled:
         return _read_at_once(dataset, raster, window, source)
-    whole: Any = None
+    whole: Optional[np.ndarray] = None
     for cell in _grid_in(raster, CELL_PIXELS, window):
         part = None if cells is None else cells.get((source, cell))
         if part is None:

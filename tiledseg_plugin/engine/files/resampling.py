@@ -8,7 +8,7 @@ times, what it computes depends on where the window begins and ends. So do some 
 
 import os
 import xml.etree.ElementTree as ElementTree  # nosec B405 - of what GDAL itself has written, without entities
-from typing import Any, Optional, Set
+from typing import Optional, Set, Tuple
 
 from osgeo import gdal
 
@@ -25,12 +25,12 @@ NESTED_STARTS = ("<", "vrt:", "derived_subdataset:", "wms:", "wmts:", "wcs:", "g
 MOST_NESTED = 8  # virtual rasters in one another; deeper ones are taken for the worst
 
 
-def depends_on_windows(dataset: Any) -> bool:
+def depends_on_windows(dataset: gdal.Dataset) -> bool:
     """Whether reading a pixel in another window can give another value; True where that cannot be known."""
     return _depends(dataset, set(), 0)
 
 
-def _depends(dataset: Any, seen: Set[str], depth: int) -> bool:
+def _depends(dataset: gdal.Dataset, seen: Set[str], depth: int) -> bool:
     name = dataset.GetDriver().ShortName
     if name != "VRT":
         return name in DRIVERS
@@ -52,7 +52,7 @@ def _depends(dataset: Any, seen: Set[str], depth: int) -> bool:
     return any(_nested_depends(name, folder, seen, depth) for name in root.iter("SourceFilename"))
 
 
-def _is_plain(source: Any, size: Any) -> bool:
+def _is_plain(source: ElementTree.Element, size: Tuple[int, int]) -> bool:
     """Whether each pixel of a source is one pixel of the raster."""
     if source.tag not in PLAIN_SOURCES or source.find("OpenOptions/OOI[@key='OVERVIEW_LEVEL']") is not None:
         return False
@@ -65,16 +65,16 @@ def _is_plain(source: Any, size: Any) -> bool:
     return taken[2:] == put[2:] and all(value == int(value) for value in (*taken, *put))
 
 
-def _rectangle(element: Any) -> Optional[tuple]:
+def _rectangle(element: Optional[ElementTree.Element]) -> Optional[Tuple[float, ...]]:
     if element is None:
         return None
     try:
-        return tuple(float(element.get(name)) for name in ("xOff", "yOff", "xSize", "ySize"))
-    except (TypeError, ValueError):
+        return tuple(float(element.get(name, "")) for name in ("xOff", "yOff", "xSize", "ySize"))
+    except ValueError:
         return None
 
 
-def _nested_depends(element: Any, folder: str, seen: Set[str], depth: int) -> bool:
+def _nested_depends(element: ElementTree.Element, folder: str, seen: Set[str], depth: int) -> bool:
     """Whether a source is a virtual raster that depends on windows; of thousands of plain files none is opened."""
     name = (element.text or "").strip()
     if element.get("relativeToVRT") == "1":

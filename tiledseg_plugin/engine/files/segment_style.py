@@ -13,6 +13,7 @@ from typing import Sequence
 
 from ..errors import SegmentationError
 from ..progress import Feedback
+from .foreign import open_file
 
 MOST_COLOURS = 8192  # of a ramp that QGIS draws and saves without effort
 TURN = 0.6180339887498949  # of the colour circle, from one colour to the next: the golden ratio
@@ -71,8 +72,8 @@ def _colour(index: int) -> str:
 def is_ours(path: str) -> bool:
     """Whether a style file was made by `write_style`; one that cannot be read is not."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return MARKER in file.read(1000)
+        with open_file(path) as file:
+            return MARKER.encode() in file.read(1000)
     except OSError:
         return False
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator, List, Sequence, Tuple
 
 import numpy as np
-from osgeo import ogr
+from osgeo import gdal, ogr
 
 from ..errors import SegmentationError
 from ..progress import Check
@@ -42,7 +42,7 @@ class Column:
 
 
 def write_table(path: str, columns: Sequence[Column], check_cancelled: Check) -> None:
-    """Write a table; it is given its final name by the caller (see `publish`).
+    """Write a table; the caller gives it its final name (see `publish`).
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def create_fields(layer: ogr.Layer, columns: Sequence[Column], path: str) -> Non
         layer.CreateField(ogr.FieldDefn(name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
 
 
-def _create(path: str, columns: Sequence[Column], driver: str) -> Tuple[Any, ogr.Layer]:
+def _create(path: str, columns: Sequence[Column], driver: str) -> Tuple[gdal.Dataset, ogr.Layer]:
     with collected_errors() as messages:
         dataset = ogr.GetDriverByName(driver).CreateDataSource(str(path))
         layer = None if dataset is None else dataset.CreateLayer(layer_name(path), geom_type=ogr.wkbNone)

@@ -11,20 +11,21 @@ import re
 import tempfile
 import time
 import uuid
-import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional
 
 import numpy as np
 
 from ..errors import SegmentationError, why
+from .foreign import load_json, open_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
+from .stored_arrays import DAMAGED, load_arrays
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
-FORMAT = 6  # of the files; those of another one are made anew
+FORMAT = 7  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
@@ -37,7 +38,6 @@ KEPT = "|".join(  # after the prefix, what a run can be taken up from
 )
 PASSING = rf"code-{TOKEN}\.zip|stage-{TOKEN}-[0-9a-f]{{6}}(-\d+-[0-9a-f]{{8}})?\.bin"  # what Dask sends about
 PARTIAL = rf"({KEPT}|{PASSING}|manifest\.json)(\.\d+(-[0-9a-f]{{8}})?)?\.partial"
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class WorkFolder:
@@ -92,8 +92,8 @@ class WorkFolder:
 
     def _agree(self, manifest: Dict[str, Any]) -> None:
         try:
-            found = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
+            found = load_json(self.path / MANIFEST)
+            if not isinstance(found, dict) or not isinstance(found.get("parameters", {}), dict):
                 raise ValueError("not a manifest")
         except FileNotFoundError:
             found = None
@@ -149,8 +149,7 @@ class WorkFolder:
     def load(self, name: str) -> Optional[Dict[str, np.ndarray]]:
         """The arrays saved under a name, as a dict; None if they are missing or damaged."""
         try:
-            with np.load(self.path / f"{PREFIX}{name}.npz", allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
+            return load_arrays(self.path / f"{PREFIX}{name}.npz")
         except DAMAGED:
             return None
 
@@ -186,7 +185,7 @@ class WorkFolder:
         """The checksum of what `save_rows` wrote; None if it is missing."""
         total = 0
         try:
-            with open(self.path / f"{PREFIX}{name}.raw", "rb") as file:
+            with open_file(self.path / f"{PREFIX}{name}.raw") as file:
                 while chunk := file.read(1 << 22):
                     total = zlib.crc32(chunk, total)
         except OSError:
@@ -268,9 +267,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _changed_input(there: Any, now: Any) -> str:
-    there, now = (dict(value) if isinstance(value, dict) else {} for value in (there, now))
-    files = dict(there.get("files") or {}), dict(now.get("files") or {})
+def _changed_input(*states: Any) -> str:
+    """What differs between the input as a manifest has it, and as it is now."""
+    files = [_entries(_entries(state).get("files")) for state in states]
     for path in {**files[0], **files[1]}:
         old, new = files[0].get(path), files[1].get(path)
         if old != new:
@@ -278,7 +277,15 @@ def _changed_input(there: Any, now: Any) -> str:
     return "its size, position, bands or no-data values have changed"
 
 
-def _state(state: Optional[Sequence[Any]]) -> str:
+def _entries(value: Any) -> Dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _state(state: Any) -> str:
     if not state:
         return "missing"
-    return f"{state[0]} bytes of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(state[1] / 1e9))}"
+    try:
+        size, changed = state
+        return f"{size} bytes of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(changed / 1e9))}"
+    except (TypeError, ValueError, OverflowError, OSError):  # not all systems name times before 1970
+        return "of no known time"

@@ -161,7 +161,7 @@ def _warped(raster: Raster, segments: Raster, grid: gdal.Dataset, folder: Path) 
         right, bottom = left + across * segments.width, top + down * segments.height
         warped = None
         if stacked is not None:
-            kinds = [stacked.GetRasterBand(1 + index).DataType for index in range(len(planes))]
+            types = [stacked.GetRasterBand(1 + index).DataType for index in range(len(planes))]
             warped = gdal.Warp(
                 aligned,
                 single,
@@ -173,7 +173,7 @@ def _warped(raster: Raster, segments: Raster, grid: gdal.Dataset, folder: Path) 
                 resampleAlg="near",
                 dstAlpha=True,
                 errorThreshold=0,
-                outputType=reduce(gdal.DataTypeUnion, kinds),
+                outputType=reduce(gdal.DataTypeUnion, types),
             )
         block = () if warped is None else tuple(warped.GetRasterBand(1).GetBlockSize())
         del warped, stacked

@@ -9,15 +9,18 @@ deviations from the window's mean; so nothing in the result depends on tiles, wo
 
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, cast
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import kernels
+from ..execution.runner import Runner
 from ..files.gdal_access import open_raster
 from ..files.outputs import made_ahead
 from ..files.raster import Raster, read_bands
 from ..files.window import Window
+from ..kernels.contract import Kernels
 from ..progress import Advance, Check
 from ..stages.graph import Segments
 from ..stages.statistics import blocks
@@ -153,7 +156,7 @@ class Moments:
             self.squares[0, places] = lower & LOW_BITS
         self.counts[places] += counts
 
-    def add_parts(self, kernel: Any, places: np.ndarray, part: Part) -> None:
+    def add_parts(self, kernel: Kernels, places: np.ndarray, part: Part) -> None:
         """As `add`, of integers, where several parts may belong to one segment."""
         whole = self.counts, self.totals, self.squares, self.low, self.high
         kernel.add_moments(places, part, whole)
@@ -236,7 +239,7 @@ class Attributes:
 
 
 def describe_segments(
-    job: AttributeJob, ids: Optional[np.ndarray], runner: Any, advance: Advance, check_cancelled: Check
+    job: AttributeJob, ids: Optional[np.ndarray], runner: Runner, advance: Advance, check_cancelled: Check
 ) -> Attributes:
     """Statistics of all bands of the job in every segment.
 
@@ -313,7 +316,7 @@ def _advancing(results: Iterable[Tuple[Window, Summarised]], total: int, advance
         advance(done / total)
 
 
-def added_type(dtype: Any) -> np.dtype:
+def added_type(dtype: DTypeLike) -> np.dtype:
     """The dtype in which a band's values go to the kernels: 64-bit integers become float64."""
     dtype = np.dtype(dtype)
     if dtype.kind in "iu":
@@ -321,7 +324,7 @@ def added_type(dtype: Any) -> np.dtype:
     return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
 
 
-def is_added_as_float(dtype: Any) -> bool:
+def is_added_as_float(dtype: DTypeLike) -> bool:
     """Whether sums of a band's values are floats rather than exact integers."""
     return added_type(dtype).kind == "f"
 

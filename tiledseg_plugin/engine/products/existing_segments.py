@@ -3,10 +3,11 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Iterator, Protocol, Tuple
+from typing import Dict, Iterator, Protocol, Tuple
 
 from .. import execution, kernels
 from ..errors import SegmentationError
+from ..execution.runner import Runner
 from ..files.no_data import scaling_note
 from ..files.raster import Raster, describe
 from ..files.work_folder import WorkFolder
@@ -52,7 +53,7 @@ class SegmentsRun:
     segments: Raster
     job: AttributeJob
     numbers: Tuple[int, ...]
-    runner: Any  # an execution
+    runner: Runner
     progress: Progress
     folder: WorkFolder
 

@@ -6,11 +6,12 @@ the pixel side on which it goes on, so joining is a look-up, and what comes out 
 """
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from .. import kernels
+from ..execution.runner import Runner
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..progress import Advance, Check
@@ -142,7 +143,7 @@ def _finish(
 
 
 def trace_segments(
-    job: OutlineJob, attributes: Attributes, runner: Any, advance: Advance, check_cancelled: Check
+    job: OutlineJob, attributes: Attributes, runner: Runner, advance: Advance, check_cancelled: Check
 ) -> Rings:
     """The outlines of all segments.
 

@@ -6,11 +6,12 @@ often they occur in the work folder; they are put together afterwards, a range o
 """
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from .. import kernels
+from ..execution.runner import Runner
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..progress import Advance, Check
@@ -165,7 +166,7 @@ def rank_range(
 
 
 def rank_segments(
-    job: QuantileJob, attributes: Attributes, runner: Any, advance: Advance, check_cancelled: Check
+    job: QuantileJob, attributes: Attributes, runner: Runner, advance: Advance, check_cancelled: Check
 ) -> List[Ranked]:
     """Order statistics of all bands in every segment.
 
@@ -195,9 +196,9 @@ def rank_segments(
         left += more
         advance(0.9 * done / len(windows))
     ranges = _ranges(job, left, attributes.ids.size)
-    for done, (_, found) in enumerate(runner.run(rank_range, job, ranges, check_cancelled), 1):
-        for index, places, part in found:
-            for name, values in part.items():
+    for done, (_, ranked) in enumerate(runner.run(rank_range, job, ranges, check_cancelled), 1):
+        for index, places, ranks in ranked:
+            for name, values in ranks.items():
                 results[index][name][places] = values
         advance(0.9 + 0.1 * done / len(ranges))
     return [

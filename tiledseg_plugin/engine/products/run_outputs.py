@@ -36,14 +36,14 @@ from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
 from .segment_ids import TileIds
 
-STAGES: Dict[str, float] = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
+OUTPUT_STAGES: Dict[str, float] = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES: Dict[str, float] = {"mean_image": 8, "polygons": 30}
 
 
 def stages(parameters: SegmentParameters) -> Dict[str, float]:
     """The stages of a run's outputs with their weights (see `progress`)."""
-    always = {stage: weight for stage, weight in STAGES.items() if stage != "overviews"}
-    overviews = {} if grows_overviews(parameters.output) else {"overviews": STAGES["overviews"]}
+    always = {stage: weight for stage, weight in OUTPUT_STAGES.items() if stage != "overviews"}
+    overviews = {} if grows_overviews(parameters.output) else {"overviews": OUTPUT_STAGES["overviews"]}
     optional = {stage: weight for stage, weight in OPTIONAL_STAGES.items() if getattr(parameters, stage)}
     return {**always, **overviews, **optional}
 
@@ -138,8 +138,8 @@ def _describe(context: RunContext, segments: Segments) -> _Described:
     advance = context.progress.advance_as("Describing segments")
     ids = TileIds(plan, folder, tuple(segments.tables), context.kernel.NAME)
     regions = segments.regions if raster.is_integer else None
-    if regions is None or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
-        ids.save(segments.tables)
+    if context.runner.remote or regions is None or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
+        ids.save(segments.tables, context.check)
     if regions is not None:
         attributes = add_up_tiles(ids, run_bands(raster), segments, context.runner.workers, advance)
     else:

@@ -12,6 +12,7 @@ from ..files.gdal_access import open_raster
 from ..files.raster import Raster, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
+from ..progress import Check
 from ..stages.plan import Plan
 from ..stages.tiles import labels_of
 from ..stages.write import table_of
@@ -40,10 +41,11 @@ class TileIds:
     pieces: Tuple[int, ...]
     kernels: str
 
-    def save(self, tables: Dict[int, np.ndarray]) -> None:
-        """Put the lookup tables of `graph.Segments` into the work folder, where readers need them."""
+    def save(self, tables: Dict[int, np.ndarray], check_cancelled: Check) -> None:
+        """Put the lookup tables of `graph.Segments` into the work folder, for readers and for other machines."""
         for piece in self.plan.pieces:
             if piece.piece_id in tables:
+                check_cancelled()
                 self.folder.save_array(table_of(piece), tables[piece.piece_id])
 
     def reader(self) -> IdReader:

@@ -21,9 +21,9 @@ from ..progress import Feedback
 from .attributes import Attributes
 from .existing_segments import segments_run
 from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
-from .update_table import check_rows_fit, check_table_can_be_updated, update_attribute_table
+from .update_table import check_rows_fit, check_table_format, update_attribute_table
 
-STAGES = {"values": 40, "ranks": 40, "table": 10}
+TABLE_STAGES = {"values": 40, "ranks": 40, "table": 10}
 MOMENTS = {  # attributes of `Moments` by statistic
     "mean": "mean",
     "std": "deviation",
@@ -84,7 +84,7 @@ def check_statistics(parameters: StatisticsParameters, output_is_known: bool = T
     describe(parameters.segments, (1,))
     bands = len(describe(parameters.values, parameters.bands).bands)
     if parameters.update_rat:
-        check_table_can_be_updated(parameters.segments)
+        check_table_format(parameters.segments)
     outputs = outputs_of(parameters)[0 if output_is_known else 1 :]
     check_files(outputs, [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
     if parameters.output and output_is_known:
@@ -114,7 +114,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
     """
     started = time.monotonic()
     check_statistics(parameters)
-    with segments_run(parameters, feedback, STAGES) as run:
+    with segments_run(parameters, feedback, TABLE_STAGES) as run:
         attributes = run.measure()
         if parameters.update_rat:
             check_rows_fit(parameters.segments, attributes)

@@ -4,7 +4,6 @@
 import os
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..errors import SegmentationError, why
 from ..files.attribute_table import MOST_ROWS, MOST_XML_VALUES, keeps_table_as_xml, set_attribute_table
 from ..files.gdal_access import collected_errors, open_raster
 from ..files.output_files import is_attribute_table
-from ..files.publish import attributes_path, publishing, staging
+from ..files.publish import attributes_path, publishing
 from ..files.tables import Column
 from ..progress import Feedback
 from .attributes import Attributes
@@ -24,8 +23,8 @@ from .update_geopackage import update_geopackage
 MOST_SPARSE = 50_000_000  # rows that a table with gaps may have
 
 
-def check_table_can_be_updated(segments: str) -> None:
-    """Refuse a raster whose table could not be written, before anything is done."""
+def check_table_format(segments: str) -> None:
+    """Refuse a raster that is no file, or of a format whose table cannot be written; `check_files` refuses the rest."""
     if not os.path.isfile(segments):
         raise SegmentationError(f"SEGMENTS {segments} is no file, so UPDATE_RAT cannot write into it: switch it off.")
     driver = open_raster(segments).GetDriver().ShortName
@@ -33,9 +32,6 @@ def check_table_can_be_updated(segments: str) -> None:
         raise SegmentationError(
             f"SEGMENTS {segments} is a {driver} file, which UPDATE_RAT cannot write into: use .tif, .img or .kea."
         )
-    sides = [Path(segments + ".aux.xml"), Path(attributes_path(segments))]
-    with staging(segments, "SEGMENTS", lambda target: sides, itself=not keeps_table_as_xml(segments)):
-        pass
 
 
 def check_rows_fit(segments: str, attributes: Attributes) -> int:

@@ -17,7 +17,7 @@ def touching_segments(labels: np.ndarray, marked: np.ndarray) -> np.ndarray:
     return touching
 
 
-def beside(mask: np.ndarray) -> np.ndarray:
+def neighbours_of(mask: np.ndarray) -> np.ndarray:
     """The pixels that have a 4-neighbour in a mask."""
     found = np.zeros(mask.shape, bool)
     found[1:] |= mask[:-1]

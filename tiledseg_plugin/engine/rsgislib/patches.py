@@ -76,7 +76,7 @@ def tile_patches(units: Sequence[Sequence[Piece]]) -> List[Patch]:
 def offset_patches(plan: Plan, first: Sequence[Patch]) -> List[Patch]:
     """Stage 2: a grid offset by half a tile in each direction in which there is more than one tile.
 
-    Where tiles differ in size, the grid's are as large as the largest of them.
+    Its edges are in the middle of the tiles; where these are no grid, it has tiles as large as the largest of them.
 
     Parameters
     ----------
@@ -88,16 +88,8 @@ def offset_patches(plan: Plan, first: Sequence[Patch]) -> List[Patch]:
     """
     if len(first) < 2:
         return []
-    whole = Window(0, 0, plan.width, plan.height)
-    columns, rows = (
-        _offset_edges(
-            span, max(getattr(tile.window, side) for tile in plan.tiles), len({at(tile) for tile in plan.tiles})
-        )
-        for span, side, at in (
-            (whole.width, "width", lambda tile: tile.window.col),
-            (whole.height, "height", lambda tile: tile.window.row),
-        )
-    )
+    columns = _offset_edges(plan.width, [(tile.window.col, tile.window.right) for tile in plan.tiles])
+    rows = _offset_edges(plan.height, [(tile.window.row, tile.window.bottom) for tile in plan.tiles])
     windows = [
         Window(left, top, right - left, bottom - top)
         for top, bottom in zip(rows, rows[1:])
@@ -107,8 +99,18 @@ def offset_patches(plan: Plan, first: Sequence[Patch]) -> List[Patch]:
     return [Patch(2, number, window, nearest=source) for number, (window, source) in enumerate(zip(windows, near), 1)]
 
 
-def _offset_edges(span: int, size: int, tiles: int) -> List[int]:
-    return [0, *range(size // 2, span, size), span] if tiles > 1 else [0, span]
+def _offset_edges(span: int, tiles: Sequence[Tuple[int, int]]) -> List[int]:
+    """The edges of that grid along a side of the raster, along which tiles go from one place to another."""
+    places = sorted(set(tiles))
+    starts, ends = [start for start, _ in places], [end for _, end in places]
+    if len(set(starts)) == 1:
+        return [0, span]
+    if [*starts, span] == [0, *ends]:
+        middles = [start + (end - start) // 2 for start, end in places]
+    else:
+        size = max(end - start for start, end in places)
+        middles = list(range(size // 2, span, size))
+    return [0, *(middle for middle in middles if middle), span]
 
 
 def nearest(windows: Iterable[Window], patches: Sequence[Patch]) -> List[int]:
@@ -127,7 +129,7 @@ def _centre(window: Window) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Regions:
+class BorderRegions:
     """The connected regions of a stage 2 patch's segments that touch its border.
 
     window : of the patch, which its sides surround
@@ -141,7 +143,7 @@ class Regions:
     sides: Dict[str, np.ndarray]
 
 
-def region_patches(regions: Sequence[Regions], first: Sequence[Patch], most_pixels: int) -> List[Patch]:
+def region_patches(regions: Sequence[BorderRegions], first: Sequence[Patch], most_pixels: int) -> List[Patch]:
     """Stage 3: regions joined across the borders of stage 2, those near the same tile in one patch.
 
     Regions that do not touch have nothing to do with each other, so that putting them together changes nothing
@@ -173,14 +175,14 @@ def region_patches(regions: Sequence[Regions], first: Sequence[Patch], most_pixe
     return patches
 
 
-def _across_borders(regions: Sequence[Regions]) -> Set[Tuple[Key, Key]]:
+def _across_borders(regions: Sequence[BorderRegions]) -> Set[Tuple[Key, Key]]:
     """Pairs of regions that touch across a border between stage 2 patches."""
     pairs = set()
     for one, other, length in neighbouring(regions):
         a, b = one.window, other.window
-        beside = a.right == b.col
-        low, starts = (max(a.row, b.row), (a.row, b.row)) if beside else (max(a.col, b.col), (a.col, b.col))
-        sides = (one.sides["right"], other.sides["left"]) if beside else (one.sides["bottom"], other.sides["top"])
+        side_by_side = a.right == b.col
+        low, starts = (max(a.row, b.row), (a.row, b.row)) if side_by_side else (max(a.col, b.col), (a.col, b.col))
+        sides = (one.sides["right"], other.sides["left"]) if side_by_side else (one.sides["bottom"], other.sides["top"])
         pair = np.stack([side[low - start :][:length] for side, start in zip(sides, starts)], axis=1)
         for here, there in np.unique(pair[pair.all(axis=1)], axis=0).tolist():
             pairs.add(((one.number, here), (other.number, there)))

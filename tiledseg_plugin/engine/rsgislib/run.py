@@ -17,7 +17,7 @@ from ..stages.context import RunContext
 from ..stages.graph import Segments
 from ..stages.plan import Piece, Plan
 from .availability import describe, has_kea
-from .patches import Layer, Patch, Regions, offset_patches, region_patches, tile_patches
+from .patches import BorderRegions, Layer, Patch, offset_patches, region_patches, tile_patches
 from .shepherd import Segmenter, Shepherd
 from .tasks import (
     Finished,
@@ -88,7 +88,7 @@ def segment_in_stages(
         cut = offset_patches(plan, tiles)
         job = replace(job, second=stages.run(2, "offset tile", segment_cut, job, cut))
         most = max(tile.window.pixels for tile in plan.tiles)
-        regions = [_regions(folder, patch) for patch in job.second.patches]
+        regions = [_border_regions(folder, patch) for patch in job.second.patches]
         rest = region_patches([one for one in regions if one is not None], tiles, most)
         job = replace(job, third=stages.run(3, "region", segment_region, job, rest))
         segments = _merge(job, units, context)
@@ -182,12 +182,12 @@ def _forget_after(folder: WorkFolder, stage: int) -> None:
         folder.forget(rf"stage{later}-{NUMBER}\.(npz|raw)")
 
 
-def _regions(folder: WorkFolder, patch: Finished) -> Optional[Regions]:
+def _border_regions(folder: WorkFolder, patch: Finished) -> Optional[BorderRegions]:
     found = load(folder, patch)
     if not len(found["boxes"]):
         return None
     sides = {side: found[side] for side in ("top", "bottom", "left", "right")}
-    return Regions(patch.number, Window(*found["surrounding"].tolist()), found["boxes"], sides)
+    return BorderRegions(patch.number, Window(*found["surrounding"].tolist()), found["boxes"], sides)
 
 
 def _merge(job: Job, units: Sequence[Tuple[Piece, ...]], context: RunContext) -> Segments:

@@ -190,5 +190,5 @@ def _read_labels(path: Path) -> np.ndarray:
         dataset = gdal.Open(str(path))
         labels = dataset.GetRasterBand(1).ReadAsArray() if dataset is not None else None
     if labels is None:
-        raise SegmentationError(f"RSGISLib gave no segments ({reason(messages)}): use ENGINE=builtin.")
+        raise SegmentationError(f"RSGISLib returned no segments ({reason(messages)}): use ENGINE=builtin.")
     return labels.astype(np.uint32)

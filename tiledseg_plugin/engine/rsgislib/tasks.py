@@ -25,7 +25,7 @@ from ..stages.rsgislib_stretch import declares_nothing_but_zero
 from ..stages.sampling import denser_steps
 from ..stages.statistics import BandStatistics, Summary, sample_colours
 from ..stages.tiles import labels_of
-from .borders import beside, box_of, describe_regions, touching_segments
+from .borders import box_of, describe_regions, neighbours_of, touching_segments
 from .patches import Layer, Patch
 from .shepherd import Segmenter, TooFewColoursError
 
@@ -114,7 +114,7 @@ def segment_tile(job: Job, patch: Patch, check_cancelled: Check) -> Finished:
     check_cancelled()
     crop = (slice(None), *inside)
     segmented, facts = _segment_own(job, patch, values[crop], own[inside])
-    touching = touching_segments(segmented.labels, beside(across)[inside])
+    touching = touching_segments(segmented.labels, neighbours_of(across)[inside])
     return _save(job, patch, patch.window, segmented, started, open=touching, **facts)
 
 
@@ -133,7 +133,7 @@ def segment_cut(job: Job, patch: Patch, check_cancelled: Check) -> Finished:
     segmented = _segment_masked(job, patch, window, mask[window.within(patch.window)])
     across = cut
     across[inside] = False
-    touching = touching_segments(segmented.labels, beside(across)[window.within(around)])
+    touching = touching_segments(segmented.labels, neighbours_of(across)[window.within(around)])
     facts = describe_regions(segmented.labels, touching, window, patch.window)
     return _save(job, patch, window, segmented, started, open=touching, **facts)
 
@@ -315,6 +315,10 @@ def clear_scratch(folder: WorkFolder) -> None:
 def _scratch(folder: WorkFolder, patch: Patch) -> Iterator[Path]:
     """A folder for what RSGISLib reads and writes for one patch, gone afterwards."""
     path = Path(folder.path) / SCRATCH / patch.name
+    if path.parent.is_symlink():
+        raise SegmentationError(
+            f"{path.parent} is a link, which is not followed: remove it, or choose another WORK_DIR."
+        )
     shutil.rmtree(path, ignore_errors=True)
     try:
         path.mkdir(parents=True)

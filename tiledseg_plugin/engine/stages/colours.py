@@ -6,9 +6,11 @@ Sums must be exact, so that no order of adding can show: integers as they are, f
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Callable, ClassVar, Optional, Tuple
+from typing import Callable, ClassVar, Optional, Tuple
 
 import numpy as np
+
+from ..kernels.contract import Kernels
 
 FIXED_POINT_BITS = 50  # of the largest absolute value of the raster
 LIMB_BITS = 25  # a sum of 2^32 numbers of 25 bits fits in 64
@@ -30,7 +32,7 @@ class Stretched:
         """One band's values as uint8 of the same shape, none 0."""
         return stretch(values, low, high)
 
-    def compared(self, values: np.ndarray, valid: np.ndarray, kernel: Any) -> np.ndarray:
+    def compared(self, values: np.ndarray, valid: np.ndarray, kernel: Kernels) -> np.ndarray:
         """(bands, rows, cols) uint8, 0 where not valid. `kernel` is the set of kernels."""
         if values.dtype in (np.uint8, np.int8, np.uint16, np.int16):
             unsigned = values.view(f"u{values.dtype.itemsize}")
@@ -76,7 +78,7 @@ class Raw:
 
     exponent: Optional[int] = None
 
-    def compared(self, values: np.ndarray, valid: np.ndarray, kernel: Any) -> np.ndarray:
+    def compared(self, values: np.ndarray, valid: np.ndarray, kernel: Kernels) -> np.ndarray:
         """(bands, rows, cols) uint8 or float32, 0 where not valid."""
         if values.dtype == np.uint8:
             return values * valid

@@ -2,9 +2,11 @@
 """k-means centres from a sample of the raster, as RSGISLib computes them (no random number is involved)."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Tuple
+from typing import Tuple
 
 import numpy as np
+
+from ..kernels.contract import Kernels, Run
 
 CHANGED_SHARE = 0.0025
 MARGIN = 1e-5  # of a distance, more than the rounding of float32 squares and sums of up to 100 bands
@@ -13,7 +15,7 @@ PART = 1 << 16  # colours a call of a kernel, at most
 SHARED_BY = 4  # the parts are a multiple of it and alike, so that two or four threads end together
 
 
-def distinct_colours(sample: np.ndarray, kernel: Any) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def distinct_colours(sample: np.ndarray, kernel: Kernels) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The different colours of a sample in order of first appearance, and how often each occurs.
 
     Parameters
@@ -92,7 +94,7 @@ class _Members:
     run : as `map`, what calls functions, perhaps in threads
     """
 
-    def __init__(self, planes: np.ndarray, counts: np.ndarray, kernel: Any, run: Callable[..., Any]) -> None:
+    def __init__(self, planes: np.ndarray, counts: np.ndarray, kernel: Kernels, run: Run) -> None:
         self.kernel, self.run = kernel, run
         whole = all((plane == np.rint(plane)).all() for plane in planes)
         self.exact = whole and np.abs(planes.astype(np.float64)).max() * counts.sum() < 2**53
@@ -128,7 +130,7 @@ class _Members:
             self.sizes, self.sums = sum(sizes), sum(sums)
         return sum(changed)
 
-    def _reassign(self, part: _Part, centres: np.ndarray, moved: np.ndarray) -> Any:
+    def _reassign(self, part: _Part, centres: np.ndarray, moved: np.ndarray) -> Tuple[int, np.ndarray, np.ndarray]:
         return self.kernel.reassign(
             part.planes,
             part.counts,
@@ -157,8 +159,8 @@ def cluster(
     counts: np.ndarray,
     num_clusters: int,
     max_iterations: int,
-    kernel: Any,
-    run: Callable[..., Any] = map,
+    kernel: Kernels,
+    run: Run = map,
 ) -> Tuple[np.ndarray, int]:
     """Lloyd's algorithm from a fixed start, in float32.
 

@@ -134,14 +134,25 @@ def _parts(window: Window) -> List[Window]:
 
 
 def plan_grid(width: int, height: int, tile_width: int, tile_height: int) -> Plan:
-    """A regular grid from the raster's first pixel; the last tiles of a row or column are what is left."""
+    """A grid of as few tiles as there have to be, all alike to a pixel; none is larger than asked for."""
     tiles: List[Tile] = []
-    for row, top in enumerate(range(0, height, tile_height)):
-        for col, left in enumerate(range(0, width, tile_width)):
-            window = Window(left, top, min(tile_width, width - left), min(tile_height, height - top))
+    columns, rows = _balanced(width, tile_width), _balanced(height, tile_height)
+    for row, (top, bottom) in enumerate(zip(rows, rows[1:])):
+        for col, (left, right) in enumerate(zip(columns, columns[1:])):
+            window = Window(left, top, right - left, bottom - top)
             tile_id = len(tiles) + 1
             tiles.append(Tile(tile_id, col, row, window, (Piece(tile_id, tile_id, window),)))
     return Plan(width, height, tuple(tiles))
+
+
+def _balanced(span: int, most: int) -> List[int]:
+    """The edges of the tiles along a side of the raster, from 0 to its last.
+
+    What blocks the file is stored in makes no difference: tiles are read with a halo, so that an edge between two
+    blocks would have both of them read twice, and one within a block but that one.
+    """
+    count = -(-span // most)
+    return [place * span // count for place in range(count + 1)]
 
 
 def plan_rectangles(width: int, height: int, rectangles: Iterable[Tuple[int, int, int, int]]) -> Plan:

@@ -93,7 +93,7 @@ class _Reprojection:
     """Polygons into the raster's coordinate system, with bent edges."""
 
     def __init__(self, raster_crs: str, crs: str, raster: Window, transform: Tuple[float, ...]) -> None:
-        self._forward: Any = None
+        self._forward: Optional[osr.CoordinateTransformation] = None
         if not raster_crs or not crs:
             return
         raster_system, polygon_system = osr.SpatialReference(wkt=raster_crs), osr.SpatialReference(wkt=crs)

@@ -9,7 +9,7 @@ its results and its source; with these rules all its stretched images are reprod
 """
 
 from dataclasses import replace
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def counted_values(values: np.ndarray, valid: np.ndarray, covered: Optional[np.n
     list of (n,) arrays, of integers of up to 16 bits or float32
     """
     seen = as_read(np.where(valid, values, values.dtype.type(0)))
-    inside: Any = slice(None) if covered is None else covered
+    inside: Union[slice, np.ndarray] = slice(None) if covered is None else covered
     return [band[inside][band[inside] != NOT_COUNTED] for band in seen]
 
 

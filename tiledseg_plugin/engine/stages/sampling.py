@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The sample that k-means works on, as different colours.
+"""The sample that k-means is run on, as different colours.
 
 SAMPLING=n takes every n-th place of the raster, counted in raster order over all pixels, valid or not (RSGISLib's
 rule), and of those the valid ones. Where they have fewer different colours than clusters are asked for, n is halved

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 2, statistics: one pass over the raster gives band statistics, the k-means sample and the tiles' valid pixels.
+"""Stage 2, statistics: one pass over the raster finds band statistics, the k-means sample and the tiles' valid pixels.
 
 The pass goes over blocks of its own, not over the user's tiles, so that nothing in its result depends on them.
 """
@@ -13,10 +13,13 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from ..errors import SegmentationError
+from ..execution.runner import Runner
+from ..files.foreign import parse_json
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, grid, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
+from ..kernels.contract import Kernels
 from ..parameters import SegmentParameters
 from ..progress import Progress
 from . import rsgislib_stretch
@@ -147,7 +150,7 @@ def _exact_sums(values: np.ndarray) -> Tuple[int, int]:
     return total, squares
 
 
-def _dot(one: np.ndarray, other: np.ndarray) -> Any:
+def _dot(one: np.ndarray, other: np.ndarray) -> np.number:
     """As np.dot, whose BLAS may have threads that keep cores busy for a while after each call."""
     return np.einsum("i,i->", one, other)
 
@@ -250,18 +253,23 @@ def load_summary(folder: WorkFolder) -> Optional[Summary]:
     saved = folder.load("survey")
     if saved is None:
         return None
-    plain = json.loads(str(saved["summary"]))
-    bands, as_rsgislib = (tuple(BandStatistics(**band) for band in plain[name]) for name in ("bands", "rsgislib_bands"))
-    return Summary(bands, saved["sample"], dict(plain["valid_pixels"]), tuple(plain["occupied"]), as_rsgislib)
+    try:
+        plain = parse_json(str(saved["summary"]))
+        bands, as_rsgislib = (
+            tuple(BandStatistics(**band) for band in plain[name]) for name in ("bands", "rsgislib_bands")
+        )
+        return Summary(bands, saved["sample"], dict(plain["valid_pixels"]), tuple(plain["occupied"]), as_rsgislib)
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
-def sample_colours(summary: Summary, colours: Union[Stretched, Raw], kernel: Any) -> np.ndarray:
+def sample_colours(summary: Summary, colours: Union[Stretched, Raw], kernel: Kernels) -> np.ndarray:
     """The sample as the kernels compare it: (n, bands) uint8 or float32."""
     planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
     return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
 
 
-def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: Any, progress: Progress) -> Summary:
+def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: Runner, progress: Progress) -> Summary:
     """The pass over the whole raster. `progress` is in its stage `statistics`."""
     todo = blocks(raster)
     results: Dict[Window, BlockResult] = {}
@@ -273,7 +281,7 @@ def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: An
 
 
 def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Raw]) -> ColourSample:
-    """What k-means works on: the sample of SAMPLING, or a denser one where that has too few different colours.
+    """What k-means is run on: the sample of SAMPLING, or a denser one where that has too few different colours.
 
     `context.progress` is in its stage `statistics`; the log says which sample it is.
     """
@@ -312,7 +320,9 @@ def save_sample(sample: ColourSample, folder: WorkFolder) -> None:
 def load_sample(folder: WorkFolder) -> Optional[ColourSample]:
     """The sample that `save_sample` kept; None if there is none, or it is damaged."""
     saved = folder.load("sample")
-    return None if saved is None else ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
+    if saved is None or saved.keys() != {"step", "colours", "counts"}:
+        return None
+    return ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
 
 
 def find_centres(context: Context, sample: ColourSample) -> np.ndarray:

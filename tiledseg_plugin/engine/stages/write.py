@@ -38,12 +38,10 @@ class RelabelJob:
 def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], None]) -> None:
     """Labels of one piece through its lookup table: a task, for executions whose workers are on other machines."""
     kernel, _ = kernels.choose(job.kernels)
-    saved = job.folder.load(table_of(piece))
-    if saved is None:
-        raise SegmentationError(f"The lookup table of tile {piece.tile_id} in {job.folder.path} is damaged: run again.")
+    table = job.folder.map_array(table_of(piece))
     check_cancelled()
     width, height = piece.window.width, piece.window.height
-    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), saved["table"])
+    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), table)
     check_cancelled()
     job.folder.save_rows(ids_of(piece), ids)
 
@@ -103,13 +101,13 @@ def write_segments(context: RunContext, segments: Segments, path: str) -> Sample
 
 
 def _relabel_elsewhere(context: RunContext, segments: Segments) -> None:
-    """Let workers on other machines do the lookups; here the pieces are only put together."""
-    progress, folder = context.progress, context.folder
+    """Let workers on other machines do the lookups, in the tables that are in the work folder.
+
+    Here the pieces are only put together.
+    """
+    progress = context.progress
     pieces = [piece for piece in context.plan.pieces if piece.piece_id in segments.tables]
-    for piece in pieces:
-        progress.check_cancelled()
-        folder.save(table_of(piece), table=segments.tables[piece.piece_id])
-    job = RelabelJob(context.parameters.kernels, folder)
+    job = RelabelJob(context.parameters.kernels, context.folder)
     for done, _ in enumerate(context.run(relabel_piece, job, pieces), 1):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
 
