@@ -13,7 +13,7 @@ from ..errors import SegmentationError
 from ..machine import available_cores
 from ..progress import Check, Feedback
 from ..resources import Workers, choose_workers
-from .compiling import Compiling
+from . import compiling
 from .runner import Runner
 from .serial import Serial
 from .threads import Threads
@@ -21,8 +21,7 @@ from .threads import Threads
 if TYPE_CHECKING:
     from ..files.raster import Raster
 
-compiling = Compiling()  # of this process
-kernels.compile_with(compiling.request)
+kernels.compile_with(compiling.shared.request)
 
 WORTH_PROCESSES = 500_000_000  # values of the raster; for fewer, to start processes takes too large a share of the run
 

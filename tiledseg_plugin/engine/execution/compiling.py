@@ -118,3 +118,6 @@ def _launch(candidate: Candidate, order: Dict[str, object]) -> "subprocess.Popen
         except OSError:  # it has ended already, which its exit code says
             pass
     return process
+
+
+shared = Compiling()  # by all of this process

@@ -79,3 +79,11 @@ def kernel(function: F) -> F:
     dispatcher = njit(nogil=True, no_cfunc_wrapper=True)(function)
     dispatcher._cache = _KernelCache(function)  # `cache=True` does the same with a cache that goes by file and time
     return dispatcher
+
+
+def inner(function: F) -> F:
+    """As `kernel`, of a function that only kernels call.
+
+    It gets neither the code by which Python would call it nor a file: it is a part of those that call it.
+    """
+    return njit(nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)(function)
