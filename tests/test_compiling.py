@@ -38,7 +38,7 @@ class Launched:
         self.codes, self.candidates = list(codes), []
         monkeypatch.setattr(module, "_launch", self)
 
-    def __call__(self, candidate, order):
+    def __call__(self, candidate, order, calm):
         self.candidates.append(candidate.path)
         code = self.codes.pop(0)
 
@@ -87,7 +87,6 @@ def test_nobody_starts_a_second_one_and_what_else_is_wanted_is_left_for_the_firs
 
 
 def test_one_that_finds_another_at_work_ends_at_once(monkeypatch):
-    monkeypatch.setattr(compile_process.os, "nice", lambda _: 0, raising=False)
     monkeypatch.setattr(compile_process, "compile_wanted", lambda entries: pytest.fail("both compile"))
     machine_code.folder().mkdir(parents=True)
     other = Ownership(machine_code.folder())
@@ -106,6 +105,17 @@ def test_one_that_is_killed_leaves_nothing_that_would_stop_the_next(monkeypatch)
     assert compiling.wait(20)
     assert settled(compiling).request(QUICK) == ""
     assert compiling.is_at_work and compiling.wait(120)
+
+
+def test_a_calm_one_makes_room_for_one_that_a_run_asks_for():
+    compiling = Compiling()
+    assert compiling.request([*QUICK, "translate-uint8"], calm=True) == ""
+    calm = compiling._process
+    assert compiling.request(QUICK, calm=True) == "" and compiling._process is calm
+    assert compiling.request(QUICK) == ""
+    assert compiling._process is not calm and calm.poll() is not None
+    assert compiling.wait(120)
+    assert set(QUICK) <= machine_code.marked(machine_code.READY)
 
 
 def test_a_python_that_is_not_the_very_one_is_left_for_the_next(monkeypatch):
@@ -130,7 +140,6 @@ def test_one_that_crashes_is_not_started_for_ever(monkeypatch):
 
 
 def test_one_of_another_version_compiles_nothing(monkeypatch):
-    monkeypatch.setattr(compile_process.os, "nice", lambda _: 0, raising=False)
     order = {"folder": "/of/another/version", "entries": QUICK, "calm": False}
     assert compile_process.main(order) == module.OTHER_PYTHON
     assert not machine_code.folder().exists()

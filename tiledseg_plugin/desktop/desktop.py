@@ -11,6 +11,7 @@ from ...algorithms.segment import SegmentRaster
 from ...algorithms.text import tr
 from ..compat import QAction
 from ..metadata import ICON
+from .quiet_start import QuietStart
 
 
 class Desktop:
@@ -25,6 +26,7 @@ class Desktop:
         self._iface = iface
         self.panel: Any = None
         self.session: Any = None
+        self.quiet_start: Any = QuietStart(iface.mapCanvas())
         self.action: Any = QAction(QIcon(ICON), tr("Tiled segmentation"), iface.mainWindow())
         self.action.setObjectName("TiledSegmentationAction")
         self.action.setToolTip(tr("Tiled segmentation: check tiles, preview and segment a raster of any size"))
@@ -61,6 +63,7 @@ class Desktop:
             self.action.blockSignals(False)
 
     def _end_work(self) -> None:
+        self.quiet_start.stop()
         if self.session is not None:
             self.session.close()
 
@@ -77,7 +80,7 @@ class Desktop:
             self.panel.visibilityChanged.disconnect(self._follow)
             self._iface.removeDockWidget(self.panel)
             self.panel.deleteLater()
-        self.panel = self.session = self.action = None
+        self.panel = self.session = self.action = self.quiet_start = None
 
 
 def _toolbox_dialog(algorithm: Any, parent: Any) -> Any:

@@ -12,7 +12,7 @@ from ..kernels import machine_code
 from .compiling import OTHER_PYTHON
 
 LIFE_SECONDS = 600.0  # whatever happens, it is gone then
-NICE, CALM_NICE = 5, 19
+CALM_NICE = 19
 
 
 def main(order: Dict[str, Any]) -> int:
@@ -25,8 +25,8 @@ def main(order: Dict[str, Any]) -> int:
     end = threading.Timer(LIFE_SECONDS, os._exit, (1,))
     end.daemon = True
     end.start()
-    if sys.platform != "win32":
-        os.nice(CALM_NICE if order["calm"] else NICE)
+    if order["calm"] and sys.platform != "win32":
+        os.nice(CALM_NICE)
     try:
         if str(machine_code.folder()) != order["folder"]:
             return OTHER_PYTHON

@@ -31,9 +31,10 @@ class Compiling:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: Optional["subprocess.Popen[bytes]"] = None
+        self._process: Optional[subprocess.Popen[bytes]] = None
         self._left: Optional[List[Candidate]] = None
         self._bad_ends = 0
+        self._is_calm = False
 
     def request(self, entries: Sequence[str], calm: bool = False) -> str:
         """Have entries compiled, in their order, before others that are wanted.
@@ -52,6 +53,8 @@ class Compiling:
                 for entry in entries:
                     if entry not in wanted:
                         machine_code.mark(entry, machine_code.WANTED)
+                if self._is_calm and not calm and self.is_at_work:
+                    self._end_calm_one()
                 if not self.is_at_work and not is_occupied(machine_code.folder()):
                     return self._start(entries, calm)
             except (ImportError, OSError) as error:
@@ -86,9 +89,16 @@ class Compiling:
             "entries": list(entries),
             "calm": calm,
         }
-        self._process = _launch(candidate, order)
+        self._process, self._is_calm = _launch(candidate, order, calm), calm
         threading.Thread(target=self._watch, args=(self._process, candidate), daemon=True).start()
         return ""
+
+    def _end_calm_one(self) -> None:
+        """What it has compiled is there; the rest is left to one that gets its share of the machine."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def _watch(self, process: "subprocess.Popen[bytes]", candidate: Candidate) -> None:
         """Learn from how it ends; on POSIX a process whose end nobody asks for stays in the table of processes."""
@@ -96,12 +106,14 @@ class Compiling:
         with self._lock:
             if code == OTHER_PYTHON and self._left and self._left[0] == candidate:
                 del self._left[0]
-            elif code:
+            elif code and process is self._process:
                 self._bad_ends += 1
 
 
-def _launch(candidate: Candidate, order: Dict[str, object]) -> "subprocess.Popen[bytes]":
-    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+def _launch(candidate: Candidate, order: Dict[str, object], calm: bool) -> "subprocess.Popen[bytes]":
+    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+    if calm:
+        flags |= getattr(subprocess, "IDLE_PRIORITY_CLASS", 0)
     process = subprocess.Popen(  # noqa: S603  # nosec B603 - see above
         [candidate.path, "-s", "-c", PROGRAM],
         env=worker_environment(candidate),

@@ -90,6 +90,11 @@ def _sentence() -> str:
     )
 
 
+def are_being_made() -> bool:
+    """Whether compiled kernels are wanted in this process and not there yet."""
+    return not growing.shared.reason and not growing.shared.is_complete
+
+
 def used(kernel: Kernels) -> str:
     """The sets that did the work of a set in this process, for reports."""
     return growing.shared.used if isinstance(kernel, growing.Growing) else kernel.NAME

@@ -46,6 +46,9 @@ KINDS: Dict[str, Callable[..., str]] = {
     "simplify_rings": lambda *_: "all",
 }
 
+# dtype, bands, STRETCH and NUM_CLUSTERS of the runs that are prepared for before anybody has asked for one
+USUAL = (("uint16", 3, True, 60), ("uint8", 3, True, 60), ("uint16", 4, True, 60))
+
 
 def entry_of(name: str, *arguments: Any) -> str:
     """The entry that a call of a kernel needs."""
@@ -53,7 +56,7 @@ def entry_of(name: str, *arguments: Any) -> str:
 
 
 def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int) -> List[str]:
-    """What a run over a raster needs, in the order in which it does, what it is most slowed down by first.
+    """What a run over a raster needs: first what the first stage needs, then what saves most for its time to compile.
 
     Parameters
     ----------
@@ -65,18 +68,17 @@ def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int) -> Li
     dtype = np.dtype(dtype)
     compared = np.dtype(np.uint8) if stretched or dtype == np.uint8 else np.dtype(np.float32)
     added = compared if compared == np.uint8 else np.dtype(np.int64)
-    found = ["distinct-all", "reassign-all"]
-    if not dtype.kind == "u" and not stretched:
-        found.append("sum_members-all")
-    if stretched and dtype.kind in "iu" and dtype.itemsize <= 2:
-        found.insert(0, f"translate-uint{8 * dtype.itemsize}")
+    whole = dtype.kind in "iu"
+    found = ["reassign-all", f"region_moments-{dtype.name}", f"describe_clumps-{added.name}", "Elimination-all"]
+    if not whole and not stretched:
+        found.insert(1, "sum_members-all")
     found += [
-        "Elimination-all",
-        f"eliminate_singles-{compared.name}",
         f"nearest_centre-{_labelled(compared, bands, clusters)}",
-        "clump-all",
         "find_edges-all",
-        f"describe_clumps-{added.name}",
-        "relabel-all",
+        f"eliminate_singles-{compared.name}",
+        "clump-all",
     ]
-    return [*found, f"region_moments-{dtype.name}", "add_moments-all" if dtype.kind in "iu" else "compact-all"]
+    if stretched and whole and dtype.itemsize <= 2:
+        found.append(f"translate-uint{8 * dtype.itemsize}")
+    found += ["relabel-all", "distinct-all"]
+    return [*found, "add_moments-all" if whole else "compact-all"]

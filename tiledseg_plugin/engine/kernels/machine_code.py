@@ -145,9 +145,13 @@ def remove_unused(keep: Iterable[Path]) -> None:
     kept = set(keep)
     with suppress(OSError):
         for path in root().iterdir():
-            if path.name.startswith(PREFIX) and path not in kept and _is_unused(path):
-                shutil.rmtree(path, ignore_errors=True)
-            elif OF_NUMBA.match(path.name) and not os.environ.get("NUMBA_CACHE_DIR"):
+            if (
+                path.name.startswith(PREFIX)
+                and path not in kept
+                and _is_unused(path)
+                or OF_NUMBA.match(path.name)
+                and not os.environ.get("NUMBA_CACHE_DIR")
+            ):
                 shutil.rmtree(path, ignore_errors=True)
 
 

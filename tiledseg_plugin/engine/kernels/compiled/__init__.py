@@ -7,7 +7,6 @@ from ..plain.elimination import band_means
 from .attributes import add_moments, region_moments
 from .centres import NearestCentre, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
-from .colour_table import ColourTable
 from .elimination import Elimination
 from .lloyd import distinct, reassign, sum_members
 from .outlines import finish_rings, trace_outlines
