@@ -35,7 +35,7 @@ KINDS: Dict[str, Callable[..., str]] = {
     "clump": lambda *_: "all",
     "describe_clumps": _dtype_of(3),
     "find_edges": lambda *_: "all",
-    "Elimination": lambda *_: "all",
+    "Elimination": lambda sizes, *_: "all" if len(sizes) > 1 else "alone",
     "relabel": lambda *_: "all",
     "region_moments": _dtype_of(2),
     "add_moments": lambda *_: "all",
@@ -45,6 +45,9 @@ KINDS: Dict[str, Callable[..., str]] = {
     "finish_rings": lambda *_: "all",
     "simplify_rings": lambda *_: "all",
 }
+
+# Arrays of one element are of another kind to numba, and there is nothing to be gained: these stay plain.
+NEVER = frozenset({"Elimination-alone"})
 
 # dtype, bands, STRETCH and NUM_CLUSTERS of the runs that are prepared for before anybody has asked for one
 USUAL = (("uint16", 3, True, 60), ("uint8", 3, True, 60), ("uint16", 4, True, 60))

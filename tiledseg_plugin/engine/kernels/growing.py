@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import Cancelled
 from . import machine_code, plain
 from .contract import Check
-from .entries import KINDS, entry_of
+from .entries import KINDS, NEVER, entry_of
 
 LOOK_SECONDS = 0.1  # between looks at what is ready
 ASK_SECONDS = 2.0  # between requests to compile what is missing
@@ -39,6 +39,7 @@ class Growing:
         self.compiler: Optional[Compiler] = None
         self._ready: Set[str] = set()
         self._wanted: Dict[str, None] = {}  # in the order in which they were asked for
+        self._requested: Set[str] = set()
         self._compiled: Any = None
         self._used: Set[str] = set()  # names of the sets that calls went to
         self._lock = threading.Lock()
@@ -70,7 +71,7 @@ class Growing:
     def has(self, name: str, *arguments: Any) -> bool:
         """Whether the compiled kernel for these arguments is there; it is wanted from now on."""
         entry = entry_of(name, *arguments)
-        if entry not in self._ready:
+        if entry not in self._ready and entry not in NEVER:
             self.want([entry])
         return entry in self._ready
 
@@ -84,9 +85,9 @@ class Growing:
         if self.reason or not self._lock.acquire(blocking=False):
             return
         try:
-            self._wanted.update(dict.fromkeys(entries))
-            now = time.monotonic()
-            if now >= self._next_look:
+            new = [entry for entry in entries if entry not in self._wanted]
+            self._wanted.update(dict.fromkeys(new))
+            if new or time.monotonic() >= self._next_look:  # what nobody has asked for before may have been ready long
                 self._look(check)
                 self._next_look = time.monotonic() + LOOK_SECONDS
         except Cancelled:
@@ -134,8 +135,10 @@ class Growing:
 
     def _request(self, missing: Sequence[str]) -> None:
         now = time.monotonic()
-        if missing and not self.reason and self.compiler is not None and now >= self._next_request:
+        new = set(missing) - self._requested
+        if missing and not self.reason and self.compiler is not None and (new or now >= self._next_request):
             self._next_request = now + ASK_SECONDS
+            self._requested |= new
             self.reason = self.compiler(missing)
             self.is_alone = bool(self.reason)
 

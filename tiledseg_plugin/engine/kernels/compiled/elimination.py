@@ -262,7 +262,7 @@ class Elimination:
 
     def step(self, area: int, run: Run = map) -> int:
         """Defined by `plain.elimination.Elimination.step`."""
-        if self.live < WORTH_CONTRACTING * self.sizes.size:
+        if 1 < self.live < WORTH_CONTRACTING * self.sizes.size:  # arrays of one are of another kind to numba
             self._contract()
         count = self.retries
         for called in self.area + 1 + np.flatnonzero(self.first_called[self.area + 1 : area + 1] != NOBODY):
