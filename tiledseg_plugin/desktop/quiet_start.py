@@ -44,14 +44,16 @@ class QuietStart(QObject):
         if self._calm >= CALM_LOOKS:
             self._timer.stop()
             self.task = EngineTask(tr("Preparing the segmentation"), compile_quietly)
+            self.task.ended.connect(self._ended)
             QgsApplication.taskManager().addTask(self.task)
 
     def stop(self) -> None:
         """Look no more; a request that is being made takes less than a second."""
         self._timer.stop()
-        if self.task is not None:
-            wait_until(lambda: not self.task.isActive())
-            self.task = None
+        wait_until(lambda: self.task is None)
+
+    def _ended(self) -> None:
+        self.task = None  # QGIS deletes it
 
 
 def compile_quietly(feedback: Feedback) -> None:
