@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Processing algorithms, one file each."""
 
+from .example import ExampleData
 from .meanimage import SegmentMeanImage
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
@@ -8,4 +9,4 @@ from .segment import SegmentRaster
 from .statistics import SegmentStatistics
 from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)
+ALGORITHMS = (CheckTiles, ExampleData, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)

@@ -21,6 +21,7 @@ from ..tiledseg_plugin.engine.files.publish import recover_beside
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
 from .inputs import gdal_source, path_asked_for, raster_layer
+from .labels import for_whom_it_is
 from .text import facts, parameter_help, tr
 from .values import check_values, evaluated, is_optional, is_read_here, read
 
@@ -76,9 +77,10 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         """Paragraphs and the help of each parameter; `qgis_process` prints it raw, with the parameters after it."""
         if QgsApplication.platform() == "qgis_process":
             return "\n\n".join(self.description())
-        paragraphs = [f"<p>{text}</p>" for text in self.description()]
+        # no <p> and <b>: the dialog writes them in greys that cannot be read on the dark ground of other themes
+        paragraphs = [f"<div>{text}</div><br>" for text in self.description()]
         shown = [definition for definition in self.parameterDefinitions() if definition.help()]
-        items = [f"<li><b>{definition.description()}</b>: {definition.help()}</li>" for definition in shown]
+        items = [f"<li><strong>{definition.description()}</strong>: {definition.help()}</li>" for definition in shown]
         return "".join(paragraphs) + "<ul>" + "".join(items) + "</ul>"
 
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
@@ -111,9 +113,13 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             check_values(self.parameterDefinitions(), parameters, context)
             self.check(parameters, context)
         except SegmentationError as error:
-            return False, str(error)
+            return False, self._worded(str(error))
         rest = "" if accepted else self._reason_for_refusal(parameters, context)
-        return not rest, rest
+        return not rest, self._worded(rest)
+
+    def _worded(self, text: str) -> str:
+        """A message as whoever reads it knows the parameters."""
+        return for_whom_it_is(self.parameterDefinitions())(text)
 
     def _reason_for_refusal(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
         """A sentence on the first value that QGIS refuses, but for those of CHECKED_HERE; empty if there is none."""
@@ -152,7 +158,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
     def prepareAlgorithm(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        with errors_as_processing_exceptions(feedback):
+        with errors_as_processing_exceptions(feedback, self._worded):
             self._values = self.collect(parameters, context)
         self._layers_to_load = context.layersToLoadOnCompletion()
         return True
@@ -161,8 +167,8 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> Dict[str, Any]:
         try:
-            with errors_as_processing_exceptions(feedback):
-                return self.work(self._values, ProcessingFeedback(feedback))
+            with errors_as_processing_exceptions(feedback, self._worded):
+                return self.work(self._values, ProcessingFeedback(feedback, self._worded))
         except Cancelled:
             feedback.pushInfo(tr("Cancelled; no output was written."))
             return {}

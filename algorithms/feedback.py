@@ -3,7 +3,7 @@
 
 import traceback
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Callable, Iterator
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
@@ -12,11 +12,22 @@ from ..tiledseg_plugin.engine.progress import Feedback
 from .text import tr
 
 
-class ProcessingFeedback(Feedback):
-    """The engine's feedback, handed on to a QgsProcessingFeedback."""
+def _as_it_is(text: str) -> str:
+    return text
 
-    def __init__(self, feedback: QgsProcessingFeedback):
+
+class ProcessingFeedback(Feedback):
+    """The engine's feedback, handed on to a QgsProcessingFeedback.
+
+    Parameters
+    ----------
+    worded : how a message is worded for whoever reads it, see `labels.for_whom_it_is`
+    """
+
+    def __init__(self, feedback: QgsProcessingFeedback, worded: Callable[[str], str] = _as_it_is) -> None:
         self._feedback = feedback
+        self._worded = worded
+        self._text = ""
 
     def is_cancelled(self) -> bool:
         return self._feedback.isCanceled()
@@ -25,13 +36,22 @@ class ProcessingFeedback(Feedback):
         self._feedback.setProgress(percent)
 
     def set_progress_text(self, text: str) -> None:
-        self._feedback.setProgressText(text)
+        if text != self._text:  # each is a line in the log of the toolbox
+            self._text = text
+            self._feedback.setProgressText(text)
 
     def info(self, text: str) -> None:
+        self._feedback.pushInfo(self._worded(text))
+
+    def notice(self, text: str) -> None:
+        text = self._worded(text)
         self._feedback.pushInfo(text)
+        noted = getattr(self._feedback, "notice", None)  # the panel's feedback has it
+        if noted is not None:
+            noted(text)
 
     def warning(self, text: str) -> None:
-        self._feedback.pushWarning(text)
+        self._feedback.pushWarning(self._worded(text))
 
     def debug(self, text: str) -> None:
         self._feedback.pushDebugInfo(text)
@@ -50,7 +70,9 @@ class ProcessingFeedback(Feedback):
 
 
 @contextmanager
-def errors_as_processing_exceptions(feedback: QgsProcessingFeedback) -> Iterator[None]:
+def errors_as_processing_exceptions(
+    feedback: QgsProcessingFeedback, worded: Callable[[str], str] = _as_it_is
+) -> Iterator[None]:
     """Let nothing but QgsProcessingException out: with it `qgis_process` prints one line instead of a traceback.
 
     `Cancelled` passes, for the algorithm to end its run in peace.
@@ -58,11 +80,10 @@ def errors_as_processing_exceptions(feedback: QgsProcessingFeedback) -> Iterator
     try:
         yield
     except SegmentationError as error:
-        raise QgsProcessingException(str(error)) from error
+        raise QgsProcessingException(worded(str(error))) from error
     except MemoryError as error:
-        raise QgsProcessingException(
-            tr("There is not enough memory for this run: lower WORKERS or the tile size, or close other programs.")
-        ) from error
+        text = tr("There is not enough memory for this run: lower WORKERS or the tile size, or close other programs.")
+        raise QgsProcessingException(worded(text)) from error
     except OSError as error:
         raise QgsProcessingException(
             tr(

@@ -2,7 +2,7 @@
 """How outputs look when QGIS loads them; a style that the user has set for an output stays."""
 
 import os
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Sequence, Tuple
 
 from qgis.core import (
     QgsContrastEnhancement,
@@ -10,28 +10,33 @@ from qgis.core import (
     QgsFillSymbol,
     QgsLayerTree,
     QgsMapLayer,
+    QgsMapLayerLegendUtils,
     QgsMultiBandColorRenderer,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
     QgsProject,
     QgsRasterLayer,
+    QgsSimpleLineSymbolLayer,
     QgsSingleBandGrayRenderer,
     QgsSingleSymbolRenderer,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtXml import QDomDocument
 
 from ..tiledseg_plugin.compat import ALL_STATISTICS, MAXIMUM
 from ..tiledseg_plugin.engine.files.field_names import SHORT
 from ..tiledseg_plugin.engine.files.segment_style import is_ours, style
 from ..tiledseg_plugin.metadata import PLUGIN_FOLDER
+from .layer_files import layers_of, mark_as_result, reopen
 
 TILE_STYLE = str(PLUGIN_FOLDER / "resources" / "tiles.qml")
 
 
 class Look(QgsProcessingLayerPostProcessorInterface):
-    """Styles a layer after it was loaded.
+    """Styles a layer after it was loaded; layers of the project that show the same file see it anew.
 
     QGIS holds no reference to it from Python, so it keeps itself until it was called (QGIS issue 47533).
 
@@ -43,13 +48,15 @@ class Look(QgsProcessingLayerPostProcessorInterface):
 
     _waiting: List[Any] = []
 
-    def __init__(self, algorithm_id: str, output_name: str, show: Callable[[Any], None]):
+    def __init__(self, algorithm_id: str, output_name: str, show: Callable[[Any], None]) -> None:
         super().__init__()
         self._output = algorithm_id, output_name
         self._show = show
 
     def attach(self, context: QgsProcessingContext, layer_id: str) -> None:
-        """Have QGIS call this for a layer, if it will load it."""
+        """Have QGIS call this for a layer, if it will load it. To be called when the output has been written."""
+        for shown in layers_of(context.project(), layer_id):
+            reopen(shown)
         if layer_id and context.willLoadLayerOnCompletion(layer_id):
             self._waiting.append(self)
             context.layerToLoadOnCompletionDetails(layer_id).setPostProcessor(self)
@@ -59,6 +66,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
     ) -> None:
         if self in self._waiting:
             self._waiting.remove(self)
+        mark_as_result(layer, self._output[1])
         if not self._has_style_of_the_users(layer):
             self._show(layer)
             layer.triggerRepaint()
@@ -66,7 +74,7 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         self.arrange(layer, context.project())
 
     def arrange(self, layer: QgsMapLayer, project: QgsProject) -> None:
-        """What else is done with the layer, whatever its style: nothing.
+        """Do something else with the layer, whatever its style; this class does nothing.
 
         Parameters
         ----------
@@ -81,6 +89,51 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         return RenderingStyles.getStyle(*self._output) is not None or (os.path.exists(beside) and not is_ours(beside))
 
 
+class StackedLook(Look):
+    """Styles one of the outputs of a run, and places it among the others.
+
+    Parameters
+    ----------
+    output : ids of the algorithm and of the output
+    stack : the paths of the outputs, the one that shall lie uppermost first, the segments last
+    path : that of this one
+    """
+
+    def __init__(self, output: Tuple[str, str], show: Callable[[Any], None], stack: Sequence[str], path: str):
+        super().__init__(*output, show)
+        self._stack, self._path = list(stack), path
+
+    def arrange(self, layer: QgsMapLayer, project: QgsProject) -> None:
+        """Outlines lie over images; segments, which hide what is below, are off where there is anything else."""
+        if project is None:
+            return
+        root, place = project.layerTreeRoot(), self._stack.index(self._path)
+        above, below = (
+            [one for path in paths for one in layers_of(project, path)]
+            for paths in (self._stack[:place], self._stack[place + 1 :])
+        )
+        for upper in above:
+            place_above(root, upper.id(), layer.id())
+        for lower in below:
+            place_above(root, layer.id(), lower.id())
+        segments = layers_of(project, self._stack[-1])
+        for one in segments if above or below else []:
+            node = root.findLayer(one.id())
+            if node is not None:
+                node.setItemVisibilityChecked(False)
+        for one in segments:
+            hide_legend(root, one)
+
+
+def hide_legend(root: QgsLayerTree, layer: QgsMapLayer) -> None:
+    """Show no colour ramp in the layer tree: colours that go by a number say nothing."""
+    node = root.findLayer(layer.id())
+    if node is not None:
+        QgsMapLayerLegendUtils.setLegendNodeOrder(node, [])
+        node.setExpanded(False)
+        layer.legendChanged.emit()
+
+
 class TileLook(Look):
     """Styles a tile layer, and places it above its raster.
 
@@ -90,7 +143,7 @@ class TileLook(Look):
     raster_id : id of the raster's layer; empty if there is none
     """
 
-    def __init__(self, algorithm_id: str, output_name: str, crs: QgsCoordinateReferenceSystem, raster_id: str):
+    def __init__(self, algorithm_id: str, output_name: str, crs: QgsCoordinateReferenceSystem, raster_id: str) -> None:
         super().__init__(algorithm_id, output_name, show_tiles)
         self._crs = crs
         self._raster_id = raster_id
@@ -134,13 +187,24 @@ def show_means(layer: QgsRasterLayer) -> None:
     """The first three bands as red, green and blue, or the only one in grey, two standard deviations round the mean."""
     provider = layer.dataProvider()
     if layer.bandCount() >= 3:
-        renderer = QgsMultiBandColorRenderer(provider, 1, 2, 3)
-        renderer.setRedContrastEnhancement(_stretched(provider, 1))
-        renderer.setGreenContrastEnhancement(_stretched(provider, 2))
-        renderer.setBlueContrastEnhancement(_stretched(provider, 3))
+        _show_bands(layer, 1, 2, 3)
     else:
         renderer = QgsSingleBandGrayRenderer(provider, 1)
         renderer.setContrastEnhancement(_stretched(provider, 1))
+        layer.setRenderer(renderer)
+
+
+def show_natural_colours(layer: QgsRasterLayer) -> None:
+    """Blue, green and red, as the first three bands of the example are, in their own colours."""
+    _show_bands(layer, 3, 2, 1)
+
+
+def _show_bands(layer: QgsRasterLayer, red: int, green: int, blue: int) -> None:
+    provider = layer.dataProvider()
+    renderer = QgsMultiBandColorRenderer(provider, red, green, blue)
+    renderer.setRedContrastEnhancement(_stretched(provider, red))
+    renderer.setGreenContrastEnhancement(_stretched(provider, green))
+    renderer.setBlueContrastEnhancement(_stretched(provider, blue))
     layer.setRenderer(renderer)
 
 
@@ -158,6 +222,25 @@ def _stretched(provider: Any, band: int) -> QgsContrastEnhancement:
 
 
 def show_outlines(layer: QgsVectorLayer) -> None:
-    """Outlines without fill, in a colour that shows on dark and on bright images."""
-    symbol = QgsFillSymbol.createSimple({"style": "no", "outline_color": "255,210,0,255", "outline_width": "0.2"})
+    """Outlines without fill."""
+    symbol = QgsFillSymbol()
+    symbol.deleteSymbolLayer(0)
+    for stroke in outline(0.2):
+        symbol.appendSymbolLayer(stroke)
     layer.setRenderer(QgsSingleSymbolRenderer(symbol))
+
+
+def outline(width: float) -> List[QgsSimpleLineSymbolLayer]:
+    """A line that shows on dark, on coloured and on pale images: yellow on a dark edge.
+
+    Parameters
+    ----------
+    width : of the bright line in millimetres
+    """
+    strokes = []
+    for colour, part in ((QColor(40, 20, 0, 150), width + 0.2), (QColor(255, 225, 0), width)):
+        stroke = QgsSimpleLineSymbolLayer(colour, part)
+        stroke.setPenCapStyle(Qt.PenCapStyle.FlatCap)
+        stroke.setPenJoinStyle(Qt.PenJoinStyle.BevelJoin)
+        strokes.append(stroke)
+    return strokes

@@ -10,7 +10,7 @@ from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
 from ..tiledseg_plugin.engine.parameters import SegmentParameters
 from ..tiledseg_plugin.engine.progress import Feedback
-from .looks import Look, show_means, show_outlines, show_segments
+from .looks import Look, StackedLook, show_means, show_outlines, show_segments
 from .segment_definitions import SegmentDefinitions
 from .text import tr
 from .tile_layer import AFTER_A_RUN, check_tile_output
@@ -56,13 +56,14 @@ class SegmentRaster(SegmentDefinitions):
             crs = QgsCoordinateReferenceSystem.fromWkt(run.assign_crs) if run.assign_crs else None
             crs = crs or self._raster_crs(parameters, context)
             self._tile_layer = self._tile_output(self.S1TILES, parameters, context, crs)
+        made = (  # the uppermost first
+            (self.POLYGONS, show_outlines, run.polygons),
+            (self.MEAN_IMAGE, show_means, run.mean_image),
+            (self.OUTPUT, show_segments, run.output),
+        )
+        stack = [path for _, _, path in made if path]
         self._looks = tuple(
-            (Look(self.id(), name, style), path)
-            for name, style, path in (
-                (self.OUTPUT, show_segments, run.output),
-                (self.MEAN_IMAGE, show_means, run.mean_image),
-                (self.POLYGONS, show_outlines, run.polygons),
-            )
+            (StackedLook((self.id(), name), style, stack, path), path) for name, style, path in made if path
         )
         return run, self._scheme(parameters, context)
 

@@ -20,7 +20,7 @@ from .text import tr
 class SegmentsAlgorithm(TiledAlgorithm):
     """An algorithm says besides:
 
-    - `STYLE`: how QGIS shows what it makes, a function(layer); None for as it does anyway;
+    - `STYLE`: function(layer), how QGIS shows the output; None for QGIS's own way;
     - `run_of(parameters, context, output)`: the engine's parameters, checked; `output` may be empty before a run;
     - `make(run, feedback)`: hand them to the engine, and return its result.
     """

@@ -80,7 +80,7 @@ class SegmentStatistics(SegmentsAlgorithm):
         )
         self.add(
             QgsProcessingParameterVectorDestination(
-                self.OUTPUT, tr("Statistics"), type=QgsProcessing.SourceType.TypeVector
+                self.OUTPUT, tr("Table of statistics"), type=QgsProcessing.SourceType.TypeVector
             ),
             tr("Table: .gpkg (GeoPackage), .csv, or .parquet where GDAL has it."),
         )

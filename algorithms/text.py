@@ -9,7 +9,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QCoreApplication
 
-NO_LIMIT = 2**31 - 1  # what QGIS has as the range of a number that has none, or more
+NO_LIMIT = 2**31 - 1  # QGIS's limits of a number without limits are this or beyond
 
 
 def tr(text: str) -> str:

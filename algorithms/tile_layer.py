@@ -58,7 +58,7 @@ class TileLayerOutput:
     raster_id : id of the raster's layer, to be placed above; empty if there is none
     """
 
-    def __init__(self, algorithm: TiledAlgorithm, name: str, crs: QgsCoordinateReferenceSystem, raster_id: str):
+    def __init__(self, algorithm: TiledAlgorithm, name: str, crs: QgsCoordinateReferenceSystem, raster_id: str) -> None:
         self._algorithm = algorithm
         self.name = name
         self._crs = crs

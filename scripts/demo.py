@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`make demo`: segment an aerial image (or RASTER) with `qgis_process`, print what came out and draw it."""
+"""`make demo`: segment an aerial image (or RASTER) with `qgis_process`, print what came out and draw it.
+
+Where the image cannot be downloaded, the plugin's own example scene is drawn and segmented.
+"""
 
 import json
 import os
@@ -21,20 +24,39 @@ BANDS = "1;2;3;4"  # its near infrared is marked as alpha, and would be taken fo
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     own = os.environ.get("RASTER")
-    raster = Path(own).expanduser() if own else aerial_image()
-    if not raster.exists():
-        raise HeadlessError(f"There is no file '{raster}': give one as make demo RASTER=file.")
-    output = FOLDER / "segments.tif"
+    if own and not Path(own).expanduser().exists():
+        raise HeadlessError(f"There is no file '{own}': give one as make demo RASTER=file.")
     shutil.rmtree(FOLDER / "profile", ignore_errors=True)
     qgis_process = QgisProcess(FOLDER / "profile")
+    raster, bands = (Path(own).expanduser(), []) if own else image(qgis_process)
+    output = FOLDER / "segments.tif"
     print(f"Segmenting {raster} ...", flush=True)
-    given = [f"INPUT={raster}", f"OUTPUT={output}"] + ([] if own else [f"BANDS={BANDS}"])
+    given = [f"INPUT={raster}", f"OUTPUT={output}", *bands]
     finished = qgis_process("--json", "run", "tiledseg:segment", "--", *given)
     if finished.returncode:
         raise HeadlessError(f"The segmentation failed: {finished.stderr.strip()}")
     results = json.loads(finished.stdout)["results"]
     picture = draw(raster, output, FOLDER / "demo.png")
     report(results, finished, picture)
+
+
+def image(qgis_process: QgisProcess) -> tuple:
+    """A raster, and what else to say of it: the aerial image, or the example scene where that cannot be had."""
+    try:
+        return aerial_image(), [f"BANDS={BANDS}"]
+    except (OSError, subprocess.CalledProcessError, StopIteration, zipfile.BadZipFile) as error:
+        print(f"The aerial image cannot be had ({error}): the plugin draws a scene of its own instead.", flush=True)
+    return example(qgis_process), []
+
+
+def example(qgis_process: QgisProcess) -> Path:
+    """The plugin's example scene, drawn anew."""
+    scene = FOLDER / "example.tif"
+    scene.unlink(missing_ok=True)
+    finished = qgis_process("run", "tiledseg:example", "--", f"OUTPUT={scene}")
+    if finished.returncode:
+        raise HeadlessError(f"The example cannot be drawn: {finished.stderr.strip()}")
+    return scene
 
 
 def aerial_image() -> Path:

@@ -46,13 +46,21 @@ def missing():
     return ", ".join(name for name in ("xvfb-run", "xauth", "qgis") if shutil.which(name, path="/usr/bin") is None)
 
 
-def drive(script, folder, seconds=180, **arguments) -> Session:
+def _sections(settings):
+    """Settings of the form section/key as those of an INI file."""
+    return "".join(
+        "[{}]\n{}={}\n".format(*name.replace("/", "\n", 1).splitlines(), value) for name, value in settings.items()
+    )
+
+
+def drive(script, folder, seconds=180, settings=None, **arguments) -> Session:
     """Start QGIS, run a script of tests/desktop in it, and wait until it has ended.
 
     Parameters
     ----------
     script : name of the file, without .py
     folder : for the profile and the script's files
+    settings : {key: text} of QGIS's settings of a new profile, besides those that all have
     arguments : plain values for the script
     """
     if missing():
@@ -60,9 +68,9 @@ def drive(script, folder, seconds=180, **arguments) -> Session:
     folder = Path(folder)
     profile = folder / "profiles" / "default"
     (profile / "QGIS").mkdir(parents=True, exist_ok=True)
-    settings = profile / "QGIS" / "QGIS3.ini"
-    if not settings.exists():
-        settings.write_text(SETTINGS.format(plugin=headless.PLUGIN))
+    file = profile / "QGIS" / "QGIS3.ini"
+    if not file.exists():
+        file.write_text(SETTINGS.format(plugin=headless.PLUGIN) + _sections(settings or {}))
     arguments_file, found = folder / f"{script}.arguments.json", folder / f"{script}.found.json"
     found.unlink(missing_ok=True)
     known = {"folder": folder, "found": found, "load": os.getloadavg()[0] / (os.cpu_count() or 1)}

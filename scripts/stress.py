@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs of the engine with kills at random moments: none may hang, leave anything behind, or give another result.
+"""Runs of the engine with kills at random moments: none may hang, leave anything behind, or end with another result.
 
 usage: stress.py [RUNS] [--seed N]
 
@@ -60,7 +60,7 @@ def make_raster(path):
 
 def segment(parameters):
     """One run, in the process that is going to be killed."""
-    tempfile.tempdir = os.environ["TMPDIR"]  # Python would try it with a file, and leave that when killed then
+    tempfile.tempdir = os.environ["TMPDIR"]  # Python tries it with a file, which a kill at that moment would leave
 
     from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
     from tiledseg.tiledseg_plugin.engine.progress import Feedback

@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session", autouse=True)
 def temporary_folder(tmp_path_factory):
     """One of this process's own: what a test finds left behind there is not that of another run on the machine."""
-    folder = str(tmp_path_factory.mktemp("temporary"))
+    folder = str(tmp_path_factory.getbasetemp())  # above the tests' own: QGIS names layers in it otherwise than others
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", None)

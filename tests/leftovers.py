@@ -14,5 +14,5 @@ def own_workers():
 
 
 def temporary_folders():
-    """Work folders in the temporary folder, and their like beside outputs are found by `.tiledseg-*`."""
+    """The names of the work folders in the temporary folder."""
     return {path.name for path in Path(tempfile.gettempdir()).glob("tiledseg-*") if path.is_dir()}

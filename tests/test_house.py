@@ -3,6 +3,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -12,14 +13,14 @@ from tiledseg.tiledseg_plugin.engine.execution.dask_worker import WITH_TASKS
 ENGINE = "tiledseg_plugin/engine"
 # from the bottom to the top: a module may import from its own room and from those before it
 FLOORS = (
-    ("values", "errors parameters progress machine resources report"),
+    ("values", "errors wording parameters progress machine resources report"),
     ("files", "files"),
     ("kernels", "kernels"),
     ("execution", "execution"),
     ("stages", "stages"),
     ("products", "products"),
     ("rsgislib", "rsgislib"),
-    ("operations", "segmentation preflight preview preview_lines installation"),
+    ("operations", "segmentation preflight preview preview_lines preview_sizes installation example"),
 )
 FLOOR_OF = {name: level for level, (_, names) in enumerate(FLOORS) for name in names.split()}
 FOLDERS = ("algorithms", "tiledseg_plugin")
@@ -128,5 +129,70 @@ def test_modules_that_dask_workers_import_by_name_are_there(name):
 
 
 def test_no_file_is_too_long_to_be_one_room():
-    for path in modules():
+    for path in [*modules(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 420, path.relative_to(ROOT)
+
+
+@cache
+def functions_outside_of_kernels():
+    """(where, function, its class or None); kernels take many arrays, and how they are written is measured."""
+    found = []
+    for path in [*modules(), *(ROOT / "scripts").glob("*.py")]:
+        if "kernels" in path.parts:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        owners = {item: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for item in node.body}
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found.append((f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node, owners.get(node)))
+    return found
+
+
+def parameters_of(function):
+    given = function.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    return [one for one in every if one is not None and one.arg not in ("self", "cls")]
+
+
+def test_no_function_has_more_than_six_parameters():
+    assert [where for where, node, _ in functions_outside_of_kernels() if len(parameters_of(node)) > 6] == []
+
+
+ALL_IN_ONE = ("_bootstrap", "bootstrap")  # a function that travels to workers by value, with all that it needs
+
+
+def test_no_function_is_longer_than_a_screen():
+    long = [(where, node) for where, node, _ in functions_outside_of_kernels() if node.end_lineno - node.lineno >= 60]
+    assert [where for where, node in long if node.name not in ALL_IN_ONE] == []
+
+
+OF_A_BASE = {"_popen", "_sentinel", "finalizer", "pid", "sentinel"}  # multiprocess's own, which are set as it sets them
+
+
+def names_set_in(nodes):
+    return {
+        node.attr
+        for one in nodes
+        for node in ast.walk(one)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
+
+
+def set_first(owner, classes):
+    """The attributes that a class, or a base of it in the project, has from the start."""
+    found = names_set_in(item for item in owner.body if getattr(item, "name", "") == "__init__")
+    for item in owner.body:
+        targets = getattr(item, "targets", [getattr(item, "target", None)])
+        found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    bases = [classes.get(ast.unparse(base).rpartition(".")[2]) for base in owner.bases]
+    return found.union(*(set_first(base, classes) for base in bases if base not in (None, owner)))
+
+
+def test_attributes_are_set_first_in_the_class_or_its_init():
+    methods = [(where, node, owner) for where, node, owner in functions_outside_of_kernels() if owner is not None]
+    classes = {owner.name: owner for _, _, owner in methods}
+    first = {owner: set_first(owner, classes) for owner in {owner for _, _, owner in methods}}
+    later = [
+        (where, name) for where, node, owner in methods for name in names_set_in([node]) - first[owner] - OF_A_BASE
+    ]
+    assert later == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The preview shows what the run will give: same basis, same kernels, the same segments away from the window's edge."""
+"""The preview shows what the run will make: same basis, same kernels, the same segments away from the window's edge."""
 
 import itertools
 

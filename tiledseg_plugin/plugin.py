@@ -11,7 +11,7 @@ from .provider import TiledSegmentationProvider
 class TiledSegmentationPlugin:
     """`qgis_process` calls only `initProcessing` (with `iface` None), QGIS Desktop calls `initGui`."""
 
-    def __init__(self, iface: Any):
+    def __init__(self, iface: Any) -> None:
         self.iface = iface
         self.provider: Any = None
         self.desktop: Any = None

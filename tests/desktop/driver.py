@@ -21,7 +21,17 @@ found = {}
 
 
 def drive(script, ends=True):
-    """Run a script once QGIS is up, write down what it found, and end QGIS at once (or let the script do so)."""
+    """Run a script once QGIS is up, write down what it found, and end QGIS at once (or let the script do so).
+
+    An exception anywhere in Python ends QGIS, too, which would show it in a window and wait.
+    """
+
+    def fail(kind, error, where):
+        found["error"] = "".join(traceback.format_exception(kind, error, where))
+        write()
+        os._exit(1)
+
+    sys.excepthook = fail
 
     def begin():
         try:

@@ -90,7 +90,7 @@ def cancel_in_panel(run, session, raster):
     driver.click(session.panel.cancel_button)
     seconds = ended(session)
     found["cancel_in_panel"]["status"] = session.panel.status.text()
-    found["cancel_in_panel"]["states"] = sorted({f["progress"] for f in session.tile_layer.getFeatures()})
+    found["cancel_in_panel"]["fields"] = [field.name() for field in session.tile_layer.fields()]
     return seconds
 
 
@@ -140,6 +140,7 @@ def fail():
     driver.pause(0.3)
     driver.picture("9 log", log)
     found["fail"] = {"succeeded": failed, "message": item.text(), "log": log.text.toPlainText()}
+    found["fail"]["status"] = panel.status.text()
     found["fail"]["output"] = (FOLDER / "failed.tif").exists()
     log.close()
 

@@ -162,7 +162,7 @@ class _Examination:
         return gdal.Open(output).ReadAsArray(), result
 
     def segment(self) -> np.ndarray:
-        """The untiled run with all outputs, and two tiled ones that must give the same."""
+        """The untiled run with all outputs, and two tiled ones that must end with the same."""
         products = {"mean_image": self.path("means.tif"), "polygons": self.path("outlines.gpkg")}
         ids, self.result = self.run("untiled", kernels=self._set(), execution="serial", workers=1, **products)
         return ids

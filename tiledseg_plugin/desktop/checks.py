@@ -6,7 +6,9 @@ from typing import Any, Dict, Optional
 from qgis.core import QgsProcessingOutputLayerDefinition, QgsProject, QgsVectorLayer
 
 from ...algorithms.text import tr
-from . import layers
+from ..engine.machine import used_memory
+from ..engine.resources import MEGABYTE
+from . import endings, layers
 from .tasks import AlgorithmRun
 
 PREFLIGHT = "tiledseg:preflight"
@@ -38,20 +40,30 @@ def show_layer(run: AlgorithmRun) -> Optional[QgsVectorLayer]:
     return layer
 
 
-def summary(results: Dict[str, Any]) -> str:
-    """One or two sentences on the tiles and on what the run will need."""
+def summary(run: AlgorithmRun) -> str:
+    """Some sentences on the tiles, on what the run will need, and on what else there is to know."""
+    results = run.results
     count, empty, sparse = (int(results[name]) for name in ("TILE_COUNT", "EMPTY_TILES", "SPARSE_TILES"))
     tiles = tr("{} tiles").format(count) if count != 1 else tr("1 tile")
-    return tr(
-        "{}: {} empty, {} sparse; {:.0f} % of the pixels are valid. A run needs about {} of memory and {} of disk."
+    text = tr(
+        "{}: {} empty, {} sparse; {:.0f} % of the pixels are valid. By estimate a run needs {} of memory{} and {} of "
+        "disk."
     ).format(
         tiles,
         empty,
         sparse,
         100 * results["VALID_FRACTION"],
         _size(results["ESTIMATED_MEMORY_MB"]),
+        _beside_qgis(),
         _size(results["ESTIMATED_DISK_MB"]),
     )
+    return "<br>".join([text, *endings.notices(run)])
+
+
+def _beside_qgis() -> str:
+    """What QGIS itself uses now, as that is not in the estimate."""
+    used = used_memory()
+    return "" if used is None else tr(", besides the {} that QGIS uses now,").format(_size(used / MEGABYTE))
 
 
 def _size(megabytes: float) -> str:

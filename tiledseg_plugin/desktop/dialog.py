@@ -59,7 +59,7 @@ class SegmentDialog(Dialog):
         if layers.is_there(self.tile_layer):
             QgsProject.instance().removeMapLayer(self.tile_layer.id())
         self.tile_layer = checks.show_layer(self._check)
-        self._show_message(checks.summary(self._check.results), Qgis.MessageLevel.Info, 0)
+        self._show_message(checks.summary(self._check).replace("<br>", " "), Qgis.MessageLevel.Info, 0)
 
     def _show_message(self, text: str, level: Any, seconds: int = 8) -> None:
         self.messageBar().pushMessage("", text, level, seconds)

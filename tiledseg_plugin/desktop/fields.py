@@ -16,9 +16,10 @@ from qgis.core import (
     QgsSettings,
 )
 from qgis.gui import QgsGui, QgsProcessingContextGenerator, QgsProcessingGui, QgsProcessingParameterWidgetContext
-from qgis.PyQt.QtCore import QObject, pyqtSignal
-from qgis.PyQt.QtWidgets import QLabel, QWidget
+from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
+from qgis.PyQt.QtWidgets import QLabel, QLineEdit, QWidget
 
+from ...algorithms.text import tr
 from ..compat import is_null
 
 SETTINGS = "tiledseg/panel"
@@ -32,6 +33,15 @@ class _Context(QgsProcessingContextGenerator):
 
     def processingContext(self) -> QgsProcessingContext:
         return self._context
+
+
+def _surroundings(iface: Any) -> QgsProcessingParameterWidgetContext:
+    """What widgets may use; not the message bar, where that of bands would complain when no raster is chosen."""
+    surroundings = QgsProcessingParameterWidgetContext()
+    surroundings.setProject(QgsProject.instance())
+    surroundings.setMapCanvas(iface.mapCanvas())
+    surroundings.setActiveLayer(iface.activeLayer())
+    return surroundings
 
 
 class Fields(QObject):
@@ -54,11 +64,7 @@ class Fields(QObject):
         self._wrappers: Dict[str, Any] = {}
         self._widgets: Dict[str, Any] = {}
         self._labels: Dict[str, Any] = {}
-        surroundings = QgsProcessingParameterWidgetContext()
-        surroundings.setProject(QgsProject.instance())
-        surroundings.setMapCanvas(iface.mapCanvas())
-        surroundings.setMessageBar(iface.messageBar())
-        surroundings.setActiveLayer(iface.activeLayer())
+        surroundings = _surroundings(iface)
         for name, definition in self.definitions.items():
             _limit_decimals(definition)
             wrapper = QgsGui.processingGuiRegistry().createParameterWidgetWrapper(
@@ -73,8 +79,23 @@ class Fields(QObject):
             self._labels[name] = wrapper.createWrappedLabel()
         for wrapper in self._wrappers.values():
             wrapper.postInitialize(list(self._wrappers.values()))
+        self._later = QTimer(self)  # QGIS writes into fields of bands while it changes them, and after
+        self._later.setSingleShot(True)
+        self._later.setInterval(0)
+        self._later.timeout.connect(self._say_all_bands)
         for name, wrapper in self._wrappers.items():
-            wrapper.widgetValueHasChanged.connect(lambda *_, name=name: self.changed.emit(name))
+            wrapper.widgetValueHasChanged.connect(lambda *_, name=name: self._value_changed(name))
+        self._say_all_bands()
+
+    def _value_changed(self, name: str) -> None:
+        if self.definitions[name].type() in ("raster", "band"):
+            self._later.start()
+        self.changed.emit(name)
+
+    def _say_all_bands(self) -> None:
+        for name, definition in self.definitions.items():
+            if definition.type() == "band":
+                say_all_bands(self._widgets[name], self.value(name))
 
     def widget(self, name: str) -> QWidget:
         return self._widgets[name]
@@ -141,6 +162,13 @@ class Fields(QObject):
             for name, definition in self.definitions.items()
             if definition.type() not in FORGOTTEN and not definition.isDestination()
         ]
+
+
+def say_all_bands(widget: QWidget, value: Any) -> None:
+    """Where no band is chosen, have the field of bands say that all are used, instead of "0 bands selected"."""
+    line = widget.findChild(QLineEdit)
+    if line is not None and not value and line.text() != tr("All bands"):
+        line.setText(tr("All bands"))
 
 
 def _limit_decimals(definition: QgsProcessingParameterDefinition) -> None:

@@ -25,7 +25,7 @@ from ...algorithms.text import tr
 from ..engine.errors import Cancelled, SegmentationError
 from ..engine.parameters import SegmentParameters
 from ..engine.progress import Feedback
-from . import layers
+from . import endings, layers
 from .tasks import EngineTask
 
 Extent = Tuple[float, float, float, float]  # left, bottom, right, top
@@ -140,6 +140,8 @@ class LivePreview(QObject):
 
     def request(self) -> None:
         """Update the preview soon: something has changed, and more may follow."""
+        if not self._timer.isActive() and self.preview is not None:
+            self.reported.emit(tr("Preview: looking at what is in view now…"))  # what was said is of another view
         self._timer.start()
 
     def _update(self) -> None:
@@ -224,11 +226,7 @@ class LivePreview(QObject):
         if preview is None:
             self.reported.emit(tr("Preview: the raster is not in view."))
         else:
-            window = preview.window
-            text = tr("Preview: {} segments in {} × {} pixels").format(preview.segments, window.width, window.height)
-            if is_cut:
-                text += tr(", the centre of the view, which is too large to be shown whole: zoom in.")
-            self.reported.emit(text)
+            self.reported.emit(endings.of_preview(preview, is_cut, self._values()))
         self.updated.emit()
 
     def _fill_layer(self, features: List[QgsFeature], raster: Optional[QgsRasterLayer]) -> None:
@@ -285,11 +283,12 @@ def _outline_layer(raster: Optional[QgsRasterLayer]) -> QgsVectorLayer:
 
 
 def _outline_renderer(is_dense: bool) -> QgsSingleSymbolRenderer:
-    """Yellow on a dark edge, which is seen on any image; where pixels are smaller than the screen's, thin and plain."""
+    """Yellow on a dark edge, which is seen on any image; where pixels are smaller than the screen's, thin."""
     edge, line = (QColor(0, 0, 0, 110), 0.55), (QColor(255, 230, 0), 0.26)
+    thin_edge, thin_line = (QColor(40, 20, 0, 90), 0.24), (QColor(255, 230, 0, 190), 0.1)
     symbol = QgsLineSymbol()
     symbol.deleteSymbolLayer(0)
-    for colour, width in [(QColor(255, 230, 0, 190), 0.1)] if is_dense else [edge, line]:
+    for colour, width in (thin_edge, thin_line) if is_dense else (edge, line):
         stroke = QgsSimpleLineSymbolLayer(colour, width)
         stroke.setPenCapStyle(Qt.PenCapStyle.FlatCap if is_dense else Qt.PenCapStyle.SquareCap)
         symbol.appendSymbolLayer(stroke)

@@ -4,7 +4,7 @@
 from typing import Any, List, Sequence, Tuple
 
 from qgis.gui import QgsCollapsibleGroupBox, QgsDockWidget
-from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtCore import QPoint, Qt
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import (
     QFormLayout,
@@ -26,6 +26,7 @@ from ...algorithms.text import tr
 from ..compat import QAction
 from ..metadata import ICON
 from .fields import Fields
+from .histogram import SizeHistogram
 
 WIDE = ("raster", "source", "vector", "band", "file", "crs", "string")  # kinds whose label is above them
 SEGMENTS = ("NUM_CLUSTERS", "MIN_PIXELS", "DISTANCE_THRESHOLD", "STRETCH")
@@ -54,7 +55,11 @@ class SegmentationPanel(QgsDockWidget):
         self.preview_button = _button("preview", tr("&Preview"), tr("Outlines of the segments in the map's view"))
         self.preview_button.setCheckable(True)
         self.run_button = _button("run", tr("&Run"), tr("Segment the whole raster in the background"))
+        self.style_button = _button(
+            "style", tr("&Style by"), tr("Colour segments by a mean, an index, their size or any column of their table")
+        )
         self.cancel_button = _button("cancel", tr("Ca&ncel"), tr("Stop what is running"))
+        self.histogram = SizeHistogram()
         self.progress = QProgressBar()
         self.progress.setObjectName("progress")
         self.copy_command = QAction(tr("Copy as qgis_process command"), self)
@@ -71,14 +76,14 @@ class SegmentationPanel(QgsDockWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self._form(), 1)
         layout.addWidget(_line())
-        for text in (self.summary, self.status):
+        for text in (self.summary, self.status, self.histogram):
             layout.addWidget(text)
         running = QHBoxLayout()
         running.addWidget(self.progress, 1)
         running.addWidget(self.cancel_button)
         layout.addLayout(running)
         buttons = QHBoxLayout()
-        for button in (self.check_button, self.preview_button, self.run_button):
+        for button in (self.check_button, self.preview_button, self.run_button, self.style_button):
             buttons.addWidget(button, 1)
         buttons.addWidget(self._menu())
         layout.addLayout(buttons)
@@ -147,6 +152,11 @@ class SegmentationPanel(QgsDockWidget):
         menu.addActions([self.reset, self.show_log, self.show_help])
         button.setMenu(menu)
         return button
+
+    def show_style_menu(self, menu: QMenu) -> None:
+        """Above the button, as it is at the lower end of the screen."""
+        place = self.style_button.mapToGlobal(QPoint(0, 0))
+        menu.popup(QPoint(place.x(), place.y() - menu.sizeHint().height()))
 
     def show_busy(self, text: str) -> None:
         """Something runs that can be cancelled."""

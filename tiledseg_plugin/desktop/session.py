@@ -3,21 +3,24 @@
 
 from typing import Any, Callable, Dict, Optional
 
-from qgis.core import Qgis, QgsProcessingAlgorithm, QgsProcessingContext, QgsProcessingOutputLayerDefinition, QgsProject
-from qgis.PyQt.QtCore import QObject, QTimer, QUrl, pyqtSignal
+from qgis.core import QgsProcessingAlgorithm, QgsProcessingContext, QgsProcessingOutputLayerDefinition, QgsProject
+from qgis.PyQt.QtCore import QObject, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
-from qgis.PyQt.QtWidgets import QApplication, QPushButton
+from qgis.PyQt.QtWidgets import QApplication
 
 from ...algorithms.text import tr
-from . import checks, layers
+from . import checks, endings, layers, outputs, tile_layers
 from .commands import as_python, as_qgis_process
 from .live_preview import SEGMENT, LivePreview
 from .log import LogWindow
+from .messages import Messages
 from .panel import SegmentationPanel
+from .raster_choice import RasterChoice
+from .style_by import StyleBy
 from .tasks import AlgorithmRun, wait_until
 from .tile_states import TileStates, mark_outdated
 
-TITLE = "Tiled segmentation"
+Values = Dict[str, Any]
 
 
 class Session(QObject):
@@ -36,16 +39,20 @@ class Session(QObject):
     def __init__(self, panel: SegmentationPanel, algorithm: QgsProcessingAlgorithm, iface: Any):
         super().__init__(panel)
         self.panel, self._algorithm, self._iface = panel, algorithm, iface
-        self.tile_layer: Any = None
         self.running: Any = None  # the AlgorithmRun that is going on
         self.last: Any = None  # the one that ended last
-        self._checked_values: Any = None
-        self._summary = ""
+        self._output = ""  # of the last run that has made one
         self._log: Any = None
+        self.messages = Messages(iface.messageBar(), self)
         self.tiles = TileStates(self)
+        self.tile_layers = tile_layers.TileLayers(self)
+        self.raster_choice = RasterChoice(panel.fields, iface.activeLayer, self)
+        self._proposals = outputs.Proposals(panel.fields)
         self.preview = LivePreview(iface.mapCanvas(), panel.fields.values, self)
+        self.style_by = StyleBy(iface.activeLayer, self._last_output, self)
         self._connect()
         panel.fields.recall()
+        self._raster_changed()
         self.preview.load()
 
     def _connect(self) -> None:
@@ -60,52 +67,37 @@ class Session(QObject):
         panel.show_help.triggered.connect(lambda: QDesktopServices.openUrl(QUrl(self._algorithm.helpUrl())))
         panel.copy_command.triggered.connect(lambda: self._copy(as_qgis_process))
         panel.copy_python.triggered.connect(lambda: self._copy(as_python))
+        self.raster_choice.changed.connect(self._raster_changed)
+        self.tile_layers.gone.connect(self._mark)
+        panel.style_button.clicked.connect(lambda: self.style_by.open(panel.show_style_menu))
+        self.style_by.ended.connect(panel.status.setText)
+        self.preview.updated.connect(self._show_sizes)
         self.preview.reported.connect(panel.status.setText)
         self.preview.failed.connect(self._preview_failed)
 
-    # -- check tiles
+    # -- the raster and its tiles
 
-    def check(self, then: Optional[Callable[[], Any]] = None) -> None:
-        """Run the pre-flight; `then` is called if it succeeds."""
-        values = self.panel.fields.values()
-        self._checked_values = _tiling(values)
-        self._start(
-            checks.check_run(values), tr("Checking tiles…"), lambda succeeded: self._check_ended(succeeded, then)
-        )
+    @property
+    def tile_layer(self) -> Any:
+        """The tiles of the raster that is chosen; None if they have not been checked."""
+        checked = self.tile_layers.of(self._raster_id())
+        return None if checked is None else checked.layer
 
-    def _check_ended(self, succeeded: bool, then: Optional[Callable[[], Any]]) -> None:
-        if succeeded:
-            self._set_tile_layer(checks.show_layer(self.last))
-            self._summary = checks.summary(self.last.results)
-            self.panel.show_idle()
-            self._mark()
-        self.checked.emit(succeeded)
-        if succeeded and then is not None:
-            then()
+    def _raster_id(self) -> str:
+        raster = self.raster_choice.raster()
+        return self.raster_choice.source() if raster is None else raster.id()
 
-    def _set_tile_layer(self, layer: Any) -> None:
-        """Remove the tile layer that there is, and remember another one, or None."""
-        before = self.tile_layer
-        self._let_tile_layer_be()
-        if layers.is_there(before):
-            QgsProject.instance().removeMapLayer(before.id())
-        self.tile_layer = layer
-        if layer is not None:
-            layer.willBeDeleted.connect(self._tile_layer_goes)
-
-    def _let_tile_layer_be(self) -> None:
-        # At the end of QGIS layers go after Python has gone, so nothing of Python's may listen any more.
-        if layers.is_there(self.tile_layer):
-            self.tile_layer.willBeDeleted.disconnect(self._tile_layer_goes)
-        self.tile_layer = None
-
-    def _tile_layer_goes(self) -> None:
-        self.tile_layer = None
+    def _raster_changed(self) -> None:
+        source = self.raster_choice.source()
+        self._proposals.propose(source)
+        if not source and self.running is None:
+            self.panel.show_idle()  # what was said was of a raster that is not there
         self._mark()
 
-    def _is_checked(self) -> bool:
-        """Whether the tile layer shows the tiles of the present values."""
-        return layers.is_there(self.tile_layer) and self._checked_values == _tiling(self.panel.fields.values())
+    def _is_checked(self, values: Values) -> bool:
+        """Whether the tile layer shows the tiles of some values."""
+        checked = self.tile_layers.of(self._raster_id())
+        return checked is not None and checked.values == _tiling(values)
 
     def _field_changed(self, name: str) -> None:
         if name in checks.TILING:
@@ -113,12 +105,37 @@ class Session(QObject):
         self.preview.field_changed(name)
 
     def _mark(self) -> None:
+        """Say what is known of the tiles, and whether that is still so."""
+        checked = self.tile_layers.of(self._raster_id())
         if self.running is not None:
             return
-        there, current = layers.is_there(self.tile_layer), self._is_checked()
-        mark_outdated(self.tile_layer, not current, checks.NAME)
-        note = "" if current else tr("<i>Outdated, the tiles have changed: check them again.</i><br>")
-        self.panel.summary.setText(note + self._summary if there else "")
+        if checked is None:
+            self.panel.summary.setText("")
+            return
+        is_current = self._is_checked(self.panel.fields.values())
+        if checked.layer.providerType() == "memory":  # the others are those of a result
+            mark_outdated(checked.layer, not is_current, checks.NAME)
+        note = "" if is_current else tr("<i>Outdated, the tiles have changed: check them again.</i><br>")
+        self.panel.summary.setText(note + checked.summary)
+
+    # -- check tiles
+
+    def check(self, values: Optional[Values] = None, then: Optional[Callable[[], Any]] = None) -> None:
+        """Run the pre-flight; `then` is called if it succeeds."""
+        values = self.panel.fields.values() if values is None else values
+        raster_id, tiling = self._raster_id(), _tiling(values)
+
+        def ended(succeeded: bool) -> None:
+            layer = checks.show_layer(self.last) if succeeded else None
+            if layer is not None:
+                self.tile_layers.set(raster_id, layer, tiling, checks.summary(self.last))
+                tile_layers.store(layer)
+            self._say_end(endings.of_check(self.last, succeeded), succeeded, with_success=False)
+            self.checked.emit(succeeded)
+            if succeeded and then is not None:
+                then()
+
+        self._start(checks.check_run(values), tr("Checking tiles…"), ended)
 
     # -- preview
 
@@ -129,49 +146,83 @@ class Session(QObject):
             self.preview.switch_on()
         else:
             self.preview.switch_off()
+            self._show_sizes()
             if self.running is None:
                 self.panel.show_idle()
 
+    def _show_sizes(self) -> None:
+        shown = self.preview.preview
+        least = self.panel.fields.value("MIN_PIXELS")
+        self.panel.histogram.show_counts(() if shown is None else shown.sizes.histogram, int(least or 1))
+
     def _preview_failed(self, reason: str) -> None:
         self.panel.preview_button.setChecked(False)
-        self._show_failure(tr("No preview: {}").format(reason), with_log=False)
+        text = tr("No preview: {}").format(reason)
+        self.panel.status.setText(text)
+        self.messages.failure(text, None)
 
     # -- run
 
     def run(self) -> None:
-        """Check the tiles if they have not been, then segment."""
+        """Ask about files that are there, check the tiles if they have not been, then segment."""
         self.panel.fields.remember()
-        if self._is_checked():
-            self._segment()
+        values = outputs.with_tiles_file(self.panel.fields.values())
+        there = outputs.existing(values)
+        if there:
+            answer = outputs.ask(values, there, self._iface.mainWindow())
+            if answer == outputs.CANCEL:
+                return
+            if answer == outputs.KEEP:
+                for name, path in outputs.renamed(values, there).items():
+                    if self.panel.fields.values().get(name):
+                        self.panel.fields.set_value(name, path)
+                values = outputs.with_tiles_file(self.panel.fields.values())
+        if self._is_checked(values):
+            self._segment(values)
         else:
-            self.check(then=self._segment)
+            self.check(values, then=lambda: self._segment(values))
 
-    def _segment(self) -> None:
-        values = self.panel.fields.values()
-        for name, value in values.items():
-            if self._algorithm.parameterDefinition(name).isDestination():
-                values[name] = QgsProcessingOutputLayerDefinition(value, QgsProject.instance())
-        run = AlgorithmRun(SEGMENT, values, [layers.raster_of(values.get("INPUT"))])
+    def _segment(self, values: Values) -> None:
+        raster_id = self._raster_id()
+        layer = self.tile_layers.for_a_run(raster_id)
+        asked = {
+            name: QgsProcessingOutputLayerDefinition(value, QgsProject.instance())
+            if self._algorithm.parameterDefinition(name).isDestination() and name != outputs.S1TILES
+            else value
+            for name, value in values.items()
+        }
+        run = AlgorithmRun(SEGMENT, asked, [layers.raster_of(values.get("INPUT"))])
         run.feedback.tile_changed.connect(self.tiles.change)
-        if self._start(run, tr("Segmenting…"), self._run_ended) and layers.is_there(self.tile_layer):
-            self.tiles.begin(self.tile_layer)
+        started = self._start(run, tr("Segmenting…"), lambda succeeded: self._run_ended(raster_id, succeeded))
+        if started and layers.is_there(layer):
+            self.tiles.begin(layer)
 
-    def _run_ended(self, succeeded: bool) -> None:
-        self.tiles.end(succeeded)
+    def _run_ended(self, raster_id: str, succeeded: bool) -> None:
+        self.tiles.end()
         if succeeded:
             self.panel.preview_button.setChecked(False)
-            made = layers.load(self.last)
-            raster = layers.raster_of(self.last.parameters.get("INPUT"))
-            tile_layer = [self.tile_layer] if layers.is_there(self.tile_layer) else []
-            group = layers.group_above(raster, [*tile_layer, *(made[name] for name in reversed(list(made)))])
-            layers.finish(self.last, made)
-            results = self.last.results
-            text = tr("{} segments in {:.1f} s.").format(int(results["SEGMENT_COUNT"]), results["SECONDS"])
-            self.panel.show_idle(text)
-            self._push(self._iface.messageBar().createMessage(tr(TITLE), text), Qgis.MessageLevel.Success, 8)
-            group.setExpanded(False)  # it is shown folded, as it was empty at first, but does not know
-            group.setExpanded(True)
+            self._show_results(raster_id)
+        self._say_end(endings.of_run(self.last, succeeded), succeeded)
         self.ran.emit(succeeded)
+
+    def _last_output(self) -> str:
+        return self._output
+
+    def _show_results(self, raster_id: str) -> None:
+        run = self.last
+        self._output = run.results["OUTPUT"]
+        self.style_by.forget(self._output)
+        made = layers.load(run)
+        tiles = self.tile_layers.now_in(raster_id, run.results.get(outputs.S1TILES, ""))
+        if tiles is not None:
+            made[outputs.S1TILES] = tiles
+        group = layers.gather(run.results["OUTPUT"], made, layers.raster_of(run.parameters.get("INPUT")))
+        if tiles is not None:
+            layers.switch_off(tiles)  # its grid looks like seams
+        layers.finish(run, made)
+        self.raster_choice.refresh()
+        group.setExpanded(False)  # it is shown folded, as it was empty at first, but does not know
+        group.setExpanded(True)
 
     # -- what both share
 
@@ -188,33 +239,33 @@ class Session(QObject):
 
     def _ended(self, run: AlgorithmRun, succeeded: bool, ended: Callable[[bool], Any]) -> None:
         run.finished.disconnect()  # the slot holds the run, which would never go
+        run.feedback.text_changed.disconnect()  # what is still under way shall not hide how it ended
         self.last, self.running = run, None
-        if not succeeded:
-            self.panel.show_idle(tr("Cancelled.") if run.was_cancelled else "")
-            if not run.was_cancelled:
-                self._show_failure(run.error)
+        self.panel.show_idle()
         ended(succeeded)
         self._mark()
+
+    def _say_end(self, text: str, succeeded: bool, with_success: bool = True) -> None:
+        """How a check or a run has ended, in the panel, the log and the message bar."""
+        run, task = self.last, self.last.algorithm.displayName()
+        facts = [fact for fact in endings.notices(run) if with_success and fact not in self.panel.summary.text()]
+        self.panel.show_idle("<br>".join([text, *facts]) if succeeded else text)
+        if succeeded or run.was_cancelled:
+            run.feedback.pushInfo(text)
+        if succeeded and not with_success:
+            self.messages.tidy(task)
+        elif succeeded:
+            self.messages.success(text.partition(". ")[0].rstrip(".") + ".", task)
+        elif not succeeded and run.was_cancelled:
+            self.messages.info(text, task)
+        elif not succeeded:
+            self.messages.failure(text, self.show_log, task)
 
     def cancel(self) -> None:
         if self.running is not None:
             self.panel.cancel_button.setEnabled(False)
             self.panel.status.setText(tr("Cancelling…"))
             self.running.cancel()
-
-    def _show_failure(self, reason: str, with_log: bool = True) -> None:
-        """One sentence in the message bar, with a button to the log."""
-        bar = self._iface.messageBar()
-        item = bar.createMessage(tr(TITLE), reason)
-        if with_log:
-            button = QPushButton(tr("Show log"))
-            button.clicked.connect(self.show_log)
-            item.layout().addWidget(button)
-        self._push(item, Qgis.MessageLevel.Critical)
-
-    def _push(self, item: Any, level: Any, seconds: int = 0) -> None:
-        """Show a message, a moment later so that it lies above what QGIS itself says about the task."""
-        QTimer.singleShot(0, lambda: self._iface.messageBar().pushWidget(item, level, seconds))
 
     def show_log(self) -> None:
         """Show the log of the last check or run in a window of its own."""
@@ -223,19 +274,22 @@ class Session(QObject):
             self._log = LogWindow(self._iface.mainWindow())
         self._log.show_text(run.feedback.htmlLog() if run else tr("Nothing has been run yet."))
 
-    def _copy(self, make: Callable[[Any, Dict[str, Any], QgsProcessingContext], str]) -> None:
+    def _copy(self, make: Callable[[Any, Values, QgsProcessingContext], str]) -> None:
         context = QgsProcessingContext()
         context.setProject(QgsProject.instance())
-        QApplication.clipboard().setText(make(self._algorithm, self.panel.fields.values(), context))
+        values = outputs.with_tiles_file(self.panel.fields.values())
+        QApplication.clipboard().setText(make(self._algorithm, values, context))
         self.panel.status.setText(tr("Copied."))
 
     def close(self) -> None:
         """End everything, and wait until it has ended."""
         self.preview.switch_off()
+        self.style_by.cancel()
         if self.running is not None:
             self.running.cancel()
-        wait_until(lambda: self.running is None and not self.preview.is_busy)
-        self._let_tile_layer_be()
+        wait_until(lambda: self.running is None and not self.preview.is_busy and not self.style_by.is_busy)
+        self.tile_layers.let_go()
+        self.raster_choice.let_go()
         self.last = None
         if self._log is not None:
             self._log.close()
@@ -243,5 +297,5 @@ class Session(QObject):
             self._log = None
 
 
-def _tiling(values: Dict[str, Any]) -> Dict[str, str]:
+def _tiling(values: Values) -> Dict[str, str]:
     return {name: str(values.get(name)) for name in checks.TILING}

@@ -3,13 +3,13 @@
 
 import time
 import traceback
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from qgis.core import (
     QgsApplication,
     QgsMapLayer,
-    QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
+    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProject,
     QgsTask,
@@ -25,7 +25,11 @@ END_SECONDS = 20.0  # how long the end of cancelled tasks is waited for, when th
 
 
 class RunFeedback(QgsProcessingFeedback):
-    """Feedback of an algorithm that also reports single tiles (see `algorithms.feedback`)."""
+    """Feedback of an algorithm that also reports single tiles and notices (see `algorithms.feedback`).
+
+    error : the first error, a sentence
+    notices : what a user should know who does not read the log, in the order of the run
+    """
 
     tile_changed = pyqtSignal(int, str)
     text_changed = pyqtSignal(str)
@@ -33,14 +37,60 @@ class RunFeedback(QgsProcessingFeedback):
     def __init__(self) -> None:
         super().__init__()
         self.error = ""
+        self.notices: List[str] = []
 
     def setProgressText(self, text: str) -> None:
         super().setProgressText(text)
         self.text_changed.emit(text)
 
+    def pushWarning(self, warning: str) -> None:
+        super().pushWarning(warning)
+        self.notice(warning)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
     def reportError(self, error: str, fatalError: bool = False) -> None:  # noqa: N803  # QGIS's name
         super().reportError(error, fatalError)
         self.error = self.error or error.strip()
+
+
+class AlgorithmTask(QgsTask):
+    """A prepared algorithm, run on a thread of the task manager's.
+
+    QGIS's own task forgets what a run has made if it is cancelled in its last moment, and its end is called a failure
+    when it was cancelled.
+    """
+
+    ended = pyqtSignal()
+
+    def __init__(self, algorithm: Any, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: Any):
+        super().__init__(algorithm.displayName(), QUIET_TASK)
+        self._run = algorithm, parameters, context, feedback
+        feedback.progressChanged.connect(self.setProgress)
+        self.results: Dict[str, Any] = {}
+
+    def run(self) -> bool:
+        algorithm, parameters, context, feedback = self._run
+        try:
+            self.results = algorithm.runPrepared(parameters, context, feedback)
+        except QgsProcessingException as error:
+            feedback.reportError(str(error))
+        except Exception:  # nothing may pass into QGIS
+            feedback.reportError(tr("This is a fault of the plugin: please report it with the log of this run."))
+            feedback.pushDebugInfo(traceback.format_exc())
+        return bool(self.results)
+
+    def cancel(self) -> None:
+        self._run[-1].cancel()
+        super().cancel()
+
+    def finished(self, succeeded: bool) -> None:
+        algorithm, _, context, feedback = self._run
+        feedback.progressChanged.disconnect(self.setProgress)
+        if self.results:
+            self.results = algorithm.postProcess(context, feedback) or self.results
+        self.ended.emit()
 
 
 class AlgorithmRun(QObject):
@@ -65,28 +115,28 @@ class AlgorithmRun(QObject):
         self.context.setFeedback(self.feedback)
         self.results: Dict[str, Any] = {}
         self.error = ""
+        self.was_cancelled = False  # by whom or what ever; it may have succeeded all the same
         self._layers = [layer for layer in layers if layer is not None]
         self._task: Any = None
 
     def start(self) -> bool:
         """Begin; False, with a sentence in `error`, if the parameters are refused."""
         accepted, reason = self.algorithm.checkParameterValues(self.parameters, self.context)
+        if accepted and not self.algorithm.prepare(self.parameters, self.context, self.feedback):
+            accepted, reason = False, self.feedback.error or tr("The run could not be prepared; its log says more.")
         if not accepted:
             self.error = reason
-            return False
-        task = QgsProcessingAlgRunnerTask(self.algorithm, self.parameters, self.context, self.feedback)
-        if task.isCanceled():  # it could not be prepared
-            self.error = self.feedback.error or tr("The run could not be prepared.")
+            if not self.feedback.error:
+                self.feedback.reportError(reason)
             return False
         for layer in self._layers:  # as dependent layers of the task they would keep QGIS from closing
             layer.willBeDeleted.connect(self.cancel)
-        task.executed.connect(self._executed)
-        self._task = task
-        QgsApplication.taskManager().addTask(task)
+        self._task = AlgorithmTask(self.algorithm, self.parameters, self.context, self.feedback)
+        self._task.ended.connect(self._ended)
+        QgsApplication.taskManager().addTask(self._task)
         return True
 
     def cancel(self) -> None:
-        self.feedback.cancel()
         if self._task is not None:
             self._task.cancel()
 
@@ -102,18 +152,13 @@ class AlgorithmRun(QObject):
     def is_running(self) -> bool:
         return self._task is not None
 
-    @property
-    def was_cancelled(self) -> bool:
-        return self.feedback.isCanceled()
-
-    def _executed(self, succeeded: bool, results: Dict[str, Any]) -> None:
-        self._task = None
+    def _ended(self) -> None:
+        task, self._task = self._task, None
         self._let_go()
-        self.results = results
-        succeeded = succeeded and not self.was_cancelled
-        if not succeeded:
+        self.results, self.was_cancelled = task.results, self.feedback.isCanceled()
+        if not self.results:
             self.error = self.feedback.error or tr("The run failed; its log says more.")
-        self.finished.emit(succeeded)
+        self.finished.emit(bool(self.results))
 
 
 class EngineFeedback(Feedback):

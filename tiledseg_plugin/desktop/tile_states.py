@@ -57,17 +57,16 @@ class TileStates(QObject):
         if not self._timer.isActive():
             self._timer.start()
 
-    def end(self, succeeded: bool) -> None:
-        """Show no more changes; after a run that succeeded the layer looks as before, so that the result is seen."""
+    def end(self) -> None:
+        """Show no more changes; the layer looks as before, unless it was given another look meanwhile."""
         self._timer.stop()
         self._draw()
         if layers.is_there(self._layer):
-            # tiles that were being processed when a run failed or was cancelled wait again
-            left = [feature["tile_id"] for feature in self._layer.getFeatures() if feature[FIELD] == "working"]
-            self._changes = dict.fromkeys(left, "waiting")
-            self._draw()
-            if succeeded:
+            shown = self._layer.renderer()
+            if shown.type() == "categorizedSymbol" and shown.classAttribute() == FIELD:
                 self._restyle(self._renderer)
+            self._layer.dataProvider().deleteAttributes([self._layer.fields().lookupField(FIELD)])
+            self._layer.updateFields()
         self._layer = self._renderer = None
         self._features, self._changes = {}, {}
 

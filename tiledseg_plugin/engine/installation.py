@@ -13,6 +13,7 @@ from .errors import SegmentationError
 from .machine import available_cores, free_memory
 from .progress import Check, Feedback, Progress
 from .report import versions
+from .wording import counted
 
 DRIVERS = ("GTiff", "COG", "HFA", "KEA")
 
@@ -43,7 +44,7 @@ class Status:
         memory = "unknown" if self.free_memory is None else f"{self.free_memory // 1_000_000} MB"
         return [
             "Versions: " + ", ".join(f"{name} {found or 'is missing'}" for name, found in self.versions.items()),
-            f"Machine: {self.cores} cores, free memory {memory}",
+            f"Machine: {counted(self.cores, 'core')}, free memory {memory}",
             f"Kernels: {', '.join(self.kernels)}",
             f"Engines: {', '.join(self.engines)}",
             f"Executions: {', '.join(self.executions)}",

@@ -36,6 +36,12 @@ def free_memory() -> Optional[int]:
     return free
 
 
+def used_memory() -> Optional[int]:
+    """Resident bytes of this process; None where the system does not say."""
+    pages = _words(Path("/proc/self/statm"))
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else None
+
+
 def _words(path: Path) -> List[str]:
     try:
         return path.read_text().split()

@@ -17,6 +17,7 @@ from .progress import Feedback, Progress
 from .stages.plan import EMPTY, SPARSE, Plan, judge_tiles, make_plan
 from .stages.statistics import blocks
 from .stages.tiles import HALO
+from .wording import counted
 
 WORTH_A_WARNING = 0.05  # of the pixels, by which the two rules of no data differ
 OUTPUT_BYTES = 1  # a pixel, compressed
@@ -64,7 +65,7 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     check_output(parameters)
     plan = make_plan(raster, parameters)
     for note in raster.notes:
-        feedback.info(note)
+        feedback.notice(note)
     started = time.monotonic()
     counts = _count(raster, plan, parameters.workers, Progress(feedback, {"counting": 1}))
     reading = time.monotonic() - started
@@ -161,7 +162,7 @@ def _log(
     memory, disk = result.memory / resources.MEGABYTE, result.disk / resources.MEGABYTE
     feedback.info(
         f"A run needs about {memory:.0f} MB of memory and {disk:.0f} MB of disk, and "
-        f"takes roughly {_duration(result.seconds)} with {workers} worker{'s' if workers > 1 else ''}."
+        f"takes roughly {_duration(result.seconds)} with {counted(workers, 'worker')}."
     )
     if processed == 0:
         feedback.warning("No pixel is valid: check the raster's no-data value, BANDS and NODATA_RULE.")

@@ -21,6 +21,7 @@ from .kernels.entries import entries_of_run
 from .machine import available_cores
 from .parameters import SegmentParameters
 from .preview_lines import border_lines
+from .preview_sizes import Sizes, sizes_in_view
 from .progress import Feedback, Progress
 from .stages.colours import Raw, Stretched
 from .stages.context import Context
@@ -87,12 +88,14 @@ class Preview:
     ids : (rows, cols) uint32, 0 where there is no data
     lines : WKB multi-line strings in the raster's coordinates, the borders between segments
     segments : how many have pixels in the window
+    sizes : how large they are
     """
 
     window: Window
     ids: np.ndarray
     lines: Tuple[bytes, ...]
     segments: int
+    sizes: Sizes
 
 
 def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
@@ -219,5 +222,8 @@ class Previewer:
             self._clumps = clump_window(cast(Basis, self.basis), window, check_cancelled)
         ids = merge_clumps(self._clumps, parameters.min_pixels, parameters.distance_threshold, check_cancelled)
         lines = border_lines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
-        found = np.unique(ids)
-        return Preview(window, ids, lines, int(np.count_nonzero(found)))
+        check_cancelled()
+        raster = self._clumps.basis.raster
+        is_cut = (window.col > 0, window.row > 0, window.right < raster.width, window.bottom < raster.height)
+        sizes = sizes_in_view(ids, is_cut, parameters.min_pixels, kernels.choose(self._clumps.basis.kernels)[0])
+        return Preview(window, ids, lines, int(np.count_nonzero(np.unique(ids))), sizes)

@@ -123,7 +123,7 @@ def _follow(before: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Returns
     -------
-    first : where each comes from; in a ring, anything
+    first : where each comes from; of no meaning in a ring
     rank : how many runs are before it
     least : the least of all ends that were passed
     """

@@ -43,6 +43,10 @@ class Feedback:
     def info(self, text: str) -> None:
         """A line for the log."""
 
+    def notice(self, text: str) -> None:
+        """A line for the log that also who does not read it should know."""
+        self.info(text)
+
     def warning(self, text: str) -> None:
         """Something the user should know, though the run goes on."""
 
@@ -189,7 +193,7 @@ class Progress:
             while not wait([background.future], timeout=POLL_SECONDS).done:
                 self.advance(share[0] + background.fraction * (share[1] - share[0]), text)
         finally:
-            background.stop()  # which is nothing but the end of its thread where it has a result
+            background.stop()  # where there is a result, this only ends the thread
         result = background.future.result()
         self.advance(share[1])
         self.check_cancelled()
@@ -199,8 +203,7 @@ class Progress:
         elapsed = now - self._started
         if elapsed < 2 or self._percent < 2:
             return ""
-        left = elapsed * (100 / self._percent - 1)
-        return f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
+        return f", about {rounded_time(elapsed * (100 / self._percent - 1))} left"
 
     def finish(self) -> None:
         """End the current stage."""
@@ -208,6 +211,14 @@ class Progress:
             self.seconds[self._stage] = time.monotonic() - self._stage_started
             self._done += self._share[self._stage]
             self._stage = None
+
+
+def rounded_time(seconds: float) -> str:
+    """A time as roughly as it is known, so that a text with it seldom changes."""
+    if seconds > 90:
+        return f"{seconds / 60:.0f} min"
+    step = next(step for least, step in ((50, 30), (20, 10), (0, 5)) if seconds >= least)
+    return f"{max(step, step * round(seconds / step)):.0f} s"
 
 
 class TileWatch:

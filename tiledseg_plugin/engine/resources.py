@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .machine import available_cores, free_memory
+from .wording import counted
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
 CLUMPS_A_PIXEL = 0.12
@@ -57,14 +58,14 @@ class Workers:
 
 
 def choose_workers(
-    asked: int, most: int, tile_bytes: int, cores: Optional[int] = None, free: Optional[int] = None
+    asked: int, most: Optional[int], tile_bytes: int, cores: Optional[int] = None, free: Optional[int] = None
 ) -> Workers:
     """How many workers to use.
 
     Parameters
     ----------
     asked : WORKERS, 0 for as many as the machine allows
-    most : how many could be busy at a time, because there are no more tiles
+    most : how many could be busy at a time, because there are no more tiles; None where that is not known
     tile_bytes : see `worker_memory`
     cores, free : of the machine, asked of it if not given
     """
@@ -72,16 +73,15 @@ def choose_workers(
     free = free_memory() if free is None else free
     fitting = None if free is None else max(1, int(SHARE_OF_FREE_MEMORY * free / tile_bytes))
     memory = "" if free is None else f"{free // MEGABYTE} MB of memory free, up to {tile_bytes // MEGABYTE} MB a worker"
-    count = asked or max(1, min(cores, most, fitting or cores))
+    count = asked or max(1, min(cores, most or cores, fitting or cores))
     warning = ""
     if free is not None and fitting is not None and (count > fitting or tile_bytes > free):
         warning = (
-            f"{count} worker{'s' if count > 1 else ''} may need {count * tile_bytes // MEGABYTE} MB, and "
+            f"{counted(count, 'worker')} may need {count * tile_bytes // MEGABYTE} MB, and "
             f"{free // MEGABYTE} MB are free: lower {'WORKERS, ' if count > 1 else ''}TILE_WIDTH or TILE_HEIGHT "
             "if memory runs out."
         )
     if asked:
         return Workers(count, "as asked for", warning)
-    return Workers(
-        count, "; ".join(part for part in (f"{cores} cores", f"{most} parts of work", memory) if part), warning
-    )
+    parts = counted(most, "part of work", "parts of work") if most else ""
+    return Workers(count, "; ".join(part for part in (counted(cores, "core"), parts, memory) if part), warning)

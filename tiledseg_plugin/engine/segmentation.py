@@ -43,6 +43,7 @@ from .stages.statistics import (
     take_sample,
 )
 from .stages.tiles import TileJob, process_tiles
+from .wording import counted
 
 ENGINE_STAGES: Dict[str, Dict[str, float]] = {
     "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
@@ -104,7 +105,8 @@ def segment(parameters: SegmentParameters, feedback: Feedback) -> SegmentResult:
     finally:
         run.close(finished)
     feedback.info(
-        f"{result.segment_count} segments from {result.valid_pixels} valid pixels in {result.seconds:.1f} s"
+        f"{counted(result.segment_count, 'segment')} from {counted(result.valid_pixels, 'valid pixel')} "
+        f"in {result.seconds:.1f} s"
         + (f", {result.undersized_segments} smaller than MIN_PIXELS." if result.undersized_segments else ".")
     )
     return result
@@ -119,7 +121,7 @@ class _Surveyed(NamedTuple):
 
 
 class _Learned(NamedTuple):
-    """What pixels are put into clusters by; both None where the RSGISLib engine has others for every tile."""
+    """By what pixels are put into clusters; both are None where RSGISLib finds its own for every tile."""
 
     sample: Optional[ColourSample]
     centres: Optional[np.ndarray]
@@ -170,7 +172,7 @@ class _Run:
     def run(self) -> SegmentResult:
         """All stages.
 
-        Workers are started first; the kernels, which the survey does not need, are loaded meanwhile and beside it.
+        Workers are started first. The kernels are loaded meanwhile and during the survey, which does not need them.
         """
         if self.folder.note:
             self.feedback.info(self.folder.note)
@@ -224,7 +226,8 @@ class _Run:
         occupancy = judge_tiles(plan, summary.valid_pixels, parameters.valid_data_threshold)
         empty, sparse = occupancy.count(EMPTY), occupancy.count(SPARSE)
         if empty or sparse:
-            self.feedback.info(f"{empty} of {len(plan.tiles)} tiles are empty and left out, {sparse} are sparse.")
+            tiles, verb = counted(len(plan.tiles), "tile"), "is" if empty == 1 else "are"
+            self.feedback.info(f"Of {tiles}, {empty} {verb} empty and left out, {sparse} sparse.")
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
 
     def _learn(self, context: RunContext, surveyed: _Surveyed) -> _Learned:
@@ -291,10 +294,10 @@ def _log_start(raster: Raster, plan: Plan, feedback: Feedback) -> None:
     width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
     feedback.info(
         f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
-        f"{np.dtype(raster.dtype).name}; {len(plan.tiles)} tiles of up to {width} x {height} pixels."
+        f"{np.dtype(raster.dtype).name}; {counted(len(plan.tiles), 'tile')} of up to {width} x {height} pixels."
     )
     for note in raster.notes:
-        feedback.info(note)
+        feedback.notice(note)
     note = scaling_note(raster.bands)
     if note:
         feedback.info(

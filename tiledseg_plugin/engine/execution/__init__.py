@@ -38,7 +38,7 @@ class Request:
     kind : `auto`, `processes`, `threads`, `serial` or `dask`
     workers : 0 for what the machine allows
     memory : bytes that a worker may need, see `resources.worker_memory`
-    most : how many workers could be busy at the same time
+    most : how many workers could be busy at the same time; None where that is not known
     scheduler, work_dir : of Dask: its address, and a folder that all its workers see
     holds_lock : whether tasks keep the interpreter lock for long; threads are of no use then, and workers may be silent
     """
@@ -46,7 +46,7 @@ class Request:
     kind: str
     workers: int
     memory: int
-    most: int = 1_000_000
+    most: Optional[int] = None
     scheduler: str = ""
     work_dir: str = ""
     holds_lock: bool = False

@@ -22,7 +22,7 @@ LOGGERS = (
 class _Ours(logging.Filter):
     """Drops what distributed logs in the threads of our connections; other plugins' are not concerned.
 
-    What goes wrong there is said by our own sentences, before or behind which raw lines would stand.
+    Our own sentences say what goes wrong there, without raw lines before or behind them.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -73,7 +73,7 @@ def leave(client: Any) -> None:
 
 
 def quietly(function: Callable[..., Any], *arguments: Any) -> None:
-    """Call a function whose failing is of no interest: nobody is there any more to hear of it."""
+    """Call a function, and pass over its failing, as nobody is there any more to hear of it."""
     try:
         function(*arguments)
     except Exception:

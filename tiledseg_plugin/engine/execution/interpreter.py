@@ -77,7 +77,7 @@ def candidates(
     if executable:
         found.append(Candidate(executable))
     home = environ.get("PYTHONHOME")
-    if home:  # what serves the host serves its workers, unless it is rubbish that the host does not look at
+    if home:  # a value that serves the host serves its workers; one that makes no sense the host has ignored
         found = [Candidate(one.path, home) for one in found if not one.home] + found
     return list(dict.fromkeys(found))
 

@@ -3,8 +3,8 @@
 
 A pool takes its queues and processes from a context. This one differs from that of `multiprocess` in three ways:
 the program and its environment belong to the context, not to the whole of `multiprocess`; the queues have no locks,
-which a killed worker would keep for ever (with one worker a pool nobody competes for them, and no semaphores are left
-in the system either); and a dead worker is not replaced behind our back.
+which a killed worker would keep for ever, and whose semaphores would stay in the system (a pool of one worker needs
+none); and a dead worker is not replaced behind our back.
 """
 
 # Private parts of `multiprocess` are used here and in `launch_windows`. `subprocess` with `multiprocess.connection`
@@ -54,7 +54,7 @@ class Channel:
         return not self._reader.poll()
 
     def stop_reading(self) -> None:
-        """Only the worker reads here; a pool that ends would read the half message that a killed worker left."""
+        """Close the parent's end, from which a pool that ends would read the half message that a killed worker left."""
         self._reader.close()
         self._reader = _Nothing()
 
@@ -84,15 +84,15 @@ class _NoLock:
 def settle_queues(pool: Any) -> None:
     """What is left to do with the queues of a pool once its process has started.
 
-    All that the parent may still put into the queue of results is that there will be no more. A message would come
-    after half a message of a worker that was killed; closing is understood in any case.
+    The parent puts nothing into the queue of results but that there will be no more. It says so by closing it, as a
+    message could come after half a message of a worker that was killed.
     """
     pool._inqueue.stop_reading()
     pool._outqueue.ends_by_closing = True
 
 
 def end(pool: Any) -> None:
-    """End a pool whose process has been killed; takes no time, as nothing in it waits for anything any more."""
+    """End a pool whose process has been killed; it returns at once, as nothing in the pool waits any more."""
     pool._cache.clear()  # of answers that will not come
     pool.terminate()
     pool.join()

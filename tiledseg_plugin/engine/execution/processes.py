@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 START_SECONDS = 30.0
 
 _stages = itertools.count(1)
-_builds: Dict[tuple, str] = {}  # this session's interpreters: {(candidate, time of change): reason to refuse or ""}
+# interpreters that this session has tried: {(candidate, time of change): reason to refuse or ""}
+_builds: Dict[tuple, str] = {}
 
 
 class Unavailable(Exception):

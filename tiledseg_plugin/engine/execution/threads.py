@@ -37,10 +37,10 @@ class Threads:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
 
     def wait_until_ready(self, check_cancelled: Check) -> None:
-        """They are."""
+        """Threads are always ready."""
 
     def prepare(self, kernels: str) -> None:
-        """They are loaded already."""
+        """The kernels are loaded already, in this process."""
 
     def run(
         self, task: Task[Common, Item, Result], common: Common, items: Iterable[Item], check_cancelled: Check

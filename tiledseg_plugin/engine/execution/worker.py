@@ -18,7 +18,7 @@ _common: Dict[int, Any] = {}
 
 
 def begin(beats: Any) -> None:
-    """The initialiser of a worker: watch the parent, and show it every second that this process is not stuck."""
+    """What a worker starts with: it watches the parent, and shows it every second that this process is not stuck."""
     from multiprocess.process import parent_process
 
     threading.Thread(target=_watch, args=(parent_process().sentinel, beats), daemon=True).start()
@@ -30,7 +30,7 @@ def _watch(parent: int, beats: Any) -> None:
     try:
         while not wait([parent], timeout=BEAT_SECONDS):
             beats.send_bytes(b".")
-    finally:  # whatever it was, without the parent there is nothing to work for
+    finally:  # whatever it was: without the parent nobody waits for results
         os._exit(1)
 
 

@@ -128,7 +128,7 @@ def _is_harmless(message: str) -> bool:
 
 
 def _with_value(table: gdal.RasterAttributeTable, columns: Sequence[Column], rows: int) -> Sequence[Column]:
-    """The columns, after `Value` if the table has none that says which pixels a row is for."""
+    """The columns; `Value` comes first unless a column of the table says already which value a row is for."""
     present = [(table.GetNameOfCol(index), table.GetUsageOfCol(index)) for index in range(table.GetColumnCount())]
     if any(name == "Value" or usage in (gdal.GFU_MinMax, gdal.GFU_Min) for name, usage in present):
         return columns

@@ -22,7 +22,7 @@ BLOCK = 512
 TRIAL_SIZE = BLOCK + 8  # pixels: four blocks, three of them cut off
 MOST_TRIAL_BANDS = 4
 LOSSLESS = ("NONE", "LZW", "PACKBITS", "DEFLATE", "LZMA", "ZSTD", "LERC", "LERC_DEFLATE", "LERC_ZSTD")
-CHOOSING = ("NEAREST", "MODE", "NONE")  # ways to make overviews whose values are some of the raster's
+CHOOSING = ("NEAREST", "MODE", "NONE")  # ways to resample overviews that invent no values
 COMPRESSIONS = ("COMPRESS", "OVERVIEW_COMPRESS")  # of GTiff and COG; HFA's is a switch
 ROUNDINGS = ("MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW", "DISCARD_LSB")
 NARROWING = ("NBITS", "PIXELTYPE")
@@ -198,12 +198,12 @@ def _all_messages() -> Iterator[List[str]]:
 
 
 def _plain(text: str, path: str) -> str:
-    """A message without the name of a file that nobody knows."""
+    """A message without the name of the file of the trial, which the user does not know."""
     return re.sub(r"\s+", " ", text.replace(f"{path}, ", "").replace(f"{path}: ", "").replace(path, "the file"))
 
 
 def options_for(driver_name: str, other: str, given: str) -> str:
-    """The user's options, which are OUTPUT's, for another output: those of OUTPUT where it has the same format."""
+    """The creation options of another output: those of OUTPUT if it has the same format, else none."""
     return given if driver_name == other else ""
 
 

@@ -35,7 +35,7 @@ CDATA = re.compile(r"^\s*<!\[CDATA\[(.*)\]\]>\s*$", re.S)
 DATABASE = re.compile(r"\bdbname=(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\"|(\S+))")
 VIRTUAL = re.compile(r"^/vsi(zip|gzip|tar|7z|rar|subfile|sparse|crypt|cached)(?:_streaming)?/(.*)$", re.S)
 MOST_REMEMBERED = 4  # datasets
-UNCERTAIN_NS = 3_000_000_000  # a file that was changed so shortly before may change again without a sign; FAT has 2 s
+UNCERTAIN_NS = 3_000_000_000  # a file changed less than this before may change again and keep its time: FAT counts 2 s
 WHOLE_NAME = (".", "-")  # what follows the whole name of a file in that of its side file: a.tif.ovr, a.gpkg-wal
 
 
@@ -55,7 +55,7 @@ def ignores_case(folder: str) -> bool:
 
 
 class FileKeys:
-    """What all names of one file have in common, whether it is there or not; each folder is looked at once."""
+    """Keys of files: all names of one file have one in common, be it there or not. Each folder is looked at once."""
 
     def __init__(self) -> None:
         self._folders: Dict[str, Tuple[str, bool]] = {}
@@ -88,7 +88,7 @@ def _real_folder(folder: str) -> Tuple[str, bool]:
 
 
 def _state(path: str) -> Optional[Tuple[int, int, int, int]]:
-    """By which a file is known to be the same and unchanged; None where there is none."""
+    """Device, number, time of change and size: what differs if a file is another or has changed; None for no file."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):

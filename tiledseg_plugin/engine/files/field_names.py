@@ -16,7 +16,7 @@ def is_shapefile(path: Union[str, Path]) -> bool:
 def field_names(names: Sequence[str], path: Union[str, Path]) -> List[str]:
     """The names of a vector file's fields: as they are, or, in a Shapefile, none longer than 10 and each its own.
 
-    Of a longer one, the begin is shortened and the number at its end kept: `median_1000` is `media_1000`.
+    Of a longer one the beginning is shortened and the number at its end kept: `median_1000` is `media_1000`.
 
     Parameters
     ----------

@@ -2,13 +2,13 @@
 """GDAL without global side effects: errors of a block of calls, and opening of datasets.
 
 `gdal.UseExceptions()` would change how every other plugin in the same QGIS sees GDAL, so errors are collected by a
-handler that is pushed for a block and popped after it (handlers are kept per thread).
+handler that is pushed for a block and popped after it. Each thread has handlers of its own.
 """
 
 import threading
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Iterator, List, Mapping, Sequence
+from typing import ContextManager, Iterator, List, Mapping, Sequence
 
 from osgeo import gdal, ogr, osr
 
@@ -21,7 +21,7 @@ CACHE_BYTES = 128_000_000  # every block is read or written once, so more would 
 
 
 class _Messages(List[str]):
-    """What GDAL calls with all that it has to say."""
+    """An error handler for GDAL; as a list, the failures that it was called with."""
 
     def __call__(self, level: int, number: int, text: str) -> None:
         if level >= gdal.CE_Failure:
@@ -32,7 +32,7 @@ class _Messages(List[str]):
 def collected_errors() -> Iterator[List[str]]:
     """A list that GDAL's failures within the block are added to, instead of stderr; nor are there exceptions."""
     messages = _Messages()
-    with _without_exceptions:
+    with _without_exceptions():
         gdal.PushErrorHandler(messages)
         try:
             yield messages
@@ -75,10 +75,10 @@ class _Shared:
 
 
 class _WithoutExceptions(_Shared):
-    """GDAL's modules do not raise. Threads that switched each for itself would leave GDAL with a broken handler.
+    """GDAL's modules do not raise, in any thread.
 
-    `gdal.ExceptionMgr` is no help: GDAL before 3.7 has none that counts for one thread only, and the end of such a
-    block can raise what was collected in it.
+    For GDAL before 3.7, whose modules cannot be set for one thread only: threads that switched each for itself would
+    leave GDAL with a broken handler.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class _WithoutExceptions(_Shared):
         self._switched_off: List[ModuleType] = []
 
     def _change(self) -> None:
-        # Each of the modules may be set to raise, and GDAL before 3.7 lets that be undone only in the reverse order.
+        # Each of the modules may be set to raise, and this GDAL lets that be undone only in the reverse order.
         raising = [module for module in (gdal, ogr, osr) if module.GetUseExceptions()]
         self._switched_off = []
         while raising and (module := next(filter(_switch_off, raising), None)) is not None:
@@ -96,6 +96,16 @@ class _WithoutExceptions(_Shared):
     def _put_back(self) -> None:
         for module in reversed(self._switched_off):
             module.UseExceptions()
+
+
+@contextmanager
+def _without_exceptions_here() -> Iterator[None]:
+    """GDAL's modules do not raise in this thread."""
+    with gdal.ExceptionMgr(False), ogr.ExceptionMgr(False), osr.ExceptionMgr(False):
+        try:
+            yield
+        finally:
+            gdal.ErrorReset()  # nothing collected here is to be raised when exceptions are on again
 
 
 class _ModestCache(_Shared):
@@ -113,15 +123,16 @@ class _ModestCache(_Shared):
         gdal.SetCacheMax(self._before)
 
 
-_without_exceptions, modest_cache = _WithoutExceptions(), _ModestCache()
+_everywhere, modest_cache = _WithoutExceptions(), _ModestCache()
+_of_a_thread = hasattr(gdal, "_SetExceptionsLocal")  # by which ExceptionMgr counts for one thread only
+
+
+def _without_exceptions() -> ContextManager[None]:
+    return _without_exceptions_here() if _of_a_thread else _everywhere
 
 
 @contextmanager
-def configured(options: Mapping[str, str]) -> Iterator[None]:
-    """GDAL configuration options for the calls of this thread within the block.
-
-    As `gdal.config_options`, which GDAL before 3.7 lacks: to call that where it is there would take more lines.
-    """
+def _configured(options: Mapping[str, str]) -> Iterator[None]:
     before = {name: gdal.GetThreadLocalConfigOption(name) for name in options}
     for name, value in options.items():
         gdal.SetThreadLocalConfigOption(name, value)
@@ -130,6 +141,11 @@ def configured(options: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             gdal.SetThreadLocalConfigOption(name, value)
+
+
+def configured(options: Mapping[str, str]) -> ContextManager[None]:
+    """GDAL configuration options for the calls of this thread within the block; GDAL before 3.7 lacks the function."""
+    return gdal.config_options(options) if hasattr(gdal, "config_options") else _configured(options)
 
 
 def reason(messages: Sequence[str], otherwise: str = "GDAL gives no reason") -> str:

@@ -14,7 +14,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 from osgeo import gdal, gdal_array
 
-FLOAT_TOLERANCE = 2 * float(np.finfo(np.float32).eps)  # GDAL's, and of doubles it has no other
+FLOAT_TOLERANCE = 2 * float(np.finfo(np.float32).eps)  # GDAL's own, which it uses for doubles, too
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ Belongs = Callable[[Path, Path], bool]
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a run: what it is checked by before, and written by.
+    """An output of a run, with what is needed to check it before the run and to write it.
 
     name : id of the parameter, for messages
     path : may be empty: there will be none, or its place is not known yet
@@ -84,7 +84,7 @@ class Output:
 class SideFile:
     """A file that a run may put beside an output.
 
-    belongs : function (target, path), whether what is there is a part of what stands at the output's name
+    belongs : function (target, path), whether the file at `path` is a part of the output that stands at `target`
     """
 
     path: Path
@@ -100,7 +100,7 @@ def _listed(target: Path, path: Path) -> bool:
 
 
 def _is_metadata(target: Path, path: Path) -> bool:
-    """QGIS leaves these behind where a raster is deleted; they speak of nothing but the raster of that name."""
+    """QGIS leaves such files behind when it deletes a raster; they are about nothing but the raster of that name."""
     return _with_target(target, path) or b"<PAMDataset" in _head(path)
 
 
@@ -184,12 +184,12 @@ def side_files(output: Output) -> List[SideFile]:
 
 
 def _is_of_table(target: Path, path: Path) -> bool:
-    """Of a journal: whether its database is ours."""
+    """Of the journal of a database: whether the database is ours."""
     return is_attribute_table(re.sub("-[a-z]+$", "", str(path)))
 
 
 def _given_up(output: Output) -> List[Path]:
-    """What earlier outputs may have had that those of today have not: it goes where GDAL says that it is theirs."""
+    """Side files that an earlier output may have and that no run makes today; one goes only if GDAL lists it."""
     return [output.target.with_suffix(".rrd")] if output.target.suffix.lower() == ".img" else []
 
 

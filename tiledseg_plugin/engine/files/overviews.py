@@ -91,7 +91,7 @@ def build_overviews(output: Output, resampling: str, workers: int, advance: Adva
 
 
 class ProgressCallback:
-    """A callback for GDAL, through whose C code no exception passes: that the user cancelled is raised afterwards."""
+    """A progress callback. No exception passes through GDAL, so that the user has cancelled is raised afterwards."""
 
     def __init__(self, advance: Advance) -> None:
         self._advance = advance

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files of bare values beside a header: GDAL reads as 0, without a word, what lies beyond the end of one cut short."""
+"""Files of bare values beside a header: where one is cut short, GDAL reads zeros and says nothing."""
 
 import os
 

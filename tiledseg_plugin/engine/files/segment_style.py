@@ -52,6 +52,7 @@ def style(most: int) -> str:
 <rasterTransparency/>
 <rastershader>
 <colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0" minimumValue="1" maximumValue="{most}">
+<rampLegendSettings minimumLabel="first segment" maximumLabel="last" orientation="2" direction="0" prefix="" suffix=""/>
 {items}
 </colorrampshader>
 </rastershader>

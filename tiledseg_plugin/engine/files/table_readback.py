@@ -36,7 +36,7 @@ def holds_columns(path: str, columns: Sequence[Column], as_xml: bool) -> bool:
 
 
 def _xml_holds(path: str, columns: Sequence[Column]) -> bool:
-    """Looked through as text, as GDAL takes ten times as long; where a version writes it otherwise, GDAL is asked."""
+    """The side file is searched as text, as GDAL takes ten times as long; GDAL is asked where that finds nothing."""
     try:
         content = Path(path).read_bytes()
     except OSError:
@@ -83,7 +83,7 @@ def _raster_holds(path: str, columns: Sequence[Column]) -> bool:
 
 
 def _index_of(table: gdal.RasterAttributeTable, column: Column) -> Optional[int]:
-    """Where a column is in a table; HFA calls some by other names, Alpha for one, which keep their usage."""
+    """The index of a column. HFA gives some, such as Alpha, another name; they are known by their usage."""
     every = range(table.GetColumnCount())
     for index in every:
         if table.GetNameOfCol(index) == column.name:

@@ -19,7 +19,7 @@ from .formats import TABLES
 from .gdal_access import collected_errors, reason
 from .verification import verify_features, verify_text_table
 
-VALUES = 1 << 15  # made plain at a time: more would not stay in the cache
+VALUES = 1 << 15  # values that are converted at a time; more would not stay in the processor's cache
 NOT_FIRST = "`~!@#$%^&*()+-={}|[]\\:\";'<>?,./ "  # in the name of an OGR layer
 PLACES = 999  # for values in an SQL statement; newer versions of SQLite take more
 
@@ -101,7 +101,7 @@ def _create(path: str, columns: Sequence[Column], driver: str) -> Tuple[gdal.Dat
 
 
 def _write_geopackage(path: str, columns: Sequence[Column], driver: str, check_cancelled: Check) -> None:
-    """OGR makes the tables; SQLite itself fills them, several times as fast, and many rows with a statement."""
+    """OGR makes the tables, and SQLite fills them, many rows with one statement: several times as fast."""
     dataset, layer = _create(path, columns, driver)
     name = layer.GetName()
     del layer
@@ -149,7 +149,7 @@ def _unjournalled(path: str) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _counted_at_once(connection: sqlite3.Connection, table: str, rows: int) -> Iterator[None]:
-    """OGR counts rows by a trigger, each by itself; the number of those that are inserted here is set once."""
+    """OGR's triggers count row by row; here the number of all inserted rows is set once."""
     triggers = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name LIKE ?",
         (table, "trigger_insert_feature_count%"),

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What was written is opened again and held against what it must be, before it gets its name.
 
-GDAL does not report every write that fails: since 3.10 not that of the last buffer of a file, and never, to the thread
-that waits, what its compression threads could not do. Of a GeoTIFF the places of all blocks are looked at, which are in
-its directories, and they must lie within the file; of other rasters all blocks are read. Some blocks are also compared
-with what was written, the last one among them. Of vector files and tables,
-the rows are counted and the last one is read.
+GDAL does not report every write that fails: not that of the last buffer of a file (3.10 and later), and never those of
+its compression threads. So the directories of a GeoTIFF are read, and all of its blocks must lie within the file; of
+other rasters all blocks are read. Some blocks, the last one among them, are also compared with what was written. Of
+vector files and tables the rows are counted, and the last one is read.
 """
 
 import os
@@ -22,7 +21,7 @@ from .field_names import is_shapefile
 from .gdal_access import collected_errors, reason
 from .window import Window
 
-STEP = 7  # by which the block moves that is compared, so that it lies in another column of each window
+STEP = 7  # the compared block moves by it, to another column in each window
 ENDS = {".geojson": b"}", ".json": b"}", ".gml": b"FeatureCollection>"}  # written by appending, text to the end
 TAIL = 64  # bytes
 COG_TRAILER = b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED"  # among what GDAL says of the file's structure at its begin
@@ -37,7 +36,7 @@ class Samples:
     exact : False where values may be rounded (floats, by creation options); whether they are numbers counts then
     """
 
-    def __init__(self, exact: bool = True):
+    def __init__(self, exact: bool = True) -> None:
         self._exact = exact
         self._windows = 0
         self._sums: List[Tuple[int, Window, int]] = []

@@ -110,7 +110,7 @@ def in_order(results: Iterable[Tuple[Item, Result]], items: Iterable[Item]) -> I
 class Moments:
     """Count, sum, sum of squares and range of one band in each segment.
 
-    They are added up of the values as they are stored; scale and offset are applied to what comes out, as exactly.
+    Sums are of stored values; scale and offset are applied to the results, which is as exact.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class Moments:
         return np.where(self.counts > 0, array, np.nan)
 
     def scaled(self, array: np.ndarray) -> np.ndarray:
-        """What stored values mean."""
+        """Stored values with the scale and offset of the band."""
         return array if (self.scale, self.offset) == (1.0, 0.0) else array * self.scale + self.offset
 
     @property

@@ -98,7 +98,7 @@ def trace_window(job: OutlineJob, numbered: Tuple[int, Window], check_cancelled:
 
     Returns
     -------
-    rings : (owners, areas, offsets, starts' code) of the finished rings, whose corners are in the folder
+    rings : (owners, areas, offsets, code of the first corner) of the finished rings, whose corners are in the folder
     chains : (owners, starts, ends, offsets) of what other windows go on with; likewise
     """
     number, window = numbered

@@ -11,6 +11,7 @@ import numpy as np
 from ..files.tables import Column
 from ..parameters import STATISTICS
 from ..progress import Feedback
+from ..wording import counted
 
 HISTOGRAM = "Histogram"
 STATISTIC = re.compile(rf"(.+_)?({'|'.join(STATISTICS)})_\d+(_\d+)?$")
@@ -26,7 +27,7 @@ class PresentColumns:
     values_of : function of a name, (segments,) numbers of the raster's segments; None where they are no numbers
     """
 
-    def __init__(self, names: Iterable[str], values_of: Callable[[str], Optional[np.ndarray]]):
+    def __init__(self, names: Iterable[str], values_of: Callable[[str], Optional[np.ndarray]]) -> None:
         self.names = list(names)
         self._by_key = {name.casefold(): name for name in self.names}
         self._values_of = values_of
@@ -82,7 +83,11 @@ class PresentColumns:
         shown = ", ".join(stale[:MOST_NAMES]) + (f" and {len(stale) - MOST_NAMES} more" if stale[MOST_NAMES:] else "")
         feedback.warning(
             f"The attribute table is of other pixels than SEGMENTS has now: {HISTOGRAM} has been counted anew"
-            + (f" (0 for {absent} segments that are not there)" if absent else "")
+            + (
+                f" (0 for {counted(absent, 'segment')} that {'is' if absent == 1 else 'are'} not there)"
+                if absent
+                else ""
+            )
             + (f", but {shown} may be stale: delete them, or compute them again." if stale else ".")
         )
 

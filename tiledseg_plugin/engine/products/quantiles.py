@@ -36,7 +36,7 @@ class QuantileJob:
     folder: WorkFolder
 
     def is_descending(self, index: int) -> bool:
-        """Whether larger stored values of a band mean smaller ones."""
+        """Whether a band has a negative scale, so that larger stored values mean smaller ones."""
         return self.attributes.bands[index].bands[0].scale < 0
 
 

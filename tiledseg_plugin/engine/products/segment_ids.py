@@ -72,8 +72,8 @@ class TileIds:
 class RasterIds:
     """The segments in a raster of one band.
 
-    What it declares as no data is no data; 0 is only where it declares nothing, and else a segment. Readers return 0
-    for no data in any case, and so count every id below that of no data one higher; `named` turns them back.
+    No data is what the raster declares, and 0 where it declares nothing; otherwise 0 is a segment. Readers return 0 for
+    no data in any case: ids below the declared value become one higher, which `named` takes back.
     """
 
     raster: Raster

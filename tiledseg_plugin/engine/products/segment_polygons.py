@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Polygons and mean image of any raster of segments: the work of `tiledseg:polygons` and `tiledseg:meanimage`."""
+"""Polygons and mean image of any raster of segments, for `tiledseg:polygons` and `tiledseg:meanimage`."""
 
 import time
 from dataclasses import dataclass

@@ -18,6 +18,7 @@ from ..files.tables import Column, write_table
 from ..files.vector_trial import check_columns
 from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters
 from ..progress import Feedback
+from ..wording import counted
 from .attributes import Attributes
 from .existing_segments import segments_run
 from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
@@ -135,7 +136,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
             if parameters.update_rat:  # what it refuses is refused before there is a table
                 update_attribute_table(parameters.segments, attributes, columns, Path(parameters.values).stem, feedback)
     seconds = time.monotonic() - started
-    feedback.info(f"Statistics of {attributes.ids.size} segments in {seconds:.1f} s.")
+    feedback.info(f"Statistics of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
     return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 

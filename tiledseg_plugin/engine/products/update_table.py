@@ -86,7 +86,7 @@ def _to_be_written(
     prefix: str,
     feedback: Feedback,
 ) -> List[Column]:
-    """The new columns and, if it is not right, the histogram; with a row for each id up to the largest."""
+    """The new columns, with a row for each id up to the largest, and the histogram if the present one is not right."""
 
     def values_of(name: str) -> Optional[np.ndarray]:
         values = present[name]

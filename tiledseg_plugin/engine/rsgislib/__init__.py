@@ -21,7 +21,7 @@ __all__ = ["describe", "require", "segment_in_stages", "wants_centres", "worker_
 
 
 def __getattr__(name: str) -> Any:
-    """What `run` has to offer; it is imported only when it is asked for."""
+    """The functions of `run`, which is imported only when one of them is asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from . import run

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the segments of a patch meet its border, and the regions that those which do form: arrays only."""
+"""Which segments of a patch touch its border, and the connected regions that they form: arrays only."""
 
 from typing import Dict, Optional
 

@@ -40,7 +40,7 @@ class Patch:
 
     @property
     def name(self) -> str:
-        """Under which its result lies in the work folder."""
+        """The name of its result in the work folder."""
         return f"stage{self.stage}-{self.number:07d}"
 
 
@@ -63,7 +63,7 @@ class Layer:
 
 
 def tile_patches(units: Sequence[Sequence[Piece]]) -> List[Patch]:
-    """Stage 1: one patch a work unit, which is a tile with the sparse ones that are merged into it.
+    """Stage 1: one patch a unit, which is a tile with the sparse ones that are merged into it.
 
     Parameters
     ----------

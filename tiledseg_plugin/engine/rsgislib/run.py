@@ -16,6 +16,7 @@ from ..stages.colours import Raw, Stretched
 from ..stages.context import RunContext
 from ..stages.graph import Segments
 from ..stages.plan import Piece, Plan
+from ..wording import counted
 from .availability import describe, has_kea
 from .patches import BorderRegions, Layer, Patch, offset_patches, region_patches, tile_patches
 from .shepherd import Segmenter, Shepherd
@@ -44,7 +45,7 @@ class TileTime(NamedTuple):
 
 
 def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch: bool = True) -> int:
-    """Bytes that a worker needs for a tile, itself included; see `resources.worker_memory`."""
+    """As `resources.worker_memory`, for workers that run RSGISLib, which keeps other copies of a tile."""
     dtype = np.dtype(dtype)
     compared = 1 if stretch or dtype == np.uint8 else 4
     return WORKER_BYTES + width * height * (50 + bands * (2 * dtype.itemsize + 2 * compared + 4))
@@ -148,7 +149,7 @@ class _Stages:
             self._report(patch, result)
         if patches:
             segments = sum(one.segments for one in done.values())
-            self._feedback.info(f"Stage {stage}: {len(patches)} {noun}{'s'[: len(patches) != 1]}, {segments} segments.")
+            self._feedback.info(f"Stage {stage}: {counted(len(patches), noun)}, {counted(segments, 'segment')}.")
         return Layer(tuple(done[number] for number in sorted(done) if done[number].segments))
 
     def _finished_before(self, folder: WorkFolder, patches: Sequence[Patch], noun: str) -> Dict[int, Finished]:
@@ -163,7 +164,7 @@ class _Stages:
     def _report(self, patch: Patch, result: Finished) -> None:
         if result.note:
             self._feedback.info(result.note)
-        self._feedback.debug(f"Part {patch}: {result.segments} segments, {result.seconds:.2f} s.")
+        self._feedback.debug(f"Part {patch}: {counted(result.segments, 'segment')}, {result.seconds:.2f} s.")
         if result.printed:
             self._feedback.debug(_brief(result.printed))
 

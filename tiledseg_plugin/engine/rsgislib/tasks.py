@@ -25,6 +25,7 @@ from ..stages.rsgislib_stretch import declares_nothing_but_zero
 from ..stages.sampling import denser_steps
 from ..stages.statistics import BandStatistics, Summary, sample_colours
 from ..stages.tiles import labels_of
+from ..wording import counted
 from .borders import box_of, describe_regions, neighbours_of, touching_segments
 from .patches import Layer, Patch
 from .shepherd import Segmenter, TooFewColoursError
@@ -226,8 +227,8 @@ def _segment_own(
             facts.update(low=np.array(colours.low), high=np.array(colours.high))
         if len(centres) < job.settings.num_clusters:
             note = (
-                f"{len(centres)} clusters instead of {job.settings.num_clusters} in part {patch}: the others found no "
-                "pixel of their own."
+                f"{counted(len(centres), 'cluster')} instead of {job.settings.num_clusters} in part {patch}: "
+                "the others found no pixel of their own."
             )
     compared = colours.compared(values, valid, kernels.choose("plain")[0])
     return _segment(job, patch, compared, valid, centres)._replace(note=note), facts

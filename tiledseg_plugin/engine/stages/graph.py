@@ -14,6 +14,7 @@ import numpy as np
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
 from ..machine import release_free_memory
+from ..wording import counted
 from .context import RunContext
 from .elimination import EliminationRules, Graph, Merged, merge_within
 from .plan import Piece, neighbouring
@@ -65,7 +66,8 @@ def merge_all(context: RunContext, pieces: Sequence[Piece], rules: EliminationRu
     segments = context.progress.in_background(
         lambda check, advance: _merge_pieces(context, pieces, rules, advance), text
     )
-    context.progress.feedback.info(f"{segments.clumps} clumps were merged to {segments.sizes.size} segments.")
+    clumps, left = counted(segments.clumps or 0, "clump"), counted(segments.sizes.size, "segment")
+    context.progress.feedback.info(f"{clumps} {'was' if segments.clumps == 1 else 'were'} merged to {left}.")
     return segments
 
 

@@ -22,6 +22,7 @@ from ..files.work_folder import WorkFolder
 from ..kernels.contract import Kernels
 from ..parameters import SegmentParameters
 from ..progress import Progress
+from ..wording import counted
 from . import rsgislib_stretch
 from .colours import Raw, Stretched
 from .context import Context
@@ -306,8 +307,8 @@ def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Ra
     )
     places_taken = "every place" if denser.step == 1 else f"one place in {denser.step}"
     progress.feedback.info(
-        f"SAMPLING={step} meets {len(found.colours)} different colours for {wanted} clusters, so k-means takes "
-        f"{places_taken} of the raster instead, with {len(denser.colours)} different colours."
+        f"SAMPLING={step} meets {counted(len(found.colours), 'different colour')} for {wanted} clusters, so k-means "
+        f"takes {places_taken} of the raster instead, with {counted(len(denser.colours), 'different colour')}."
     )
     return denser
 
@@ -342,8 +343,8 @@ def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
     centres, iterations = progress.in_background(find, "Finding cluster centres", (0.9, 1.0))
     if len(centres) < parameters.num_clusters:
         progress.feedback.info(
-            f"{len(centres)} clusters instead of {parameters.num_clusters}: the others found no pixel of the sample "
-            "of their own."
+            f"{counted(len(centres), 'cluster')} instead of {parameters.num_clusters}: the others found no pixel of "
+            "the sample of their own."
         )
-    progress.feedback.debug(f"k-means: {sample.counts.sum()} pixels, {iterations} iterations.")
+    progress.feedback.debug(f"k-means: {counted(sample.counts.sum(), 'pixel')}, {counted(iterations, 'iteration')}.")
     return centres
