@@ -11,6 +11,7 @@ import numpy as np
 from . import execution, kernels
 from . import rsgislib as rsgislib_engine
 from .execution.runner import Runner
+from .files.decoded import Decoded, is_worth_keeping
 from .files.gdal_access import modest_cache
 from .files.no_data import scaling_note
 from .files.publish import recover_beside
@@ -42,7 +43,7 @@ from .stages.statistics import (
     survey,
     take_sample,
 )
-from .stages.tiles import TileJob, process_tiles
+from .stages.tiles import HALO, TileJob, process_tiles
 from .wording import counted
 
 ENGINE_STAGES: Dict[str, Dict[str, float]] = {
@@ -160,6 +161,7 @@ class _Run:
         _log_start(self.raster, self.plan, feedback)
         self.progress = Progress(feedback, {**ENGINE_STAGES[parameters.engine], **stages(parameters)})
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
+        self.is_decoded = False
         self._under_way = ExitStack()  # what has to be stopped in the end
 
     def _manifest(self) -> Dict[str, Any]:
@@ -219,7 +221,7 @@ class _Run:
         if summary is not None:
             self.feedback.info("Statistics are taken from the interrupted run.")
         else:
-            summary = survey(self.raster, plan, parameters, runner, self.progress)
+            summary = survey(self.raster, plan, parameters, runner, self.progress, self._cells(runner))
             if not self.folder.is_temporary:
                 save_summary(summary, self.folder)
         summary.require_data(self.raster)
@@ -229,6 +231,18 @@ class _Run:
             tiles, verb = counted(len(plan.tiles), "tile"), "is" if empty == 1 else "are"
             self.feedback.info(f"Of {tiles}, {empty} {verb} empty and left out, {sparse} sparse.")
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
+
+    def _cells(self, runner: Runner) -> Optional[Decoded]:
+        """Where the survey leaves what it has read, where that is worth it; other machines read by themselves."""
+        raster, folder = self.raster, self.folder
+        if self.with_rsgislib or runner.remote:
+            return None
+        windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in self.plan.pieces]
+        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder):
+            return None
+        self.is_decoded = True
+        self.feedback.info("Values are kept in the work folder, as the blocks of the file are slow to read.")
+        return Decoded(folder)
 
     def _learn(self, context: RunContext, surveyed: _Surveyed) -> _Learned:
         """The centres, and what k-means was run on; a sample that was taken by a pass of its own is kept."""
@@ -247,7 +261,9 @@ class _Run:
         if self.with_rsgislib:
             return _Segmented(*rsgislib_engine.segment_in_stages(context, units, colours, learned.centres))
         rules = EliminationRules(colours.weights, parameters.min_pixels, parameters.distance_threshold)
-        job = TileJob(self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules)
+        job = TileJob(
+            self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
+        )
         results = process_tiles(context, job, units)
         pieces = [piece for piece in plan.pieces if surveyed.occupancy.status[piece.tile_id] != EMPTY]
         segments = merge_all(context, pieces, rules)
