@@ -22,7 +22,7 @@ from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
 from .inputs import gdal_source, path_asked_for, raster_layer
 from .labels import for_whom_it_is
-from .text import facts, parameter_help, tr
+from .text import facts, in_colour_of_text, parameter_help, tr
 from .values import check_values, evaluated, is_optional, is_read_here, read
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         paragraphs = [f"<div>{text}</div><br>" for text in self.description()]
         shown = [definition for definition in self.parameterDefinitions() if definition.help()]
         items = [f"<li><strong>{definition.description()}</strong>: {definition.help()}</li>" for definition in shown]
-        return "".join(paragraphs) + "<ul>" + "".join(items) + "</ul>"
+        return in_colour_of_text("".join(paragraphs) + "<ul>" + "".join(items) + "</ul>")
 
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         """Raise SegmentationError for what is wrong and QGIS does not see: nothing, unless an algorithm says so."""

@@ -26,7 +26,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtXml import QDomDocument
 
-from ..tiledseg_plugin.compat import ALL_STATISTICS, MAXIMUM
+from ..tiledseg_plugin.compat import KEPT_STATISTICS, MAXIMUM
 from ..tiledseg_plugin.engine.files.field_names import SHORT
 from ..tiledseg_plugin.engine.files.segment_style import is_ours, style
 from ..tiledseg_plugin.metadata import PLUGIN_FOLDER
@@ -209,7 +209,7 @@ def _show_bands(layer: QgsRasterLayer, red: int, green: int, blue: int) -> None:
 
 
 def _stretched(provider: Any, band: int) -> QgsContrastEnhancement:
-    statistics = provider.bandStatistics(band, ALL_STATISTICS)
+    statistics = provider.bandStatistics(band, KEPT_STATISTICS)
     low = max(statistics.mean - 2 * statistics.stdDev, statistics.minimumValue)
     high = min(statistics.mean + 2 * statistics.stdDev, statistics.maximumValue)
     enhancement = QgsContrastEnhancement(provider.dataType(band))

@@ -2,12 +2,14 @@
 """Texts that people read: their translation, and the help of a parameter with its default and range."""
 
 from qgis.core import (
+    QgsApplication,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterNumber,
 )
 from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtGui import QPalette
 
 NO_LIMIT = 2**31 - 1  # QGIS's limits of a number without limits are this or beyond
 
@@ -15,6 +17,14 @@ NO_LIMIT = 2**31 - 1  # QGIS's limits of a number without limits are this or bey
 def tr(text: str) -> str:
     """Translate a literal; the context is fixed so that translations survive moving code about."""
     return QCoreApplication.translate("TiledSegmentation", text)
+
+
+def in_colour_of_text(html: str) -> str:
+    """Help in the colour that the theme has for text: the dialog's own grey is made for bright themes only."""
+    if QgsApplication.platform() != "desktop":
+        return html
+    colour = QgsApplication.palette().color(QPalette.ColorGroup.Active, QPalette.ColorRole.Text)
+    return f'<div style="color:{colour.name()}">{html}</div>'
 
 
 def facts(definition: QgsProcessingParameterDefinition) -> str:

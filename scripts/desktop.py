@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Dict
 
 import headless
 
-SCREEN = "1366x768x24"
+SCREEN = (1366, 768, 24)
 DRIVERS = headless.ROOT / "tests" / "desktop"
 SETTINGS = """[PythonPlugins]
 {plugin}=true
@@ -53,14 +54,27 @@ def _sections(settings):
     )
 
 
-def drive(script, folder, seconds=180, settings=None, **arguments) -> Session:
+@dataclass(frozen=True)
+class Look:
+    """How QGIS looks.
+
+    language : its two letters
+    scale : pixels of the screen to one of the usual ones
+    settings : {section/key: text} of a new profile, besides those that all have
+    """
+
+    language: str = "en"
+    scale: int = 1
+    settings: Dict[str, str] = field(default_factory=dict)
+
+
+def drive(script, folder, seconds=180, look=Look(), **arguments) -> Session:  # noqa: B008  # it cannot be changed
     """Start QGIS, run a script of tests/desktop in it, and wait until it has ended.
 
     Parameters
     ----------
     script : name of the file, without .py
     folder : for the profile and the script's files
-    settings : {key: text} of QGIS's settings of a new profile, besides those that all have
     arguments : plain values for the script
     """
     if missing():
@@ -70,7 +84,7 @@ def drive(script, folder, seconds=180, settings=None, **arguments) -> Session:
     (profile / "QGIS").mkdir(parents=True, exist_ok=True)
     file = profile / "QGIS" / "QGIS3.ini"
     if not file.exists():
-        file.write_text(SETTINGS.format(plugin=headless.PLUGIN) + _sections(settings or {}))
+        file.write_text(SETTINGS.format(plugin=headless.PLUGIN) + _sections(look.settings))
     arguments_file, found = folder / f"{script}.arguments.json", folder / f"{script}.found.json"
     found.unlink(missing_ok=True)
     known = {"folder": folder, "found": found, "load": os.getloadavg()[0] / (os.cpu_count() or 1)}
@@ -81,8 +95,11 @@ def drive(script, folder, seconds=180, settings=None, **arguments) -> Session:
     environment.update(PYTHONPATH=str(DRIVERS), TILEDSEG_DRIVE=str(arguments_file), PYTHONFAULTHANDLER="1")
     environment["TMPDIR"] = str(folder / "temporary")
     (folder / "temporary").mkdir(exist_ok=True)
-    qgis = ["/usr/bin/qgis", "--nologo", "--noversioncheck", "--profiles-path", str(folder), "--lang", "en"]
-    command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", *qgis, "--code", str(DRIVERS / f"{script}.py")]
+    qgis = ["/usr/bin/qgis", "--nologo", "--noversioncheck", "--profiles-path", str(folder), "--lang", look.language]
+    width, height, depth = SCREEN
+    screen = f"-screen 0 {look.scale * width}x{look.scale * height}x{depth}"
+    environment["QT_SCALE_FACTOR"] = str(look.scale)
+    command = ["xvfb-run", "-a", "-s", screen, *qgis, "--code", str(DRIVERS / f"{script}.py")]
     log = folder / f"{script}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

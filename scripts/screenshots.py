@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pictures of the panel at work in QGIS Desktop, with the demo's image: `make screenshots`."""
+"""Pictures of the panel at work in QGIS Desktop: `make screenshots`.
+
+With the demo's image, and of every step with the example data in a light and a dark theme, at twice the resolution and
+in German; LOOKS="dark german" for some of these.
+"""
 
 import os
 import sys
@@ -11,6 +15,12 @@ import headless
 from demo import FOLDER, aerial_image
 
 PICTURES = headless.BUILD / "screenshots"
+LOOKS = {
+    "light": desktop.Look(),
+    "dark": desktop.Look(settings={"UI/UITheme": "Night Mapping"}),
+    "double": desktop.Look(scale=2),
+    "german": desktop.Look(language="de"),
+}
 
 
 def main():
@@ -19,10 +29,17 @@ def main():
     raster = os.environ.get("RASTER") or aerial_image()
     with tempfile.TemporaryDirectory() as folder:
         session = desktop.drive("workflow", folder, 400, raster=raster, tile=128, screenshots=PICTURES)
+    check(session)
+    for name in os.environ.get("LOOKS", " ".join(LOOKS)).split():
+        with tempfile.TemporaryDirectory() as folder:
+            check(desktop.drive("tour", folder, 400, LOOKS[name], plain=True, screenshots=PICTURES / name))
+    for picture in sorted(Path(PICTURES).rglob("*.png")):
+        print(picture.relative_to(headless.ROOT))
+
+
+def check(session):
     if session.returncode != 0:
         raise desktop.DesktopError(session.found.get("error") or session.stderr[-2000:])
-    for picture in sorted(Path(PICTURES).glob("*.png")):
-        print(picture.relative_to(headless.ROOT))
 
 
 if __name__ == "__main__":

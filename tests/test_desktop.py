@@ -182,6 +182,14 @@ def test_dialog_of_the_toolbox_checks_tiles(toolbox):
     assert dialog["results"]["OUTPUT"] in dialog["loaded"]
 
 
+def test_results_of_the_toolbox_lie_in_order_and_are_read_anew(toolbox):
+    first, again = toolbox["dialog"]["shown"]
+    for shown in (first, again):
+        assert shown["order"] == ["POLYGONS", "MEAN_IMAGE", "OUTPUT"] and shown["on"] == ["POLYGONS", "MEAN_IMAGE"]
+        assert len(set(shown["features"])) == 1
+    assert first["features"] != again["features"]
+
+
 @pytest.mark.parametrize("where", ["batch", "modeler"])
 def test_batch_and_modeler_have_the_plain_dialog(toolbox, where):
     assert toolbox[where] and "Check &tiles" not in toolbox[where]

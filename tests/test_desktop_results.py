@@ -3,17 +3,19 @@
 
 import shutil
 
+import desktop
 import numpy as np
 import pytest
 from in_desktop import in_desktop
 
 gdal = pytest.importorskip("osgeo.gdal")
 
+from osgeo import gdal_array  # noqa: E402
 from rasters import write_raster  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.files.attribute_table import write_table_beside  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.files.tables import Column  # noqa: E402
 
-pytestmark = [pytest.mark.desktop, pytest.mark.slow]
+pytestmark = [pytest.mark.desktop, pytest.mark.slow, pytest.mark.alone]
 MANY = 200_000
 BUSY = 1.5  # programs that want a core, to each core
 GUI_SECONDS = 0.15  # the longest that the GUI may be blocked
@@ -26,12 +28,14 @@ def results(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     (folder / "rasters").mkdir()
     first, other = folder / "rasters" / "first.tif", folder / "rasters" / "other.tif"
-    for raster in (first, other):
-        shutil.copy(data / "synthetic_full.tif", raster)
-    settings = {"tiledseg/panel-is-open": "true"}
+    shutil.copy(data / "synthetic_full.tif", first)
+    values = gdal_array.LoadFile(str(first))
+    values[:, :20, :20] = 0
+    write_raster(other, values)  # which declares no no-data value
+    look = desktop.Look(settings={"tiledseg/panel-is-open": "true"})
     many = many_segments(folder / "rasters" / "many.tif")
     rasters = {"raster": first, "other": other, "many": many}
-    return in_desktop("results", folder, parameters=PARAMETERS, settings=settings, **rasters)
+    return in_desktop("results", folder, parameters=PARAMETERS, look=look, **rasters)
 
 
 def many_segments(path):
@@ -63,7 +67,7 @@ def test_output_is_proposed_beside_the_raster_and_anew_for_another(results):
 
 @pytest.mark.parametrize("run", RUNS)
 def test_results_lie_with_outlines_on_top_and_segments_and_tiles_off(results, run):
-    names = list(results[run]["groups"].values())[-1]
+    names = next(iter(results[run]["groups"].values()))  # the newest
     assert [name.split("_")[0] for name in names] == ["S1Tiles", "polygons", "means", "first"]
     layers = results[run]["layers"].values()
     shown = {layer["name"]: layer["on"] for layer in layers}
@@ -89,7 +93,7 @@ def test_running_again_to_the_same_files_leaves_one_group_and_the_same_layers(re
 
 
 def test_every_run_to_new_files_has_a_group_of_its_own_and_leaves_the_others(results):
-    assert list(results["to new files"]["groups"]) == ["Segmentation of first", "Segmentation of first (2)"]
+    assert list(results["to new files"]["groups"]) == ["Segmentation of first (2)", "Segmentation of first"]
     assert all(len(names) == 4 for names in results["to new files"]["groups"].values())
 
 
@@ -140,6 +144,12 @@ def test_checking_another_raster_leaves_the_tiles_of_the_first(results):
     assert results["two rasters"]["order"].count("S1Tiles") == 4
 
 
+def test_what_is_taken_for_no_data_is_said_in_the_panel(results):
+    assert "The raster declares no no-data value" in results["two rasters"]["summary"]
+    assert "declares" not in results["first run"]["summary"]
+    assert "besides the" in results["first run"]["summary"]
+
+
 def test_results_are_not_offered_as_input(results):
     assert sorted(results["offered"]) == ["first", "other"]
 
@@ -179,7 +189,7 @@ def test_polygons_are_coloured_by_classes_of_equal_number(results):
 def test_raster_is_coloured_through_a_list_of_values(results):
     by_index, by_size = results["raster by index"], results["raster by size"]
     assert by_index["renderer"] == "singlebandpseudocolor" and by_index["legend"] <= 2
-    assert by_size["source"].endswith("_values.vrt") and results["layers of values"] == 1
+    assert results["layers of values"] == len(results["files of values"]) == 1
     segments = gdal.Open(results["cancelled too late"]["output"])
     ids, sizes = segments.ReadAsArray(), gdal.Open(by_size["source"]).ReadAsArray()
     np.testing.assert_array_equal(sizes[ids > 0], np.bincount(ids.ravel())[ids[ids > 0]])

@@ -25,7 +25,9 @@ if hasattr(QgsTask.Flag, "Silent"):
 
 # what of a band's statistics to find; since 3.36 the same under another name
 _STATISTIC = Qgis.RasterBandStatistic if hasattr(Qgis, "RasterBandStatistic") else QgsRasterBandStats
-MAXIMUM, ALL_STATISTICS = _STATISTIC.Max, _STATISTIC.All
+MAXIMUM = _STATISTIC.Max
+# those that GDAL keeps in a file; for any other QGIS would read all pixels, and wait for it
+KEPT_STATISTICS = _STATISTIC.Min | _STATISTIC.Max | _STATISTIC.Mean | _STATISTIC.StdDev
 
 
 def algorithm_dialog() -> Tuple[Any, Any, Any]:

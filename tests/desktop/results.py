@@ -75,8 +75,15 @@ def state(session):
         layer = node.layer()
         layers[layer.id()] = {"name": layer.name(), "source": layer.source(), "on": node.isVisible(), **look(layer)}
     bar = [item.text() for item in iface.messageBar().items()]
-    status = session.panel.status.text()
-    return {"groups": groups, "layers": layers, "order": driver.order(), "status": status, "bar": bar}
+    status, summary = session.panel.status.text(), session.panel.summary.text()
+    return {
+        "summary": summary,
+        "groups": groups,
+        "layers": layers,
+        "order": driver.order(),
+        "status": status,
+        "bar": bar,
+    }
 
 
 def look(layer):

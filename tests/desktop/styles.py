@@ -4,7 +4,7 @@
 import time
 
 import driver
-from driver import ARGUMENTS, found
+from driver import ARGUMENTS, FOLDER, found
 from qgis.core import QgsProject
 from qgis.utils import iface
 from tiledseg.algorithms.layer_files import layers_of, mark_as_result
@@ -32,6 +32,7 @@ def style(session):
     found["layers of values"] = len(
         [one for one in project.mapLayers().values() if one.customProperty("tiledseg/style-of")]
     )
+    found["files of values"] = sorted(path.name for path in FOLDER.glob("*_values*.vrt"))
     driver.picture("31 raster by size")
     many(session)
 

@@ -32,14 +32,33 @@ def dialog(raster):
     driver.picture("10 dialog", one)
     ended = []
     one.algorithmFinished.connect(lambda succeeded, results: ended.append((succeeded, results)))
-    output = str(FOLDER / "of the dialog.tif")
-    one.setParameters({"OUTPUT": output})
-    driver.click(one.buttonBox().button(QDialogButtonBox.StandardButton.Ok))
-    driver.wait(lambda: ended, 120, "the run")
-    found["dialog"]["results"] = ended[0][1]
+    outputs = {"MEAN_IMAGE": "means of the dialog.tif", "POLYGONS": "polygons of the dialog.gpkg"}
+    outputs = {name: str(FOLDER / file) for name, file in {"OUTPUT": "of the dialog.tif", **outputs}.items()}
+    found["dialog"]["shown"] = []
+    for least in (50, ARGUMENTS["parameters"]["MIN_PIXELS"]):  # the second time to the files that are loaded
+        one.setParameters({**one.createProcessingParameters(), **outputs, "MIN_PIXELS": least})
+        driver.click(one.buttonBox().button(QDialogButtonBox.StandardButton.Ok))
+        driver.wait(lambda: ended, 120, "the run")
+        found["dialog"]["results"] = ended.pop()[1]
+        driver.pause(0.3)
+        found["dialog"]["shown"].append(shown(found["dialog"]["results"]))
+        one.showParameters()
     found["dialog"]["loaded"] = [one.source() for one in QgsProject.instance().mapLayers().values()]
     one.close()
     QgsProject.instance().removeMapLayer(one.tile_layer.id())
+
+
+def shown(results):
+    """How the outputs lie, which are on, and how many segments the polygons' layer says that there are."""
+    root = QgsProject.instance().layerTreeRoot()
+    names = {results[name]: name for name in ("OUTPUT", "MEAN_IMAGE", "POLYGONS")}
+    nodes = [(names.get(node.layer().source().split("|")[0]), node) for node in root.findLayers()]
+    polygons = next(node.layer() for name, node in nodes if name == "POLYGONS")
+    return {
+        "order": [name for name, _ in nodes if name],
+        "on": [name for name, node in nodes if name and node.isVisible()],
+        "features": [polygons.featureCount(), sum(1 for _ in polygons.getFeatures()), results["SEGMENT_COUNT"]],
+    }
 
 
 def others():

@@ -9,6 +9,7 @@ from qgis.PyQt.QtWidgets import QDialogButtonBox, QPushButton
 from ...algorithms.text import tr
 from ..compat import algorithm_dialog
 from . import checks, layers
+from .bands_text import BandsText
 from .tasks import wait_until
 
 Dialog: Any
@@ -21,6 +22,7 @@ class SegmentDialog(Dialog):
     def __init__(self, algorithm: Any, parent: Any = None):
         super().__init__(algorithm, parent=parent)
         self.tile_layer: Any = None
+        self._bands_text = BandsText(getattr(self.mainWidget(), "wrappers", {}), self)
         self._check: Any = None
         self.check_button = QPushButton(tr("Check &tiles"))
         self.check_button.setObjectName("check")

@@ -16,11 +16,11 @@ from qgis.core import (
     QgsSettings,
 )
 from qgis.gui import QgsGui, QgsProcessingContextGenerator, QgsProcessingGui, QgsProcessingParameterWidgetContext
-from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
-from qgis.PyQt.QtWidgets import QLabel, QLineEdit, QWidget
+from qgis.PyQt.QtCore import QObject, pyqtSignal
+from qgis.PyQt.QtWidgets import QLabel, QWidget
 
-from ...algorithms.text import tr
 from ..compat import is_null
+from .bands_text import BandsText
 
 SETTINGS = "tiledseg/panel"
 FORGOTTEN = ("raster", "source", "band")  # kinds that belong to the layers of one project
@@ -79,23 +79,9 @@ class Fields(QObject):
             self._labels[name] = wrapper.createWrappedLabel()
         for wrapper in self._wrappers.values():
             wrapper.postInitialize(list(self._wrappers.values()))
-        self._later = QTimer(self)  # QGIS writes into fields of bands while it changes them, and after
-        self._later.setSingleShot(True)
-        self._later.setInterval(0)
-        self._later.timeout.connect(self._say_all_bands)
         for name, wrapper in self._wrappers.items():
-            wrapper.widgetValueHasChanged.connect(lambda *_, name=name: self._value_changed(name))
-        self._say_all_bands()
-
-    def _value_changed(self, name: str) -> None:
-        if self.definitions[name].type() in ("raster", "band"):
-            self._later.start()
-        self.changed.emit(name)
-
-    def _say_all_bands(self) -> None:
-        for name, definition in self.definitions.items():
-            if definition.type() == "band":
-                say_all_bands(self._widgets[name], self.value(name))
+            wrapper.widgetValueHasChanged.connect(lambda *_, name=name: self.changed.emit(name))
+        self._bands_text = BandsText(self._wrappers, self)
 
     def widget(self, name: str) -> QWidget:
         return self._widgets[name]
@@ -162,13 +148,6 @@ class Fields(QObject):
             for name, definition in self.definitions.items()
             if definition.type() not in FORGOTTEN and not definition.isDestination()
         ]
-
-
-def say_all_bands(widget: QWidget, value: Any) -> None:
-    """Where no band is chosen, have the field of bands say that all are used, instead of "0 bands selected"."""
-    line = widget.findChild(QLineEdit)
-    if line is not None and not value and line.text() != tr("All bands"):
-        line.setText(tr("All bands"))
 
 
 def _limit_decimals(definition: QgsProcessingParameterDefinition) -> None:

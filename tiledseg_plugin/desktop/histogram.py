@@ -3,14 +3,15 @@
 
 from typing import Any, Sequence
 
-from qgis.PyQt.QtCore import QRectF, QSize, Qt
-from qgis.PyQt.QtGui import QColor, QPainter, QPalette
-from qgis.PyQt.QtWidgets import QSizePolicy, QWidget
+from qgis.PyQt.QtCore import QRectF, Qt
+from qgis.PyQt.QtGui import QColor, QPainter
+from qgis.PyQt.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ...algorithms.text import tr
 
-HEIGHT = 46  # pixels at the usual resolution
-TOO_SMALL = QColor(213, 94, 0)  # of Okabe and Ito: also told apart by colour-blind eyes
+HEIGHT = 30  # pixels at the usual resolution
+# of Okabe and Ito: told apart by colour-blind eyes, and seen on bright and on dark ground
+USUAL, TOO_SMALL = QColor(86, 180, 233), QColor(213, 94, 0)
 
 
 class SizeHistogram(QWidget):
@@ -19,16 +20,22 @@ class SizeHistogram(QWidget):
     def __init__(self, parent: Any = None):
         super().__init__(parent)
         self.setObjectName("histogram")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.counts: Sequence[int] = ()
-        self._least = 1
+        self._bars = _Bars()
+        self._most = QLabel()  # labels have the colours of the theme
+        line = QHBoxLayout()
+        line.addWidget(QLabel("1"))
+        line.addWidget(QLabel(tr("pixels a segment")), 1, Qt.AlignmentFlag.AlignHCenter)
+        line.addWidget(self._most)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(1)
+        layout.addWidget(self._bars)
+        layout.addLayout(line)
         self.hide()
 
-    def sizeHint(self) -> QSize:
-        return QSize(200, HEIGHT)
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(60, HEIGHT)
+    @property
+    def counts(self) -> Sequence[int]:
+        return self._bars.counts
 
     def show_counts(self, counts: Sequence[int], least: int) -> None:
         """Show how many segments have sizes of 2**i and above; none hides the picture.
@@ -37,8 +44,8 @@ class SizeHistogram(QWidget):
         ----------
         least : the minimum size, pixels
         """
-        self.counts, self._least = counts, least
-        self.setVisible(bool(counts))
+        self._bars.counts, self._bars.least = counts, least
+        self._most.setText(f"{2 ** len(counts) - 1:,}")
         self.setToolTip(
             "\n".join(
                 tr("{:,} to {:,} pixels: {:,}").format(2**power, 2 ** (power + 1) - 1, count)
@@ -46,23 +53,25 @@ class SizeHistogram(QWidget):
                 if count
             )
         )
-        self.update()
+        self.setVisible(bool(counts))
+        self._bars.update()
+
+
+class _Bars(QWidget):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(HEIGHT)
+        self.counts: Sequence[int] = ()
+        self.least = 1
 
     def paintEvent(self, event: Any) -> None:
         if not self.counts:
             return
         painter = QPainter(self)
-        words = self.fontMetrics().height()
-        room, width = self.height() - words, self.width() / len(self.counts)
-        usual, most = self.palette().color(QPalette.ColorRole.Highlight), max(self.counts)
+        width, most = self.width() / len(self.counts), max(self.counts)
         for power, count in enumerate(self.counts):
             if count:
-                tall = max(2.0, room * count / most)
-                colour = TOO_SMALL if 2 ** (power + 1) <= self._least else usual
-                painter.fillRect(QRectF(power * width + 1, room - tall, max(width - 2, 1), tall), colour)
-        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
-        line = QRectF(0, room, self.width(), words)
-        painter.drawText(line, Qt.AlignmentFlag.AlignLeft, "1")
-        painter.drawText(line, Qt.AlignmentFlag.AlignHCenter, tr("pixels a segment"))
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight, f"{2 ** len(self.counts) - 1:,}")
+                tall = max(2.0, self.height() * count / most)
+                colour = TOO_SMALL if 2 ** (power + 1) <= self.least else USUAL
+                painter.fillRect(QRectF(power * width + 1, self.height() - tall, max(width - 2, 1), tall), colour)
         painter.end()

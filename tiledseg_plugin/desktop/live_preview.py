@@ -100,6 +100,7 @@ class LivePreview(QObject):
     def _loaded(self) -> None:
         task, self._loading = self._loading, None
         self._previewer = task.result
+        self.busy.emit(False)
         if task.error:
             self.failed.emit(task.error)
         else:

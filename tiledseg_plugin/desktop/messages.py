@@ -11,7 +11,8 @@ from ...algorithms.text import tr
 
 TITLE = "Tiled segmentation"
 SECONDS = 8
-BESIDE = 370  # pixels of the bar that title, buttons and icons take
+BESIDE = 400  # pixels of the bar that title, buttons and icons take
+BUTTON = 90
 LEAST = 200  # pixels of text
 
 
@@ -35,7 +36,8 @@ class Messages(QObject):
     def _push(
         self, text: str, level: Any, seconds: int, task: str, show_log: Optional[Callable[[], None]] = None
     ) -> None:
-        room = max(LEAST, self._bar.width() - BESIDE)  # it shows one line; the panel has all of the text
+        # it shows one line; the panel has all of the text
+        room = max(LEAST, self._bar.width() - BESIDE - (BUTTON if show_log is not None else 0))
         line = self._bar.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
         item = self._bar.createMessage(tr(TITLE), line)
         item.setToolTip(text)

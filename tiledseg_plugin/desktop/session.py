@@ -9,14 +9,13 @@ from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import QApplication
 
 from ...algorithms.text import tr
-from . import checks, endings, layers, outputs, tile_layers
+from . import checks, endings, layers, outputs, style_by, tile_layers
 from .commands import as_python, as_qgis_process
 from .live_preview import SEGMENT, LivePreview
 from .log import LogWindow
 from .messages import Messages
 from .panel import SegmentationPanel
 from .raster_choice import RasterChoice
-from .style_by import StyleBy
 from .tasks import AlgorithmRun, wait_until
 from .tile_states import TileStates, mark_outdated
 
@@ -49,7 +48,7 @@ class Session(QObject):
         self.raster_choice = RasterChoice(panel.fields, iface.activeLayer, self)
         self._proposals = outputs.Proposals(panel.fields)
         self.preview = LivePreview(iface.mapCanvas(), panel.fields.values, self)
-        self.style_by = StyleBy(iface.activeLayer, self._last_output, self)
+        self.style_by = style_by.StyleBy(iface.activeLayer, self._last_output, self)
         self._connect()
         panel.fields.recall()
         self._raster_changed()
@@ -72,6 +71,8 @@ class Session(QObject):
         panel.style_button.clicked.connect(lambda: self.style_by.open(panel.show_style_menu))
         self.style_by.ended.connect(panel.status.setText)
         self.preview.updated.connect(self._show_sizes)
+        self.preview.busy.connect(lambda _: self._tidy_after_tasks())
+        self.style_by.ended.connect(lambda _: self._tidy_after_tasks())
         self.preview.reported.connect(panel.status.setText)
         self.preview.failed.connect(self._preview_failed)
 
@@ -150,6 +151,11 @@ class Session(QObject):
             if self.running is None:
                 self.panel.show_idle()
 
+    def _tidy_after_tasks(self) -> None:
+        """QGIS tells of every task that took a while, before 3.26; here the panel tells enough."""
+        for task in ("Preparing the segmentation", "Preview of segments", "Style by"):
+            self.messages.tidy(tr(task))
+
     def _show_sizes(self) -> None:
         shown = self.preview.preview
         least = self.panel.fields.value("MIN_PIXELS")
@@ -184,7 +190,6 @@ class Session(QObject):
 
     def _segment(self, values: Values) -> None:
         raster_id = self._raster_id()
-        layer = self.tile_layers.for_a_run(raster_id)
         asked = {
             name: QgsProcessingOutputLayerDefinition(value, QgsProject.instance())
             if self._algorithm.parameterDefinition(name).isDestination() and name != outputs.S1TILES
@@ -193,9 +198,10 @@ class Session(QObject):
         }
         run = AlgorithmRun(SEGMENT, asked, [layers.raster_of(values.get("INPUT"))])
         run.feedback.tile_changed.connect(self.tiles.change)
-        started = self._start(run, tr("Segmenting…"), lambda succeeded: self._run_ended(raster_id, succeeded))
-        if started and layers.is_there(layer):
-            self.tiles.begin(layer)
+        if self._start(run, tr("Segmenting…"), lambda succeeded: self._run_ended(raster_id, succeeded)):
+            layer = self.tile_layers.for_a_run(raster_id)
+            if layer is not None:
+                self.tiles.begin(layer)
 
     def _run_ended(self, raster_id: str, succeeded: bool) -> None:
         self.tiles.end()
@@ -220,6 +226,7 @@ class Session(QObject):
         if tiles is not None:
             layers.switch_off(tiles)  # its grid looks like seams
         layers.finish(run, made)
+        style_by.name_bands(made.values(), layers.raster_of(run.parameters.get("INPUT")))
         self.raster_choice.refresh()
         group.setExpanded(False)  # it is shown folded, as it was empty at first, but does not know
         group.setExpanded(True)

@@ -8,7 +8,7 @@ of values, drawn by a colour ramp.
 
 import os
 import tempfile
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from qgis.core import (
     QgsApplication,
@@ -29,8 +29,10 @@ from ...algorithms.text import tr
 from ..engine.files.segment_style import is_ours, style_path
 from ..engine.progress import Feedback
 from . import layers, style_menu
+from .outputs import free_path
 from .tasks import EngineTask
 
+BANDS = "tiledseg/band-"  # with the number of a band, property of a layer: what the band is called
 STYLE_OF = "tiledseg/style-of"  # property of a layer: the file of segments whose values it shows
 ID_COLUMN = "segment"
 
@@ -100,7 +102,7 @@ class StyleBy(QObject):
         self.menu = QMenu()
         self.menu.addSection(layer.name())
         outlines = (lambda: self._show_outlines(layer)) if isinstance(layer, QgsVectorLayer) else None
-        style_menu.fill(self.menu, names, lambda colouring: self.apply(layer, colouring), outlines)
+        style_menu.fill(self.menu, _with_bands(names, layer), lambda colouring: self.apply(layer, colouring), outlines)
         show(self.menu)
 
     # -- colouring
@@ -161,8 +163,7 @@ class StyleBy(QObject):
         if not layers.is_there(layer):
             return
         project = QgsProject.instance()
-        for earlier in self._value_layers(file_of(layer)):
-            project.removeMapLayer(earlier.id())
+        self.forget(file_of(layer))
         options = QgsRasterLayer.LayerOptions(False)  # its statistics, which no one needs, would take long
         shown = QgsRasterLayer(place, tr("{} of segments").format(colouring.title), "gdal", options)
         shown.setCustomProperty(STYLE_OF, file_of(layer))
@@ -200,17 +201,15 @@ class StyleBy(QObject):
         return [layer for layer in every if layer.customProperty(STYLE_OF, "") == segments]
 
     def place_for(self, segments: str) -> str:
-        """Where the file of values goes: beside the segments, or, where that cannot be, to the temporary files."""
-        from ..engine.products.segment_values import is_ours as is_our_file
+        """Where the file of values goes: beside the segments, or, where that cannot be, to the temporary files.
 
+        Always at a new name: GDAL may write an earlier file once more when its layer goes.
+        """
         folder = os.path.dirname(segments)
         if not os.access(folder, os.W_OK):
             folder = tempfile.mkdtemp(prefix="tiledseg-style-")
-        stem = os.path.join(folder, os.path.splitext(os.path.basename(segments))[0] + "_values")
-        number, path = 2, f"{stem}.vrt"
-        while os.path.lexists(path) and not is_our_file(path):
-            number, path = number + 1, f"{stem}_{number}.vrt"
-        return path
+        stem = os.path.splitext(os.path.basename(segments))[0]
+        return free_path(os.path.join(folder, f"{stem}_values.vrt"))
 
     # -- in the background
 
@@ -248,6 +247,28 @@ def _polygons_of(segments: QgsMapLayer) -> Optional[QgsVectorLayer]:
         return None
     beside = [child.layer() for child in node.parent().findLayers()]
     return next((one for one in beside if isinstance(one, QgsVectorLayer) and result_of(one) == "POLYGONS"), None)
+
+
+def name_bands(made: Iterable[QgsMapLayer], raster: Optional[QgsRasterLayer]) -> None:
+    """Let layers of results know what the bands of their raster are called, where they have names."""
+    if raster is None:
+        return
+    for number in range(1, raster.bandCount() + 1):
+        name = raster.bandName(number).partition(": ")[2]
+        for layer in made:
+            if name:
+                layer.setCustomProperty(f"{BANDS}{number}", name)
+
+
+def _with_bands(names: Dict[str, str], layer: QgsMapLayer) -> Dict[str, str]:
+    """Names of columns, the means of bands with the names of these."""
+    known = dict(names)
+    for name, called in names.items():
+        match = style_menu.MEAN.fullmatch(name)
+        if match and called == name:
+            band = str(layer.customProperty(f"{BANDS}{match.group(1)}", ""))
+            known[name] = tr("mean of {} (band {})").format(band, match.group(1)) if band else name
+    return known
 
 
 def _names_of_fields(layer: QgsVectorLayer) -> Dict[str, str]:

@@ -4,7 +4,7 @@
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from typing import (
     Any,
     Callable,
@@ -22,6 +22,7 @@ from typing import (
 )
 
 from .errors import Cancelled
+from .machine import ThreadPool
 
 Check = Callable[[], None]  # raises Cancelled if the user wants the run to end
 Advance = Callable[[float], None]  # is called with the fraction that is done, 0..1
@@ -87,7 +88,7 @@ class Background(Generic[Result]):
     def __init__(self, work: Callable[[Check, Advance], Result]) -> None:
         self.fraction = 0.0
         self._stopped = threading.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tiledseg-background")
+        self._thread = ThreadPool(1, thread_name_prefix="tiledseg-background")
         self.future: Future[Result] = self._thread.submit(work, self._check_stopped, self._advance)
         self._thread.shutdown(wait=False)  # it ends with this work
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Dict, Optional, Protocol
 
+from .errors import SegmentationError, why
 from .parameters import SegmentParameters
 
 
@@ -52,7 +53,16 @@ def write_report(path: str, parameters: SegmentParameters, result: IsDataclass, 
     ----------
     result : of the run
     facts : what else was learned, plain values
+
+    Raises
+    ------
+    SegmentationError : it cannot be written
     """
     numbers = {name: value for name, value in asdict(result).items() if name not in ("report", "tiles")}
     content = {"parameters": asdict(parameters), "results": numbers, "versions": versions(), **facts}
-    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    try:
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SegmentationError(
+            f"The report {Path(path).name} cannot be written ({why(error)}): make room on the disk of OUTPUT."
+        ) from error

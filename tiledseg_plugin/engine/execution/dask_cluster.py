@@ -9,7 +9,6 @@ such as the sample of a block, goes through a file as well. Nothing out of a fil
 been held against the digest that came by the network: so who can write to WORK_DIR can spoil a run, but not run code.
 """
 
-import os
 import queue
 import threading
 import time
@@ -31,6 +30,7 @@ from typing import (
 )
 
 from ..errors import Cancelled, SegmentationError
+from ..files.on_windows import replace_file
 from ..progress import Check
 from . import failures
 from . import worker as inside
@@ -342,7 +342,7 @@ class DaskCluster:
         path = self._folder / f"tiledseg-{name}"
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(content)
-        os.replace(partial, path)
+        replace_file(partial, path)
         self._files.append(name)
         return str(path)
 

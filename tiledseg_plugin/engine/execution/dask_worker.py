@@ -10,6 +10,7 @@ import uuid
 from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import Cancelled, SegmentationError
+from ..files.on_windows import replace_file
 from .interpreter import facts
 from .runner import Task
 from .shipping import Parcel, collect, digest_of
@@ -71,7 +72,7 @@ def perform(parcel: Parcel, index: int) -> Tuple[str, Any]:
         name = f"{os.path.splitext(path)[0]}-{index}-{uuid.uuid4().hex[:8]}"
         with open(f"{name}.bin.partial", "wb") as file:
             file.write(result)
-        os.replace(f"{name}.bin.partial", f"{name}.bin")
+        replace_file(f"{name}.bin.partial", f"{name}.bin")
         if not os.path.exists(path):  # the run has ended, and has tidied up before this file was there
             os.unlink(f"{name}.bin")
             raise Cancelled()

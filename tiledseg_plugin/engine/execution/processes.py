@@ -12,10 +12,11 @@ import queue
 import threading
 import time
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ..errors import Cancelled, SegmentationError
+from ..machine import ThreadPool
 from ..progress import Check
 from . import worker as inside
 from .failures import fault, out_of_memory, subject_of, worker_died
@@ -138,7 +139,7 @@ class Processes:
         self._reserved = 1  # workers that exist or are being started
         self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._retired_peak = 0
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
+        self._threads = ThreadPool(workers, thread_name_prefix="tiledseg")
         self._starting: List[Future] = []
         self._first = self._threads.submit(self._find)
 

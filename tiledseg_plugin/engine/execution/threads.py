@@ -2,11 +2,12 @@
 """Tasks in threads of this process; the kernels and GDAL leave the interpreter lock to the others."""
 
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from threading import Event
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ..errors import Cancelled
+from ..machine import ThreadPool
 from ..progress import Check
 from .failures import out_of_memory
 from .runner import Common, Item, Result, Task
@@ -34,7 +35,7 @@ class Threads:
         self._stop = Event()
         self._running: Dict[Future, Any] = {}
         self._patience: Optional[float] = None  # for tasks at the end, seconds
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiledseg")
+        self._pool = ThreadPool(workers, thread_name_prefix="tiledseg")
 
     def wait_until_ready(self, check_cancelled: Check) -> None:
         """Threads are always ready."""

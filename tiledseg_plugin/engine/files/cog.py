@@ -5,7 +5,7 @@ import os
 
 from osgeo import gdal
 
-from ..errors import SegmentationError
+from ..errors import SegmentationError, why
 from ..progress import Advance
 from .creation_options import creation_options
 from .gdal_access import collected_errors, reason
@@ -27,25 +27,30 @@ def make_cog(output: Output, workers: int, advance: Advance) -> None:
     SegmentationError : it cannot be written
     """
     plain = output.path + ".plain"
-    os.replace(output.path, plain)
+    try:
+        os.replace(output.path, plain)
+    except OSError as error:
+        raise SegmentationError(f"{output.name} cannot be written ({why(error)}): make room on its disk.") from error
     callback = ProgressCallback(advance)
     with collected_errors() as messages:
         source = gdal.Open(plain)
-        copy = gdal.GetDriverByName("COG").CreateCopy(
-            output.path,
-            source,
-            options=creation_options("COG", output.options, workers),
-            callback=callback,
-        )
-        del copy
-        if source is not None and os.path.exists(output.path):
+        if source is not None:
+            copy = gdal.GetDriverByName("COG").CreateCopy(
+                output.path,
+                source,
+                options=creation_options("COG", output.options, workers),
+                callback=callback,
+            )
+            del copy
+        whole = source is not None and os.path.exists(output.path)
+        if whole:
             keep_geolocation(source, output.path)
         del source
     callback.raise_if_cancelled()
     for left in (plain, plain + ".aux.xml"):
         if os.path.exists(left):
             os.unlink(left)
-    if messages:
+    if messages or not whole:
         raise SegmentationError(
             f"{output.name} cannot be written ({reason(messages)}): make room, or check CREATION_OPTIONS."
         )

@@ -25,6 +25,7 @@ from osgeo import gdal
 
 from .foreign import is_endless
 from .gdal_access import collected_errors
+from .on_windows import without_long_prefix
 
 HEAD_BYTES = 4096
 MOST_VRT_BYTES = 1 << 28
@@ -62,10 +63,10 @@ class FileKeys:
 
     def of(self, path: str) -> Set[str]:
         """The file's place and, of a link, its target's."""
-        absolute = os.path.abspath(path)
+        absolute = os.path.abspath(without_long_prefix(path))
         keys = {self._key(absolute)}
         if os.path.islink(absolute):
-            keys.add(self._key(os.path.realpath(absolute)))
+            keys.add(self._key(without_long_prefix(os.path.realpath(absolute))))
         return keys
 
     def _key(self, absolute: str) -> str:
@@ -83,7 +84,7 @@ class FileKeys:
 
 def _real_folder(folder: str) -> Tuple[str, bool]:
     """Where a folder is, and whether case does not count in it."""
-    real = os.path.realpath(folder)
+    real = without_long_prefix(os.path.realpath(folder))
     return unicodedata.normalize("NFC", real), ignores_case(real)
 
 

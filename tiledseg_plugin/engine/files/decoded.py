@@ -6,7 +6,6 @@ raster, would be decoded again and again. The survey reads all of it in any case
 """
 
 import shutil
-import zlib
 from dataclasses import dataclass
 from typing import Dict, Hashable, Iterable, List, Optional, Sequence, Tuple
 
@@ -65,7 +64,8 @@ class Decoded:
 
 
 def _name(source: Tuple[Hashable, ...], cell: Window) -> str:
-    return f"decoded-{zlib.crc32(repr(source).encode())}-{cell.col}-{cell.row}"
+    kind, *numbers = source
+    return f"decoded-{str(kind)[0]}{numbers[0]}-{cell.col}-{cell.row}"  # the values of all bands, a mask or an alpha
 
 
 @dataclass(frozen=True)

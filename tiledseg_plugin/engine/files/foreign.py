@@ -26,9 +26,9 @@ def load_json(path: Union[str, Path]) -> Any:
     OSError : see `open_file`
     """
     with open_file(path) as file:
-        content = file.read(MOST_JSON_BYTES + 1)
-    if len(content) > MOST_JSON_BYTES:
-        raise ValueError(f"{path} is too long")
+        if os.fstat(file.fileno()).st_size > MOST_JSON_BYTES:
+            raise ValueError(f"{path} is too long")
+        content = file.read()
     return parse_json(content.decode("utf-8"))
 
 

@@ -84,8 +84,9 @@ def keep_geolocation(source: gdal.Dataset, path: str) -> None:
     model = source.GetMetadata("GEOLOCATION")
     if model:
         copy = gdal.Open(path, gdal.GA_ReadOnly)
-        copy.SetMetadata(model, "GEOLOCATION")
-        copy.FlushCache()
+        if copy is not None:  # else GDAL has said why not, to whoever collects that
+            copy.SetMetadata(model, "GEOLOCATION")
+            copy.FlushCache()
 
 
 def _with_whole_paths(model: Dict[str, str], source: gdal.Dataset) -> Dict[str, str]:

@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .foreign import load_json
 from .journal_entries import identity_of, is_sound, is_staging_folder
+from .on_windows import replace_file
 from .ownership import OWNER, Occupied, Ownership, remove_folder_of_another
 
 JOURNAL = "tiledseg-journal.json"
@@ -137,13 +138,13 @@ def _move(one: Moves) -> None:
         there = name not in placed and os.path.lexists(one.parent / name)
         if there and (name in one.places.values() or not os.path.lexists(one.kept / name)):
             one.kept.mkdir(exist_ok=True)
-            os.replace(one.parent / name, one.kept / name)
+            replace_file(one.parent / name, one.kept / name)
     for name in one.order():
         place = one.places[name]
         if place not in placed:
             if os.path.dirname(place):
                 (one.parent / place).parent.mkdir(exist_ok=True)
-            os.replace(folder / name, one.parent / place)
+            replace_file(folder / name, one.parent / place)
 
 
 def take_back(moves: Sequence[Moves]) -> None:
@@ -151,9 +152,9 @@ def take_back(moves: Sequence[Moves]) -> None:
     for one in moves:
         for name in reversed(one.order()):
             if not os.path.lexists(Path(one.folder) / name) and os.path.lexists(one.parent / one.places[name]):
-                os.replace(one.parent / one.places[name], Path(one.folder) / name)
+                replace_file(one.parent / one.places[name], Path(one.folder) / name)
         for path in sorted(one.kept.iterdir()) if one.kept.is_dir() else []:
-            os.replace(path, one.parent / path.name)
+            replace_file(path, one.parent / path.name)
 
 
 def close(moves: Sequence[Moves]) -> None:
@@ -184,7 +185,7 @@ def _beside_what_is_there(one: Moves) -> Moves:
     """
     for name, place in one.places.items():
         if not os.path.lexists(Path(one.folder) / name) and _state(one.parent / place) == one.states.get(name):
-            os.replace(one.parent / place, Path(one.folder) / name)
+            replace_file(one.parent / place, Path(one.folder) / name)
     waiting = {name: place for name, place in one.places.items() if os.path.lexists(Path(one.folder) / name)}
     fresh = under_other_names(replace(one, places=waiting))
     earlier = sorted(path.name for path in one.kept.iterdir()) if one.kept.is_dir() else []
@@ -321,7 +322,7 @@ def _write(folder: str, journal: Dict[str, Any]) -> None:
         json.dump({**journal, "identity": identity_of(Path(folder))}, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, Path(folder) / JOURNAL)
+    replace_file(partial, Path(folder) / JOURNAL)
     _synchronize(Path(folder))
 
 

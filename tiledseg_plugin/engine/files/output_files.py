@@ -9,6 +9,7 @@ What stands at the name of an output is replaced, with the side files that belon
 import errno
 import os
 import re
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from .dataset_files import Dataset, FileSet, listed_files, paths_in
 from .foreign import load_json, open_file
 from .formats import is_cog
 from .gdal_access import collected_errors
+from .on_windows import LONGEST_PATH, fault_of_name
 from .publish import attributes_path, nothing_else, recover_beside, staging
 from .segment_style import is_ours as is_our_style
 from .segment_style import style_path
@@ -48,6 +50,16 @@ DEFAULT_LAYER = ".gpkg"  # what QGIS adds to a name without extension
 PROVIDER = re.compile(r"^[a-z]\w+:(?![/\\])", re.I)  # of QGIS, such as memory: and postgis:
 PLAIN_COG = ".plain.aux.xml"  # while a cloud optimized GeoTIFF is made
 TYPES = re.compile(r'^\s*"?(Integer|Integer64|Real|String|Date|Time|DateTime|WKT|Coord\w)\b', re.I)
+
+# what the system says of the disk or of who may write to it, whatever the name is
+NOT_OF_THE_NAME = {
+    errno.ENOSPC,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}
 
 Belongs = Callable[[Path, Path], bool]
 
@@ -254,6 +266,9 @@ def _check_place(output: Output) -> None:
         raise SegmentationError(
             f"The folder {target.parent} of {output.name} does not exist: make it, or choose another."
         )
+    wrong = fault_of_name(target.name)
+    if wrong:
+        raise SegmentationError(f"The name of {output.name} {output.path} {wrong}: choose another.")
     if target.is_dir():
         raise SegmentationError(f"{output.name} {output.path} is a folder: give a file name in it.")
 
@@ -319,7 +334,14 @@ def _check_names(output: Output) -> None:
                 (folder / name).touch()
                 (folder / name).unlink()
             except OSError as error:
-                too_long = error.errno == errno.ENAMETOOLONG or (os.name == "nt" and len(str(folder / name)) >= 260)
+                if error.errno in NOT_OF_THE_NAME:
+                    raise SegmentationError(
+                        f"The folder {output.target.parent} of {output.name} cannot be written to ({why(error)}): make "
+                        "room, or choose another."
+                    ) from error
+                too_long = error.errno == errno.ENAMETOOLONG or (
+                    sys.platform == "win32" and len(str(folder / name)) >= LONGEST_PATH
+                )
                 fault = "too long" if too_long else f"not possible ({why(error)})"
                 raise SegmentationError(
                     f"The name of {output.name} {output.path} is {fault} for its folder, which has to hold "

@@ -3,7 +3,7 @@
 
 import math
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Callable, Deque, Iterable, Iterator, List, Tuple, TypeVar
 
@@ -11,6 +11,7 @@ import numpy as np
 from osgeo import gdal
 
 from ..errors import SegmentationError
+from ..machine import ThreadPool
 from .creation_options import BLOCK, creation_options
 from .formats import RASTERS, is_cog
 from .gdal_access import collected_errors, open_raster, reason
@@ -102,7 +103,7 @@ def output_windows(width: int, height: int) -> List[Window]:
 
 def made_ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Tuple[Item, Made]]:
     """(item, what `make` makes of it), in the order of the items; threads are a few of them ahead."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPool(workers) as pool:
         ahead: Deque[Tuple[Item, Future[Made]]] = deque()
         for item in items:
             ahead.append((item, pool.submit(make, item)))

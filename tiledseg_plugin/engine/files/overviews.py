@@ -77,14 +77,14 @@ def build_overviews(output: Output, resampling: str, workers: int, advance: Adva
     """
     with collected_errors() as messages:
         dataset = gdal.Open(output.path, gdal.GA_Update)
-        levels = overview_levels(dataset.RasterXSize, dataset.RasterYSize)
+        levels = None if dataset is None else overview_levels(dataset.RasterXSize, dataset.RasterYSize)
         if levels:
             callback = ProgressCallback(advance)
             with configured(_options(workers)):
                 dataset.BuildOverviews(resampling, levels, callback)
             callback.raise_if_cancelled()
         del dataset
-    if messages:
+    if messages or levels is None:
         raise SegmentationError(
             f"Overviews of {output.name} {Path(output.path).name} cannot be written ({reason(messages)}): make room."
         )

@@ -130,6 +130,9 @@ def make_owned_folder(parent: Union[str, Path], prefix: str) -> Tuple[Path, Owne
         except (FileNotFoundError, Occupied):  # another run took it, without a mark, for one that is left over
             if not Path(parent).is_dir():
                 raise
+        except OSError:
+            remove_folder_of_another(folder)
+            raise
 
 
 def remove_folder_of_another(folder: Union[str, Path]) -> None:

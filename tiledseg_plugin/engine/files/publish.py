@@ -163,7 +163,8 @@ def _publish(moves: Sequence[journal.Moves], names: Sequence[str]) -> None:
         journal.move(moves)
     except OSError as error:
         subject = next((name for one, name in zip(moves, names) if one.concerns(error.filename)), names[0])
-        raise _kept_beside(moves, f"{subject} cannot be replaced ({error.filename}: {why(error)})") from error
+        where = f"{error.filename}: " if error.filename else ""
+        raise _kept_beside(moves, f"{subject} cannot be replaced ({where}{why(error)})") from error
     journal.close(moves)
 
 

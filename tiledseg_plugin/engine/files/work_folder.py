@@ -5,9 +5,11 @@ A file is written under another name and renamed, so that what bears its name is
 nothing else in a folder of the user's is ever touched, also if its name begins alike.
 """
 
+import errno
 import json
 import os
 import re
+import sys
 import tempfile
 import time
 import uuid
@@ -20,6 +22,7 @@ import numpy as np
 
 from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
+from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 from .stored_arrays import DAMAGED, load_arrays
 
@@ -36,7 +39,8 @@ KEPT = "|".join(  # after the prefix, what a run can be taken up from
         r"(survey|sample)\.npz|(ids|sizes)\.npy",
     )
 )
-DECODED = r"decoded-\d+-\d+-\d+\.npy"  # a run that is taken up decodes anew, as nothing says that these are whole
+LONGEST_NAME = f"{PREFIX}chain-corners-0000000.npy"
+DECODED = r"decoded-[vma]\d+-\d+-\d+\.npy"  # a run that is taken up decodes anew, as nothing says that these are whole
 PASSING = rf"{DECODED}|code-{TOKEN}\.zip|stage-{TOKEN}-[0-9a-f]{{6}}(-\d+-[0-9a-f]{{8}})?\.bin"  # what Dask sends about
 PARTIAL = rf"({KEPT}|{PASSING}|manifest\.json)(\.\d+(-[0-9a-f]{{8}})?)?\.partial"
 
@@ -72,6 +76,7 @@ class WorkFolder:
                 self._made = not self.path.exists()
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._ownership = Ownership(self.path)
+                self._try_longest_name()
         except Occupied as error:
             raise SegmentationError(
                 f"WORK_DIR {self.path} is in use by {error}: wait for its end, or give another folder."
@@ -84,8 +89,30 @@ class WorkFolder:
         try:
             self._agree(json.loads(json.dumps({"format": FORMAT, **manifest})))
         except BaseException:
-            self._ownership.release()
+            self._give_up()
             raise
+
+    def _try_longest_name(self) -> None:
+        """Find out before the run whether the folder's own path leaves room for the names of all files in it."""
+        trial = self.path / f"{LONGEST_NAME}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+        try:
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            self._give_up()
+            if error.errno == errno.ENAMETOOLONG or (sys.platform == "win32" and len(str(trial)) >= LONGEST_PATH):
+                raise OSError(error.errno, "its path is too long for the files in it", str(trial)) from error
+            raise
+
+    def _give_up(self) -> None:
+        """Leave the folder as it was found, where the run cannot even begin."""
+        if self.is_temporary:
+            self._ownership.remove_folder()
+            return
+        self._ownership.release()
+        if self._made:
+            with suppress(OSError):
+                self.path.rmdir()
 
     def __getstate__(self) -> Dict[str, Any]:
         """What travels to workers: where it is, not that it is owned."""
@@ -134,14 +161,21 @@ class WorkFolder:
         try:
             with open(partial, "wb") as file:
                 write(file)
-            os.replace(partial, target)
+            replace_file(partial, target)
         except OSError as error:
             with suppress(OSError):
                 partial.unlink()
-            raise SegmentationError(
-                f"{target} cannot be written ({why(error)}): make room in "
-                + ("the temporary folder, or give a WORK_DIR." if self.is_temporary else "WORK_DIR, or choose another.")
-            ) from error
+            where = "the temporary folder, or give a WORK_DIR" if self.is_temporary else "WORK_DIR, or choose another"
+            raise self._unless_gone(f"{target} cannot be written ({why(error)}): make room in {where}.") from error
+
+    def _unless_gone(self, sentence: str) -> SegmentationError:
+        """The error that says so, or that there is no work folder any more, which explains all else."""
+        if self.path.is_dir():
+            return SegmentationError(sentence)
+        return SegmentationError(
+            f"The work folder {self.path} was removed while the run was using it: start the run again"
+            + (", with a WORK_DIR that nobody tidies up." if self.is_temporary else ".")
+        )
 
     def save(self, name: str, **arrays: Any) -> None:
         """Write arrays under a name; they are checked when they are loaded."""
@@ -171,7 +205,7 @@ class WorkFolder:
             rows = np.fromfile(path, dtype, count * width, offset=first * width * dtype.itemsize)
             return rows.reshape(count, width)
         except DAMAGED as error:
-            raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
+            raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
     def map_rows(self, name: str, first: int, count: int, width: int, dtype: Any) -> np.ndarray:
         """As `load_rows`, but only what is used of the rows is read."""
@@ -180,7 +214,7 @@ class WorkFolder:
         try:
             return np.memmap(path, dtype, "r", first * width * dtype.itemsize, (count, width))
         except DAMAGED as error:
-            raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
+            raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
     def checksum(self, name: str) -> Optional[int]:
         """The checksum of what `save_rows` wrote; None if it is missing."""
@@ -203,7 +237,7 @@ class WorkFolder:
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         except DAMAGED as error:
-            raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
+            raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
     def arrays(self, beginning: str) -> List[str]:
         """The names of the arrays that begin so."""

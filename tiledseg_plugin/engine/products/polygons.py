@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from osgeo import ogr
 
-from ..errors import SegmentationError
+from ..errors import SegmentationError, why
 from ..files.attribute_table import BAND_STATISTICS
 from ..files.field_names import is_shapefile
 from ..files.formats import POLYGONS
@@ -98,7 +98,12 @@ def write_polygons(output: Output, grid: Raster, polygons: Polygons, advance: Ad
         raise SegmentationError(
             f"{output.name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
         )
-    made.replace(path)
+    try:
+        made.replace(path)
+    except OSError as error:
+        raise SegmentationError(
+            f"{output.name} {Path(path).name} cannot be written ({why(error)}): make room, or choose another."
+        ) from error
     verify_features(str(path), ids.size, output.name, int(ids[-1]) if numbered else None)
 
 

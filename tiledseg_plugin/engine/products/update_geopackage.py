@@ -18,6 +18,7 @@ from .attributes import Attributes
 from .present_columns import HISTOGRAM, PresentColumns
 
 ROWS = 20_000  # at a time
+LOCKED_SECONDS = 5.0  # that a table in use elsewhere is waited for
 ID = "segment"
 
 
@@ -33,8 +34,8 @@ def update_geopackage(
                 last, rows = _update(connection, path, attributes, columns, prefix, feedback)
         except sqlite3.Error as error:
             raise SegmentationError(
-                f"{path} cannot be updated ({error}): make room on its disk, check that it is a GeoPackage, or switch "
-                "UPDATE_RAT off."
+                f"{path} cannot be updated ({error}): close it in other programs, make room on its disk, check that it "
+                "is a GeoPackage, or switch UPDATE_RAT off."
             ) from error
         verify_features(staged, rows, "SEGMENTS", last)
 
@@ -45,9 +46,27 @@ def database_uri(path: str, mode: str = "ro") -> str:
     return "file://" + ("" if whole.startswith("/") else "/") + quote(whole) + f"?mode={mode}"
 
 
+def is_locked(path: str) -> bool:
+    """Whether another program keeps a database from being read at this moment."""
+    try:
+        with closing(sqlite3.connect(database_uri(path), LOCKED_SECONDS, uri=True)) as connection:
+            connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
+    except sqlite3.OperationalError as error:
+        return "locked" in str(error)
+    except sqlite3.Error:
+        return False
+    return False
+
+
 def _copy(path: str, staged: str) -> None:
-    """The database as it is, with what has not been put into its main file yet."""
-    with closing(sqlite3.connect(database_uri(path), uri=True)) as source, closing(sqlite3.connect(staged)) as copy:
+    """The database as it is, with what has not been put into its main file yet.
+
+    `backup` waits for ever for a lock of another program, unless this one has its own, which is waited for in time.
+    """
+    source = sqlite3.connect(database_uri(path), LOCKED_SECONDS, isolation_level=None, uri=True)
+    with closing(source), closing(sqlite3.connect(staged)) as copy:
+        source.execute("BEGIN")
+        source.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
         source.backup(copy)
 
 

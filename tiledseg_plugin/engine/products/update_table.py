@@ -18,7 +18,7 @@ from ..files.tables import Column
 from ..progress import Feedback
 from .attributes import Attributes
 from .present_columns import HISTOGRAM, PresentColumns
-from .update_geopackage import update_geopackage
+from .update_geopackage import is_locked, update_geopackage
 
 MOST_SPARSE = 50_000_000  # rows that a table with gaps may have
 
@@ -45,8 +45,23 @@ def check_rows_fit(segments: str, attributes: Attributes) -> int:
 
 
 def _has_table_beside(segments: str) -> bool:
-    """Whether the table of a GeoTIFF is a file of its own; one of the user's may have its name."""
-    return keeps_table_as_xml(segments) and is_attribute_table(attributes_path(segments))
+    """Whether the table of a GeoTIFF is a file of its own; one of the user's may have its name.
+
+    Raises
+    ------
+    SegmentationError : that cannot be seen, as another program has locked the file
+    """
+    beside = attributes_path(segments)
+    if not keeps_table_as_xml(segments) or not os.path.isfile(beside):
+        return False
+    if is_attribute_table(beside):
+        return True
+    if is_locked(beside):
+        raise SegmentationError(
+            f"{beside}, which may be the table of SEGMENTS, is locked: close it in other programs, or switch "
+            "UPDATE_RAT off."
+        )
+    return False
 
 
 def update_attribute_table(
@@ -144,10 +159,10 @@ def _table_columns(segments: str) -> Dict[str, np.ndarray]:
 
 def _write(segments: str, columns: Sequence[Column]) -> None:
     with publishing(segments, "SEGMENTS", replaced=lambda target: []) as path:
-        if keeps_table_as_xml(segments):
-            _write_side_file(segments, path, columns)
-            return
         try:
+            if keeps_table_as_xml(segments):
+                _write_side_file(segments, path, columns)
+                return
             shutil.copy2(segments, path)
             os.chmod(path, 0o644)
         except OSError as error:

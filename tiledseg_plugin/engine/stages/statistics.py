@@ -6,7 +6,6 @@ The pass goes over blocks of its own, not over the user's tiles, so that nothing
 
 import json
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -21,6 +20,7 @@ from ..files.raster import Raster, decoded_together, grid, read_values, read_win
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..kernels.contract import Kernels
+from ..machine import ThreadPool
 from ..parameters import SegmentParameters
 from ..progress import Progress
 from ..wording import counted
@@ -349,7 +349,7 @@ def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
     parameters, progress = context.parameters, context.progress
 
     def find(check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[np.ndarray, int]:
-        with ThreadPoolExecutor(context.threads) as pool:
+        with ThreadPool(context.threads) as pool:
 
             def run(function: Callable[[Any], Any], parts: Sequence[Any]) -> Any:
                 check()
