@@ -2,9 +2,9 @@
 # QGIS's Python is the system's, which need not be the first python3 on PATH.
 PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
-export RASTER FOLDER LOOKS
+export RASTER FOLDER
 
-.PHONY: help setup demo test matrix stress faults fuzz odd bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test matrix stress fuzz odd bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -15,8 +15,8 @@ setup:  ## install what is missing (Debian, Ubuntu; as root or through sudo)
 demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/demo/demo.png
 	@$(PYTHON) scripts/demo.py
 
-test: setup  ## run all tests, or TESTS="tests/test_plan.py -k empty"; those that measure times one by one at the end
-	@$(PYTHON) scripts/run_tests.py $(TESTS)
+test: setup  ## run all tests
+	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
 
 matrix:  ## the tests on three releases of Debian, and without numba, pathos, scipy, in trees under build/ (as root)
 	@$(PYTHON) scripts/matrix.py $(MATRIX)
@@ -26,9 +26,6 @@ screenshots: setup  ## pictures of the panel at work in QGIS Desktop, to build/s
 
 stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing left behind, right results
 	@$(PYTHON) scripts/stress.py $(or $(RUNS),200)
-
-faults: setup  ## runs in which something goes wrong, at every place (an hour or two); FAULTS="kill read --cases 20" for a part
-	@$(PYTHON) scripts/faults.py $(FAULTS)
 
 fuzz: setup  ## SECONDS=1200 of random cases over the whole range of every parameter; SEED=text, FUZZ="--kind small --cases 500"
 	@$(PYTHON) scripts/fuzz.py --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED)) $(FUZZ)
