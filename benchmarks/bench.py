@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
 import first_runs  # noqa: E402
+import layouts  # noqa: E402
 from contenders import Contender  # noqa: E402
 from headless import BUILD  # noqa: E402
 from measure import measure  # noqa: E402
@@ -63,6 +64,7 @@ def arguments(given=None):
         help=f"of the product (default: {' '.join(VARIANTS)})",
     )
     parser.add_argument("--no-warm-up", action="store_true", help="do not run each contender once before, untimed")
+    parser.add_argument("--layouts", action="store_true", help="only: the largest full scene in other layouts of files")
     parser.add_argument("--no-first", action="store_true", help="leave out first runs, with nothing compiled yet")
     parser.add_argument("--no-slanted", action="store_true", help="leave out the scene with a slanted footprint")
     parser.add_argument("--no-bands", action="store_true", help="leave out the scene with ten bands")
@@ -224,6 +226,8 @@ def main(given=None):
         print("The machine is busy with something else: times will be too long and will scatter.")
     scenes = scenes_of(given)
     paths = make_scenes(scenes, folder / "scenes")
+    if given.layouts:
+        return _layouts(scenes, paths, folder / "layouts")
     ours = product(given.variants, folder / "profile", given.workers, given.plain_most)
     names = [] if "none" in given.peers else given.peers
     others = peers(names, given.workers, given.slow_most)
@@ -261,6 +265,17 @@ def main(given=None):
     results["targets"] = judge(results) + first_runs.judge(results)
     finish(results, folder)
     return results
+
+
+def _layouts(scenes, paths, folder):
+    scene = max(
+        (scene for scene in scenes if scene.kind == "full" and scene.megapixels <= 16), key=lambda one: one.side
+    )
+    print(f"{scene.title}, in layouts that files come in:", flush=True)
+    first_runs.wait_for_kernels()
+    rows = layouts.measure(paths[scene.name], folder / scene.name)
+    print(f"\n{layouts.layouts_table(rows)}")
+    return rows
 
 
 def _first_runs(given, ours, scenes, paths):
