@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER FOLDER
 
-.PHONY: help setup demo test matrix stress fuzz odd bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test matrix stress faults fuzz odd coverage mutation scale bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -18,6 +18,10 @@ demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/de
 test: setup  ## run all tests
 	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
 
+coverage:  ## what part of the engine its tests run, lines and branches; fails below 92 %
+	@scripts/setup.sh python3-coverage
+	@$(PYTHON) scripts/measure_coverage.py $(TESTS)
+
 matrix:  ## the tests on three releases of Debian, and without numba, pathos, scipy, in trees under build/ (as root)
 	@$(PYTHON) scripts/matrix.py $(MATRIX)
 
@@ -26,6 +30,10 @@ screenshots: setup  ## pictures of the panel at work in QGIS Desktop, to build/s
 
 stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing left behind, right results
 	@$(PYTHON) scripts/stress.py $(or $(RUNS),200)
+
+faults: setup  ## runs in which something goes wrong, at every place (an hour or two); FAULTS="kill read --cases 20" for a part
+	@$(PYTHON) scripts/faults.py $(FAULTS)
+	@TILEDSEG_FAULTS=1 $(PYTHON) -m pytest -q tests/test_faults_workers.py
 
 fuzz: setup  ## SECONDS=1200 of random cases over the whole range of every parameter; SEED=text, FUZZ="--kind small --cases 500"
 	@$(PYTHON) scripts/fuzz.py --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED)) $(FUZZ)

@@ -63,7 +63,8 @@ class CheckTiles(TilingAlgorithm):
 
     def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         self._add_raster(tr("Raster to check"))
-        self._add_nodata_rule()
+        self._add_extent()
+        self._add_nodata()
         self._add_tiles()
         self._add_workers()
         self.add(
@@ -113,7 +114,7 @@ class CheckTiles(TilingAlgorithm):
             output=self.path_asked_for(parameters, self.OUTPUT, context),
         )
         run.check()
-        describe(run.input, run.bands, run.nodata_rule)
+        describe(run.input, run.bands, run.nodata_rule, nodata=run.nodata, extent=run.extent)
         check_output(run)
         check_tile_output(self.OUTPUT, run.output, run.input)
         self._tile_source(parameters, context)

@@ -166,5 +166,5 @@ def _check_files(run: SegmentParameters) -> None:
         from ..tiledseg_plugin.engine import rsgislib as rsgislib_engine
 
         rsgislib_engine.require()
-    check_products(run, describe(run.input, run.bands, run.nodata_rule))
+    check_products(run, describe(run.input, run.bands, run.nodata_rule, nodata=run.nodata, extent=run.extent))
     check_tile_output("S1TILES", run.s1tiles, run.input, run.assign_crs)

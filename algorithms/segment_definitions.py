@@ -127,7 +127,8 @@ class SegmentDefinitions(TilingAlgorithm):
             tr("K-means ends after so many iterations if it has not converged before."),
             advanced=True,
         )
-        self._add_nodata_rule()
+        self._add_extent()
+        self._add_nodata()
 
     def _add_stretch(self) -> None:
         self._add_switch(

@@ -15,8 +15,11 @@ from qgis.core import (
     QgsProcessingParameterBand,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterNumber,
+    QgsRectangle,
+    QgsReferencedRectangle,
     QgsWkbTypes,
 )
 
@@ -27,6 +30,7 @@ from .base import TiledAlgorithm
 from .inputs import RasterParameter, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import FieldList, TileLayerOutput
+from .values import WordParameter, shown
 
 if TYPE_CHECKING:
     from ..tiledseg_plugin.engine.products.tile_records import TileRecord
@@ -51,7 +55,9 @@ class TilingAlgorithm(TiledAlgorithm):
 
     INPUT = "INPUT"
     BANDS = "BANDS"
+    NODATA = "NODATA"
     NODATA_RULE = "NODATA_RULE"
+    EXTENT = "EXTENT"
     TILE_WIDTH = "TILE_WIDTH"
     TILE_HEIGHT = "TILE_HEIGHT"
     TILES = "TILES"
@@ -60,7 +66,7 @@ class TilingAlgorithm(TiledAlgorithm):
     TILE_COUNT = "TILE_COUNT"
     EMPTY_TILES = "EMPTY_TILES"
     SPARSE_TILES = "SPARSE_TILES"
-    CHECKED_HERE = (INPUT,)
+    CHECKED_HERE = (INPUT, EXTENT)
 
     _tile_layer: Optional[TileLayerOutput] = None
 
@@ -89,7 +95,27 @@ class TilingAlgorithm(TiledAlgorithm):
             ),
         )
 
-    def _add_nodata_rule(self) -> None:
+    def _add_extent(self) -> None:
+        self.add(
+            QgsProcessingParameterExtent(self.EXTENT, tr("A part only"), optional=True),
+            tr(
+                "Use only the part of the raster that lies in this extent, in any coordinate reference system; the "
+                "result is that of the raster cut to it. Each edge goes to the nearest edge of a pixel. As text: "
+                "xmin,xmax,ymin,ymax [EPSG:code]. Empty: the whole raster."
+            ),
+        )
+
+    def _add_nodata(self) -> None:
+        self.add(
+            WordParameter(self.NODATA, tr("No data instead of what the raster declares"), optional=True),
+            tr(
+                "A number that is no data in every band, instead of the values that the raster declares (or of 0 where "
+                "it declares none); masks and alpha still count. 'none': every pixel is data, whatever the raster "
+                "declares, masks and alpha included. NaN and infinity never are. Unit: the values as they are stored, "
+                "without scale and offset. Empty: what the raster declares."
+            ),
+            advanced=True,
+        )
         self._add_choice(
             self.NODATA_RULE,
             tr("A pixel is no data if any or all bands say so"),
@@ -190,8 +216,29 @@ class TilingAlgorithm(TiledAlgorithm):
             "input": self.raster_source(parameters, self.INPUT, context),
             "bands": self.value(parameters, self.BANDS, context) or (),
             **{name.lower(): self.value(parameters, name, context) for name in names},
+            "nodata": self.value(parameters, self.NODATA, context) or "",
+            "extent": self._extent(parameters, context),
             "tiles_source": layer_source(self.raw(parameters, self.TILES, context), context),
         }
+
+    def _extent(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Tuple[int, ...]:
+        """EXTENT in the raster's pixels, (col, row, width, height); empty where it is not given."""
+        from ..tiledseg_plugin.engine.stages.polygon_tiles import window_of_extent
+
+        given = self.raw(parameters, self.EXTENT, context)
+        if is_null(given) or (isinstance(given, (QgsRectangle, QgsReferencedRectangle)) and given.isNull()):
+            return ()
+        rectangle = self.parameterAsExtent(parameters, self.EXTENT, context)
+        if rectangle.isNull():
+            raise SegmentationError(
+                tr("{} is '{}', which is no extent: give xmin,xmax,ymin,ymax [EPSG:code], or a layer.").format(
+                    self.EXTENT, shown(given)
+                )
+            )
+        systems = self.parameterAsExtentCrs(parameters, self.EXTENT, context), self._raster_crs(parameters, context)
+        crs, raster_crs = (crs_to_wkt(system) if system.isValid() else "" for system in systems)
+        edges = rectangle.xMinimum(), rectangle.yMinimum(), rectangle.xMaximum(), rectangle.yMaximum()
+        return tuple(window_of_extent(self.raster_source(parameters, self.INPUT, context), edges, crs, raster_crs))
 
     def _raster_crs(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> QgsCoordinateReferenceSystem:
         """The coordinate reference system in which QGIS shows INPUT; the user may have set it."""

@@ -21,6 +21,7 @@ from qgis.core import (
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterNumber,
+    QgsProcessingParameterString,
     QgsProperty,
 )
 
@@ -32,6 +33,10 @@ NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 Reader = Callable[[QgsProcessingParameterDefinition, Any, QgsProcessingContext], Any]
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 LONGEST = 60  # characters of a value that a message shows
+
+
+class WordParameter(QgsProcessingParameterString):
+    """A text that may be a number, and is given as one by scripts: `NODATA=0`."""
 
 
 def read(
@@ -199,6 +204,8 @@ def _option(definition: QgsProcessingParameterDefinition, value: Any, options: L
 def _text(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> str:
     if isinstance(value, str) and "\0" not in value:
         return value
+    if isinstance(definition, WordParameter) and isinstance(value, Real) and not isinstance(value, bool):
+        return str(int(value) if isinstance(value, Integral) else float(value))
     advice = tr("give it as text") + (tr(", or leave it empty") if is_optional(definition) else "")
     raise _refusal(definition, value, tr("text"), advice)
 

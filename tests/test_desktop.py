@@ -224,3 +224,7 @@ def test_from_example_data_to_the_first_segments_are_three_clicks(tmp_path):
     assert found["bands"][3] == "Band 4: near infrared"
     assert found["input"] and found["tiles"] == [200, 200]
     assert found["summary"].startswith("48 tiles: ") and " 0 empty" not in found["summary"]
+    assert found["part"].startswith("9 tiles: 0 empty")
+    command, python = found["commands"]
+    assert "'EXTENT=605000,610000,5691000,5696000 [EPSG:32632]'" in command
+    assert "'EXTENT':'605000" in python.replace(" ", "")

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tiledseg.tiledseg_plugin.engine.files.cog import make_cog
 from tiledseg.tiledseg_plugin.engine.files.output_files import SEGMENTS, Output, check_files
 from tiledseg.tiledseg_plugin.engine.files.overviews import build_overviews
 from tiledseg.tiledseg_plugin.engine.files.ownership import make_owned_folder
+from tiledseg.tiledseg_plugin.engine.files.publish import nothing_else, publishing, publishing_together, recover
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.products import polygons
 from time_limit import no_test_hangs  # noqa: F401
@@ -116,3 +118,50 @@ def test_a_work_folder_that_was_removed_is_said(tmp_path, monkeypatch, given):
             use()
     assert folder.load("survey") is None and folder.checksum("labels-0000001") is None
     folder.close(False)
+
+
+@pytest.mark.parametrize("errors, remedy", [((errno.ENOSPC,), "make room"), ((errno.EACCES,), "close the earlier one")])
+def test_a_result_that_is_kept_is_said_with_what_helps(tmp_path, monkeypatch, errors, remedy):
+    replace, (number,) = os.replace, errors
+
+    def refuse_place(source, target):
+        if Path(target) == tmp_path / "o.tif" and ".replaced" not in str(source):
+            raise OSError(number, os.strerror(number), str(source))
+        replace(source, target)
+
+    (tmp_path / "o.tif").write_text("earlier")
+    monkeypatch.setattr(os, "replace", refuse_place)
+    with (
+        pytest.raises(SegmentationError, match=f"is kept as .*o_kept.tif; {remedy}"),
+        publishing(tmp_path / "o.tif") as path,
+    ):
+        Path(path).write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"o.tif": "earlier", "o_kept.tif": "new"}
+
+
+def test_a_staging_folder_that_was_removed_is_said(tmp_path):
+    (tmp_path / "o.tif").write_text("earlier")
+    said = "cannot be written|was removed while the run was using it; run it again"
+    with pytest.raises(SegmentationError, match=said), publishing(tmp_path / "o.tif") as path:
+        shutil.rmtree(Path(path).parent)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"o.tif": "earlier"}
+
+
+def test_outputs_stay_together_when_a_staging_folder_is_removed_among_their_moves(tmp_path, monkeypatch):
+    replace, staged = os.replace, []
+
+    def remove_the_other(source, target):
+        replace(source, target)
+        if Path(target) == tmp_path / "a.tif" and ".replaced" not in str(source):
+            shutil.rmtree(staged[1].parent)
+
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).write_text("earlier")
+    monkeypatch.setattr(os, "replace", remove_the_other)
+    outputs = [(str(tmp_path / name), name, nothing_else) for name in ("a.tif", "b.tif")]
+    with pytest.raises(SegmentationError, match="was removed while"), publishing_together(outputs) as paths:
+        staged[:] = map(Path, paths)
+        for path in staged:
+            path.write_text("new")
+    recover(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.tif": "earlier", "b.tif": "earlier"}

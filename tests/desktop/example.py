@@ -6,7 +6,7 @@ from pathlib import Path
 
 from driver import click, drive, found, open_panel, picture, plugin, wait
 from qgis.core import QgsProject
-from qgis.PyQt.QtWidgets import QPushButton
+from qgis.PyQt.QtWidgets import QApplication, QPushButton
 
 
 def script():
@@ -36,6 +36,17 @@ def script():
     wait(lambda: session.preview.is_busy, 20, "the preview to begin")
     wait(lambda: not session.preview.is_busy, 120, "the first segments")
     picture("example-3-preview")
+    panel.fields.set_value("EXTENT", "605000,610000,5691000,5696000 [EPSG:32632]")  # a part only
+    wait(lambda: "500 × 500" in panel.status.text(), 120, "the preview of the part")
+    ended.clear()
+    click(panel.check_button)
+    wait(lambda: ended, 60, "the check of the part")
+    found["part"] = panel.summary.text()
+    found["commands"] = []
+    for action in (panel.copy_command, panel.copy_python):
+        action.trigger()
+        found["commands"].append(QApplication.clipboard().text())
+    picture("example-4-part")
     click(panel.preview_button)
     plugin().desktop.example.action.trigger()  # it is there: no second file, no second layer
     wait(lambda: not session.preview.is_busy, 20)

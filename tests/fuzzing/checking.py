@@ -69,6 +69,7 @@ def covered(case, shape):
 def _hold_against_oracle(case, ran, values, nodata, mask):
     parameters = case["parameters"]
     inside = covered(case, values.shape[1:])
+    nodata, mask = oracle.as_given(parameters.get("nodata", ""), nodata, mask)
     declared = values, nodata, mask, parameters["nodata_rule"], inside
     as_rsgislib = parameters.get("rsgislib_stretch", False)
     valid = oracle.rsgislib_valid_pixels(*declared) if as_rsgislib else oracle.valid_pixels(*declared)

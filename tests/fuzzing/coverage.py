@@ -57,6 +57,11 @@ def _no_data(case):
     return "undeclared" if file["nodata"] is None else f"declared {'nan' if file['nodata'] == 'nan' else 'number'}"
 
 
+def _no_data_given(case):
+    given = case["parameters"].get("nodata", "not given")
+    return given if given in ("not given", "none") else "a number"
+
+
 def _layout(case):
     layout = " ".join(case["file"]["layout"])
     return ("tiled" if "TILED" in layout else "strips") + (" by pixel" if "=PIXEL" in layout else " by band")
@@ -98,6 +103,7 @@ PARAMETERS = {
         ),
         _no_data,
     ),
+    "NODATA": (one_of("not given", "none", "a number"), _no_data_given),
     "NODATA_RULE": (one_of("any", "all"), _parameter("nodata_rule")),
     "layout": (one_of("tiled by pixel", "tiled by band", "strips by pixel", "strips by band"), _layout),
     "VRT": (one_of(False, True), lambda case: case["file"]["vrt"]),

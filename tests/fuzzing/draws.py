@@ -32,12 +32,14 @@ def draw(kind, seed):
     rng = random.Random(f"{kind} {seed}")  # noqa: S311
     image = _image(rng, kind)
     file = _file(rng, image)
+    parameters = _parameters(rng, kind, image, file)
+    parameters.update(_nodata(random.Random(f"no data {kind} {seed}"), image, file))  # noqa: S311
     return {
         "kind": kind,
         "seed": seed,
         "image": image,
         "file": file,
-        "parameters": _parameters(rng, kind, image, file),
+        "parameters": parameters,
         "run": _run(rng, kind),
     }
 
@@ -133,6 +135,15 @@ def _file(rng, image):
         "vrt": vrt,
         "vrt_nodata": [rng.choice([None, nodata, 0]) for _ in order] if vrt and rng.random() < 0.5 else None,
     }
+
+
+def _nodata(rng, image, file):
+    """NODATA, where it is given: what is in the raster, or is not, or cannot be; as text."""
+    if rng.random() < 0.75:
+        return {}
+    given = ["none", "none", "0", "7", "256", "-1", "0.5", "nan", "1e400", "-9999"]
+    given += [str(file[name]) for name in ("fill", "nodata") if file[name] not in (None, "nan", "inf", "-inf")] * 3
+    return {"nodata": rng.choice(given)}
 
 
 def _layout(rng):

@@ -11,11 +11,12 @@ from .kmeans import find_centres
 from .levels import level_columns, segment_levels
 from .segmentation import Stages, segment
 from .stretch import Limits, rsgislib_limits, stretch_limits
-from .validity import as_rsgislib_reads, rsgislib_valid_pixels, valid_pixels
+from .validity import as_given, as_rsgislib_reads, rsgislib_valid_pixels, valid_pixels
 
 __all__ = [
     "Limits",
     "Stages",
+    "as_given",
     "as_rsgislib_reads",
     "describe",
     "find_centres",

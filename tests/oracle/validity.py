@@ -6,6 +6,25 @@ import math
 import numpy as np
 
 
+def as_given(given, nodata, mask):
+    """(nodata, mask) as they are to be understood where the user says what is no data.
+
+    Parameters
+    ----------
+    given : NODATA, as text: empty for what the raster declares, a number, or `none`
+    nodata, mask : as the raster declares them, see `valid_pixels`
+    """
+    if not given:
+        return nodata, mask
+    if given == "none":
+        return [math.nan] * len(nodata), None
+    try:
+        number = int(given)
+    except ValueError:
+        number = float(given)
+    return [number] * len(nodata), mask
+
+
 def valid_pixels(values, nodata, mask=None, rule="any", covered=None):
     """Whether each pixel is valid.
 
@@ -87,7 +106,8 @@ def _as_held(declared, dtype):
     """A declared value as a pixel of single precision would hold it."""
     if declared is None or dtype.kind != "f":
         return declared
-    return dtype.type(declared).item()
+    with np.errstate(over="ignore"):
+        return dtype.type(declared).item()
 
 
 def finite(value):

@@ -13,7 +13,17 @@ from .tasks import AlgorithmRun
 
 PREFLIGHT = "tiledseg:preflight"
 NAME = "S1Tiles"
-TILING = ("INPUT", "BANDS", "NODATA_RULE", "TILE_WIDTH", "TILE_HEIGHT", "TILES", "VALID_DATA_THRESHOLD")
+TILING = (
+    "INPUT",
+    "BANDS",
+    "EXTENT",
+    "NODATA",
+    "NODATA_RULE",
+    "TILE_WIDTH",
+    "TILE_HEIGHT",
+    "TILES",
+    "VALID_DATA_THRESHOLD",
+)
 
 
 def check_run(values: Dict[str, Any]) -> AlgorithmRun:

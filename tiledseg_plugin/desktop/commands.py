@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A run as text: what to type to have it again, without the panel."""
 
+import re
 import shlex
-from typing import Any, Dict
+import sys
+from typing import Any, Dict, Tuple
 
 from qgis.core import (
     QgsMapLayer,
@@ -10,6 +12,8 @@ from qgis.core import (
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingUtils,
     QgsProperty,
+    QgsRectangle,
+    QgsReferencedRectangle,
 )
 
 from ..compat import is_null
@@ -30,7 +34,20 @@ def as_qgis_process(algorithm: Any, parameters: Dict[str, Any], context: QgsProc
             continue
         for one in value if isinstance(value, (list, tuple)) else [value]:
             words.append(f"{definition.name()}={_text(one)}")
-    return " ".join(shlex.quote(word) for word in words)
+    return " ".join(map(quoted, words))
+
+
+def quoted(word: str) -> str:
+    """A word as the system's command line takes it: what a shell would expand or take for an end is plain text.
+
+    On Windows a percent sign stays what it is, as nothing keeps it from naming a variable.
+    """
+    if sys.platform != "win32":
+        return shlex.quote(word)
+    if re.fullmatch(r"[\w./\\:=+-]+", word):
+        return word
+    doubled = re.sub(r'(\\*)"', r'\1\1\\"', word)  # backslashes count where a quotation mark follows
+    return '"' + re.sub(r"(\\+)$", r"\1\1", doubled) + '"'
 
 
 def as_python(algorithm: Any, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
@@ -47,7 +64,7 @@ def _has_default(algorithm: Any, name: str) -> bool:
 
 
 def plain(value: Any, context: QgsProcessingContext) -> Any:
-    """A parameter's value as text, number or list; a layer as what it is opened from."""
+    """A parameter's value as text, number or list; a layer as what it is opened from, an extent as QGIS writes it."""
     if isinstance(value, QgsProcessingFeatureSourceDefinition):
         value = value.source
     if isinstance(value, QgsProperty):
@@ -57,7 +74,15 @@ def plain(value: Any, context: QgsProcessingContext) -> Any:
         value = layer if layer is not None else value
     if isinstance(value, QgsMapLayer):
         return QgsProcessingUtils.normalizeLayerSource(value.source())
+    if isinstance(value, QgsRectangle):
+        edges = ",".join(_text(edge) for edge in _edges(value))
+        crs = value.crs().authid() if isinstance(value, QgsReferencedRectangle) else ""
+        return f"{edges} [{crs}]" if crs else edges
     return value.authid() if hasattr(value, "authid") else value
+
+
+def _edges(extent: QgsRectangle) -> Tuple[float, float, float, float]:
+    return extent.xMinimum(), extent.xMaximum(), extent.yMinimum(), extent.yMaximum()
 
 
 def _text(value: Any) -> str:

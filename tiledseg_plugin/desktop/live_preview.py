@@ -194,7 +194,7 @@ class LivePreview(QObject):
             task.stage = "view"
             if self._is_pending:
                 raise Cancelled()
-            window, is_cut = engine.window_in_view(parameters.input, extent)
+            window, is_cut = engine.window_in_view(parameters.input, extent, part=parameters.extent)
             if window is None:
                 return None, False, []
             feedback.set_progress_text(tr("Preview: segmenting what is in view") + slower)

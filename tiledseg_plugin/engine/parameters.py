@@ -2,6 +2,7 @@
 """What the user asks for, as plain values, and the one place that checks it."""
 
 import math
+import re
 from dataclasses import dataclass, fields
 from typing import Any, Dict, Optional, Tuple, Union
 
@@ -14,6 +15,9 @@ STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count
 USUAL_STATISTICS = ("mean", "std", "min", "max")
 MOST_CLUSTERS = 65534
 LARGEST = 2**31 - 1  # of any whole number, as in QGIS
+LONGEST_NUMBER = 60  # characters
+NOTHING = "none"  # of NODATA: whatever a raster declares
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|nan|[+-]?inf(inity)?", re.IGNORECASE)
 
 
 class PlainParameters:
@@ -76,7 +80,9 @@ class SegmentParameters(PlainParameters):
 
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
+    extent : (col, row, width, height) in pixels, the part that is segmented; empty for all
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    nodata : what is no data, instead of what the raster declares, see `no_data_asked_for`
     rsgislib_stretch : the stretch with the statistics and the rule of no data of RSGISLib's script
     per_tile_statistics : of engine `rsgislib`: each tile has its own stretch and centres
     dask_scheduler : address of a running Dask scheduler, for execution `dask`
@@ -98,7 +104,9 @@ class SegmentParameters(PlainParameters):
     rsgislib_stretch: bool = False
     sampling: int = 100
     kmeans_max_iterations: int = 200
+    nodata: str = ""
     nodata_rule: str = "any"
+    extent: Tuple[int, ...] = ()
     tile_width: int = 2000
     tile_height: int = 2000
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
@@ -130,8 +138,8 @@ class SegmentParameters(PlainParameters):
                 f"DISTANCE_THRESHOLD is {self.distance_threshold}: give a number above 0, or leave it empty for "
                 "no limit."
             )
-        _check_choice("ENGINE", self.engine, ENGINES)
-        _check_choice("EXECUTION", self.execution, EXECUTIONS)
+        check_choice("ENGINE", self.engine, ENGINES)
+        check_choice("EXECUTION", self.execution, EXECUTIONS)
         if self.engine == "rsgislib" and self.execution in ("threads", "dask"):
             raise SegmentationError(
                 f"ENGINE=rsgislib cannot be used with EXECUTION={self.execution}, as RSGISLib is not made for threads: "
@@ -165,7 +173,9 @@ class PreflightParameters(PlainParameters):
 
     input: str
     bands: Tuple[int, ...] = ()
+    nodata: str = SegmentParameters.nodata
     nodata_rule: str = SegmentParameters.nodata_rule
+    extent: Tuple[int, ...] = ()
     tile_width: int = SegmentParameters.tile_width
     tile_height: int = SegmentParameters.tile_height
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
@@ -185,7 +195,31 @@ def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> 
     _check_range("TILE_HEIGHT", parameters.tile_height, 16)
     _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
     _check_range("WORKERS", parameters.workers, 0)
-    _check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
+    check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
+    no_data_asked_for(parameters.nodata)
+    if parameters.extent and (len(parameters.extent) != 4 or min(parameters.extent[2:]) < 1):
+        raise SegmentationError(f"EXTENT is {parameters.extent}: give column, row, width and height in pixels.")
+
+
+def no_data_asked_for(text: str) -> Union[None, str, int, float]:
+    """What NODATA says: a number, an int where it is written as one; NOTHING; None where it says nothing.
+
+    Raises
+    ------
+    SegmentationError : it is not understood
+    """
+    word = text.strip()
+    if not word:
+        return None
+    if word.lower() == NOTHING:
+        return NOTHING
+    if not NUMBER.fullmatch(word) or len(word) > LONGEST_NUMBER:
+        shown = word if len(word) <= LONGEST_NUMBER else word[:LONGEST_NUMBER] + "..."
+        raise SegmentationError(
+            f"NODATA is '{shown}': give one number, such as 0 or -9999, or {NOTHING} if every pixel is data, or leave "
+            "it empty for what the raster declares."
+        )
+    return int(word) if word.lstrip("+-").isdigit() else float(word)
 
 
 def _check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
@@ -194,6 +228,7 @@ def _check_range(name: str, value: float, least: float, most: Optional[float] = 
         raise SegmentationError(f"{name} is {value}: give a number of {allowed}.")
 
 
-def _check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
+    """Refuse what is none of a parameter's values."""
     if value not in choices:
         raise SegmentationError(f"{name} is '{value}': give one of {', '.join(choices)}.")

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Tuple
 
 from . import execution, resources
+from .files.decoded import decoded_together
 from .files.gdal_access import open_raster
 from .files.output_files import check_files, layer_output
 from .files.publish import recover_beside
-from .files.raster import Raster, decoded_together, describe, read_validity
+from .files.raster import Raster, describe, read_validity
 from .files.window import Window
 from .parameters import PreflightParameters
 from .products.tile_records import TileRecord, tile_records
@@ -61,7 +62,9 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     """
     parameters.check()
     recover_beside(parameters.input)
-    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    raster = describe(
+        parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata, extent=parameters.extent
+    )
     check_output(parameters)
     plan = make_plan(raster, parameters)
     for note in raster.notes:
@@ -75,7 +78,7 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     tile_bytes = _tile_memory(raster, plan)
     workers = resources.choose_workers(parameters.workers, max(len(valid_tiles), 1), tile_bytes)
     result = PreflightResult(
-        records=tile_records(parameters.input, plan, occupancy),
+        records=tile_records(parameters.input, plan, occupancy, origin=raster.origin),
         tile_count=len(plan.tiles),
         empty_tiles=occupancy.count(EMPTY),
         sparse_tiles=occupancy.count(SPARSE),
@@ -166,7 +169,7 @@ def _log(
         f"takes roughly {_duration(result.seconds)} with {counted(workers, 'worker')}."
     )
     if processed == 0:
-        feedback.warning("No pixel is valid: check the raster's no-data value, BANDS and NODATA_RULE.")
+        feedback.warning("No pixel is valid: check the raster's no-data value, BANDS, NODATA and NODATA_RULE.")
 
 
 def _largest(plan: Plan) -> str:

@@ -43,6 +43,8 @@ DECIDING = (
     "rsgislib_stretch",
     "sampling",
     "kmeans_max_iterations",
+    "nodata",
+    "extent",
     "nodata_rule",
     "tiles",
     "kernels",
@@ -112,7 +114,9 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     """
     parameters.check()
     key = basis_key(parameters)
-    raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+    raster = describe(
+        parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata, extent=parameters.extent
+    )
     if parameters.rsgislib_stretch:
         raster = as_rsgislib_sees(raster)
     entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
@@ -134,17 +138,21 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
 
 
 def window_in_view(
-    path: str, extent: Tuple[float, float, float, float], most_pixels: int = MOST_PIXELS
+    path: str,
+    extent: Tuple[float, float, float, float],
+    most_pixels: int = MOST_PIXELS,
+    part: Tuple[int, ...] = (),
 ) -> Tuple[Optional[Window], bool]:
     """The pixels of a raster that lie in an extent.
 
     Parameters
     ----------
     extent : (left, bottom, right, top) in the raster's coordinates
+    part : (col, row, width, height) of the raster that is segmented; empty for all
 
     Returns
     -------
-    window : Window, None if the extent lies off the raster
+    window : Window, counted from the beginning of the part; None if the extent lies off it
     is_cut : whether it is only the centre of the view, which holds more than `most_pixels`
     """
     dataset = open_raster(path)
@@ -154,7 +162,11 @@ def window_in_view(
     (first_col, last_col), (first_row, last_row) = ((min(axis), max(axis)) for axis in zip(*corners))
     col, row = int(np.floor(first_col)), int(np.floor(first_row))
     view = Window(col, row, int(np.ceil(last_col)) - col, int(np.ceil(last_row)) - row)
-    window = view.intersection(Window(0, 0, dataset.RasterXSize, dataset.RasterYSize))
+    whole = Window(0, 0, dataset.RasterXSize, dataset.RasterYSize)
+    segmented = whole.intersection(Window(*part)) if part else whole
+    window = None if segmented is None else view.intersection(segmented)
+    if segmented is not None and window is not None:
+        window = window.moved(-segmented.col, -segmented.row)
     if window is None or window.pixels <= most_pixels:
         return window, False
     return _centre(window, most_pixels), True
@@ -221,9 +233,9 @@ class Previewer:
         if self._clumps is None or self._clumps.window != window or self._clumps.basis is not self.basis:
             self._clumps = clump_window(cast(Basis, self.basis), window, check_cancelled)
         ids = merge_clumps(self._clumps, parameters.min_pixels, parameters.distance_threshold, check_cancelled)
-        lines = border_lines(ids, window, geotransform(open_raster(parameters.input)), check_cancelled)
-        check_cancelled()
         raster = self._clumps.basis.raster
+        lines = border_lines(ids, window, geotransform(open_raster(raster.path), raster.origin), check_cancelled)
+        check_cancelled()
         is_cut = (window.col > 0, window.row > 0, window.right < raster.width, window.bottom < raster.height)
         sizes = sizes_in_view(ids, is_cut, parameters.min_pixels, kernels.choose(self._clumps.basis.kernels)[0])
         return Preview(window, ids, lines, int(np.count_nonzero(np.unique(ids))), sizes)

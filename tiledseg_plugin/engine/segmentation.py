@@ -59,6 +59,8 @@ DECIDING = (
     "rsgislib_stretch",
     "sampling",
     "kmeans_max_iterations",
+    "nodata",
+    "extent",
     "nodata_rule",
     "tile_width",
     "tile_height",
@@ -151,7 +153,13 @@ class _Run:
             feedback.info(rsgislib_engine.require().sentence)
         self.parameters, self.feedback = parameters, feedback
         recover_beside(parameters.input)
-        self.raster = describe(parameters.input, parameters.bands, parameters.nodata_rule)
+        self.raster = describe(
+            parameters.input,
+            parameters.bands,
+            parameters.nodata_rule,
+            nodata=parameters.nodata,
+            extent=parameters.extent,
+        )
         check_products(parameters, self.raster)
         if parameters.rsgislib_stretch:
             self.raster = as_rsgislib_sees(self.raster)
@@ -296,7 +304,7 @@ class _Run:
             report=report_path(self.parameters.output),
             peak_memory=(peak_memory() or 0) + context.runner.peak_memory or None,
             stages=self.progress.seconds,
-            tiles=tile_records(self.raster.path, self.plan, occupancy, counts, seconds),
+            tiles=tile_records(self.raster.path, self.plan, occupancy, counts, seconds, self.raster.origin),
         )
 
     def close(self, finished: bool) -> None:

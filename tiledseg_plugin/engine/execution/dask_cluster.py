@@ -311,7 +311,7 @@ class DaskCluster:
                 f"{self._folder}, and needs numpy and GDAL."
             )
         seen, there = answer
-        if seen != [self._raster.width, self._raster.height]:
+        if seen != list(self._raster.file_size):
             return (
                 f"The Dask worker {name} cannot read {self._raster.path} "
                 f"({there if seen is None else 'another raster'}): "

@@ -250,7 +250,7 @@ class Processes:
             if self._closed:
                 raise Cancelled()
             answer, seen = worker.call(START_SECONDS, inside.greet, self._raster.path if self._raster else "")
-            if self._raster and seen[:2] != (self._raster.width, self._raster.height):
+            if self._raster and seen[:2] != self._raster.file_size:
                 raise WorkerDied(f"sees another raster at {self._raster.path}")
         except Exception as error:
             self._forget(worker)

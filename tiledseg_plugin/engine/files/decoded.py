@@ -6,8 +6,10 @@ raster, would be decoded again and again. The survey reads all of it in any case
 """
 
 import shutil
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Dict, Hashable, Iterable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from osgeo import gdal
@@ -17,9 +19,14 @@ from .gdal_access import collected_errors, open_raster
 from .window import Window
 from .work_folder import WorkFolder
 
+if TYPE_CHECKING:
+    from .raster import Raster
+
 SLOW = ("JP2", "JPEG2000", "ECW", "MrSID", "SENTINEL2", "WEBP", "JPEG", "PNG", "GIF", "BIGGIF")  # of drivers' names
 OFTEN_SLOW, OFTEN = 1.2, 1.6  # times that each block would be decoded by the tiles, from which on values are kept
 SHARE_OF_DISK = 0.25  # of what is free, that kept values may take
+CACHE_BYTES = 64_000_000  # of cells that are kept in memory, in a process
+MOST_AT_ONCE = 500_000_000  # bytes that are read together
 MOST_SOURCES = 20  # of a VRT, that are looked at
 
 Key = Tuple[Tuple[Hashable, ...], Window]  # what is read, and the cell of it; see `raster`
@@ -66,6 +73,32 @@ class Decoded:
 def _name(source: Tuple[Hashable, ...], cell: Window) -> str:
     kind, *numbers = source
     return f"decoded-{str(kind)[0]}{numbers[0]}-{cell.col}-{cell.row}"  # the values of all bands, a mask or an alpha
+
+
+class Cells:
+    """The cells of a resampled raster that were read last, for tiles that share them; of all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
+
+    def __reduce__(self) -> tuple:
+        return Cells, ()
+
+    def get(self, key: tuple) -> Optional[np.ndarray]:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def keep(self, key: tuple, array: np.ndarray) -> None:
+        with self._lock:
+            self._kept[key] = array
+            while sum(kept.nbytes for kept in self._kept.values()) > CACHE_BYTES:
+                self._kept.popitem(last=False)
+
+
+AnyCells = Union[Cells, Decoded]
 
 
 @dataclass(frozen=True)
@@ -140,3 +173,18 @@ def is_worth_keeping(path: str, planes: int, itemsize: int, windows: Sequence[Wi
     except OSError:
         return False
     return width * height * planes * itemsize < SHARE_OF_DISK * free
+
+
+def decoded_together(raster: "Raster", windows: Sequence[Window]) -> Tuple[Tuple[Window, ...], ...]:
+    """Windows of `grid` by the blocks of the file that they lie in: those of one block are better read at once.
+
+    Only a block as high as the raster holds several of them. Those that are too large for memory stay by themselves.
+    """
+    together: Dict[int, List[Window]] = {}
+    for window in windows:
+        together.setdefault(window.col, []).append(window)
+    value = len(raster.bands) * np.dtype(raster.dtype).itemsize
+    is_small = all(sum(window.pixels for window in some) * value <= MOST_AT_ONCE for some in together.values())
+    if raster.block[1] < raster.height or not is_small:
+        return tuple((window,) for window in windows)
+    return tuple(map(tuple, together.values()))

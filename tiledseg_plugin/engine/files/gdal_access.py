@@ -154,6 +154,12 @@ def reason(messages: Sequence[str], otherwise: str = "GDAL gives no reason") -> 
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON // 2]} ... {text[-LONGEST_REASON // 2 :]}"
 
 
+def name_for_people(field: ogr.FieldDefn, name: str) -> None:
+    """Give a field another name, which QGIS shows; GDAL has none before 3.2."""
+    if hasattr(field, "SetAlternativeName"):
+        field.SetAlternativeName(name)
+
+
 def open_raster(path: str) -> gdal.Dataset:
     """The dataset, read-only.
 

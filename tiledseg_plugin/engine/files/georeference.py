@@ -6,28 +6,47 @@ A geotransform counts where there is one; else ground control points are approxi
 
 import os
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from osgeo import gdal, ogr, osr
 
 from .window import Window
 
+Origin = Tuple[int, int]  # column and row
+WHOLE = (0, 0)
 IDENTITY = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)  # GDAL's way to say that there is none; some formats keep it, some do not
 SENSOR_MODELS = ("RPC", "GEOLOCATION")  # domains of metadata
 LOCATION_FILES = ("X_DATASET", "Y_DATASET")  # of GEOLOCATION
 EXCLUSIVE = ("GTiff", "COG")  # hold a geotransform or ground control points, never both
 
 
-def geotransform(dataset: gdal.Dataset) -> Tuple[float, ...]:
+def geotransform(dataset: gdal.Dataset, origin: Origin = WHOLE) -> Tuple[float, ...]:
     """The six numbers from pixels to map coordinates.
 
     Ground control points are approximated. A raster with neither lies where QGIS shows it: its upper left corner at
     0, 0, pixels of size 1, downwards.
+
+    Parameters
+    ----------
+    origin : column and row at which the part begins whose pixels are meant
     """
     found = _own_geotransform(dataset)
     if found is None and dataset.GetGCPCount():
         found = gdal.GCPsToGeoTransform(dataset.GetGCPs())
-    return tuple(found) if found is not None else (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    return _from(tuple(found) if found is not None else (0.0, 1.0, 0.0, 0.0, 0.0, -1.0), origin)
+
+
+def _from(transform: Sequence[float], origin: Origin) -> Tuple[float, ...]:
+    """The geotransform of the part of a raster that begins at a column and row."""
+    (col, row), (x, right_x, down_x, y, right_y, down_y) = origin, transform
+    return (
+        x + col * right_x + row * down_x,
+        right_x,
+        down_x,
+        y + col * right_y + row * down_y,
+        right_y,
+        down_y,
+    )
 
 
 def is_georeferenced(dataset: gdal.Dataset) -> bool:
@@ -56,27 +75,49 @@ def spatial_reference(dataset: gdal.Dataset, assigned: str = "") -> Optional[osr
     return crs.Clone() if crs is not None else None
 
 
-def carry_georeference(source: gdal.Dataset, dataset: gdal.Dataset, assigned: str = "") -> None:
-    """Give a new dataset all by which another of its size is placed: geotransform, points, CRS and sensor models.
+def carry_georeference(source: gdal.Dataset, dataset: gdal.Dataset, assigned: str = "", origin: Origin = WHOLE) -> None:
+    """Give a new dataset all by which another, or a part of it, is placed: geotransform, points, CRS and sensor models.
 
     A GeoTIFF drops its geotransform when it is given ground control points: there the geotransform goes first.
 
     Parameters
     ----------
     assigned : WKT of a coordinate system instead of the source's
+    origin : column and row of the source at which the new one begins
     """
     found = _own_geotransform(source)
     crs = spatial_reference(source, assigned)
     if source.GetGCPCount() and (found is None or dataset.GetDriver().ShortName not in EXCLUSIVE):
-        dataset.SetGCPs(source.GetGCPs(), crs if assigned else source.GetGCPSpatialRef())
+        dataset.SetGCPs(_points_from(source, origin), crs if assigned else source.GetGCPSpatialRef())
     if found is not None:
-        dataset.SetGeoTransform(found)
+        dataset.SetGeoTransform(_from(found, origin))
     if crs is not None and (assigned or source.GetSpatialRef() is not None):
         dataset.SetSpatialRef(crs)
     for domain in SENSOR_MODELS:
-        model = source.GetMetadata(domain)
+        model = _model_from(domain, source.GetMetadata(domain) or {}, origin)
         if model:
             dataset.SetMetadata(_with_whole_paths(model, source), domain)
+
+
+def _points_from(source: gdal.Dataset, origin: Origin) -> List[gdal.GCP]:
+    """The ground control points, in pixels of the part that begins at a column and row."""
+    points = source.GetGCPs()
+    for point in points:  # copies
+        point.GCPPixel -= origin[0]
+        point.GCPLine -= origin[1]
+    return points
+
+
+def _model_from(domain: str, model: Dict[str, str], origin: Origin) -> Dict[str, str]:
+    """A sensor model for the pixels of the part that begins at a column and row; empty where it would be wrong."""
+    if origin == WHOLE:
+        return model
+    names = {"RPC": ("SAMP_OFF", "LINE_OFF")}.get(domain, ())
+    try:
+        moved = {name: repr(float(model[name].split()[0]) - by) for name, by in zip(names, origin)}
+    except (KeyError, ValueError, IndexError):
+        return {}
+    return {**model, **moved} if moved else {}
 
 
 def keep_geolocation(source: gdal.Dataset, path: str) -> None:

@@ -4,16 +4,22 @@
 A band's pixels are valid where GDAL's mask band of it says so, with three differences that are meant: NaN and infinity
 are never valid, any band that is marked as alpha masks the others (GDAL knows that of two and of four bands, of 8 and
 16 bits, and only where no no-data value is declared), and signed bytes have a no-data value in GDAL before 3.7, too.
+
+The user's NODATA overrules it: a number stands for the value of every band, as if the raster declared it, while masks
+and alpha still count; `none` overrules those, too. NaN and infinity are never valid.
 """
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from osgeo import gdal, gdal_array
 
+from ..parameters import NOTHING
+
+LONGEST_NAME = 60  # characters of a band's name
 FLOAT_TOLERANCE = 2 * float(np.finfo(np.float32).eps)  # GDAL's own, which it uses for doubles, too
 
 
@@ -27,6 +33,7 @@ class Band:
     mask : number of a band whose GDAL mask says what is valid, 0 for none; bands with a mask in common have the same
     alphas : numbers of bands that are 0 where this one has no data
     signed : stored bytes above 127 mean negative numbers, which GDAL before 3.7 only notes
+    name : what the raster calls it, may be empty
     scale, offset : what is reported of stored values is `value * scale + offset`, as QGIS shows it
     """
 
@@ -38,6 +45,7 @@ class Band:
     signed: bool = False
     scale: float = 1.0
     offset: float = 0.0
+    name: str = ""
 
     @property
     def is_scaled(self) -> bool:
@@ -78,7 +86,7 @@ def is_signed_byte(band: gdal.Band) -> bool:
 
 
 def describe_bands(
-    dataset: gdal.Dataset, numbers: Sequence[int], dtype: np.dtype
+    dataset: Any, numbers: Sequence[int], dtype: np.dtype, asked_for: Union[None, str, int, float] = None
 ) -> Tuple[Tuple[Band, ...], bool, List[str]]:
     """What decides about the validity of the chosen bands.
 
@@ -86,25 +94,59 @@ def describe_bands(
     ----------
     numbers : of the chosen bands; of those marked as alpha, the others are masks
     dtype : in which the values of all are read
+    asked_for : what NODATA says, see `parameters.no_data_asked_for`
 
     Returns
     -------
     bands : one Band a number
-    declared : whether any of them declares what is no data, even if no pixel can have that value
+    declared : whether it is known what is no data: by NODATA, or as a band declares it, even if no pixel can have that
     notes : sentences about it for the log
     """
-    marked = alpha_bands(dataset)
+    marked = [] if asked_for == NOTHING else alpha_bands(dataset)
     alphas = tuple(number for number in marked if number not in numbers)
-    bands, declared, shared = [], bool(alphas), 0
+    bands, declared, shared = [], bool(alphas) or asked_for is not None, 0
     for number in numbers:
         band = dataset.GetRasterBand(number)
-        nodata, real, mask = _declared(band, np.dtype(dtype), bool(marked))
+        if asked_for is None:
+            nodata, real, mask = _declared(band, np.dtype(dtype), bool(marked))
+        else:
+            nodata, real, mask = _overruled(band, asked_for, bool(marked))
         if mask and band.GetMaskFlags() & gdal.GMF_PER_DATASET:
             shared = mask = shared or mask
         declared = declared or bool(mask) or band.GetNoDataValue() is not None
         scale, offset = _scaling(band)
-        bands.append(Band(number, nodata, real, mask, alphas, is_signed_byte(band), scale, offset))
-    return tuple(bands), declared, _alpha_notes(marked, numbers)
+        name = " ".join(band.GetDescription().split())[:LONGEST_NAME]
+        bands.append(Band(number, nodata, real, mask, alphas, is_signed_byte(band), scale, offset, name))
+    return tuple(bands), declared, [*_notes_on_nodata(asked_for, bands), *_alpha_notes(marked, numbers)]
+
+
+def _overruled(band: Any, asked_for: Union[str, int, float], has_alpha: bool) -> Tuple[Optional[float], str, int]:
+    """(nodata, real, mask) of a band of which NODATA says what is no data: see `Band`."""
+    own, flags = value_type(band), band.GetMaskFlags()
+    if isinstance(asked_for, str) or own is None:
+        return None, "", 0
+    is_masked = not flags & (gdal.GMF_ALL_VALID | gdal.GMF_NODATA) and not (flags & gdal.GMF_ALPHA and has_alpha)
+    mask = band.GetBand() if is_masked else 0
+    if own.kind != "f":
+        return _whole(asked_for, np.iinfo(own)), "", mask
+    exact = gdal_array.GDALTypeCodeToNumericTypeCode(band.DataType)
+    with np.errstate(over="ignore"):
+        try:
+            held = float(exact(asked_for))
+        except OverflowError:  # a whole number beyond all floats
+            held = math.inf
+    real = own.str if band.DataType in (gdal.GDT_Float32, gdal.GDT_Float64) else ""
+    return (held, real, mask) if math.isfinite(held) else (None, "", mask)
+
+
+def _notes_on_nodata(asked_for: Union[None, str, int, float], bands: Sequence[Band]) -> List[str]:
+    if asked_for is None:
+        return []
+    if asked_for == NOTHING:
+        return [f"NODATA={NOTHING}: every pixel is data, whatever the raster declares (but for NaN and infinity)."]
+    if all(band.nodata is None for band in bands):
+        return [f"NODATA={asked_for}: no pixel of these bands can be that, so no value is no data."]
+    return [f"NODATA={asked_for} counts instead of what the bands declare; masks and alpha still count."]
 
 
 def _declared(band: gdal.Band, dtype: np.dtype, has_alpha: bool) -> Tuple[Optional[float], str, int]:

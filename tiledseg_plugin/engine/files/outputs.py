@@ -66,7 +66,7 @@ def create_like(output: Output, raster: Raster, count: int, data_type: int, work
             "and free space."
         )
     with collected_errors():
-        carry_georeference(source, dataset, output.assign_crs)
+        carry_georeference(source, dataset, output.assign_crs, raster.origin)
     return dataset
 
 

@@ -6,17 +6,15 @@ This is the one place that reads windows; what makes a pixel invalid is the matt
 
 import math
 import os
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from osgeo import gdal
 
 from ..errors import SegmentationError
-from ..parameters import NODATA_RULES
-from .decoded import Decoded
+from ..parameters import NODATA_RULES, no_data_asked_for
+from .decoded import AnyCells, Decoded
 from .gdal_access import collected_errors, open_raster, reason
 from .no_data import Band, data_bands, describe_bands, invalid_values, value_type
 from .raw_files import check_whole
@@ -25,8 +23,6 @@ from .window import Window
 
 MOST_PIXELS = 2**32 - 2  # segment ids are uint32
 CELL_PIXELS = 1 << 20  # as many as the blocks have that statistics are read by
-MOST_AT_ONCE = 500_000_000  # bytes that are read together
-CACHE_BYTES = 64_000_000  # of cells that are kept, in a process
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,8 @@ class Raster:
 
     zero_is_nodata : the raster declares nothing, so pixels that are 0 in all bands are taken as no data
     first_zero_is_nodata : so are pixels that are 0 in the first band, whatever they are in others (`rsgislib_stretch`)
+    left, top : column and row of the file at which it begins, where it is only a part of it
+    file_size : columns and rows of the file
     resampled : values depend on the window that is read, so that windows are put together from those of a fixed grid
     """
 
@@ -49,14 +47,26 @@ class Raster:
     notes: Tuple[str, ...] = ()
     first_zero_is_nodata: bool = False
     resampled: bool = False
+    left: int = 0
+    top: int = 0
+    file_size: Tuple[int, int] = (0, 0)
 
     @property
     def window(self) -> Window:
         return Window(0, 0, self.width, self.height)
 
     @property
+    def origin(self) -> Tuple[int, int]:
+        """Column and row of the file at which the raster begins."""
+        return self.left, self.top
+
+    @property
     def numbers(self) -> List[int]:
         return [band.number for band in self.bands]
+
+    @property
+    def names(self) -> List[str]:
+        return [band.name for band in self.bands]
 
     @property
     def is_integer(self) -> bool:
@@ -64,7 +74,14 @@ class Raster:
         return np.dtype(self.dtype).kind in "iu" and np.dtype(self.dtype).itemsize <= 4
 
 
-def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zero_may_be_nodata: bool = True) -> Raster:
+def describe(
+    path: str,
+    bands: Sequence[int] = (),
+    nodata_rule: str = "any",
+    zero_may_be_nodata: bool = True,
+    nodata: str = "",
+    extent: Sequence[int] = (),
+) -> Raster:
     """Look at a raster's header.
 
     Parameters
@@ -73,10 +90,12 @@ def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zer
     bands : 1-based numbers, empty for all but those that are marked as alpha
     nodata_rule : `any` or `all`
     zero_may_be_nodata : whether pixels that are 0 in all bands are no data where the raster declares none
+    nodata : what the user says of it, see `no_data_asked_for`
+    extent : (col, row, width, height) in pixels, the part that is meant; empty for all
 
     Raises
     ------
-    SegmentationError : the raster cannot be opened, is too large, or lacks a band; complex values
+    SegmentationError : the raster cannot be opened, is too large, or lacks a band; complex values; the part is off it
     """
     dataset = open_raster(path)
     check_whole(dataset, path)
@@ -84,23 +103,26 @@ def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zer
         dataset.GetRasterBand(1).GetMaskFlags()  # a GeoTIFF reads its other directories now, and warns of them
     numbers = list(bands) or data_bands(dataset)
     _check_numbers(numbers, dataset.RasterCount, path)
-    width, height = dataset.RasterXSize, dataset.RasterYSize
-    if width * height > MOST_PIXELS:
-        raise SegmentationError(f"{path} has {width} x {height} pixels, more than 32-bit ids can number: split it.")
+    whole = Window(0, 0, dataset.RasterXSize, dataset.RasterYSize)
+    part = _part_of(whole, extent, path)
+    if part.pixels > MOST_PIXELS:
+        raise SegmentationError(
+            f"{path} has {part.width} x {part.height} pixels, more than 32-bit ids can number: give an EXTENT."
+        )
 
     used = [dataset.GetRasterBand(number) for number in numbers]
     types = [value_type(band) for band in used]
     if any(kind is None for kind in types):
         raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
     dtype = np.result_type(*types)
-    described, declared, notes = describe_bands(dataset, numbers, dtype)
+    described, declared, notes = describe_bands(dataset, numbers, dtype, no_data_asked_for(nodata))
     zero_is_nodata = zero_may_be_nodata and not declared
     if zero_is_nodata:
         notes.append("The raster declares no no-data value: pixels that are 0 in every selected band are left out.")
     return Raster(
         path=path,
-        width=width,
-        height=height,
+        width=part.width,
+        height=part.height,
         bands=described,
         dtype=dtype.str,
         block=tuple(used[0].GetBlockSize()),
@@ -108,7 +130,19 @@ def describe(path: str, bands: Sequence[int] = (), nodata_rule: str = "any", zer
         zero_is_nodata=zero_is_nodata,
         notes=tuple(notes),
         resampled=depends_on_windows(dataset),
+        left=part.col,
+        top=part.row,
+        file_size=(whole.width, whole.height),
     )
+
+
+def _part_of(whole: Window, extent: Sequence[int], path: str) -> Window:
+    if not extent:
+        return whole
+    part = whole.intersection(Window(*extent))
+    if part is None:
+        raise SegmentationError(f"EXTENT does not lie over {path}: check it and both coordinate systems.")
+    return part
 
 
 def _check_numbers(numbers: List[int], count: int, path: str) -> None:
@@ -142,7 +176,7 @@ def read_window(
     raster: Raster,
     window: Window,
     covered: Optional[np.ndarray] = None,
-    cells: Optional["AnyCells"] = None,
+    cells: Optional[AnyCells] = None,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """The values of a window and what is valid in it.
 
@@ -224,7 +258,7 @@ def _invalid(
     raster: Raster,
     window: Window,
     values: Optional[np.ndarray],
-    cells: Optional["AnyCells"] = None,
+    cells: Optional[AnyCells] = None,
 ) -> Iterator[np.ndarray]:
     """Of each band what has no data in it: (rows, cols) bool, or the scalar False. A mask is read once for all."""
     found: Dict[tuple, np.ndarray] = {}
@@ -237,37 +271,9 @@ def _invalid(
         yield bad
 
 
-def read_values(
-    dataset: gdal.Dataset, raster: Raster, window: Window, cells: Optional["AnyCells"] = None
-) -> np.ndarray:
+def read_values(dataset: gdal.Dataset, raster: Raster, window: Window, cells: Optional[AnyCells] = None) -> np.ndarray:
     """The values of a window as they are stored, valid or not: (bands, rows, cols) of the raster's dtype."""
     return _read(dataset, raster, window, ("values", *raster.numbers), cells)
-
-
-class Cells:
-    """The cells of a resampled raster that were read last, for tiles that share them; of all threads of a process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
-
-    def __reduce__(self) -> tuple:
-        return Cells, ()
-
-    def get(self, key: tuple) -> Optional[np.ndarray]:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def keep(self, key: tuple, array: np.ndarray) -> None:
-        with self._lock:
-            self._kept[key] = array
-            while sum(kept.nbytes for kept in self._kept.values()) > CACHE_BYTES:
-                self._kept.popitem(last=False)
-
-
-AnyCells = Union[Cells, Decoded]
 
 
 def _read(
@@ -316,18 +322,19 @@ def _put_together(window: Window, parts: Dict[Window, np.ndarray]) -> np.ndarray
 
 def _read_at_once(dataset: gdal.Dataset, raster: Raster, window: Window, source: tuple) -> np.ndarray:
     kind, *numbers = source
+    in_file = window.moved(raster.left, raster.top)
     with collected_errors() as messages:
         if kind == "values":
             array = np.empty((len(numbers), window.height, window.width), raster.dtype)
-            if dataset.ReadAsArray(*window, buf_obj=_buffer(array, raster), band_list=numbers) is None:
+            if dataset.ReadAsArray(*in_file, buf_obj=_buffer(array, raster), band_list=numbers) is None:
                 array = None
         else:
             band = dataset.GetRasterBand(numbers[0])
-            array = (band.GetMaskBand() if kind == "mask" else band).ReadAsArray(*window)
+            array = (band.GetMaskBand() if kind == "mask" else band).ReadAsArray(*in_file)
             array = None if array is None else array[None]
     if array is None or messages:
         raise SegmentationError(
-            f"{raster.path} cannot be read at column {window.col}, row {window.row} "
+            f"{raster.path} cannot be read at column {in_file.col}, row {in_file.row} "
             f"({window.width} x {window.height} pixels: {reason(messages)}): the file may be damaged."
         )
     if kind == "values" and array.dtype != np.int8:
@@ -361,21 +368,6 @@ def _grid_in(raster: Raster, pixels: int, window: Window) -> Tuple[Window, ...]:
         for row in range(window.row // height * height, window.bottom, height)
         for col in range(window.col // width * width, window.right, width)
     )
-
-
-def decoded_together(raster: Raster, windows: Sequence[Window]) -> Tuple[Tuple[Window, ...], ...]:
-    """Windows of `grid` by the blocks of the file that they lie in: those of one block are better read at once.
-
-    Only a block as high as the raster holds several of them. Those that are too large for memory stay by themselves.
-    """
-    together: Dict[int, List[Window]] = {}
-    for window in windows:
-        together.setdefault(window.col, []).append(window)
-    value = len(raster.bands) * np.dtype(raster.dtype).itemsize
-    is_small = all(sum(window.pixels for window in some) * value <= MOST_AT_ONCE for some in together.values())
-    if raster.block[1] < raster.height or not is_small:
-        return tuple((window,) for window in windows)
-    return tuple(map(tuple, together.values()))
 
 
 def identity(path: str) -> Dict[str, Any]:

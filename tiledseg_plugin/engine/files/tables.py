@@ -16,7 +16,7 @@ from ..errors import SegmentationError
 from ..progress import Check
 from .field_names import field_names
 from .formats import TABLES
-from .gdal_access import collected_errors, reason
+from .gdal_access import collected_errors, name_for_people, reason
 from .verification import verify_features, verify_text_table
 
 VALUES = 1 << 15  # values that are converted at a time; more would not stay in the processor's cache
@@ -29,12 +29,14 @@ class Column:
     """A named column.
 
     values : (rows,) integers or floats; NaN is written as null
+    label : what people call it, which only a GeoPackage holds, as the field's alias
     usage : what the column means in a raster attribute table, the name of a GDAL `GFU_` constant without that
     """
 
     name: str
     values: np.ndarray
     usage: str = "Generic"
+    label: str = ""
 
     @property
     def is_real(self) -> bool:
@@ -86,7 +88,10 @@ def layer_name(path: str) -> str:
 def create_fields(layer: ogr.Layer, columns: Sequence[Column], path: str) -> None:
     """Add the columns to the OGR layer of a file; see `field_names`."""
     for column, name in zip(columns, field_names([column.name for column in columns], path)):
-        layer.CreateField(ogr.FieldDefn(name, ogr.OFTReal if column.is_real else ogr.OFTInteger64))
+        field = ogr.FieldDefn(name, ogr.OFTReal if column.is_real else ogr.OFTInteger64)
+        if column.label and Path(path).suffix.lower() == ".gpkg":
+            name_for_people(field, column.label)
+        layer.CreateField(field)
 
 
 def _create(path: str, columns: Sequence[Column], driver: str) -> Tuple[gdal.Dataset, ogr.Layer]:

@@ -29,6 +29,10 @@ class Window(NamedTuple):
         col, row = max(self.col - pixels, 0), max(self.row - pixels, 0)
         return Window(col, row, min(self.right + pixels, width) - col, min(self.bottom + pixels, height) - row)
 
+    def moved(self, cols: int, rows: int) -> "Window":
+        """This window, so many pixels further to the right and down."""
+        return Window(self.col + cols, self.row + rows, self.width, self.height)
+
     def within(self, outer: "Window") -> Tuple[slice, slice]:
         """Slices of rows and of columns that this window takes in an array that holds `outer`."""
         return (

@@ -6,23 +6,24 @@ from typing import List, Sequence, Tuple
 import numpy as np
 
 from ..files.attribute_table import BAND_STATISTICS
+from ..files.no_data import Band
 from ..files.tables import Column
 from .attributes import Attributes
 
 
 def attribute_columns(
-    attributes: Attributes, numbers: Sequence[int], ranges: Sequence[Tuple[float, float]]
+    attributes: Attributes, bands: Sequence[Band], ranges: Sequence[Tuple[float, float]]
 ) -> List[Column]:
     """The columns of a run's segments: Histogram, Red, Green, Blue, Alpha, and mean_1, min_1, max_1, std_1 of band 1 ..
 
     Parameters
     ----------
-    numbers : of the bands
+    bands : of the raster, in the order of the attributes
     ranges : per band, the stored values that become 0 and 255 of its colour
     """
     histogram = Column("Histogram", attributes.sizes.astype(np.float64), "PixelCount")
     means = [moments.stored_mean for moments in attributes.bands]
-    return [histogram, *colour_columns(means, ranges), *statistic_columns(attributes, numbers)]
+    return [histogram, *colour_columns(means, ranges), *statistic_columns(attributes, bands)]
 
 
 def colour_columns(means: Sequence[np.ndarray], ranges: Sequence[Tuple[float, float]]) -> List[Column]:
@@ -41,13 +42,19 @@ def colour_columns(means: Sequence[np.ndarray], ranges: Sequence[Tuple[float, fl
     return [Column(name, values, name) for name, values in zip(("Red", "Green", "Blue", "Alpha"), shown)]
 
 
-def statistic_columns(attributes: Attributes, numbers: Sequence[int]) -> List[Column]:
+def statistic_columns(attributes: Attributes, bands: Sequence[Band]) -> List[Column]:
     """mean_1, min_1, max_1, std_1 of band 1, and so on: values as QGIS shows them, population standard deviation."""
     columns: List[Column] = []
-    for number, moments in zip(numbers, attributes.bands):
+    for band, moments in zip(bands, attributes.bands):
         values = (moments.mean, moments.minimum, moments.maximum, moments.deviation)
-        columns += [Column(f"{name}_{number}", array) for name, array in zip(BAND_STATISTICS, values)]
+        columns += [statistic_column(name, band, array) for name, array in zip(BAND_STATISTICS, values)]
     return columns
+
+
+def statistic_column(statistic: str, band: Band, values: np.ndarray) -> Column:
+    """A column such as mean_1; where the band has a name, people read "mean of band 1, blue"."""
+    label = f"{statistic} of band {band.number}, {band.name}" if band.name else ""
+    return Column(f"{statistic}_{band.number}", values, label=label)
 
 
 def _colour(mean: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Dict, Iterator, Protocol, Tuple
 from .. import execution, kernels
 from ..errors import SegmentationError
 from ..execution.runner import Runner
-from ..files.no_data import scaling_note
+from ..files.no_data import Band, scaling_note
 from ..files.raster import Raster, describe
 from ..files.work_folder import WorkFolder
 from ..progress import Feedback, Progress
@@ -47,12 +47,12 @@ class SegmentsRun:
 
     segments : Raster
     job : AttributeJob, of the bands of VALUES; of none if there is none
-    numbers : of these bands in VALUES
+    bands : of VALUES, as they are there
     """
 
     segments: Raster
     job: AttributeJob
-    numbers: Tuple[int, ...]
+    bands: Tuple[Band, ...]
     runner: Runner
     progress: Progress
     folder: WorkFolder
@@ -113,7 +113,7 @@ def segments_run(parameters: ProductParameters, feedback: Feedback, stages: Dict
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
-        yield SegmentsRun(segments, job, () if values is None else tuple(values.numbers), runner, progress, folder)
+        yield SegmentsRun(segments, job, () if values is None else values.bands, runner, progress, folder)
         progress.finish()
     finally:
         try:

@@ -56,11 +56,13 @@ class MeanImage:
 
     grid : whose size and georeference it gets
     dtype : of its values, see `mean_image_type`
+    names : of its bands, some may be empty
     """
 
     output: Output
     grid: Raster
     dtype: np.dtype
+    names: Sequence[str] = ()
 
 
 def write_mean_image(
@@ -103,6 +105,8 @@ def _write_means(
     for index, mean in enumerate(means):
         band = dataset.GetRasterBand(index + 1)
         band.SetNoDataValue(math.nan)
+        if index < len(image.names):
+            band.SetDescription(image.names[index])
         set_statistics(band, mean, attributes.sizes)
         del band
     tables = [np.append(np.nan, mean).astype(image.dtype) for mean in means]

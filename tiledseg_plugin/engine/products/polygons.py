@@ -79,7 +79,7 @@ def write_polygons(output: Output, grid: Raster, polygons: Polygons, advance: Ad
     path, ids = output.path, polygons.attributes.ids
     driver = POLYGONS.driver_of(path, output.name)
     source = open_raster(grid.path)
-    crs, transform = spatial_reference(source, output.assign_crs), geotransform(source)
+    crs, transform = spatial_reference(source, output.assign_crs), geotransform(source, grid.origin)
     numbered = driver in ("GPKG", "SQLite")
     with collected_errors() as messages, configured(OPTIONS):
         made = Path(path).with_suffix(".shp") if is_shapefile(path) else Path(path)  # OGR makes no .SHP

@@ -108,7 +108,7 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     parameters, output = context.parameters, paths["output"]
     described = _describe(context, segments)
     ranges = [band.stretch_range() for band in summary.bands]
-    columns = attribute_columns(described.attributes, context.raster.numbers, ranges)
+    columns = attribute_columns(described.attributes, context.raster.bands, ranges)
     with _attribute_table(context, columns, output) as complete_table:
         samples = write_segments(context, segments, output)
         _write_overviews(context, output)
@@ -189,7 +189,7 @@ def _write_means(context: RunContext, described: _Described, path: str) -> None:
     context.progress.start("mean_image", "Writing the mean image")
     options, crs = _mean_image_options(context.parameters), context.parameters.assign_crs
     output = Output("MEAN_IMAGE", path, IMAGE, options, assign_crs=crs)
-    image = MeanImage(output, context.raster, mean_image_type(run_bands(context.raster)))
+    image = MeanImage(output, context.raster, mean_image_type(run_bands(context.raster)), context.raster.names)
     advance = context.progress.advance_as("Writing the mean image")
     write_mean_image(image, described.ids, described.attributes, context.runner.workers, advance)
 
@@ -203,7 +203,7 @@ def _write_outlines(context: RunContext, described: _Described, path: str) -> No
     write_polygons(
         Output("POLYGONS", path, VECTOR, assign_crs=context.parameters.assign_crs),
         raster,
-        Polygons(rings, attributes, statistic_columns(attributes, raster.numbers)),
+        Polygons(rings, attributes, statistic_columns(attributes, raster.bands)),
         lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
         check,
     )

@@ -113,7 +113,7 @@ def segment_polygons(parameters: PolygonsParameters, feedback: Feedback) -> Prod
         output = _output(parameters)
         with publishing(output.path, replaced=replaced_files(output)) as path:
             simplify = kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None
-            polygons = Polygons(rings, run.named(attributes), statistic_columns(attributes, run.numbers), simplify)
+            polygons = Polygons(rings, run.named(attributes), statistic_columns(attributes, run.bands), simplify)
             advance = run.progress.advance_as("Writing polygons")
             write_polygons(output.at(path), segments, polygons, advance, run.check)
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)
@@ -137,7 +137,7 @@ def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> P
         run.progress.start("write", "Writing the mean image")
         output = _output(parameters)
         with publishing(output.path, replaced=replaced_files(output)) as path:
-            image = MeanImage(output.at(path), run.segments, dtype)
+            image = MeanImage(output.at(path), run.segments, dtype, [band.name for band in run.bands])
             advance = run.progress.advance_as("Writing the mean image")
             write_mean_image(image, run.job.ids, attributes, run.runner.workers, advance)
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)

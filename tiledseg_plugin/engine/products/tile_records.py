@@ -2,12 +2,12 @@
 """The tile layer, S1Tiles: what is known about each tile of a plan, with its outline over the raster."""
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..files.gdal_access import collected_errors, open_raster
-from ..files.georeference import geotransform, polygon_of_windows
+from ..files.georeference import WHOLE, geotransform, polygon_of_windows
 from ..stages.plan import Occupancy, Plan, Tile
 from ..stages.tiles import PieceResult
 
@@ -43,15 +43,17 @@ def tile_records(
     occupancy: Occupancy,
     segments: Optional[Mapping[int, int]] = None,
     seconds: Optional[Mapping[int, float]] = None,
+    origin: Tuple[int, int] = WHOLE,
 ) -> List[TileRecord]:
     """The records of all tiles, in the order of their ids.
 
     Parameters
     ----------
     path : the raster
+    origin : column and row of the raster at which the plan begins
     segments, seconds : {tile_id: number} after a run; tiles that are not in them were not processed
     """
-    transform = geotransform(open_raster(path))
+    transform = geotransform(open_raster(path), origin)
     with collected_errors():
         return [_record(tile, transform, occupancy, segments, seconds) for tile in plan.tiles]
 

@@ -104,7 +104,8 @@ def _touching(bounds: np.ndarray, window: Window) -> np.ndarray:
 def make_plan(raster: Raster, parameters: Union[SegmentParameters, PreflightParameters]) -> Plan:
     """The plan that parameters with `tiles`, `tile_width` and `tile_height` ask for."""
     if parameters.tiles:
-        return plan_rectangles(raster.width, raster.height, parameters.tiles)
+        rectangles = (Window(*rectangle).moved(-raster.left, -raster.top) for rectangle in parameters.tiles)
+        return plan_rectangles(raster.width, raster.height, rectangles)
     return plan_grid(raster.width, raster.height, parameters.tile_width, parameters.tile_height)
 
 

@@ -48,9 +48,9 @@ def rectangles_of(path: str, polygons: Iterable[Any], crs: str, raster_crs: Opti
             f"{path} has a geotransform without area, so TILES cannot be placed: leave TILES empty."
         )
     with collected_errors():
-        reproject = _Reprojection(_wkt(dataset, raster_crs), crs, raster, transform)
+        reproject = _Reprojection("TILES", (_wkt(dataset, raster_crs), crs), raster, transform)
         extents = (
-            _pixel_extent(reproject(_checked(polygon, number), number), inverse)
+            _pixel_extent(reproject(_checked(polygon, number), f"Polygon {number} of TILES"), inverse)
             for number, polygon in enumerate(polygons, 1)
         )
         windows = (_snapped(*extent).intersection(raster) for extent in extents if extent is not None)
@@ -61,6 +61,39 @@ def rectangles_of(path: str, polygons: Iterable[Any], crs: str, raster_crs: Opti
             "coordinate systems."
         )
     return found
+
+
+def window_of_extent(
+    path: str, extent: Tuple[float, float, float, float], crs: str, raster_crs: Optional[str] = None
+) -> Window:
+    """The part of a raster that lies in an extent, each edge at the nearest edge of a pixel.
+
+    Parameters
+    ----------
+    path, crs, raster_crs : see `rectangles_of`; the extent is in the coordinate system `crs`
+    extent : (left, bottom, right, top)
+
+    Raises
+    ------
+    SegmentationError : the extent is empty, cannot be reprojected, or does not lie over the raster
+    """
+    left, bottom, right, top = extent
+    if not all(map(math.isfinite, extent)) or not (right > left and top > bottom):
+        raise SegmentationError(f"EXTENT {left:g},{right:g},{bottom:g},{top:g} holds nothing: give another.")
+    dataset = open_raster(path)
+    raster, transform = Window(0, 0, dataset.RasterXSize, dataset.RasterYSize), geotransform(dataset)
+    inverse = gdal.InvGeoTransform(transform)
+    if inverse is None:
+        raise SegmentationError(f"{path} has a geotransform without area, so EXTENT cannot be placed: leave it empty.")
+    corners = ((left, bottom), (right, bottom), (right, top), (left, top), (left, bottom))
+    rectangle = ogr.CreateGeometryFromWkt(f"POLYGON(({','.join(f'{x!r} {y!r}' for x, y in corners)}))")
+    with collected_errors():
+        reproject = _Reprojection("EXTENT", (_wkt(dataset, raster_crs), crs), raster, transform)
+        pixels = _pixel_extent(reproject(rectangle, "EXTENT"), inverse)
+    window = None if pixels is None else _snapped(*pixels).intersection(raster)
+    if window is None:
+        raise SegmentationError(f"EXTENT does not lie over {path}: check it and both coordinate systems.")
+    return window
 
 
 def _wkt(dataset: gdal.Dataset, given: Optional[str]) -> str:
@@ -90,10 +123,18 @@ def _checked(polygon: Any, number: int) -> ogr.Geometry:
 
 
 class _Reprojection:
-    """Polygons into the raster's coordinate system, with bent edges."""
+    """Polygons into the raster's coordinate system, with bent edges.
 
-    def __init__(self, raster_crs: str, crs: str, raster: Window, transform: Tuple[float, ...]) -> None:
+    Parameters
+    ----------
+    name : id of the parameter, for messages
+    systems : WKT of the raster's and of the polygons' coordinate system, empty for unknown
+    """
+
+    def __init__(self, name: str, systems: Tuple[str, str], raster: Window, transform: Tuple[float, ...]) -> None:
+        self._name = name
         self._forward: Optional[osr.CoordinateTransformation] = None
+        raster_crs, crs = systems
         if not raster_crs or not crs:
             return
         raster_system, polygon_system = osr.SpatialReference(wkt=raster_crs), osr.SpatialReference(wkt=crs)
@@ -114,8 +155,8 @@ class _Reprojection:
     def _far(self) -> ogr.Geometry:
         return self._surroundings(FAR)
 
-    def __call__(self, polygon: ogr.Geometry, number: int) -> Optional[ogr.Geometry]:
-        """The polygon in the raster's coordinates; None if it is off the raster."""
+    def __call__(self, polygon: ogr.Geometry, called: str) -> Optional[ogr.Geometry]:
+        """The polygon, which is called so in messages, in the raster's coordinates; None if it is off the raster."""
         if self._forward is None:
             return polygon
         if not polygon.Intersects(self._near):
@@ -128,8 +169,7 @@ class _Reprojection:
             if bent.Transform(self._forward) == ogr.OGRERR_NONE and _is_finite(bent):
                 return bent
         raise SegmentationError(
-            f"Polygon {number} of TILES cannot be reprojected to the raster's coordinate system: "
-            "reproject the layer first, or remove the polygon."
+            f"{called} cannot be reprojected to the raster's coordinate system: reproject it first, or leave it out."
         )
 
     def _surroundings(self, margin: float) -> ogr.Geometry:
@@ -137,7 +177,8 @@ class _Reprojection:
         raster = _bent(self._outline)
         if raster.Transform(self._backward) != ogr.OGRERR_NONE or not _is_finite(raster):
             raise SegmentationError(
-                "The raster cannot be reprojected to the coordinate system of TILES: check both coordinate systems."
+                f"The raster cannot be reprojected to the coordinate system of {self._name}: check both coordinate "
+                "systems."
             )
         left, right, bottom, top = raster.GetEnvelope()
         margin *= max(right - left, top - bottom)

@@ -14,7 +14,7 @@ from typing import Any, List, Optional, Sequence, Union
 import numpy as np
 
 from ..errors import SegmentationError
-from ..files.raster import Band, Raster
+from ..files.raster import Raster
 from .colours import Stretched
 
 NOT_COUNTED = 1  # `True` as a number
@@ -35,7 +35,7 @@ def as_rsgislib_sees(raster: Raster) -> Raster:
     if not declares_nothing_but_zero(raster):
         note += " So is what the raster itself declares, which counts as 0 in the statistics."
         return replace(raster, first_zero_is_nodata=True, notes=(*raster.notes, note))
-    bands = tuple(Band(band.number) for band in raster.bands)
+    bands = tuple(replace(band, nodata=None) for band in raster.bands)
     return replace(raster, bands=bands, zero_is_nodata=False, first_zero_is_nodata=True, notes=(note,))
 
 

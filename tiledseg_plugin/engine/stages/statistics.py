@@ -13,10 +13,10 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..execution.runner import Runner
-from ..files.decoded import Decoded
+from ..files.decoded import Decoded, decoded_together
 from ..files.foreign import parse_json
 from ..files.gdal_access import open_raster
-from ..files.raster import Raster, decoded_together, grid, read_values, read_window
+from ..files.raster import Raster, grid, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..kernels.contract import Kernels

@@ -15,9 +15,9 @@ import numpy as np
 
 from .. import kernels
 from ..errors import SegmentationError
-from ..files.decoded import Decoded
+from ..files.decoded import AnyCells, Cells, Decoded
 from ..files.gdal_access import open_raster
-from ..files.raster import AnyCells, Cells, Raster, read_window
+from ..files.raster import Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..progress import TileWatch
