@@ -40,7 +40,8 @@ KEPT = "|".join(  # after the prefix, what a run can be taken up from
     )
 )
 LONGEST_NAME = f"{PREFIX}chain-corners-0000000.npy"
-PASSING = rf"code-{TOKEN}\.zip|stage-{TOKEN}-[0-9a-f]{{6}}(-\d+-[0-9a-f]{{8}})?\.bin"  # what Dask sends about
+DECODED = r"decoded-[vma]\d+-\d+-\d+\.npy"  # a run that is taken up decodes anew, as nothing says that these are whole
+PASSING = rf"{DECODED}|code-{TOKEN}\.zip|stage-{TOKEN}-[0-9a-f]{{6}}(-\d+-[0-9a-f]{{8}})?\.bin"  # what Dask sends about
 PARTIAL = rf"({KEPT}|{PASSING}|manifest\.json)(\.\d+(-[0-9a-f]{{8}})?)?\.partial"
 
 
@@ -154,7 +155,7 @@ class WorkFolder:
 
     def _replace(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         target = self.path / name
-        if name != MANIFEST and not re.fullmatch(PREFIX + f"({KEPT})", name):
+        if name != MANIFEST and not re.fullmatch(PREFIX + f"({KEPT}|{DECODED})", name):
             raise ValueError(f"{name} would not be known as a file of a run: add it to KEPT.")
         partial = target.with_name(f"{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
         try:
