@@ -2,7 +2,7 @@
 # QGIS's Python is the system's, which need not be the first python3 on PATH.
 PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
-export RASTER FOLDER
+export RASTER FOLDER LOOKS
 
 .PHONY: help setup demo test matrix stress faults fuzz odd coverage mutation scale bench bench-peers screenshots lint package clean
 
@@ -15,8 +15,8 @@ setup:  ## install what is missing (Debian, Ubuntu; as root or through sudo)
 demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/demo/demo.png
 	@$(PYTHON) scripts/demo.py
 
-test: setup  ## run all tests
-	@QT_QPA_PLATFORM=offscreen $(PYTHON) -m pytest tests -q
+test: setup  ## run all tests, or TESTS="tests/test_plan.py -k empty"; those that measure times one by one at the end
+	@$(PYTHON) scripts/run_tests.py $(TESTS)
 
 coverage:  ## what part of the engine its tests run, lines and branches; fails below 92 %
 	@scripts/setup.sh python3-coverage
@@ -65,6 +65,13 @@ build/lint/bin/flake8:
 build/plugins/tiledseg:  # under a name that Python takes for a package, whatever the clone is called
 	@mkdir -p build/plugins
 	@ln -sfn "$(CURDIR)" $@
+
+mutation: build/mutation/bin/cosmic-ray  ## do the tests notice wrong code: MODULES="elimination outlines" or all, MUTATION=--again
+	@build/mutation/bin/python scripts/mutation.py $(MODULES) $(MUTATION)
+
+build/mutation/bin/cosmic-ray:  # with the packages of QGIS's Python, which the tests import
+	@$(PYTHON) -m venv --system-site-packages build/mutation
+	@build/mutation/bin/pip install -q cosmic-ray==8.7.0
 
 package: build/gate/bin/bandit  ## build dist/tiledseg-VERSION.zip of the last commit, as the plugin repository takes it
 	@mkdir -p dist

@@ -225,13 +225,13 @@ class TilingAlgorithm(TiledAlgorithm):
         """EXTENT in the raster's pixels, (col, row, width, height); empty where it is not given."""
         from ..tiledseg_plugin.engine.stages.polygon_tiles import window_of_extent
 
-        given = self.raw(parameters, self.EXTENT, context)
+        given = self.value(parameters, self.EXTENT, context)
         if is_null(given) or (isinstance(given, (QgsRectangle, QgsReferencedRectangle)) and given.isNull()):
             return ()
         rectangle = self.parameterAsExtent(parameters, self.EXTENT, context)
         if rectangle.isNull():
             raise SegmentationError(
-                tr("{} is '{}', which is no extent: give xmin,xmax,ymin,ymax [EPSG:code], or a layer.").format(
+                tr("{} is '{}', which is not an extent: give xmin,xmax,ymin,ymax [EPSG:code], or a layer.").format(
                     self.EXTENT, shown(given)
                 )
             )

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsExpression,
+    QgsGeometry,
     QgsMapLayer,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
@@ -23,6 +24,8 @@ from qgis.core import (
     QgsProcessingParameterNumber,
     QgsProcessingParameterString,
     QgsProperty,
+    QgsRectangle,
+    QgsReferencedRectangle,
 )
 
 from ..tiledseg_plugin.compat import is_null
@@ -32,6 +35,7 @@ from .text import NO_LIMIT, tr
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 Reader = Callable[[QgsProcessingParameterDefinition, Any, QgsProcessingContext], Any]
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
+EXTENTS = (str, QgsRectangle, QgsReferencedRectangle, QgsGeometry, QgsMapLayer, QgsProcessingFeatureSourceDefinition)
 LONGEST = 60  # characters of a value that a message shows
 
 
@@ -234,6 +238,14 @@ def _crs(definition: QgsProcessingParameterDefinition, value: Any, context: QgsP
     )
 
 
+def _extent(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> Any:
+    if isinstance(value, EXTENTS) and not (isinstance(value, str) and "\0" in value):
+        return value
+    raise _refusal(
+        definition, value, tr("an extent"), tr("give xmin,xmax,ymin,ymax [EPSG:code], or a layer, or leave it empty")
+    )
+
+
 def _layer(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> Any:
     if isinstance(value, (str, QgsMapLayer, QgsProcessingFeatureSourceDefinition)):
         return value
@@ -261,6 +273,7 @@ READ_HERE: Dict[str, Reader] = {
 READERS: Dict[str, Reader] = {
     **READ_HERE,
     "crs": _crs,
+    "extent": _extent,
     "raster": _layer,
     "source": _layer,
     "vector": _layer,

@@ -23,6 +23,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
+import first_runs  # noqa: E402
+import layouts  # noqa: E402
 from contenders import Contender  # noqa: E402
 from headless import BUILD  # noqa: E402
 from measure import measure  # noqa: E402
@@ -62,6 +64,8 @@ def arguments(given=None):
         help=f"of the product (default: {' '.join(VARIANTS)})",
     )
     parser.add_argument("--no-warm-up", action="store_true", help="do not run each contender once before, untimed")
+    parser.add_argument("--layouts", action="store_true", help="only: the largest full scene in other layouts of files")
+    parser.add_argument("--no-first", action="store_true", help="leave out first runs, with nothing compiled yet")
     parser.add_argument("--no-slanted", action="store_true", help="leave out the scene with a slanted footprint")
     parser.add_argument("--no-bands", action="store_true", help="leave out the scene with ten bands")
     parser.add_argument("--workers", type=int, default=cores(), help="of the product (default: cores)")
@@ -222,6 +226,8 @@ def main(given=None):
         print("The machine is busy with something else: times will be too long and will scatter.")
     scenes = scenes_of(given)
     paths = make_scenes(scenes, folder / "scenes")
+    if given.layouts:
+        return _layouts(scenes, paths, folder / "layouts")
     ours = product(given.variants, folder / "profile", given.workers, given.plain_most)
     names = [] if "none" in given.peers else given.peers
     others = peers(names, given.workers, given.slow_most)
@@ -230,14 +236,16 @@ def main(given=None):
 
     started = time.time()
     race = Race(folder / "runs", paths, given.time_limit, given.once_above)
-    stopped = False
+    stopped, first = False, {}
     try:
         if not given.no_warm_up:
             print(f"Warming up: each variant and peer once, untimed, on {scenes[0].title}.", flush=True)
             race.warm_up(contenders, scenes[0])
+            first_runs.wait_for_kernels()
         for scene in scenes:
             print(f"{scene.title}:", flush=True)
             race.run(contenders, scene, given.runs)
+        first = {} if given.no_first else _first_runs(given, ours, scenes, paths)
     except KeyboardInterrupt:
         stopped = True
         print("Stopped; these are the results so far.")
@@ -251,11 +259,31 @@ def main(given=None):
         "scenes": [_plain(scene) for scene in scenes],
         "contenders": [_plain_contender(contender) for contender in contenders],
         "records": race.records,
+        "first_runs": first,
     }
     results["summary"] = summarise(results)
-    results["targets"] = judge(results)
+    results["targets"] = judge(results) + first_runs.judge(results)
     finish(results, folder)
     return results
+
+
+def _layouts(scenes, paths, folder):
+    scene = max(
+        (scene for scene in scenes if scene.kind == "full" and scene.megapixels <= 16), key=lambda one: one.side
+    )
+    print(f"{scene.title}, in layouts that files come in:", flush=True)
+    first_runs.wait_for_kernels()
+    rows = layouts.measure(paths[scene.name], folder / scene.name)
+    print(f"\n{layouts.layouts_table(rows)}")
+    return rows
+
+
+def _first_runs(given, ours, scenes, paths):
+    contender = next((one for one in ours if one.name == "qgis"), None)
+    if contender is None:
+        return {}
+    print("First runs, with nothing compiled yet:", flush=True)
+    return first_runs.FirstRuns(contender, given.folder.resolve() / "first", given.time_limit).run(scenes, paths)
 
 
 def _plain(scene):

@@ -159,9 +159,11 @@ def test_the_preflight_and_tiles_of_ones_own_are_of_the_part(raster, tmp_path):
     cut = cut_by_gdal(raster, extent, tmp_path / "cut.tif")
     moved = tuple((col - 33, row - 21, width, height) for col, row, width, height in tiles)
     for one, other in (({}, {}), ({"tiles": tiles}, {"tiles": moved})):
-        found = preflight(PreflightParameters(input=raster, extent=extent, tile_width=30, **one), Log())
+        log = Log()
+        found = preflight(PreflightParameters(input=raster, extent=extent, tile_width=30, **one), log)
         right = preflight(PreflightParameters(input=cut, tile_width=30, **other), Log())
         assert found.records == right.records and found.valid_fraction == right.valid_fraction
+        assert f"{raster}: 80 x 77 pixels from column 33, row 21 on, of 150 x 110, bands 1, 2, 3." in log.lines
         assert (found.memory, found.disk) == (right.memory, right.disk)
         ids, _ = run(raster, tmp_path / "a.tif", extent=extent, **one, **QUICK)
         np.testing.assert_array_equal(ids, run(cut, tmp_path / "b.tif", **other, **QUICK)[0])
@@ -328,3 +330,15 @@ def test_the_command_line_takes_it(qgis_process, raster, tmp_path):
     assert finished.returncode == 0, finished.stderr
     assert json.loads(finished.stdout)["results"]["SEGMENT_COUNT"] > 0
     assert place(output)[:2] == (80, 77)
+
+
+def test_a_part_of_a_resampled_raster_does_not_depend_on_tiles(raster, tmp_path):
+    """Values depend on the windows that are read, so these are of a fixed grid, here of the part's."""
+    path, extent = str(tmp_path / "coarse.vrt"), (13, 9, 60, 50)
+    assert gdal.Translate(path, raster, format="VRT", width=113, height=77, resampleAlg="bilinear") is not None
+    assert describe(path, extent=extent).resampled
+    expected, _ = run(path, tmp_path / "a.tif", extent=extent, **QUICK)
+    assert expected.shape == (50, 60) and expected.max() > 5
+    for width, height in ((16, 16), (33, 50)):
+        ids, _ = run(path, tmp_path / "b.tif", extent=extent, tile_width=width, tile_height=height, **QUICK)
+        np.testing.assert_array_equal(ids, expected)

@@ -71,6 +71,7 @@ def refused_sources(report):
     return {name: source for name, source in sources.items() if source.isprintable()}
 
 
+CHECKED = "An error was encountered while checking parameter values"  # what QGIS 3.22 says before ours
 SEGMENT = {"NUM_CLUSTERS": 8, "MIN_PIXELS": 4, "SAMPLING": 1, "EXECUTION": "serial"}
 
 
@@ -103,10 +104,14 @@ def test_what_is_refused_is_refused_in_one_sentence_in_qgis_too(report, plugin, 
 @pytest.mark.command
 @pytest.mark.parametrize("number", range(4))
 def test_what_is_refused_ends_the_command_line_with_status_1(report, qgis_process, tmp_path, number):
-    source = list(refused_sources(report).values())[number::23][number]
+    sources = list(refused_sources(report).values())
+    source = sources[len(sources) * number // 4]  # damaged ones, virtual ones, ... lie together
     given = [f"{name}={value}" for name, value in {**SEGMENT, "INPUT": source, "OUTPUT": tmp_path / "o.tif"}.items()]
     finished = qgis_process("run", "tiledseg:segment", "--", *given)
-    assert finished.returncode == 1 and "Traceback" not in finished.stderr
+    lines = [line for line in finished.stderr.splitlines() if line.strip() and "DeprecationWarning" not in line]
+    said = {line.replace("ERROR:", "").strip() for line in lines} - {CHECKED}
+    assert finished.returncode == 1
+    assert len(said) == 1 and not is_a_sentence(said.pop()), finished.stderr
     assert not list(tmp_path.iterdir())
 
 

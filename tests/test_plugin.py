@@ -268,3 +268,14 @@ def test_copied_commands_say_what_the_panel_says(algorithm, threshold):
     for said in (line["DISTANCE_THRESHOLD"], run["DISTANCE_THRESHOLD"]):
         read = algorithm.value({"DISTANCE_THRESHOLD": said}, "DISTANCE_THRESHOLD", context)
         assert read == threshold
+
+
+def test_what_a_preview_and_a_check_depend_on_is_followed_by_the_panel(qgis_application):
+    from tiledseg.tiledseg_plugin.desktop.checks import TILING
+    from tiledseg.tiledseg_plugin.desktop.live_preview import SHOWN
+    from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
+    from tiledseg.tiledseg_plugin.engine.preview import DECIDING
+
+    assert {name.upper() for name in DECIDING} - {"KERNELS"} <= set(SHOWN)
+    counted = {name.upper() for name in vars(PreflightParameters(""))} - {"WORKERS", "OUTPUT", "TILES_SOURCE"}
+    assert counted == set(TILING)

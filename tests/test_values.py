@@ -34,6 +34,8 @@ BAD = {
     "enums": [["mode"], "mode", [10], [-1], [True], 3.5, "MEAN", ["mean", "mode"], {"a": 1}],
     "band": ["1,3", "red", [1.5], 1.5, True, "1_0", [[1]], NAN, {"a": 1}, "1;;3", "Band 1", "1e9999", np.array([1, 3])],
     "string": NO_TEXTS,
+    "NODATA": [True, ["a"], {"a": 1}, "a\0b", "0;1", "1,5", "no", "--1", "1" * 400],
+    "extent": [5, True, 1.5, ["a"], {"a": 1}, "a\0b", "somewhere", "1,2,3", "1,2,3,x", "1,2,3,4", "1;2;3;4"],
     "file": NO_TEXTS,
     "crs": [5, True, ["EPSG:4326"], 4326, {"a": 1}, "EPSG:99999999", "mine"],
     "raster": [5, True, 1.5, ["a.tif"], {"a": 1}, "no.tif"],
@@ -45,6 +47,8 @@ BAD = {
 
 
 def kind_of(definition):
+    if definition.name() in BAD:
+        return definition.name()
     if definition.type() == "number":
         return "whole" if definition.dataType() == type(definition).Type.Integer else "real"
     return "enums" if definition.type() == "enum" and definition.allowMultiple() else definition.type()

@@ -13,6 +13,7 @@ from ..compat import QAction
 from ..metadata import ICON
 from . import tile_layers
 from .example import ExampleData
+from .quiet_start import QuietStart
 
 IS_OPEN = "tiledseg/panel-is-open"
 
@@ -29,6 +30,7 @@ class Desktop:
         self._iface = iface
         self.panel: Any = None
         self.session: Any = None
+        self.quiet_start: Any = QuietStart(iface.mapCanvas())
         self.action: Any = QAction(QIcon(ICON), tr("Tiled segmentation"), iface.mainWindow())
         self.action.setObjectName("TiledSegmentationAction")
         self.action.setToolTip(tr("Tiled segmentation: check tiles, preview and segment a raster of any size"))
@@ -92,6 +94,7 @@ class Desktop:
             self.action.blockSignals(False)
 
     def _end_work(self) -> None:
+        self.quiet_start.stop()
         if self.session is not None:
             self.session.close()
 
@@ -113,7 +116,7 @@ class Desktop:
             self.panel.closedStateChanged.disconnect(self._remember)
             self._iface.removeDockWidget(self.panel)
             self.panel.deleteLater()
-        self.panel = self.session = self.action = self.example = None
+        self.panel = self.session = self.action = self.example = self.quiet_start = None
 
 
 def _toolbox_dialog(algorithm: Any, parent: Any) -> Any:

@@ -43,6 +43,8 @@ SHOWN = (
     "RSGISLIB_STRETCH",
     "SAMPLING",
     "KMEANS_MAX_ITERATIONS",
+    "EXTENT",
+    "NODATA",
     "NODATA_RULE",
     "TILES",
 )
@@ -184,10 +186,12 @@ class LivePreview(QObject):
 
     def _start(self, parameters: SegmentParameters, extent: Extent, raster: Optional[QgsRasterLayer]) -> None:
         def work(feedback: Feedback) -> Any:
+            from ..engine import kernels
             from ..engine import preview as engine
 
+            slower = tr(" (slower the first time, while faster code is made)") if kernels.are_being_made() else ""
             if not self._previewer.is_ready(parameters):
-                feedback.set_progress_text(tr("Preview: reading the whole raster once"))
+                feedback.set_progress_text(tr("Preview: reading the whole raster once") + slower)
                 self._previewer.prepare(parameters, feedback)
             task.stage = "view"
             if self._is_pending:
@@ -195,6 +199,7 @@ class LivePreview(QObject):
             window, is_cut = engine.window_in_view(parameters.input, extent, part=parameters.extent)
             if window is None:
                 return None, False, []
+            feedback.set_progress_text(tr("Preview: segmenting what is in view") + slower)
             shown = self._previewer.show(parameters, window, feedback)
             return shown, is_cut, [_feature(wkb) for wkb in shown.lines]
 
@@ -247,10 +252,11 @@ class LivePreview(QObject):
 
 
 def _load(feedback: Feedback) -> Any:
-    """A Previewer; everything that it needs has been imported and, the first time ever, compiled."""
+    """A Previewer, with all that it needs imported; the first time ever, another process begins to compile kernels."""
     from ..engine import kernels, preview
+    from ..engine.kernels.entries import USUAL, entries_of_run
 
-    kernels.choose()
+    kernels.choose(entries=entries_of_run(*USUAL[0]))
     # So much was imported that Python will soon look through all objects for garbage, which holds up the GUI for a
     # quarter of a second: better now, while the panel opens, than in the midst of a preview.
     gc.collect()

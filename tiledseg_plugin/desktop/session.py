@@ -14,6 +14,7 @@ from qgis.PyQt.QtCore import QObject, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import QApplication
 
+from ...algorithms.labels import labelled
 from ...algorithms.text import tr
 from . import checks, endings, layers, outputs, style_by, tile_layers
 from .commands import as_python, as_qgis_process
@@ -173,7 +174,7 @@ class Session(QObject):
 
     def _preview_failed(self, reason: str) -> None:
         self.panel.preview_button.setChecked(False)
-        text = tr("No preview: {}").format(reason)
+        text = tr("No preview: {}").format(labelled(reason, self._algorithm.parameterDefinitions()))
         self.panel.status.setText(text)
         self.messages.failure(text, None)
 

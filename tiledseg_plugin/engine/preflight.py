@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Tuple
 
 from . import execution, resources
+from .files.decoded import decoded_together
 from .files.gdal_access import open_raster
 from .files.output_files import check_files, layer_output
 from .files.publish import recover_beside
@@ -14,7 +15,7 @@ from .files.window import Window
 from .parameters import PreflightParameters
 from .products.tile_records import TileRecord, tile_records
 from .progress import Feedback, Progress
-from .stages.plan import EMPTY, SPARSE, Plan, judge_tiles, make_plan
+from .stages.plan import EMPTY, SPARSE, Plan, extent_of, judge_tiles, make_plan
 from .stages.statistics import blocks
 from .stages.tiles import HALO
 from .wording import counted
@@ -105,7 +106,8 @@ def check_output(parameters: PreflightParameters) -> None:
 def _count(raster: Raster, plan: Plan, workers: int, progress: Progress) -> Dict[str, Dict[int, int]]:
     """{rule: {tile_id: valid pixels}}, for both rules of no data."""
     progress.start("counting", "Counting valid pixels")
-    todo = [block for block in blocks(raster) if plan.covers_all or plan.pieces_in(block)]
+    read = [extent_of(some) for some in decoded_together(raster, blocks(raster))]
+    todo = [window for window in read if plan.covers_all or plan.pieces_in(window)]
     counts: Dict[str, Dict[int, int]] = {rule: {tile.tile_id: 0 for tile in plan.tiles} for rule in ("any", "all")}
     runner = execution.create("threads", workers)  # reading leaves the interpreter to the others
     try:
@@ -149,7 +151,7 @@ def _log(
     used = f"bands {', '.join(map(str, raster.numbers))}" if len(raster.numbers) > 1 else f"band {raster.numbers[0]}"
     scheme = "polygons of TILES" if parameters.tiles else f"{_largest(plan)} pixels"
     processed = result.tile_count - result.empty_tiles
-    feedback.info(f"{raster.path}: {raster.width} x {raster.height} pixels, {used}.")
+    feedback.info(f"{raster.path}: {raster.size}, {used}.")
     feedback.info(
         f"Tiles: {result.tile_count} ({scheme}); {processed} to process, {result.empty_tiles} empty and left out."
     )

@@ -17,6 +17,7 @@ from .files.gdal_access import open_raster
 from .files.georeference import geotransform
 from .files.raster import Raster, describe, identity
 from .files.window import Window
+from .kernels.entries import entries_of_run
 from .machine import available_cores
 from .parameters import SegmentParameters
 from .preview_lines import border_lines
@@ -118,7 +119,8 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     )
     if parameters.rsgislib_stretch:
         raster = as_rsgislib_sees(raster)
-    kernel, _ = kernels.choose(parameters.kernels)
+    entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
+    kernel, _ = kernels.choose(parameters.kernels, Progress(feedback, {"statistics": 1}).check_cancelled, entries)
     whole = (raster.width, raster.height)
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
     progress = Progress(feedback, {"statistics": 1})

@@ -11,6 +11,7 @@ import numpy as np
 from . import execution, kernels
 from . import rsgislib as rsgislib_engine
 from .execution.runner import Runner
+from .files.decoded import Decoded, is_worth_keeping
 from .files.gdal_access import modest_cache
 from .files.no_data import scaling_note
 from .files.publish import recover_beside
@@ -18,6 +19,7 @@ from .files.raster import Raster, describe, identity
 from .files.stored import in_lots
 from .files.work_folder import WorkFolder
 from .kernels.contract import Kernels
+from .kernels.entries import entries_of_run
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, tile_records
@@ -28,7 +30,6 @@ from .stages.colours import Raw, Stretched
 from .stages.context import RunContext
 from .stages.elimination import EliminationRules
 from .stages.graph import GroupJob
-from .stages.moments import warm_up
 from .stages.numbering import Segments, number_segments
 from .stages.plan import EMPTY, SPARSE, Occupancy, Plan, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
@@ -45,7 +46,7 @@ from .stages.statistics import (
     survey,
     take_sample,
 )
-from .stages.tiles import TileJob
+from .stages.tiles import HALO, TileJob
 from .stages.tree import grow_tree
 from .wording import counted
 
@@ -172,6 +173,7 @@ class _Run:
         _log_start(self.raster, self.plan, feedback)
         self.progress = Progress(feedback, {**ENGINE_STAGES[parameters.engine], **stages(parameters)})
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
+        self.is_decoded = False
         self._under_way = ExitStack()  # what has to be stopped in the end
 
     def _manifest(self) -> Dict[str, Any]:
@@ -196,7 +198,7 @@ class _Run:
         runner = starting.ready(self.feedback, self.progress.check_cancelled)
         surveyed = self._survey(runner)
         kernel, note = self.progress.wait_for(loading, "Loading the kernels", (0.8, 0.8))
-        runner.prepare(self.parameters.kernels)  # what had to be compiled is there to be loaded now
+        runner.prepare(self.parameters.kernels)
         self.feedback.info(note)
         context = RunContext(self.parameters, self.raster, self.plan, kernel, runner, self.progress, self.folder)
         learned = self._learn(context, surveyed)
@@ -204,12 +206,10 @@ class _Run:
         return self._write(context, surveyed, learned, segmented)
 
     def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
-        """The kernels; those for the raster's type are compiled here once, rather than by every worker."""
-        kernel, note = kernels.choose(self.parameters.kernels, check)
-        check()
-        if self.raster.is_integer:
-            warm_up(kernel, self.raster.dtype)
-        return kernel, note
+        """What is there is loaded; what is not, is made by another process while the run goes on."""
+        raster, parameters = self.raster, self.parameters
+        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
+        return kernels.choose(parameters.kernels, check, entries)
 
     def _start_execution(self) -> execution.Starting:
         parameters, raster = self.parameters, self.raster
@@ -233,7 +233,7 @@ class _Run:
         if summary is not None:
             self.feedback.info("Statistics are taken from the interrupted run.")
         else:
-            summary = survey(self.raster, plan, parameters, runner, self.progress)
+            summary = survey(self.raster, plan, parameters, runner, self.progress, self._cells(runner))
             if not self.folder.is_temporary:
                 save_summary(summary, self.folder)
         summary.require_data(self.raster)
@@ -243,6 +243,18 @@ class _Run:
             tiles, verb = counted(len(plan.tiles), "tile"), "is" if empty == 1 else "are"
             self.feedback.info(f"Of {tiles}, {empty} {verb} empty and left out, {sparse} sparse.")
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
+
+    def _cells(self, runner: Runner) -> Optional[Decoded]:
+        """Where the survey leaves what it has read, where that is worth it; other machines read by themselves."""
+        raster, folder = self.raster, self.folder
+        if self.with_rsgislib or runner.remote:
+            return None
+        windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in self.plan.pieces]
+        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder):
+            return None
+        self.is_decoded = True
+        self.feedback.info("Values are kept in the work folder, as the blocks of the file are slow to read.")
+        return Decoded(folder)
 
     def _learn(self, context: RunContext, surveyed: _Surveyed) -> _Learned:
         """The centres, and what k-means was run on; a sample that was taken by a pass of its own is kept."""
@@ -261,7 +273,9 @@ class _Run:
         if self.with_rsgislib:
             return _Segmented(*rsgislib_engine.segment_in_stages(context, units, colours, learned.centres))
         rules = EliminationRules(colours.weights, parameters.min_pixels, parameters.distance_threshold)
-        tiles = TileJob(self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules)
+        tiles = TileJob(
+            self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
+        )
         groups = GroupJob(self.folder, rules, parameters.kernels, 1 if context.runner.remote else context.threads)
         tree = grow_tree([piece for unit in units for piece in unit])
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
@@ -312,7 +326,7 @@ class _Run:
 def _log_start(raster: Raster, plan: Plan, feedback: Feedback) -> None:
     width, height = (max(side) for side in zip(*(tile.window[2:] for tile in plan.tiles)))
     feedback.info(
-        f"{raster.path}: {raster.width} x {raster.height} pixels, bands {', '.join(map(str, raster.numbers))}, "
+        f"{raster.path}: {raster.size}, bands {', '.join(map(str, raster.numbers))}, "
         f"{np.dtype(raster.dtype).name}; {counted(len(plan.tiles), 'tile')} of up to {width} x {height} pixels."
     )
     for note in raster.notes:
@@ -327,7 +341,7 @@ def _log_start(raster: Raster, plan: Plan, feedback: Feedback) -> None:
 def _facts(context: RunContext, colours: Union[Stretched, Raw], learned: _Learned) -> Dict[str, Any]:
     """What the report says besides parameters and result."""
     return {
-        "kernels": context.kernel.NAME,
+        "kernels": kernels.used(context.kernel),
         "execution": {"kind": context.runner.name, "workers": context.runner.workers},
         "raster": asdict(context.raster),
         "colours": {"stretch": context.parameters.stretch, **asdict(colours)},

@@ -8,16 +8,20 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional, cast
 
+from .. import kernels
 from ..errors import SegmentationError
 from ..machine import available_cores
 from ..progress import Check, Feedback
 from ..resources import Workers, choose_workers
+from . import compiling
 from .runner import Runner
 from .serial import Serial
 from .threads import Threads
 
 if TYPE_CHECKING:
     from ..files.raster import Raster
+
+kernels.compile_with(compiling.shared.request)
 
 WORTH_PROCESSES = 500_000_000  # values of the raster; for fewer, to start processes takes too large a share of the run
 

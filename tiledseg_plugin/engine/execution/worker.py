@@ -46,7 +46,9 @@ def load_kernels(wanted: str) -> None:
     """Import and load what tiles will need, while there is nothing else to do."""
     from .. import kernels
 
-    kernels.choose(wanted)
+    kernel, _ = kernels.choose(wanted)
+    if kernel.NAME == "auto":
+        kernels.load_ready()
 
 
 def remember(number: int, common: Any) -> None:

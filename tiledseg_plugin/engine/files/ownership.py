@@ -102,6 +102,15 @@ class Ownership:
             self.leave()
 
 
+def is_occupied(folder: Union[str, Path]) -> bool:
+    """Whether somebody holds the mark of a folder now."""
+    path = Path(folder) / OWNER
+    try:
+        return path.exists() and not _is_abandoned(path)
+    except OSError:
+        return False
+
+
 def make_owned_folder(parent: Union[str, Path], prefix: str) -> Tuple[Path, Ownership]:
     """A new folder for a run, which is marked as its own.
 

@@ -6,8 +6,6 @@ This is the one place that reads windows; what makes a pixel invalid is the matt
 
 import math
 import os
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -16,6 +14,7 @@ from osgeo import gdal
 
 from ..errors import SegmentationError
 from ..parameters import NODATA_RULES, no_data_asked_for
+from .decoded import AnyCells, Decoded
 from .gdal_access import collected_errors, open_raster, reason
 from .no_data import Band, data_bands, describe_bands, invalid_values, value_type
 from .raw_files import check_whole
@@ -24,7 +23,6 @@ from .window import Window
 
 MOST_PIXELS = 2**32 - 2  # segment ids are uint32
 CELL_PIXELS = 1 << 20  # as many as the blocks have that statistics are read by
-CACHE_BYTES = 64_000_000  # of cells that are kept, in a process
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,14 @@ class Raster:
     def origin(self) -> Tuple[int, int]:
         """Column and row of the file at which the raster begins."""
         return self.left, self.top
+
+    @property
+    def size(self) -> str:
+        """For the log: how many pixels, and which where they are only a part."""
+        text = f"{self.width} x {self.height} pixels"
+        if (self.width, self.height) == self.file_size:
+            return text
+        return f"{text} from column {self.left}, row {self.top} on, of {self.file_size[0]} x {self.file_size[1]}"
 
     @property
     def numbers(self) -> List[int]:
@@ -178,7 +184,7 @@ def read_window(
     raster: Raster,
     window: Window,
     covered: Optional[np.ndarray] = None,
-    cells: Optional["Cells"] = None,
+    cells: Optional[AnyCells] = None,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """The values of a window and what is valid in it.
 
@@ -186,7 +192,7 @@ def read_window(
     ----------
     dataset : as `gdal_access.open_raster` returns it
     covered : (rows, cols) bool, False where the pixels are outside all tiles; None where all are covered
-    cells : of a raster that is resampled, for windows that share some
+    cells : of a raster that is resampled, for windows that share some; or those that have been decoded
 
     Returns
     -------
@@ -256,7 +262,11 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _invalid(
-    dataset: gdal.Dataset, raster: Raster, window: Window, values: Optional[np.ndarray], cells: Optional["Cells"] = None
+    dataset: gdal.Dataset,
+    raster: Raster,
+    window: Window,
+    values: Optional[np.ndarray],
+    cells: Optional[AnyCells] = None,
 ) -> Iterator[np.ndarray]:
     """Of each band what has no data in it: (rows, cols) bool, or the scalar False. A mask is read once for all."""
     found: Dict[tuple, np.ndarray] = {}
@@ -269,36 +279,13 @@ def _invalid(
         yield bad
 
 
-def read_values(dataset: gdal.Dataset, raster: Raster, window: Window, cells: Optional["Cells"] = None) -> np.ndarray:
+def read_values(dataset: gdal.Dataset, raster: Raster, window: Window, cells: Optional[AnyCells] = None) -> np.ndarray:
     """The values of a window as they are stored, valid or not: (bands, rows, cols) of the raster's dtype."""
     return _read(dataset, raster, window, ("values", *raster.numbers), cells)
 
 
-class Cells:
-    """The cells of a resampled raster that were read last, for tiles that share them; of all threads of a process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
-
-    def __reduce__(self) -> tuple:
-        return Cells, ()
-
-    def get(self, key: tuple) -> Optional[np.ndarray]:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def keep(self, key: tuple, array: np.ndarray) -> None:
-        with self._lock:
-            self._kept[key] = array
-            while sum(kept.nbytes for kept in self._kept.values()) > CACHE_BYTES:
-                self._kept.popitem(last=False)
-
-
 def _read(
-    dataset: gdal.Dataset, raster: Raster, window: Window, source: tuple, cells: Optional[Cells] = None
+    dataset: gdal.Dataset, raster: Raster, window: Window, source: tuple, cells: Optional[AnyCells] = None
 ) -> np.ndarray:
     """What the raster holds in a window: (planes, rows, cols), the caller's to change.
 
@@ -307,18 +294,34 @@ def _read(
     source : ("values", numbers of bands ...), ("mask", number of the band that it is of) or ("alpha", number)
     """
     if not raster.resampled:
-        return _read_at_once(dataset, raster, window, source)
-    whole: Optional[np.ndarray] = None
+        kept = cells.get_all(source, _grid_in(raster, CELL_PIXELS, window)) if isinstance(cells, Decoded) else None
+        if kept is not None:
+            return _put_together(window, kept)
+        whole = _read_at_once(dataset, raster, window, source)
+        if isinstance(cells, Decoded):
+            for cell in _grid_in(raster, CELL_PIXELS, window):
+                if cell.part_in(window) == cell:
+                    rows, cols = cell.within(window)
+                    cells.keep((source, cell), whole[:, rows, cols])
+        return whole
+    parts = {}
     for cell in _grid_in(raster, CELL_PIXELS, window):
         part = None if cells is None else cells.get((source, cell))
         if part is None:
             part = _read_at_once(dataset, raster, cell, source)
-            if cell == window:
+            if cell == window and not isinstance(cells, Decoded):
                 return part
             if cells is not None:
                 cells.keep((source, cell), part)
-        if whole is None:
-            whole = np.empty((len(part), window.height, window.width), part.dtype)
+        parts[cell] = part
+    return _put_together(window, parts)
+
+
+def _put_together(window: Window, parts: Dict[Window, np.ndarray]) -> np.ndarray:
+    """A window of (planes, rows, cols) from the cells that it lies in."""
+    first = next(iter(parts.values()))
+    whole = np.empty((len(first), window.height, window.width), first.dtype)
+    for cell, part in parts.items():
         common = cell.part_in(window)
         (rows, cols), (part_rows, part_cols) = common.within(window), common.within(cell)
         whole[:, rows, cols] = part[:, part_rows, part_cols]

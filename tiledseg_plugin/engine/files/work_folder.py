@@ -24,7 +24,7 @@ from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
-from .stored_arrays import DAMAGED, load_arrays
+from .stored_arrays import DAMAGED, load_arrays, save_arrays
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
@@ -41,7 +41,8 @@ KEPT = "|".join(  # after the prefix, what a run can be taken up from
     )
 )
 LONGEST_NAME = f"{PREFIX}chain-corners-0000000.npy"
-PASSING = rf"code-{TOKEN}\.zip|stage-{TOKEN}-[0-9a-f]{{6}}(-\d+-[0-9a-f]{{8}})?\.bin"  # what Dask sends about
+DECODED = r"decoded-[vma]\d+-\d+-\d+\.npy"  # a run that is taken up decodes anew, as nothing says that these are whole
+PASSING = rf"{DECODED}|code-{TOKEN}\.zip|stage-{TOKEN}-[0-9a-f]{{6}}(-\d+-[0-9a-f]{{8}})?\.bin"  # what Dask sends about
 PARTIAL = rf"({KEPT}|{PASSING}|manifest\.json)(\.\d+(-[0-9a-f]{{8}})?)?\.partial"
 
 
@@ -155,7 +156,7 @@ class WorkFolder:
 
     def _replace(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         target = self.path / name
-        if name != MANIFEST and not re.fullmatch(PREFIX + f"({KEPT})", name):
+        if name != MANIFEST and not re.fullmatch(PREFIX + f"({KEPT}|{DECODED})", name):
             raise ValueError(f"{name} would not be known as a file of a run: add it to KEPT.")
         partial = target.with_name(f"{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
         try:
@@ -179,7 +180,7 @@ class WorkFolder:
 
     def save(self, name: str, **arrays: Any) -> None:
         """Write arrays under a name; they are checked when they are loaded."""
-        self._replace(f"{PREFIX}{name}.npz", lambda file: np.savez(file, **arrays))
+        self._replace(f"{PREFIX}{name}.npz", lambda file: save_arrays(file, arrays))
 
     def load(self, name: str, *wanted: str) -> Optional[Dict[str, np.ndarray]]:
         """The arrays saved under a name, as a dict, or some of them; None if they are missing or damaged."""

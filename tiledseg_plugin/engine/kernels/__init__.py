@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two sets of kernels behind one contract: `compiled` (numba) and `plain` (numpy).
 
-They return identical arrays. `choose` picks one, once a run; nothing else knows which one runs.
+They return identical arrays. `choose` picks one, or both: `auto` begins with the plain ones and takes each compiled one
+as soon as it is there (see `growing`). Nothing else knows which one runs.
 """
 
 import os
-import warnings
-from typing import Dict, Optional, Tuple
+from contextlib import suppress
+from typing import Dict, Iterable, Optional, Tuple, cast
 
 from ..errors import Cancelled, SegmentationError
+from . import growing, machine_code
 from .contract import Check, Kernels
 
 CHOICES = ("auto", "compiled", "plain")
@@ -19,8 +21,13 @@ Loaded = Tuple[Optional[Kernels], str]  # the compiled kernels, or None and the 
 _loaded: Dict[str, Loaded] = {}  # the outcome of loading the compiled ones, which is tried once in a process
 
 
+def compile_with(compiler: growing.Compiler) -> None:
+    """Have what is missing compiled by another process, which `compiler` asks for; without it all stays plain."""
+    growing.shared.compiler = compiler
+
+
 def _load_compiled(check: Check) -> Loaded:
-    """The compiled kernels, or the reason why there are none."""
+    """The compiled kernels, all there, or the reason why there are none."""
     if "compiled" not in _loaded:
         _loaded["compiled"] = _try_compiled(check)
     return _loaded["compiled"]
@@ -29,12 +36,8 @@ def _load_compiled(check: Check) -> Loaded:
 def _try_compiled(check: Check) -> Loaded:
     """As `_load_compiled`, by doing it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from . import compiled
-
-            kernels: Kernels = compiled
-            kernels.warm_up(check)
+        kernels: Kernels = growing.import_compiled()
+        kernels.warm_up(check)
     except Cancelled:
         raise
     except Exception as error:  # numba breaks in many ways (ABI of numpy, LLVM, caches); all of them mean plain
@@ -42,15 +45,16 @@ def _try_compiled(check: Check) -> Loaded:
     return kernels, ""
 
 
-def choose(wanted: str = "auto", check: Check = lambda: None) -> Tuple[Kernels, str]:
+def choose(wanted: str = "auto", check: Check = lambda: None, entries: Iterable[str] = ()) -> Tuple[Kernels, str]:
     """Returns the kernels to use and a sentence for the log.
 
     Parameters
     ----------
-    wanted : `auto` (compiled where numba works; the environment variable TILEDSEG_KERNELS decides otherwise),
-        `compiled` or `plain`
-    check : called between the steps of loading, which takes seconds, and many where all has to be compiled; raises
+    wanted : `auto` (compiled where numba works and they are there, plain until then; the environment variable
+        TILEDSEG_KERNELS decides otherwise), `compiled` (waits for them) or `plain`
+    check : called between the steps of loading, which takes a second, and many where all has to be compiled; raises
         what ends the run
+    entries : what will be needed, in this order, see `entries`
 
     Raises
     ------
@@ -60,14 +64,45 @@ def choose(wanted: str = "auto", check: Check = lambda: None) -> Tuple[Kernels, 
         wanted = os.environ.get(VARIABLE, "auto")
     if wanted not in CHOICES:
         raise SegmentationError(f"{VARIABLE}={wanted} is not known: set it to one of {', '.join(CHOICES)}.")
-    if wanted != "plain":
+    if wanted == "compiled":
         compiled, reason = _load_compiled(check)
-        if compiled is not None:
-            return compiled, "Kernels: compiled (numba)."
-        if wanted == "compiled":
+        if compiled is None:
             raise SegmentationError(f"The compiled kernels do not work here ({reason}): install numba or use plain.")
-    else:
-        reason = "asked for"
+        return compiled, "Kernels: compiled (numba)."
+    if wanted == "auto":
+        growing.shared.want(entries, check)
+        if not growing.shared.reason:
+            return cast(Kernels, growing.shared), _sentence()
+        if growing.shared.is_alone:
+            compiled, _ = _load_compiled(check)
+            if compiled is not None:
+                return compiled, "Kernels: compiled (numba)."
     from . import plain
 
+    reason = growing.shared.reason if wanted == "auto" else "asked for"
     return plain, f"Kernels: plain (numpy); compiled ones are not used ({reason})."
+
+
+def _sentence() -> str:
+    if growing.shared.is_complete:
+        return "Kernels: compiled (numba)."
+    return (
+        "Kernels: plain (numpy) at first; the compiled ones (numba) are made in the background, once in the life of an "
+        "installation, and each is used as soon as it is there, with the same result."
+    )
+
+
+def load_ready() -> None:
+    """Load all that is there, while there is nothing else to do."""
+    with suppress(ImportError):  # no numba
+        growing.shared.want(machine_code.marked(machine_code.READY))
+
+
+def are_being_made() -> bool:
+    """Whether compiled kernels are wanted in this process and not there yet."""
+    return not growing.shared.reason and not growing.shared.is_complete
+
+
+def used(kernel: Kernels) -> str:
+    """The sets that did the work of a set in this process, for reports."""
+    return growing.shared.used if isinstance(kernel, growing.Growing) else kernel.NAME

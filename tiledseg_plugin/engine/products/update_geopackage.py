@@ -51,7 +51,7 @@ def database_uri(path: str, mode: str = "ro") -> str:
 def is_locked(path: str) -> bool:
     """Whether another program keeps a database from being read at this moment."""
     try:
-        with closing(sqlite3.connect(database_uri(path), LOCKED_SECONDS, uri=True)) as connection:
+        with closing(sqlite3.connect(database_uri(path), timeout=LOCKED_SECONDS, uri=True)) as connection:
             connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.OperationalError as error:
         return "locked" in str(error)
@@ -65,7 +65,7 @@ def _copy(path: str, staged: str) -> None:
 
     `backup` waits for ever for a lock of another program, unless this one has its own, which is waited for in time.
     """
-    source = sqlite3.connect(database_uri(path), LOCKED_SECONDS, isolation_level=None, uri=True)
+    source = sqlite3.connect(database_uri(path), timeout=LOCKED_SECONDS, isolation_level=None, uri=True)
     with closing(source), closing(sqlite3.connect(staged)) as copy:
         source.execute("BEGIN")
         source.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()

@@ -8,7 +8,6 @@ where the segment is decided. Floats do not; they are described when the segment
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from ..files.work_folder import narrowed
 
@@ -55,13 +54,6 @@ def has_moments(saved: Mapping[str, np.ndarray]) -> bool:
 def moments_in(saved: Mapping[str, np.ndarray]) -> RegionMoments:
     """From the arrays of a file, which are as narrow as they could be."""
     return RegionMoments(*(saved[name] for name in names_in_files()))
-
-
-def warm_up(kernel: Any, dtype: DTypeLike) -> None:
-    """Compile what depends on the raster's type, or load it: once here, rather than in every worker."""
-    one = np.ones(1, np.uint32)
-    part = moments_of_pixels(kernel, np.zeros((1, 1, 1), dtype), one[None], 1)
-    add_up(kernel, [part], np.ones(1, np.int64), np.zeros(1, np.uint32), 1)
 
 
 def moments_of_pixels(kernel: Any, values: np.ndarray, regions: np.ndarray, count: int) -> RegionMoments:

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..execution.runner import Runner
+from ..files.decoded import Decoded, decoded_together
 from ..files.foreign import parse_json
 from ..files.gdal_access import open_raster
-from ..files.raster import Raster, grid, read_window
+from ..files.raster import Raster, grid, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..kernels.contract import Kernels
@@ -27,7 +28,7 @@ from . import rsgislib_stretch
 from .colours import Raw, Stretched
 from .context import Context
 from .kmeans import cluster, distinct_colours
-from .plan import Plan
+from .plan import Plan, extent_of
 from .sampling import ColourSample, SampleJob, denser_sample, places
 
 BLOCK_PIXELS = 1 << 20
@@ -39,12 +40,14 @@ class Survey:
     """What a block's task needs to know.
 
     as_rsgislib : whether statistics as RSGISLib's script counts them are wanted, too
+    cells : where what is read is left for the tiles; None where they are to read it again
     """
 
     raster: Raster
     plan: Plan
     sampling: int
     as_rsgislib: bool = False
+    cells: Optional[Decoded] = None
 
 
 @dataclass
@@ -90,7 +93,7 @@ def blocks(raster: Raster) -> Tuple[Window, ...]:
 
 
 def survey_block(survey: Survey, block: Window, check_cancelled: Callable[[], None]) -> BlockResult:
-    """Read one block: the task of this stage."""
+    """Read one block."""
     check_cancelled()
     raster = survey.raster
     values, valid, rsgislib_moments = _read_block(survey, block)
@@ -108,14 +111,21 @@ def survey_block(survey: Survey, block: Window, check_cancelled: Callable[[], No
     return BlockResult(moments, positions, values[:, rows, cols].T.copy(), tiles, rsgislib_moments)
 
 
+def survey_blocks(survey: Survey, some: Sequence[Window], check_cancelled: Callable[[], None]) -> List[BlockResult]:
+    """Read blocks that are decoded together: the task of this stage."""
+    if len(some) > 1 and survey.cells is not None:
+        read_values(open_raster(survey.raster.path), survey.raster, extent_of(some), survey.cells)
+    return [survey_block(survey, block, check_cancelled) for block in some]
+
+
 def _read_block(survey: Survey, block: Window) -> Tuple[np.ndarray, np.ndarray, list]:
     """The values of a block, what is valid in it, and the moments of what RSGISLib's script counts."""
     raster, covered = survey.raster, survey.plan.covered(block)
     dataset = open_raster(raster.path)
     if not survey.as_rsgislib:
-        values, valid = read_window(dataset, raster, block, covered)
+        values, valid = read_window(dataset, raster, block, covered, survey.cells)
         return values, valid, []
-    values, declared = read_window(dataset, replace(raster, first_zero_is_nodata=False), block, covered)
+    values, declared = read_window(dataset, replace(raster, first_zero_is_nodata=False), block, covered, survey.cells)
     exact = rsgislib_stretch.sums_are_exact(raster)
     counted = rsgislib_stretch.counted_values(values, declared, covered)
     with np.errstate(invalid="ignore"):  # of values beyond float32, which are refused when all is known
@@ -270,13 +280,21 @@ def sample_colours(summary: Summary, colours: Union[Stretched, Raw], kernel: Ker
     return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
 
 
-def survey(raster: Raster, plan: Plan, parameters: SegmentParameters, runner: Runner, progress: Progress) -> Summary:
-    """The pass over the whole raster. `progress` is in its stage `statistics`."""
+def survey(
+    raster: Raster,
+    plan: Plan,
+    parameters: SegmentParameters,
+    runner: Runner,
+    progress: Progress,
+    cells: Optional[Decoded] = None,
+) -> Summary:
+    """The pass over the whole raster. `progress` is in its stage `statistics`; for `cells`, see `Survey`."""
     todo = blocks(raster)
     results: Dict[Window, BlockResult] = {}
-    job = Survey(raster, plan, parameters.sampling, parameters.rsgislib_stretch)
-    for block, result in runner.run(survey_block, job, todo, progress.listening_to(runner)):
-        results[block] = result
+    job = Survey(raster, plan, parameters.sampling, parameters.rsgislib_stretch, cells)
+    tasks = [(block,) for block in todo] if cells is None else decoded_together(raster, todo)
+    for task, found in runner.run(survey_blocks, job, tasks, progress.listening_to(runner)):
+        results.update(zip(task, found))
         progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
     return summarise(raster, plan, [results[block] for block in todo])
 

@@ -13,8 +13,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 import numpy as np
 
 from .. import kernels
+from ..files.decoded import AnyCells, Cells, Decoded
 from ..files.gdal_access import open_raster
-from ..files.raster import Cells, Raster, read_window
+from ..files.raster import Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from .colours import Raw, Stretched
@@ -45,7 +46,7 @@ class PixelJob:
         return kernels.choose(self.kernels)[0].NearestCentre(self.centres)
 
     @cached_property
-    def cells(self) -> Cells:
+    def cells(self) -> AnyCells:
         """What tiles beside each other read of a raster that is resampled."""
         return Cells()
 
@@ -56,6 +57,12 @@ class TileJob(PixelJob):
 
     folder: WorkFolder
     rules: EliminationRules
+    is_decoded: bool = False  # whether the survey has left what it has read
+
+    @cached_property
+    def cells(self) -> AnyCells:
+        """What is read: by the survey before, or by tiles beside each other of a raster that is resampled."""
+        return Decoded(self.folder) if self.is_decoded else Cells()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Tuple
 
 import numpy as np
 
-from .cache import kernel
+from .cache import inner, kernel
 from .colour_table import ColourTable
 
 BLOCK = 1 << 16  # pixels a call
@@ -17,7 +17,7 @@ FEW = 1 << 20  # up to so many pixels, comparing all with all centres is faster 
 CHUNK = 1024  # pixels at a time: their colours and distances stay in the first-level cache
 
 
-@kernel
+@inner
 def _add_band(
     near: np.ndarray, far: np.ndarray, colour: np.ndarray, centres: np.ndarray, one: int, other: int, band: int
 ) -> None:
@@ -35,7 +35,7 @@ def _add_band(
             far[i] += (x - b) * (x - b)
 
 
-@kernel
+@inner
 def _add_three_bands(
     near: np.ndarray, far: np.ndarray, colours: np.ndarray, centres: np.ndarray, one: int, other: int, band: int
 ) -> None:
@@ -55,7 +55,7 @@ def _add_three_bands(
             far[i] = far[i] + (x - d) * (x - d) + (y - e) * (y - e) + (z - f) * (z - f)
 
 
-@kernel
+@inner
 def _keep_nearest(near: np.ndarray, far: np.ndarray, best: np.ndarray, index: np.ndarray, one: int, other: int) -> None:
     """Update the least distances and whose they are; `near` are the distances to centre `one`, `far` to `other`."""
     for i in range(near.size):
@@ -67,7 +67,7 @@ def _keep_nearest(near: np.ndarray, far: np.ndarray, best: np.ndarray, index: np
         index[i] = other if nearer else k
 
 
-@kernel
+@inner
 def _keep_second(near: np.ndarray, far: np.ndarray, best: np.ndarray, second: np.ndarray) -> None:
     """Update the second least of all distances; to be called before `best` is updated."""
     for i in range(near.size):
@@ -77,7 +77,7 @@ def _keep_second(near: np.ndarray, far: np.ndarray, best: np.ndarray, second: np
         second[i] = more if more < second[i] else second[i]
 
 
-@kernel
+@inner
 def compare(
     colours: np.ndarray,
     centres: np.ndarray,
@@ -97,7 +97,7 @@ def compare(
     index[:] = 0
     for k in range(0, len(centres), 2):
         one, other = np.int32(k), np.int32(min(k + 1, len(centres) - 1))
-        band = 0
+        band = np.intp(0)  # as it goes on, so that what it is handed to is compiled once
         while band + 3 <= bands:
             _add_three_bands(near, far, colours, centres, one, other, band)
             band += 3

@@ -5,12 +5,12 @@ from typing import Tuple
 
 import numpy as np
 
-from .cache import kernel
+from .cache import inner, kernel
 
 ALL_BITS = np.uint32(0xFFFFFFFF)
 
 
-@kernel
+@inner
 def _root(parent: np.ndarray, label: int) -> int:
     """The least label of the region so far; halves the way to it for those who come later."""
     while parent[label] != label:
@@ -19,7 +19,7 @@ def _root(parent: np.ndarray, label: int) -> int:
     return label
 
 
-@kernel
+@inner
 def _join(parent: np.ndarray, one: int, other: int) -> None:
     """Make two labels those of one region, whose root is the least label in it."""
     one, other = _root(parent, one), _root(parent, other)
@@ -29,7 +29,7 @@ def _join(parent: np.ndarray, one: int, other: int) -> None:
         parent[one] = other
 
 
-@kernel
+@inner
 def _compare_row(
     clusters: np.ndarray,
     clusters_above: np.ndarray,
@@ -52,7 +52,7 @@ def _compare_row(
         same[col + 1] = ALL_BITS if clusters[col] == clusters[col + 1] else np.uint32(0)
 
 
-@kernel
+@inner
 def _label_row(
     clusters: np.ndarray,
     above: np.ndarray,
@@ -96,7 +96,7 @@ def _clump(clusters: np.ndarray, labels: np.ndarray, parent: np.ndarray) -> int:
     """Fill `labels`; returns how many clumps there are."""
     rows, cols = clusters.shape
     parent[0] = 0
-    count = np.uint32(0)
+    count = np.uint64(0)  # as `_label_row` returns it, which is so compiled once
     clusters_above, labels_above = np.zeros(cols, clusters.dtype), np.zeros(cols, labels.dtype)
     above, free, same = np.empty(cols, np.uint32), np.empty(cols, np.uint32), np.empty(cols, np.uint32)
     one, other = np.empty(cols + 1, np.uint32), np.empty(cols + 1, np.uint32)
@@ -160,7 +160,7 @@ def describe_clumps(
     return sizes, sums, first, clusters_of
 
 
-@kernel
+@inner
 def _flag_borders(row: np.ndarray, next_row: np.ndarray, right: np.ndarray, down: np.ndarray) -> None:
     """Whether a pixel and the one to its right, and the one below, belong to two clumps; compiles to vector code."""
     last = row.size - 1
@@ -170,7 +170,7 @@ def _flag_borders(row: np.ndarray, next_row: np.ndarray, right: np.ndarray, down
         down[col] = (row[col] != next_row[col]) & (row[col] != 0) & (next_row[col] != 0)
 
 
-@kernel
+@inner
 def _drop_repeated(above: np.ndarray, row: np.ndarray, below: np.ndarray, right: np.ndarray, down: np.ndarray) -> None:
     """Clear the flags of borders between the same two clumps as one pixel above, or to the left, where it was noted."""
     for col in range(row.size - 1):
@@ -179,7 +179,7 @@ def _drop_repeated(above: np.ndarray, row: np.ndarray, below: np.ndarray, right:
         down[col + 1] &= (row[col] != row[col + 1]) | (below[col] != below[col + 1])
 
 
-@kernel
+@inner
 def _note_pairs(
     flags: np.ndarray,
     one: np.ndarray,
@@ -213,7 +213,7 @@ def _note_pairs(
     return noted
 
 
-@kernel
+@inner
 def _flag_row(
     labels: np.ndarray, i: int, nothing: np.ndarray, right: np.ndarray, down: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
@@ -254,7 +254,7 @@ def _collect_pairs(labels: np.ndarray, pairs: np.ndarray, with_lower: np.ndarray
     return noted
 
 
-@kernel
+@inner
 def _add_up(counts: np.ndarray) -> None:
     """Turn numbers of pairs into where those of each label begin."""
     total = np.uint32(0)

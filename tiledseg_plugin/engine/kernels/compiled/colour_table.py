@@ -11,7 +11,7 @@ from typing import Tuple
 
 import numpy as np
 
-from .cache import kernel
+from .cache import inner, kernel
 
 MARGIN = np.float32(1e-5)  # of a squared distance, more than the rounding of three float32 squares and their sum
 LEAST = np.float32(1e-30)  # of a squared distance; below it, squares underflow
@@ -42,7 +42,7 @@ class ColourTable:
             _look_up(chunks, values, valid, self.cells, self.colours, labels, wanted)
 
 
-@kernel
+@inner
 def _find_possible(
     low: Tuple[float, float, float],
     width: float,
@@ -73,7 +73,7 @@ def _find_possible(
     return count
 
 
-@kernel
+@inner
 def _compare(
     colours: np.ndarray, a: float, b: float, c: float, distance: np.ndarray, best: np.ndarray, index: np.ndarray, k: int
 ) -> None:
@@ -88,7 +88,7 @@ def _compare(
         index[i] = k if nearer else index[i]
 
 
-@kernel
+@inner
 def _corner(block: int, cell: int) -> Tuple[float, float, float]:
     """The lowest values of a cell of a block."""
     return (
@@ -111,7 +111,7 @@ def _fill_cells(missing: np.ndarray, centres: np.ndarray, cells: np.ndarray, col
         block = cell >> 6
         if block != before:
             before = block
-            low = _corner(block, 0)
+            low = _corner(block, np.intp(0))
             block_count = _find_possible(low, np.float32(BLOCK - 1), centres, everyone, nearest, of_block)
         low = _corner(block, cell & 63)
         count = _find_possible(low, np.float32(CELL - 1), centres, of_block[:block_count], nearest, possible)
@@ -130,7 +130,7 @@ def _fill_cells(missing: np.ndarray, centres: np.ndarray, cells: np.ndarray, col
         cells[cell] = MIXED
 
 
-@kernel
+@inner
 def _find_cells(red: np.ndarray, green: np.ndarray, blue: np.ndarray, found: np.ndarray) -> None:
     """The cell of each pixel: compiles to vector code."""
     for i in range(found.size):
@@ -139,7 +139,7 @@ def _find_cells(red: np.ndarray, green: np.ndarray, blue: np.ndarray, found: np.
         found[i] = block << 6 | (x >> 2 & 3) << 4 | (y >> 2 & 3) << 2 | z >> 2 & 3
 
 
-@kernel
+@inner
 def _look_up_cells(
     cells: np.ndarray, cell_of: np.ndarray, valid: np.ndarray, labels: np.ndarray, undecided: np.ndarray
 ) -> int:
@@ -153,7 +153,7 @@ def _look_up_cells(
     return count
 
 
-@kernel
+@inner
 def _look_up_colours(
     colours: np.ndarray,
     cell_of: np.ndarray,

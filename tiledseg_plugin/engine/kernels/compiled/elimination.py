@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..contract import DECIDED, RemainingRegions, Run
-from .cache import kernel
+from .cache import inner, kernel
 from .graph import (
     LENGTH,
     NEXT,
@@ -29,7 +29,7 @@ PIECE = 1 << 12  # clumps a call, where several threads decide
 WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
 
 
-@kernel
+@inner
 def _describe(clump: int, sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray, means: np.ndarray) -> None:
     """Set the mean of a clump, as `plain.elimination.band_means` does."""
     bands = means.shape[1]
@@ -56,7 +56,7 @@ def _prepare(
         queue(clump, max(sizes[clump], undecided_from[clump]), sizes, first_called, next_called)
 
 
-@kernel
+@inner
 def _is_unchanged(clump: int, stamp: int, changed: np.ndarray, members: np.ndarray, neighbours: np.ndarray) -> bool:
     """Whether neither the clump nor its neighbours changed in the last step."""
     if changed[clump] == stamp:
@@ -70,7 +70,7 @@ def _is_unchanged(clump: int, stamp: int, changed: np.ndarray, members: np.ndarr
     return True
 
 
-@kernel
+@inner
 def _distance(one: int, other: int, means: np.ndarray) -> float:
     """The distance of the mean colours of two clumps, float32."""
     distance = np.float32(0)
@@ -142,7 +142,7 @@ def _decide(
         tail[i] = last
 
 
-@kernel
+@inner
 def _join(
     waiting: np.ndarray,
     choice: np.ndarray,
@@ -297,7 +297,7 @@ class Elimination:
 
     def step(self, area: int, run: Run = map) -> int:
         """Defined by `plain.elimination.Elimination.step`."""
-        if self.live < WORTH_CONTRACTING * self.clumps.changed.size:
+        if 1 < self.live < WORTH_CONTRACTING * self.clumps.changed.size:  # arrays of one are of another kind to numba
             self._contract()
         clumps, lists, decisions = self.clumps, self.lists, self._call_up(area)
         before = np.uint32(self.steps)

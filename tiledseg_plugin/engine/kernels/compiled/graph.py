@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .cache import kernel
+from .cache import inner, kernel
 
 NOBODY = np.uint32(0xFFFFFFFF)
 BEGIN, LENGTH, NEXT = 0, 1, 2  # columns of `members`
@@ -35,7 +35,7 @@ class NeighbourLists(NamedTuple):
     neighbours: np.ndarray
 
 
-@kernel
+@inner
 def find_root(into: np.ndarray, node: int) -> int:
     """The clump that a clump has become a part of."""
     while into[node] != node:
@@ -43,7 +43,7 @@ def find_root(into: np.ndarray, node: int) -> int:
     return node
 
 
-@kernel
+@inner
 def list_of(clump: int, members: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
     """The clump's own part of its list of neighbours, a view."""
     begin = np.intp(members[clump, BEGIN])

@@ -6,10 +6,10 @@ from typing import Tuple
 import numpy as np
 
 from ..plain.outlines import END_COL, END_ROW, JUNCTION, SADDLE, STEP_COL, STEP_ROW
-from .cache import kernel
+from .cache import inner, kernel
 
 
-@kernel
+@inner
 def _walk(
     ids: np.ndarray,
     row: int,
@@ -127,7 +127,7 @@ def trace_outlines(
     return ids[r + 1, c + 1], starts, ends, offsets, corners, flags
 
 
-@kernel
+@inner
 def _partners(first: int, last: int, corners: np.ndarray, flags: np.ndarray, partner: np.ndarray) -> None:
     """Note, for each corner at which a ring touches itself, where else in the ring that corner is."""
     members = np.flatnonzero(flags[first:last] & SADDLE) + first
@@ -140,7 +140,7 @@ def _partners(first: int, last: int, corners: np.ndarray, flags: np.ndarray, par
             partner[other - first] = one
 
 
-@kernel
+@inner
 def _emit(
     members: np.ndarray, corners: np.ndarray, flags: np.ndarray, out_corners: np.ndarray, out_flags: np.ndarray, at: int
 ) -> int:

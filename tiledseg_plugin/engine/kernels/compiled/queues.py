@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .cache import kernel
+from .cache import inner, kernel
 from .graph import NOBODY
 
 
@@ -22,7 +22,7 @@ class Queues(NamedTuple):
     next_called: np.ndarray
 
 
-@kernel
+@inner
 def queue(clump: int, area: int, sizes: np.ndarray, first_called: np.ndarray, next_called: np.ndarray) -> None:
     """Chain a clump with those that are called up in the step `area`; those as large as wanted never are."""
     if sizes[clump] < first_called.size - 1:

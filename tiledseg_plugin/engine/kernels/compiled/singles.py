@@ -5,13 +5,13 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
-from .cache import kernel
+from .cache import inner, kernel
 
 SINGLE, UNCERTAIN = 1, 2  # `status` of a pixel; 0 is settled
 NOBODY, IN_DOUBT, JOINED = -1, -2, -3  # what a pass finds for a single pixel instead of a neighbour to follow
 
 
-@kernel
+@inner
 def _flag_singles(above: np.ndarray, row: np.ndarray, below: np.ndarray, flags: np.ndarray) -> None:
     """1 for the pixels of a row with data and no 4-neighbour of their cluster, else 0; compiles to vector code."""
     for col in range(row.size):
@@ -40,7 +40,7 @@ def _find_singles(clusters: np.ndarray, status: np.ndarray, found: np.ndarray) -
     return found[:count]
 
 
-@kernel
+@inner
 def _neighbours(cell: int, row: int, rows: int, cols: int) -> Tuple[int, int, int, int]:
     """Indices of the neighbours up, down, left and right; the single cell itself, never followed, for those outside."""
     col = cell - row * cols
@@ -51,12 +51,12 @@ def _neighbours(cell: int, row: int, rows: int, cols: int) -> Tuple[int, int, in
     return up, down, left, right
 
 
-@kernel
+@inner
 def _is_settled(cell: int, state: np.ndarray, status: np.ndarray) -> bool:
     return (status[cell] == 0) & (state[cell] != 0)
 
 
-@kernel
+@inner
 def _find_followed(
     active: np.ndarray,
     found: np.ndarray,
@@ -103,7 +103,7 @@ def _find_followed(
         found[i] = followed if best < infinite else NOBODY
 
 
-@kernel
+@inner
 def _look_again(
     active: np.ndarray, found: np.ndarray, state: np.ndarray, status: np.ndarray, rows: int, cols: int
 ) -> None:
@@ -121,7 +121,7 @@ def _look_again(
                 found[i] = JOINED
 
 
-@kernel
+@inner
 def _settle(active: np.ndarray, found: np.ndarray, state: np.ndarray, status: np.ndarray) -> int:
     """Carry out what was found; returns how many pixels stay single, which stand first in `active`."""
     kept = 0

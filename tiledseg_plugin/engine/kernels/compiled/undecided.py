@@ -5,7 +5,7 @@ from typing import NamedTuple, Tuple
 
 import numpy as np
 
-from .cache import kernel
+from .cache import inner, kernel
 from .graph import NEXT, NOBODY, find_root, list_of
 
 DOUBTFUL = np.uint32(0xFFFFFFFE)  # in `choice`: to be decided where more of the raster is known
@@ -39,7 +39,7 @@ class Room(NamedTuple):
     doubtful: np.ndarray
 
 
-@kernel
+@inner
 def _doubt(
     clump: int, waiting: np.ndarray, choice: np.ndarray, place: np.ndarray, doubtful: np.ndarray, count: int
 ) -> int:
@@ -52,7 +52,7 @@ def _doubt(
     return count
 
 
-@kernel
+@inner
 def _doubt_beside(
     clump: int,
     waiting: np.ndarray,
@@ -122,7 +122,7 @@ def leave_doubtful(
     return _drop_doubtful(waiting, choice, tail, retries)
 
 
-@kernel
+@inner
 def _drop_doubtful(waiting: np.ndarray, choice: np.ndarray, tail: np.ndarray, retries: int) -> Tuple[int, int]:
     """Move those that are not doubtful to the front; returns how many they are, and how many of the retries."""
     kept = 0

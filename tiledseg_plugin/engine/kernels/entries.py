@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is compiled at a time: an entry is a kernel for one kind of arguments, such as `eliminate_singles-uint8`."""
+
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+
+
+def _dtype_of(position: int) -> Callable[..., str]:
+    return lambda *arguments: str(arguments[position].dtype.name)
+
+
+def _colours(values: np.ndarray, valid: Any, centres: np.ndarray) -> str:
+    """How colours are labelled: by a table of one or two bands, by one of three (of 8 or 16 bits), or by comparing."""
+    return _labelled(values.dtype, len(values), len(centres))
+
+
+def _labelled(dtype: Any, bands: int, clusters: int) -> str:
+    if dtype != np.uint8 or bands > 3:
+        return "compared"
+    if bands < 3:
+        return "few"
+    return "three" if clusters < 256 else "threewide"
+
+
+# {kernel: what of the arguments decides for what it is compiled}; those not named here are the same in both sets
+KINDS: Dict[str, Callable[..., str]] = {
+    "translate": _dtype_of(0),
+    "distinct": lambda *_: "all",
+    "reassign": lambda *_: "all",
+    "sum_members": lambda *_: "all",
+    "nearest_centre": _colours,
+    "nearest_two": lambda *_: "all",
+    "eliminate_singles": _dtype_of(1),
+    "clump": lambda *_: "all",
+    "describe_clumps": _dtype_of(3),
+    "find_edges": lambda *_: "all",
+    "Elimination": lambda sizes, *_: "all" if len(sizes) > 1 else "alone",
+    "relabel": lambda *_: "all",
+    "region_moments": _dtype_of(2),
+    "add_moments": lambda *_: "all",
+    "compact": lambda *_: "all",
+    "region_histograms": _dtype_of(2),
+    "trace_outlines": lambda *_: "all",
+    "finish_rings": lambda *_: "all",
+    "simplify_rings": lambda *_: "all",
+}
+
+# Arrays of one element are of another kind to numba, and there is nothing to be gained: these stay plain.
+NEVER = frozenset({"Elimination-alone"})
+
+# dtype, bands, STRETCH and NUM_CLUSTERS of the runs that are prepared for before anybody has asked for one
+USUAL = (("uint16", 3, True, 60), ("uint8", 3, True, 60), ("uint16", 4, True, 60))
+
+
+def entry_of(name: str, *arguments: Any) -> str:
+    """The entry that a call of a kernel needs."""
+    return f"{name}-{KINDS[name](*arguments)}"
+
+
+def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int) -> List[str]:
+    """What a run over a raster needs: first what the first stage needs, then what saves most for its time to compile.
+
+    Parameters
+    ----------
+    dtype : of its values
+    bands : how many are selected
+    stretched : STRETCH
+    clusters : NUM_CLUSTERS
+    """
+    dtype = np.dtype(dtype)
+    compared = np.dtype(np.uint8) if stretched or dtype == np.uint8 else np.dtype(np.float32)
+    added = compared if compared == np.uint8 else np.dtype(np.int64)
+    whole = dtype.kind in "iu"
+    found = ["reassign-all", f"region_moments-{dtype.name}", f"describe_clumps-{added.name}", "Elimination-all"]
+    if not whole and not stretched:
+        found.insert(1, "sum_members-all")
+    found += [
+        f"nearest_centre-{_labelled(compared, bands, clusters)}",
+        "find_edges-all",
+        f"eliminate_singles-{compared.name}",
+        "clump-all",
+    ]
+    if stretched and whole and dtype.itemsize <= 2:
+        found.append(f"translate-uint{8 * dtype.itemsize}")
+    found += ["relabel-all", "distinct-all"]
+    return [*found, "add_moments-all" if whole else "compact-all"]
