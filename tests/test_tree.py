@@ -208,8 +208,10 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
             continue
         ids = np.zeros((plan.height, plan.width), np.uint32)
         for piece in tree.pieces:
-            regions = folder.load_rows(labels_of(piece), 0, piece.window.height, piece.window.width, np.uint32)
-            ids[piece.window.within(Window(0, 0, plan.width, plan.height))] = folder.map_array(table_of(piece))[regions]
+            table = folder.map_array(table_of(piece))
+            ids[piece.window.within(Window(0, 0, plan.width, plan.height))] = folder.load_labels(
+                labels_of(piece), 0, piece.window.height, table
+            )
         return (
             ids,
             attributes_of_run(segments, run_bands(raster), lambda done: None),

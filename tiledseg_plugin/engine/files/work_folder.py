@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
+from .labels import pack, unpack
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 from .stored_arrays import DAMAGED, load_arrays, save_arrays
@@ -208,17 +209,23 @@ class WorkFolder:
         except DAMAGED as error:
             raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
-    def map_rows(self, name: str, first: int, count: int, width: int, dtype: Any) -> np.ndarray:
-        """As `load_rows`, but only what is used of the rows is read."""
-        dtype = np.dtype(dtype)
+    def save_labels(self, name: str, array: np.ndarray) -> int:
+        """Write (rows, cols) uint32 labels or ids, see `labels`; returns what `save_rows` does."""
+        content = pack(array)
+        self._replace(f"{PREFIX}{name}.raw", lambda file: file.write(content))
+        return 0 if self.is_temporary else zlib.crc32(content)
+
+    def load_labels(self, name: str, first: int, count: int, table: Optional[np.ndarray] = None) -> np.ndarray:
+        """Rows `first` to `first + count` of what `save_labels` wrote, looked up in a table if there is one."""
         path = self.path / f"{PREFIX}{name}.raw"
         try:
-            return np.memmap(path, dtype, "r", first * width * dtype.itemsize, (count, width))
-        except DAMAGED as error:
+            with open_file(path) as file:
+                return unpack(file, first, count, table)
+        except (*DAMAGED, IndexError) as error:
             raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
     def checksum(self, name: str) -> Optional[int]:
-        """The checksum of what `save_rows` wrote; None if it is missing."""
+        """The checksum of what `save_rows` or `save_labels` wrote; None if it is missing."""
         total = 0
         try:
             with open_file(self.path / f"{PREFIX}{name}.raw") as file:

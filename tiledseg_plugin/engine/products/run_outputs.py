@@ -141,7 +141,7 @@ def _describe(context: RunContext, segments: Segments) -> _Described:
     """Attributes of the segments: from the tiles' own where their sums are exact, else from the pixels."""
     plan, raster, folder = context.plan, context.raster, context.folder
     advance = context.progress.advance_as("Describing segments")
-    ids = TileIds(plan, folder, segments.pieces, context.kernel.NAME)
+    ids = TileIds(plan, folder, segments.pieces)
     if segments.has_moments:
         attributes = attributes_of_run(segments, run_bands(raster), advance)
     else:

@@ -6,7 +6,6 @@ from typing import Callable, Protocol, Tuple
 
 import numpy as np
 
-from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, read_values, read_window
@@ -32,17 +31,14 @@ class TileIds:
     """The segments of a run that is being written.
 
     pieces : ids of the pieces that hold valid pixels
-    kernels : name of the set
     """
 
     plan: Plan
     folder: WorkFolder
     pieces: Tuple[int, ...]
-    kernels: str
 
     def reader(self) -> IdReader:
         """A function window -> (rows, cols) uint32; for one thread."""
-        kernel, _ = kernels.choose(self.kernels)
         pieces = set(self.pieces)
 
         def read(window: Window) -> np.ndarray:
@@ -52,9 +48,9 @@ class TileIds:
                     continue
                 common = piece.window.part_in(window)
                 top, left = common.row - piece.window.row, common.col - piece.window.col
-                rows = self.folder.map_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
                 table = self.folder.map_array(table_of(piece))
-                ids[common.within(window)] = kernel.relabel(rows[:, left : left + common.width], table)
+                rows = self.folder.load_labels(labels_of(piece), top, common.height, table)
+                ids[common.within(window)] = rows[:, left : left + common.width]
             return ids
 
         return read

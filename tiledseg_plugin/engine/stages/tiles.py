@@ -115,7 +115,7 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
     if job.raster.is_integer:
         moments = moments_of_pixels(kernel, values, regions, merged.undecided.size)
         check_cancelled()
-    checksum = job.folder.save_rows(labels_of(piece), regions[piece.window.within(window)])
+    checksum = job.folder.save_labels(labels_of(piece), regions[piece.window.within(window)])
     seconds = time.monotonic() - started
     left = Left(merged, moments, result=(count, valid, halo, seconds, checksum))
     save_part(job.folder, piece.piece_id, left)

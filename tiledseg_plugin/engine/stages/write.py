@@ -6,13 +6,11 @@ written along. Band statistics, overviews and the attribute table (see `attribut
 its name.
 """
 
-from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
 from osgeo import gdal
 
-from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, reason
 from ..files.output_files import SEGMENTS, Output
@@ -27,23 +25,13 @@ from .plan import Piece
 from .tiles import labels_of
 
 
-@dataclass(frozen=True)
-class RelabelJob:
-    """What all pieces share that are relabelled elsewhere."""
-
-    kernels: str
-    folder: WorkFolder
-
-
-def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], None]) -> None:
+def relabel_piece(folder: WorkFolder, piece: Piece, check_cancelled: Callable[[], None]) -> None:
     """Regions of one piece through its lookup table: a task, for executions whose workers are on other machines."""
-    kernel, _ = kernels.choose(job.kernels)
-    table = job.folder.map_array(table_of(piece))
+    table = folder.map_array(table_of(piece))
     check_cancelled()
-    width, height = piece.window.width, piece.window.height
-    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), table)
+    ids = folder.load_labels(labels_of(piece), 0, piece.window.height, table)
     check_cancelled()
-    job.folder.save_rows(ids_of(piece), ids)
+    folder.save_labels(ids_of(piece), ids)
 
 
 def ids_of(piece: Piece) -> str:
@@ -102,8 +90,7 @@ def _relabel_elsewhere(context: RunContext, segments: Segments) -> None:
     """
     progress = context.progress
     pieces = [context.plan.pieces[piece_id - 1] for piece_id in segments.pieces]
-    job = RelabelJob(context.parameters.kernels, context.folder)
-    for done, _ in enumerate(context.run(relabel_piece, job, pieces), 1):
+    for done, _ in enumerate(context.run(relabel_piece, context.folder, pieces), 1):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
 
 
@@ -114,7 +101,7 @@ class _IdsOf:
     """
 
     def __init__(self, context: RunContext, segments: Segments, relabelled: bool) -> None:
-        self._plan, self._folder, self._kernel = context.plan, context.folder, context.kernel
+        self._plan, self._folder = context.plan, context.folder
         self._pieces, self._relabelled = frozenset(segments.pieces), relabelled
 
     def __call__(self, window: Window) -> np.ndarray:
@@ -128,6 +115,5 @@ class _IdsOf:
     def _part(self, piece: Piece, common: Window) -> np.ndarray:
         name = ids_of(piece) if self._relabelled else labels_of(piece)
         top, left = common.row - piece.window.row, common.col - piece.window.col
-        rows = self._folder.load_rows(name, top, common.height, piece.window.width, np.uint32)
-        part = rows[:, left : left + common.width]
-        return part if self._relabelled else self._kernel.relabel(part, self._folder.map_array(table_of(piece)))
+        table = None if self._relabelled else self._folder.map_array(table_of(piece))
+        return self._folder.load_labels(name, top, common.height, table)[:, left : left + common.width]
