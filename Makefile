@@ -4,7 +4,7 @@ PYTHON ?= /usr/bin/python3
 VERSION = $(shell sed -n 's/^version=//p' metadata.txt)
 export RASTER FOLDER LOOKS
 
-.PHONY: help setup demo test matrix stress faults fuzz odd bench bench-peers screenshots lint package clean
+.PHONY: help setup demo test matrix stress faults fuzz odd coverage mutation scale bench bench-peers screenshots lint package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' Makefile
@@ -18,6 +18,10 @@ demo: setup  ## segment an aerial image, or RASTER=file, and draw it to build/de
 test: setup  ## run all tests, or TESTS="tests/test_plan.py -k empty"; those that measure times one by one at the end
 	@$(PYTHON) scripts/run_tests.py $(TESTS)
 
+coverage:  ## what part of the engine its tests run, lines and branches; fails below 92 %
+	@scripts/setup.sh python3-coverage
+	@$(PYTHON) scripts/measure_coverage.py $(TESTS)
+
 matrix:  ## the tests on three releases of Debian, and without numba, pathos, scipy, in trees under build/ (as root)
 	@$(PYTHON) scripts/matrix.py $(MATRIX)
 
@@ -29,6 +33,7 @@ stress: setup  ## RUNS=200 runs with kills at random moments: no hang, nothing l
 
 faults: setup  ## runs in which something goes wrong, at every place (an hour or two); FAULTS="kill read --cases 20" for a part
 	@$(PYTHON) scripts/faults.py $(FAULTS)
+	@TILEDSEG_FAULTS=1 $(PYTHON) -m pytest -q tests/test_faults_workers.py
 
 fuzz: setup  ## SECONDS=1200 of random cases over the whole range of every parameter; SEED=text, FUZZ="--kind small --cases 500"
 	@$(PYTHON) scripts/fuzz.py --seconds $(or $(SECONDS),1200) $(if $(SEED),--seed $(SEED)) $(FUZZ)
@@ -57,6 +62,13 @@ build/lint/bin/flake8:
 build/plugins/tiledseg:  # under a name that Python takes for a package, whatever the clone is called
 	@mkdir -p build/plugins
 	@ln -sfn "$(CURDIR)" $@
+
+mutation: build/mutation/bin/cosmic-ray  ## do the tests notice wrong code: MODULES="elimination outlines" or all, MUTATION=--again
+	@build/mutation/bin/python scripts/mutation.py $(MODULES) $(MUTATION)
+
+build/mutation/bin/cosmic-ray:  # with the packages of QGIS's Python, which the tests import
+	@$(PYTHON) -m venv --system-site-packages build/mutation
+	@build/mutation/bin/pip install -q cosmic-ray==8.7.0
 
 package: build/gate/bin/bandit  ## build dist/tiledseg-VERSION.zip of the last commit, as the plugin repository takes it
 	@mkdir -p dist

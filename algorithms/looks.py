@@ -177,9 +177,13 @@ def show_tiles(layer: QgsVectorLayer) -> None:
 
 
 def show_segments(layer: QgsRasterLayer) -> None:
-    """The style that the engine puts beside OUTPUT, made for the largest id of the layer."""
+    """The style that the engine puts beside OUTPUT, for the largest id of the layer, unless it has that already."""
+    most = int(layer.dataProvider().bandStatistics(1, MAXIMUM).maximumValue)
+    shown = layer.renderer()
+    if shown is not None and shown.type() == "singlebandpseudocolor" and shown.classificationMax() == most:
+        return
     document = QDomDocument()
-    document.setContent(style(int(layer.dataProvider().bandStatistics(1, MAXIMUM).maximumValue)))
+    document.setContent(style(most))
     layer.importNamedStyle(document)
 
 

@@ -8,7 +8,7 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterNumber,
 )
-from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtCore import QCoreApplication, QThread
 from qgis.PyQt.QtGui import QPalette
 
 NO_LIMIT = 2**31 - 1  # QGIS's limits of a number without limits are this or beyond
@@ -21,9 +21,13 @@ def tr(text: str) -> str:
 
 def in_colour_of_text(html: str) -> str:
     """Help in the colour that the theme has for text: the dialog's own grey is made for bright themes only."""
-    if QgsApplication.platform() != "desktop":
+    if QgsApplication.platform() != "desktop" or QThread.currentThread() != QgsApplication.instance().thread():
         return html
-    colour = QgsApplication.palette().color(QPalette.ColorGroup.Active, QPalette.ColorRole.Text)
+    from qgis.PyQt.QtWidgets import QTextBrowser
+
+    like_the_dialogs = QTextBrowser()
+    like_the_dialogs.ensurePolished()  # themes are style sheets, which the application's palette knows nothing of
+    colour = like_the_dialogs.palette().color(QPalette.ColorRole.Text)
     return f'<div style="color:{colour.name()}">{html}</div>'
 
 

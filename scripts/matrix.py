@@ -146,7 +146,7 @@ def take_away(tree: Path, upper: Path, packages: Tuple[str, ...]) -> None:
 
 
 def run_tests(trees: Path, release: str, absent: Tuple[str, ...], arguments: List[str]) -> Outcome:
-    """Pytest in an overlay over a tree."""
+    """`scripts/run_tests.py` in an overlay over a tree."""
     tree, name = trees / release, " ".join([release, *(f"without {package}" for package in absent)])
     place = trees / "overlay" / name.replace(" ", "-")
     shutil.rmtree(place, ignore_errors=True)
@@ -155,7 +155,7 @@ def run_tests(trees: Path, release: str, absent: Tuple[str, ...], arguments: Lis
     take_away(tree, place / "upper", absent)
     tests = arguments or ([f"tests/test_{module}.py" for module in SHORTER] if absent else ["tests"])
     shared = os.environ.get("TILEDSEG_SHARED", str(ROOT.parent / "shared"))
-    pytest = ["/usr/bin/python3", "-m", "pytest", "-q", "-rfE", "--junitxml=/root/tests.xml", *tests]
+    pytest = ["/usr/bin/python3", "scripts/run_tests.py", "--report", "/root/reports", "-rfE", *tests]
     command = [*NAMESPACE, INSIDE, "sh", str(tree), str(place)]
     command += [shared if Path(shared, "data").is_dir() else "", *pytest]
     log = trees / (name.replace(" ", "-") + ".log")
@@ -167,19 +167,21 @@ def run_tests(trees: Path, release: str, absent: Tuple[str, ...], arguments: Lis
             ).returncode
         except subprocess.TimeoutExpired:
             status = None
-    counts = read_counts(place / "upper" / "root" / "tests.xml")
+    counts = read_counts(place / "upper" / "root" / "reports")
     shutil.rmtree(place, ignore_errors=True)
     return Outcome(name, *counts, time.monotonic() - started, status)
 
 
-def read_counts(report: Path) -> Tuple[int, int, int]:
-    """Passed, failed and skipped of a report of pytest's; nothing if it did not get as far as writing one."""
-    if not report.exists():
-        return 0, 0, 0
-    suite = next(ElementTree.parse(report).getroot().iter("testsuite"))  # noqa: S314 # nosec B314
-    total, failed, skipped = int(suite.get("tests", 0)), 0, int(suite.get("skipped", 0))
-    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-    return total - failed - skipped, failed, skipped
+def read_counts(reports: Path) -> Tuple[int, int, int]:
+    """Passed, failed and skipped of pytest's reports in a folder; nothing if it did not get as far as writing one."""
+    passed = failed = skipped = 0
+    for report in reports.glob("*.xml"):
+        suite = next(ElementTree.parse(report).getroot().iter("testsuite"))  # noqa: S314 # nosec B314
+        wrong = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        left_out = int(suite.get("skipped", 0))
+        passed += int(suite.get("tests", 0)) - wrong - left_out
+        failed, skipped = failed + wrong, skipped + left_out
+    return passed, failed, skipped
 
 
 def line(outcome: Outcome) -> str:

@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Installs what the demo and the tests need on Debian or Ubuntu: only what is missing, so a second call is quick.
+# Arguments are further packages.
 set -eu
 
 needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest python3-pytest-xdist
-python3-hypothesis python3-dask python3-distributed python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth"
+python3-hypothesis python3-dask python3-distributed python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth
+$*"
 # compiled kernels and worker processes; not in every release, and the result is the same without them
 wanted="python3-numba python3-pathos"
 

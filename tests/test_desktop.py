@@ -17,6 +17,7 @@ gdal = pytest.importorskip("osgeo.gdal")
 pytestmark = [pytest.mark.desktop, pytest.mark.slow, pytest.mark.alone]
 BUSY = 1.5  # programs that want a core, to each core
 GUI_SECONDS = 0.1  # the longest that the GUI may be blocked by a preview
+RUN_SECONDS = 0.15  # the longest that it may be blocked by a check or a run
 PREVIEW_SECONDS = 2.0  # for about a million pixels, after the first time
 
 
@@ -87,6 +88,11 @@ def test_preview_does_not_block_the_gui(workflow, quiet_machine):
     for name in ("first preview", "previews"):
         longest = workflow[f"{name} blocks" if name == "first preview" else "previews block"]
         assert longest < GUI_SECONDS, (longest, workflow[f"{name} blocked in"])
+
+
+@pytest.mark.parametrize("what", ["check", "run"])
+def test_check_and_run_do_not_block_the_gui(workflow, quiet_machine, what):
+    assert workflow[f"{what} blocks"] < RUN_SECONDS, workflow[f"{what} blocked in"]
 
 
 def test_tiles_fill_in_while_the_run_works(workflow):

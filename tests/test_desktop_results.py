@@ -119,6 +119,10 @@ def test_a_failure_is_said_in_full_with_labels_in_panel_and_log(results, what, w
     assert len(state["bar"]) == 1 and state["status"].startswith(state["bar"][0].rstrip("…"))
 
 
+def test_a_preview_that_fails_says_why_with_labels(results):
+    assert results["no preview"].startswith("No preview: 'Bands' ") and "99" in results["no preview"]
+
+
 def test_cancelled_run_says_so_and_is_called_no_failure(results):
     state = results["cancelled"]
     assert state["ended"] == [False]

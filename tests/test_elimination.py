@@ -119,13 +119,13 @@ def by_parts(kernel, levels, sizes, sums, edges, min_pixels, threshold):
     into : as that of an elimination
     early : how many clumps were merged in the first level
     """
-    into, since = np.arange(sizes.size), np.zeros(sizes.size, np.uint32)
+    into, undecided_from = np.arange(sizes.size), np.zeros(sizes.size, np.uint32)
     sizes, sums, edges = sizes.copy(), sums.copy(), edges.astype(np.int64)
     early = None
     for parts in levels:
         last = np.arange(sizes.size)
         kept_edges = [np.empty((0, 2), np.int64)]
-        decided = since == DECIDED
+        decided = undecided_from == DECIDED
         across = parts[edges[:, 0]] != parts[edges[:, 1]]
         shared = np.zeros(sizes.size, bool)
         shared[edges[across].ravel()] = True
@@ -139,13 +139,13 @@ def by_parts(kernel, levels, sizes, sums, edges, min_pixels, threshold):
                 within.reshape(-1, 2),
                 min_pixels,
                 threshold,
-                since=since[nodes],
+                undecided_from=undecided_from[nodes],
                 shared=shared[nodes],
             )
             left = all_steps(elimination, min_pixels).regions()
             roots = nodes[left.roots]
             last[nodes] = nodes[elimination.into]
-            sizes[roots], sums[roots], since[roots] = left.sizes, left.sums, left.since
+            sizes[roots], sums[roots], undecided_from[roots] = left.sizes, left.sums, left.undecided_from
             kept_edges.append(roots[left.edges])
         edges = np.concatenate([edges[across], *kept_edges])
         into = last[into]

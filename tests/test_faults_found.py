@@ -2,7 +2,11 @@
 """What the sweeps of `make faults` have found, each by itself."""
 
 import errno
+import gc
+import io
 import os
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +21,8 @@ from tiledseg.tiledseg_plugin.engine.files.cog import make_cog
 from tiledseg.tiledseg_plugin.engine.files.output_files import SEGMENTS, Output, check_files
 from tiledseg.tiledseg_plugin.engine.files.overviews import build_overviews
 from tiledseg.tiledseg_plugin.engine.files.ownership import make_owned_folder
+from tiledseg.tiledseg_plugin.engine.files.publish import nothing_else, publishing, publishing_together, recover
+from tiledseg.tiledseg_plugin.engine.files.stored_arrays import load_arrays, save_arrays
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.products import polygons
 from time_limit import no_test_hangs  # noqa: F401
@@ -116,3 +122,108 @@ def test_a_work_folder_that_was_removed_is_said(tmp_path, monkeypatch, given):
             use()
     assert folder.load("survey") is None and folder.checksum("labels-0000001") is None
     folder.close(False)
+
+
+@pytest.mark.parametrize("errors, remedy", [((errno.ENOSPC,), "make room"), ((errno.EACCES,), "close the earlier one")])
+def test_a_result_that_is_kept_is_said_with_what_helps(tmp_path, monkeypatch, errors, remedy):
+    replace, (number,) = os.replace, errors
+
+    def refuse_place(source, target):
+        if Path(target) == tmp_path / "o.tif" and ".replaced" not in str(source):
+            raise OSError(number, os.strerror(number), str(source))
+        replace(source, target)
+
+    (tmp_path / "o.tif").write_text("earlier")
+    monkeypatch.setattr(os, "replace", refuse_place)
+    with (
+        pytest.raises(SegmentationError, match=f"is kept as .*o_kept.tif; {remedy}"),
+        publishing(tmp_path / "o.tif") as path,
+    ):
+        Path(path).write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"o.tif": "earlier", "o_kept.tif": "new"}
+
+
+def test_a_staging_folder_that_was_removed_is_said(tmp_path):
+    (tmp_path / "o.tif").write_text("earlier")
+    said = "cannot be written|was removed while the run was using it; run it again"
+    with pytest.raises(SegmentationError, match=said), publishing(tmp_path / "o.tif") as path:
+        shutil.rmtree(Path(path).parent)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"o.tif": "earlier"}
+
+
+@pytest.mark.parametrize("when", ["before its earlier file is in it", "when its earlier file is in it"])
+def test_outputs_stay_together_when_a_staging_folder_is_removed_among_their_moves(tmp_path, monkeypatch, when):
+    replace, staged, lost = os.replace, [], when.startswith("when")
+
+    def remove_the_other(source, target):
+        replace(source, target)
+        moved = Path(source) == tmp_path / "b.tif" if lost else Path(target) == tmp_path / "a.tif"
+        if moved and ".replaced" not in str(source):
+            shutil.rmtree(staged[1].parent)
+
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).write_text("earlier")
+    monkeypatch.setattr(os, "replace", remove_the_other)
+    outputs = [(str(tmp_path / name), name, nothing_else) for name in ("a.tif", "b.tif")]
+    said = "was removed while the run was using it" + (
+        ", and the earlier .*b.tif with it" if lost else "; run it again"
+    )
+    with pytest.raises(SegmentationError, match=said), publishing_together(outputs) as paths:
+        staged[:] = map(Path, paths)
+        for path in staged:
+            path.write_text("new")
+    recover(tmp_path)
+    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert left == {"a.tif": "earlier", **({} if lost else {"b.tif": "earlier"})}
+
+
+class FullAfter(io.RawIOBase):
+    """A file on a disk on which there is room for some more writes."""
+
+    def __init__(self, writes):
+        self._left, self._content = writes, io.BytesIO()
+
+    def writable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def write(self, content):
+        self._left -= 1
+        if self._left < 0:
+            refuse("a file")
+        return self._content.write(content)
+
+    def seek(self, *place):
+        return self._content.seek(*place)
+
+    def tell(self):
+        return self._content.tell()
+
+
+def test_arrays_on_a_full_disk_are_no_more_than_an_error(tmp_path, monkeypatch):
+    """numpy 1.24 left an archive behind, whose end was complained of on stderr, with a traceback."""
+    complaints, writes, arrays = [], 0, {"a": np.arange(20.0), "b": np.int64(3), "text": np.array("abc")}
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    while True:
+        file = FullAfter(writes)
+        try:
+            save_arrays(file, arrays)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+            error = None
+        else:
+            break
+        finally:
+            file.close()
+        gc.collect()
+        writes += 1
+    assert writes > 10 and not complaints
+    with open(tmp_path / "a.npz", "wb") as file:
+        save_arrays(file, arrays)
+    for found in (load_arrays(tmp_path / "a.npz"), dict(np.load(tmp_path / "a.npz"))):
+        assert found.keys() == arrays.keys() and all(np.array_equal(found[name], arrays[name]) for name in arrays)
+    assert load_arrays(tmp_path / "a.npz", "b") == {"b": 3}
+    with pytest.raises(LookupError):
+        load_arrays(tmp_path / "a.npz", "c")

@@ -3,6 +3,8 @@
 
 import errno
 import os
+import shlex
+import subprocess
 import sys
 import time
 import types
@@ -341,3 +343,18 @@ def test_a_folder_cannot_be_synchronized_on_windows_and_need_not(tmp_path, monke
     monkeypatch.undo()
     with publish.staging(tmp_path / "c.tif") as folder:
         assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    "word", ["a", "INPUT=C:\\a b\\c.tif", "x=C:\\folder name\\", 'a"b', 'a\\"b', "a & del c", "", "x|y", "a^b"]
+)
+def test_a_copied_command_is_quoted_as_windows_reads_it(monkeypatch, word):
+    pytest.importorskip("qgis.core", reason="QGIS is not in this Python")
+    from tiledseg.tiledseg_plugin.desktop import commands
+
+    monkeypatch.setattr(commands, "sys", types.SimpleNamespace(platform="win32"))
+    found = commands.quoted(word)
+    by_python = subprocess.list2cmdline([word])  # which knows how programs take a line apart, but of no shell
+    assert found == by_python if " " in word or word.isalnum() else found in (by_python, f'"{by_python}"')
+    monkeypatch.undo()
+    assert shlex.split(commands.quoted(word)) == [word]

@@ -3,6 +3,7 @@
 
 import json
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,6 +76,34 @@ def test_every_stage_is_that_of_rsgislib(kernels, reference):
     assert count == initial.max()
     final = eliminate(kernels, labels, count, found, values, parameters["min_pixels"], parameters["distance_threshold"])
     np.testing.assert_array_equal(final, reference["clumps"])
+
+
+@needs_compiled
+def test_every_compiled_kernel_says_which_plain_one_defines_it():
+    """A name that both sets have is either the same object, or its docstring names the module of the plain one."""
+    for name in set(compiled.__all__) - {"NAME", "warm_up"}:
+        ours, theirs = getattr(compiled, name), getattr(plain, name)
+        module = theirs.__module__.rpartition(".")[2]
+        assert ours is theirs or ours.__doc__.startswith(f"Defined by `plain.{module}.{name}`."), name
+    assert set(compiled.__all__) == set(plain.__all__)
+
+
+@needs_compiled
+def test_no_compiled_kernel_takes_a_named_tuple():
+    """numba may take one for another whose arrays have other strides, see `compiled.graph`."""
+    from numba import types
+    from numba.core.dispatcher import Dispatcher
+
+    compiled.warm_up()
+    found = 0
+    for name, module in sys.modules.items():
+        if name.startswith(compiled.__name__ + "."):
+            for kernel in vars(module).values():
+                if isinstance(kernel, Dispatcher):
+                    for signature in kernel.signatures:
+                        found += 1
+                        assert not any(isinstance(kind, types.BaseNamedTuple) for kind in signature), kernel
+    assert found > 20
 
 
 # --- properties: small random inputs -------------------------------------------------------------------------------

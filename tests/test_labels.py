@@ -67,3 +67,21 @@ def test_a_time_that_goes_by_is_said_in_few_words():
     texts = [rounded_time(seconds / 5) for seconds in range(5 * 120, 0, -1)]
     said = [text for text, before in zip(texts, ["", *texts]) if text != before]
     assert len(said) == len(set(said)) <= 14 and said[0] == "2 min" and said[-1] == "5 s"
+
+
+def test_a_text_is_passed_on_once(algorithm):
+    """Each is a line in the log of the toolbox."""
+    from tiledseg.algorithms.feedback import ProcessingFeedback
+
+    class Dialog:
+        def __init__(self):
+            self.lines = []
+
+        def setProgressText(self, text):
+            self.lines.append(text)
+
+    dialog = Dialog()
+    feedback = ProcessingFeedback(dialog)
+    for text in ("Polygons, about 30 s left", "Polygons, about 30 s left", "Polygons, about 20 s left"):
+        feedback.set_progress_text(text)
+    assert dialog.lines == ["Polygons, about 30 s left", "Polygons, about 20 s left"]

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from headless import ROOT, plugin_path
 
 if not hasattr(os, "fork"):
     pytest.skip("examinations run in forked processes, which this system does not have", allow_module_level=True)
+
+pytestmark = pytest.mark.slow
 
 from rasters import read, run, write_raster  # noqa: E402
 from strangers import checks  # noqa: E402
@@ -31,9 +34,16 @@ VALID = IDS > 0
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """How each raster of the set ended: {"endings": {name: {"kind", "text"}}, "unavailable": {name: why}}."""
-    path = tmp_path_factory.mktemp("odd") / "report.json"
+    """How each raster of the set ended.
+
+    {"endings": {name: {"kind", "text"}}, "sources": {name: what is given as INPUT, in hexadecimal digits},
+    "unavailable": {name: why}, "loading": how many processes had to load kernels}
+    """
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "kept").mkdir()
+    path = folder / "report.json"
     command = [sys.executable, str(ROOT / "scripts" / "odd.py"), "--brief", "--quiet", "--report", str(path)]
+    command += ["--keep", str(folder / "kept")]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert path.exists(), finished.stdout + finished.stderr
     return json.loads(path.read_text("utf-8"))
@@ -52,6 +62,62 @@ def test_the_set_is_large(report):
     assert len(kinds) >= FEWEST
     assert kinds.count("right") > FEWEST
     assert kinds.count("refused") > 50
+
+
+def refused_sources(report):
+    """{name: INPUT} of what the engine has refused; without names of files that no text can hold."""
+    names = [name for name, ending in report["endings"].items() if ending["kind"] == "refused"]
+    sources = {name: os.fsdecode(bytes.fromhex(report["sources"][name])) for name in names}
+    return {name: source for name, source in sources.items() if source.isprintable()}
+
+
+CHECKED = "An error was encountered while checking parameter values"  # what QGIS 3.22 says before ours
+SEGMENT = {"NUM_CLUSTERS": 8, "MIN_PIXELS": 4, "SAMPLING": 1, "EXECUTION": "serial"}
+
+
+@pytest.mark.qgis
+def test_what_is_refused_is_refused_in_one_sentence_in_qgis_too(report, plugin, tmp_path):
+    import processing
+    from qgis.core import QgsProcessingException, QgsProcessingFeedback
+
+    sources = refused_sources(report)
+    assert len(sources) > 50
+    wrong = {}
+    for name, source in sources.items():
+        feedback = QgsProcessingFeedback()
+        try:
+            parameters = {**SEGMENT, "INPUT": source, "OUTPUT": str(tmp_path / "o.tif")}
+            processing.run("tiledseg:segment", parameters, feedback=feedback)
+        except QgsProcessingException as error:
+            said = re.sub(
+                r"^(Unable to execute algorithm|There were errors executing the algorithm\.)\s*", "", str(error)
+            )
+            fault = is_a_sentence(said) or ("Traceback" in feedback.textLog() and "a traceback in the log")
+        else:
+            said, fault = "nothing", "it is not refused"
+        left = sorted(path.name for path in tmp_path.iterdir())
+        if fault or left:
+            wrong[name] = (fault, said, left)
+    assert not wrong
+
+
+@pytest.mark.command
+@pytest.mark.parametrize("number", range(4))
+def test_what_is_refused_ends_the_command_line_with_status_1(report, qgis_process, tmp_path, number):
+    sources = list(refused_sources(report).values())
+    source = sources[len(sources) * number // 4]  # damaged ones, virtual ones, ... lie together
+    given = [f"{name}={value}" for name, value in {**SEGMENT, "INPUT": source, "OUTPUT": tmp_path / "o.tif"}.items()]
+    finished = qgis_process("run", "tiledseg:segment", "--", *given)
+    lines = [line for line in finished.stderr.splitlines() if line.strip() and "DeprecationWarning" not in line]
+    said = {line.replace("ERROR:", "").strip() for line in lines} - {CHECKED}
+    assert finished.returncode == 1
+    assert len(said) == 1 and not is_a_sentence(said.pop()), finished.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_kernels_are_loaded_once_for_all_examinations(report):
+    """Each is a process of its own; loading them in each took a third of the time."""
+    assert report["loading"] < len(report["endings"]) / 3
 
 
 def test_every_misbehaviour_is_seen_for_what_it_is():

@@ -75,7 +75,7 @@ def test_kernels_agree_at_any_min_pixels(seed, num_clusters, grain, threshold):
             ours, left = eliminated(compiled, graph, min_pixels, threshold, border)
             theirs, right = eliminated(plain, graph, min_pixels, threshold, border)
             assert_same(ours, theirs)
-            for name in ("roots", "sizes", "since"):
+            for name in ("roots", "sizes", "undecided_from"):
                 assert_same(getattr(left, name), getattr(right, name))
 
 

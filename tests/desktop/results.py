@@ -124,6 +124,11 @@ def failures(panel, session):
         if name == "CREATION_OPTIONS":
             driver.picture("23 failure")
         log.close()
+        if name == "BANDS":
+            driver.click(panel.preview_button)
+            driver.wait(lambda: not panel.preview_button.isChecked() and not session.preview.is_busy, 60, "no preview")
+            driver.pause(0.2)
+            found["no preview"] = panel.status.text()
         fields.set_value(name, right)
 
 

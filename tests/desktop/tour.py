@@ -8,6 +8,7 @@ import processing
 from driver import ARGUMENTS, FOLDER, found
 from qgis.PyQt.QtWidgets import QApplication
 from qgis.utils import iface
+from tiledseg.tiledseg_plugin.engine.report import peak_memory
 
 
 def main():
@@ -28,6 +29,7 @@ def main():
     driver.wait(lambda: session.preview.preview is not None, 300, "the preview")
     driver.picture("3 preview")
     run(session)
+    found["memory"] = [panel.summary.text(), peak_memory()]
     driver.picture("4 results")
     iface.mapCanvas().zoomByFactor(0.3)
     driver.picture("5 results near")

@@ -23,8 +23,11 @@ def main():
     fields.set_value("TILE_WIDTH", ARGUMENTS["tile"])
     fields.set_value("TILE_HEIGHT", ARGUMENTS["tile"])
 
-    driver.click(panel.check_button)
-    driver.wait(lambda: session.tile_layer is not None, 60, "the check")
+    beat = driver.Heartbeat()
+    with beat.listening():
+        driver.click(panel.check_button)
+        driver.wait(lambda: session.tile_layer is not None and session.running is None, 60, "the check")
+    found["check blocks"], found["check blocked in"] = beat.longest, beat.blocked_in
     found["summary"] = panel.summary.text()
     found["order after check"] = driver.order()
     found["statuses"] = sorted(f["status"] for f in session.tile_layer.getFeatures())
@@ -93,6 +96,8 @@ def run(panel, session, raster):
         if session.tile_layer.fields().lookupField("progress") >= 0:
             states.append(sorted(f["progress"] for f in session.tile_layer.getFeatures()))
 
+    beat = driver.Heartbeat()
+
     def look():
         note()
         if states and "picture" not in found and 3 < states[-1].count("done") < len(states[-1]) - 3:
@@ -103,11 +108,11 @@ def run(panel, session, raster):
             folder = ARGUMENTS.get("screenshots")
             if folder:
                 grab.save(f"{folder}/5 running.png")
+            beat.overlook()
 
     os.environ["TILEDSEG_KERNELS"] = "plain"  # with the compiled ones all tiles may be done before the first redraw
     session.ran.connect(ended.append)
     session.tile_layer.repaintRequested.connect(note)  # a run of few pixels is over before many looks
-    beat = driver.Heartbeat()
     with beat.listening():
         driver.click(panel.run_button)
         driver.wait(lambda: session.running is not None, 30)

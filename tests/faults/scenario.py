@@ -10,6 +10,7 @@ from typing import Dict, List
 import numpy as np
 from osgeo import gdal, ogr
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
+from tiledseg.tiledseg_plugin.engine.files.publish import recover_beside
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
@@ -123,9 +124,10 @@ class Describing(Segmenting):
         shutil.rmtree(folder / WORK, ignore_errors=True)
 
     def run(self, folder: Path, **changes) -> None:
-        if not (folder / "o.img").exists():
+        if changes:  # while it is prepared
             super().run(folder, **changes)
             return
+        recover_beside(str(folder / "o.img"))  # as every algorithm does
         parameters = StatisticsParameters(
             str(folder / "o.img"), str(folder / "in.tif"), str(folder / "t.gpkg"), statistics=("median", "sum"),
             update_rat=True, execution="serial", kernels="plain",

@@ -23,6 +23,7 @@ from .scenario import SCENARIOS, WORK, Scenario, contents, digest
 
 LIMITS = Limits(seconds=60)
 KEPT = re.compile(r"the finished result (is kept as|lies in) (.+?)[;,]")
+TAKEN_ALONG = re.compile(r"\.tiledseg-\w+ was removed")  # and with it the earlier files that were in it at that moment
 KILLED = "crash: SIGKILL"
 
 
@@ -155,7 +156,7 @@ class Sweep:
         if said:
             if "\n" in said or not re.search(r": |; ", said) or not said.endswith("."):
                 return f"a sentence that does not say what to do: {said}"
-            if "lies in" in kept:
+            if "lies in" in kept or TAKEN_ALONG.search(said):
                 return ""
             lost = [name for name, content in scenario.before.items() if now.get(name) != content]
             if lost:
@@ -223,7 +224,7 @@ class SmallDisk(Levels):
 
     def __init__(self, name: str, scenario: Scenario, folder: Path, levels: Sequence[int]):
         super().__init__(name, scenario, folder, levels, self._fill)
-        self._ballast, self._aside = folder / "ballast", folder.parent
+        self._ballast, self._aside = folder / "ballast", Path(tempfile.gettempdir())
 
     def _fill(self, free: int) -> None:
         status = os.statvfs(self._folder)

@@ -24,7 +24,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 from tiledseg.tiledseg_plugin.engine import kernels
 
-from . import making
+from . import compiled_ahead, making
 from .examination import Ending, Request, examine
 from .isolation import Ended, Isolated, Limits
 from .snapshot import changes, quick_snapshot, snapshot
@@ -113,9 +113,10 @@ def cases_of(folder: str, word: str) -> List[Case]:
     ]
 
 
-def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, quick: bool, report) -> Dict[str, Ending]:
-    """The ending of each case."""
+def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, quick: bool, report) -> tuple:
+    """The ending of each case, {name: Ending}, and how many of the processes had to load kernels."""
     waiting, running, endings, seconds = deque(enumerate(cases)), [], {}, {}
+    loading = 0
     look = quick_snapshot if quick else snapshot
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -124,7 +125,7 @@ def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, qui
             (own / "isolated").mkdir(parents=True)
             request = replace(case.request, scratch=str(own))
             before = look(case.folder)
-            process = Isolated(lambda request=request: asdict(examine(request)), own / "isolated", limits)
+            process = Isolated(lambda request=request: _examined(request), own / "isolated", limits)
             running.append((case, process, before, own))
         for entry in list(running):
             case, process, before, own = entry
@@ -132,12 +133,23 @@ def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, qui
             if ended is None:
                 continue
             running.remove(entry)
+            if ended.result:
+                compiled_ahead.load(ended.result["kernels"])
+                loading += bool(ended.result["kernels"])
+                ended = replace(ended, result=ended.result["ending"])
             endings[case.name] = judge(ended, changes(before, look(case.folder)))
             seconds[case.name] = ended.seconds
             report(case.name, endings[case.name])
             shutil.rmtree(own, ignore_errors=True)
         time.sleep(0.002)
-    return {case.name: replace(endings[case.name], seconds=seconds[case.name]) for case in cases}
+    return {case.name: replace(endings[case.name], seconds=seconds[case.name]) for case in cases}, loading
+
+
+def _examined(request: Request) -> Dict[str, Any]:
+    """In the process of its own: the ending, and the kernels that it had to load."""
+    before = compiled_ahead.loaded()
+    ending = asdict(examine(request))
+    return {"ending": ending, "kernels": compiled_ahead.as_text(before)}
 
 
 def judge(ended: Ended, changed: List[str]) -> Ending:
@@ -194,13 +206,21 @@ def main(arguments: Optional[List[str]] = None) -> int:
             if not options.quiet or ending.kind == "fault":
                 print(f"{ending.kind:8} {name!r}: {ending.text}", flush=True)
 
-        endings = examine_all(cases, scratch, limits, jobs, bool(options.folder), report)
+        endings, loading = examine_all(cases, scratch, limits, jobs, bool(options.folder), report)
         if options.folder and (changed := changes(whole, snapshot(options.folder))):
             report("the folder", Ending("fault", f"changed: {', '.join(changed)}"))
             endings["the folder"] = Ending("fault", f"changed: {', '.join(changed)}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return _conclude(endings, unavailable, time.monotonic() - begun, options.report)
+    if options.report:
+        content = {
+            "endings": {name: asdict(ending) for name, ending in endings.items()},
+            "sources": {case.name: os.fsencode(case.request.source).hex() for case in cases},
+            "unavailable": unavailable,
+            "loading": loading,
+        }
+        Path(options.report).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return _conclude(endings, unavailable, time.monotonic() - begun)
 
 
 def _load_kernels() -> None:
@@ -211,7 +231,7 @@ def _load_kernels() -> None:
         kernels.choose("plain")
 
 
-def _conclude(endings: Dict[str, Ending], unavailable: Dict[str, str], seconds: float, report: str) -> int:
+def _conclude(endings: Dict[str, Ending], unavailable: Dict[str, str], seconds: float) -> int:
     counts = Counter(ending.kind for ending in endings.values())
     for name, why in unavailable.items():
         print(f"not made {name!r}: {why}")
@@ -220,7 +240,4 @@ def _conclude(endings: Dict[str, Ending], unavailable: Dict[str, str], seconds: 
         f"{counts['refused']} refused in one sentence, {counts['fault']} faults"
         + (f"; {len(unavailable)} cannot be made here." if unavailable else ".")
     )
-    if report:
-        content = {"endings": {name: asdict(ending) for name, ending in endings.items()}, "unavailable": unavailable}
-        Path(report).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 1 if counts["fault"] else 0

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A run as text: what to type to have it again, without the panel."""
 
+import re
 import shlex
+import sys
 from typing import Any, Dict, Tuple
 
 from qgis.core import (
@@ -32,7 +34,20 @@ def as_qgis_process(algorithm: Any, parameters: Dict[str, Any], context: QgsProc
             continue
         for one in value if isinstance(value, (list, tuple)) else [value]:
             words.append(f"{definition.name()}={_text(one)}")
-    return " ".join(shlex.quote(word) for word in words)
+    return " ".join(map(quoted, words))
+
+
+def quoted(word: str) -> str:
+    """A word as the system's command line takes it: what a shell would expand or take for an end is plain text.
+
+    On Windows a percent sign stays what it is, as nothing keeps it from naming a variable.
+    """
+    if sys.platform != "win32":
+        return shlex.quote(word)
+    if re.fullmatch(r"[\w./\\:=+-]+", word):
+        return word
+    doubled = re.sub(r'(\\*)"', r'\1\1\\"', word)  # backslashes count where a quotation mark follows
+    return '"' + re.sub(r"(\\+)$", r"\1\1", doubled) + '"'
 
 
 def as_python(algorithm: Any, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:

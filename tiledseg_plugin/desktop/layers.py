@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Layers that a run made: into the project, in their place and group, with their style."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from qgis.core import QgsLayerTreeGroup, QgsMapLayer, QgsProcessingUtils, QgsProject, QgsRasterLayer
 
@@ -14,13 +14,21 @@ ORDER = ("S1TILES", "POLYGONS", "MEAN_IMAGE", "OUTPUT")  # in a group, uppermost
 
 
 def load(run: AlgorithmRun) -> Dict[str, QgsMapLayer]:
-    """Put the layers that an AlgorithmRun made into the project, and into none of its groups yet.
+    """All that `loading` loads, at once."""
+    found: Dict[str, QgsMapLayer] = {}
+    for _ in loading(run, found):
+        pass
+    return found
 
-    Returns
-    -------
-    {name of the output: layer}; one that showed the same file before is the layer
+
+def loading(run: AlgorithmRun, found: Dict[str, QgsMapLayer]) -> Iterator[None]:
+    """Put the layers that an AlgorithmRun made into the project, and into none of its groups yet; a step a layer.
+
+    Parameters
+    ----------
+    found : {name of the output: layer}, to be filled; one that showed the same file before is the layer
     """
-    project, found = QgsProject.instance(), {}
+    project = QgsProject.instance()
     for layer_id, details in run.context.layersToLoadOnCompletion().items():
         present = layers_of(project, layer_id)
         if present:
@@ -33,15 +41,22 @@ def load(run: AlgorithmRun) -> Dict[str, QgsMapLayer]:
         taken = run.context.temporaryLayerStore().takeMapLayer(layer)
         project.addMapLayer(taken if taken is not None else layer, False)
         found[details.outputName] = layer
-    return found
+        yield
 
 
 def finish(run: AlgorithmRun, layers: Dict[str, QgsMapLayer]) -> None:
-    """Let the algorithm style the layers that it made; afterwards they are in the layer tree."""
+    """All that `finishing` does, at once."""
+    for _ in finishing(run, layers):
+        pass
+
+
+def finishing(run: AlgorithmRun, layers: Dict[str, QgsMapLayer]) -> Iterator[None]:
+    """Let the algorithm style the layers that it made and that are in the layer tree; a step a layer."""
     for details in run.context.layersToLoadOnCompletion().values():
         layer = layers.get(details.outputName)
-        if layer is not None and details.postProcessor() is not None:
+        if is_there(layer) and details.postProcessor() is not None:
             details.postProcessor().postProcessLayer(layer, run.context, run.feedback)
+            yield
 
 
 def insert_above(layer: QgsMapLayer, raster: Optional[QgsRasterLayer]) -> None:
@@ -129,6 +144,11 @@ def switch_off(layer: Any) -> None:
     node = QgsProject.instance().layerTreeRoot().findLayer(layer.id())
     if node is not None:
         node.setItemVisibilityChecked(False)
+
+
+def still_there(layers: Dict[str, QgsMapLayer]) -> Dict[str, QgsMapLayer]:
+    """Those of some layers that still exist."""
+    return {name: layer for name, layer in layers.items() if is_there(layer)}
 
 
 def is_there(layer: Any) -> bool:

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the panel's buttons do: check, preview, run, watch. One check or run at a time."""
 
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
-from qgis.core import QgsProcessingAlgorithm, QgsProcessingContext, QgsProcessingOutputLayerDefinition, QgsProject
+from qgis.core import (
+    QgsMapLayer,
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingOutputLayerDefinition,
+    QgsProject,
+)
 from qgis.PyQt.QtCore import QObject, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import QApplication
 
+from ...algorithms.labels import labelled
 from ...algorithms.text import tr
 from . import checks, endings, layers, outputs, style_by, tile_layers
 from .commands import as_python, as_qgis_process
@@ -16,7 +23,7 @@ from .log import LogWindow
 from .messages import Messages
 from .panel import SegmentationPanel
 from .raster_choice import RasterChoice
-from .tasks import AlgorithmRun, wait_until
+from .tasks import AlgorithmRun, in_steps, wait_until
 from .tile_states import TileStates, mark_outdated
 
 Values = Dict[str, Any]
@@ -126,17 +133,21 @@ class Session(QObject):
         values = self.panel.fields.values() if values is None else values
         raster_id, tiling = self._raster_id(), _tiling(values)
 
-        def ended(succeeded: bool) -> None:
-            layer = checks.show_layer(self.last) if succeeded else None
-            if layer is not None:
-                self.tile_layers.set(raster_id, layer, tiling, checks.summary(self.last))
+        def show(run: AlgorithmRun) -> Iterator[None]:
+            layer = checks.show_layer(run)
+            yield
+            if layers.is_there(layer):
+                self.tile_layers.set(raster_id, layer, tiling, checks.summary(run))
                 tile_layers.store(layer)
-            self._say_end(endings.of_check(self.last, succeeded), succeeded, with_success=False)
+
+        def over(run: AlgorithmRun, succeeded: bool) -> None:
+            self._mark()
+            self._say_end(run, endings.of_check(run, succeeded), succeeded, with_success=False)
             self.checked.emit(succeeded)
             if succeeded and then is not None:
                 then()
 
-        self._start(checks.check_run(values), tr("Checking tiles…"), ended)
+        self._start(checks.check_run(values), tr("Checking tiles…"), show, over)
 
     # -- preview
 
@@ -163,7 +174,7 @@ class Session(QObject):
 
     def _preview_failed(self, reason: str) -> None:
         self.panel.preview_button.setChecked(False)
-        text = tr("No preview: {}").format(reason)
+        text = tr("No preview: {}").format(labelled(reason, self._algorithm.parameterDefinitions()))
         self.panel.status.setText(text)
         self.messages.failure(text, None)
 
@@ -198,63 +209,89 @@ class Session(QObject):
         }
         run = AlgorithmRun(SEGMENT, asked, [layers.raster_of(values.get("INPUT"))])
         run.feedback.tile_changed.connect(self.tiles.change)
-        if self._start(run, tr("Segmenting…"), lambda succeeded: self._run_ended(raster_id, succeeded)):
-            layer = self.tile_layers.for_a_run(raster_id)
-            if layer is not None:
-                self.tiles.begin(layer)
+        run.began.connect(lambda: self._show_progress(raster_id))
+        self._start(run, tr("Segmenting…"), lambda run: self._show_results(run, raster_id), self._run_over)
 
-    def _run_ended(self, raster_id: str, succeeded: bool) -> None:
-        self.tiles.end()
-        if succeeded:
-            self.panel.preview_button.setChecked(False)
-            self._show_results(raster_id)
-        self._say_end(endings.of_run(self.last, succeeded), succeeded)
+    def _show_progress(self, raster_id: str) -> None:
+        layer = self.tile_layers.for_a_run(raster_id)
+        if layer is not None:
+            self.tiles.begin(layer)
+
+    def _run_over(self, run: AlgorithmRun, succeeded: bool) -> None:
+        if not succeeded:
+            self.tiles.end()
+        self._mark()
+        self._say_end(run, endings.of_run(run, succeeded), succeeded)
         self.ran.emit(succeeded)
 
     def _last_output(self) -> str:
         return self._output
 
-    def _show_results(self, raster_id: str) -> None:
-        run = self.last
+    def _show_results(self, run: AlgorithmRun, raster_id: str) -> Iterator[None]:
+        """Load, place and style the layers, in steps, so that QGIS goes on in between."""
+        self.tiles.end()
+        self.panel.preview_button.setChecked(False)
         self._output = run.results["OUTPUT"]
         self.style_by.forget(self._output)
-        made = layers.load(run)
+        made: Dict[str, QgsMapLayer] = {}
+        yield from layers.loading(run, made)
         tiles = self.tile_layers.now_in(raster_id, run.results.get(outputs.S1TILES, ""))
         if tiles is not None:
             made[outputs.S1TILES] = tiles
-        group = layers.gather(run.results["OUTPUT"], made, layers.raster_of(run.parameters.get("INPUT")))
+        raster = layers.raster_of(run.parameters.get("INPUT"))
+        made = layers.still_there(made)
+        if not made:  # the project was closed meanwhile
+            return
+        group = layers.gather(self._output, made, raster)
         if tiles is not None:
             layers.switch_off(tiles)  # its grid looks like seams
-        layers.finish(run, made)
-        style_by.name_bands(made.values(), layers.raster_of(run.parameters.get("INPUT")))
-        self.raster_choice.refresh()
         group.setExpanded(False)  # it is shown folded, as it was empty at first, but does not know
         group.setExpanded(True)
+        yield
+        yield from layers.finishing(run, made)
+        style_by.name_bands(layers.still_there(made).values(), layers.raster_of(run.parameters.get("INPUT")))
+        self.raster_choice.refresh()
 
     # -- what both share
 
-    def _start(self, run: AlgorithmRun, text: str, ended: Callable[[bool], Any]) -> bool:
+    def _start(
+        self,
+        run: AlgorithmRun,
+        text: str,
+        show: Callable[[AlgorithmRun], Iterator[None]],
+        over: Callable[[AlgorithmRun, bool], None],
+    ) -> None:
+        """Begin a check or a run.
+
+        Parameters
+        ----------
+        text : what is being done
+        show : shows what a run has made that has succeeded, in steps
+        over : called when it has ended, well or not, and all is shown
+        """
         self.running = run
         run.feedback.progressChanged.connect(self.panel.show_progress)
         run.feedback.text_changed.connect(self.panel.status.setText)
-        run.finished.connect(lambda succeeded: self._ended(run, succeeded, ended))
-        if run.start():
-            self.panel.show_busy(text)
-            return True
-        self._ended(run, False, ended)
-        return False
 
-    def _ended(self, run: AlgorithmRun, succeeded: bool, ended: Callable[[bool], Any]) -> None:
-        run.finished.disconnect()  # the slot holds the run, which would never go
-        run.feedback.text_changed.disconnect()  # what is still under way shall not hide how it ended
-        self.last, self.running = run, None
+        def ended(succeeded: bool) -> None:
+            run.finished.disconnect()  # the slot holds the run, which would never go
+            run.feedback.text_changed.disconnect()  # what is still under way shall not hide how it ended
+            self.last = run
+            in_steps(show(run) if succeeded else iter(()), lambda: self._over(run, succeeded, over))
+
+        run.finished.connect(ended)
+        self.panel.show_busy(text)
+        if not run.start():
+            ended(False)
+
+    def _over(self, run: AlgorithmRun, succeeded: bool, over: Callable[[AlgorithmRun, bool], None]) -> None:
+        self.running = None
         self.panel.show_idle()
-        ended(succeeded)
-        self._mark()
+        over(run, succeeded)
 
-    def _say_end(self, text: str, succeeded: bool, with_success: bool = True) -> None:
+    def _say_end(self, run: AlgorithmRun, text: str, succeeded: bool, with_success: bool = True) -> None:
         """How a check or a run has ended, in the panel, the log and the message bar."""
-        run, task = self.last, self.last.algorithm.displayName()
+        task = run.algorithm.displayName()
         facts = [fact for fact in endings.notices(run) if with_success and fact not in self.panel.summary.text()]
         self.panel.show_idle("<br>".join([text, *facts]) if succeeded else text)
         if succeeded or run.was_cancelled:

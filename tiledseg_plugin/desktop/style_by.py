@@ -165,7 +165,8 @@ class StyleBy(QObject):
         project = QgsProject.instance()
         self.forget(file_of(layer))
         options = QgsRasterLayer.LayerOptions(False)  # its statistics, which no one needs, would take long
-        shown = QgsRasterLayer(place, tr("{} of segments").format(colouring.title), "gdal", options)
+        name = tr("{} of segments").format(colouring.title[:1].upper() + colouring.title[1:])
+        shown = QgsRasterLayer(place, name, "gdal", options)
         shown.setCustomProperty(STYLE_OF, file_of(layer))
         mark_as_result(shown, "STYLE")
         show_ramp(shown, colouring, *found)

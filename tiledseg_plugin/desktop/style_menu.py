@@ -35,12 +35,12 @@ def fill(menu: QMenu, names: Dict[str, str], chosen: Chosen, outlines: Optional[
     menu.addAction(tr("Random colours")).triggered.connect(lambda _: chosen(None))
     size = next((name for name in SIZES if name in names), None)
     if size is not None:
-        _add(menu, tr("Size [pixels]"), Colouring(tr("Size [pixels]"), (size,)), chosen)
+        _add(menu, tr("Size [pixels]"), Colouring(tr("size [pixels]"), (size,)), chosen)
     means = {name: band_name(name, names[name]) for name in names if MEAN.fullmatch(name)}
     if means:
         submenu = menu.addMenu(tr("Mean of a band"))
         for name, band in means.items():
-            _add(submenu, band, Colouring(tr("Mean of {}").format(band), (name,)), chosen)
+            _add(submenu, band, Colouring(tr("mean of {}").format(band), (name,)), chosen)
     if len(means) > 1:
         _add_indexes(menu.addMenu(tr("Index of two bands")), means, chosen)
     if names:

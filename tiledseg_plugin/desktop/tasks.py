@@ -3,7 +3,7 @@
 
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from qgis.core import (
     QgsApplication,
@@ -14,7 +14,7 @@ from qgis.core import (
     QgsProject,
     QgsTask,
 )
-from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, pyqtSignal
+from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, pyqtSignal
 
 from ...algorithms.text import tr
 from ..compat import QUIET_TASK
@@ -103,6 +103,7 @@ class AlgorithmRun(QObject):
     layers : the run is cancelled when one of these is removed
     """
 
+    began = pyqtSignal()
     finished = pyqtSignal(bool)  # whether it succeeded; then `results` and `context` are there
 
     def __init__(self, algorithm_id: str, parameters: Dict[str, Any], layers: Sequence[Optional[QgsMapLayer]] = ()):
@@ -118,25 +119,32 @@ class AlgorithmRun(QObject):
         self.was_cancelled = False  # by whom or what ever; it may have succeeded all the same
         self._layers = [layer for layer in layers if layer is not None]
         self._task: Any = None
+        self.is_running = False
 
     def start(self) -> bool:
-        """Begin; False, with a sentence in `error`, if the parameters are refused."""
+        """Begin, a moment later; False, with a sentence in `error`, if the parameters are refused."""
         accepted, reason = self.algorithm.checkParameterValues(self.parameters, self.context)
-        if accepted and not self.algorithm.prepare(self.parameters, self.context, self.feedback):
-            accepted, reason = False, self.feedback.error or tr("The run could not be prepared; its log says more.")
         if not accepted:
             self.error = reason
-            if not self.feedback.error:
-                self.feedback.reportError(reason)
+            self.feedback.reportError(reason)
             return False
         for layer in self._layers:  # as dependent layers of the task they would keep QGIS from closing
             layer.willBeDeleted.connect(self.cancel)
-        self._task = AlgorithmTask(self.algorithm, self.parameters, self.context, self.feedback)
-        self._task.ended.connect(self._ended)
-        QgsApplication.taskManager().addTask(self._task)
+        self.is_running = True
+        QTimer.singleShot(0, self._begin)  # preparing checks all files again: QGIS may do something in between
         return True
 
+    def _begin(self) -> None:
+        if self.feedback.isCanceled() or not self.algorithm.prepare(self.parameters, self.context, self.feedback):
+            self._end({})
+        else:
+            self._task = AlgorithmTask(self.algorithm, self.parameters, self.context, self.feedback)
+            self._task.ended.connect(lambda: self._end(self._task.results))
+            QgsApplication.taskManager().addTask(self._task)
+            self.began.emit()
+
     def cancel(self) -> None:
+        self.feedback.cancel()
         if self._task is not None:
             self._task.cancel()
 
@@ -148,14 +156,10 @@ class AlgorithmRun(QObject):
                 pass  # the layer has gone, and the connection with it
         self._layers = []
 
-    @property
-    def is_running(self) -> bool:
-        return self._task is not None
-
-    def _ended(self) -> None:
-        task, self._task = self._task, None
+    def _end(self, results: Dict[str, Any]) -> None:
+        self._task, self.is_running = None, False
         self._let_go()
-        self.results, self.was_cancelled = task.results, self.feedback.isCanceled()
+        self.results, self.was_cancelled = results, self.feedback.isCanceled()
         if not self.results:
             self.error = self.feedback.error or tr("The run failed; its log says more.")
         self.finished.emit(bool(self.results))
@@ -211,6 +215,22 @@ class EngineTask(QgsTask):
     def finished(self, succeeded: bool) -> None:
         self._work = None
         self.ended.emit()
+
+
+def in_steps(work: Iterator[Any], then: Callable[[], Any]) -> None:
+    """Do some work on the main thread, with QGIS going on at each `yield`; `then` is called at its end.
+
+    An error ends it; `then` is called all the same.
+    """
+    try:
+        next(work)
+    except StopIteration:
+        then()
+    except BaseException:
+        then()
+        raise
+    else:
+        QTimer.singleShot(0, lambda: in_steps(work, then))
 
 
 def wait_until(done: Callable[[], bool], seconds: float = END_SECONDS) -> bool:

@@ -23,6 +23,7 @@ from .tile_states import FIELD
 TILES_OF = "tiledseg/tiles-of"  # property: the id of the raster's layer
 FEATURES = "tiledseg/tiles"  # property: the features of a layer in memory
 RESULT_NAME = "S1TILES"
+MOST_STORED = 20_000  # tiles
 
 
 @dataclass
@@ -125,7 +126,12 @@ def in_memory(raster_id: str) -> Any:
 
 
 def store(layer: QgsVectorLayer) -> None:
-    """Keep the features of a layer in memory in one of its properties, which a project is saved with."""
+    """Keep the features of a layer in memory in one of its properties, which a project is saved with.
+
+    Of very many, which would take a while and make projects large, QGIS itself says that they will be lost.
+    """
+    if layer.featureCount() > MOST_STORED:
+        return
     fields = [field.name() for field in layer.fields() if field.name() != FIELD]
     rows = [
         [bytes(feature.geometry().asWkb()).hex(), [_plain(feature[name]) for name in fields]]

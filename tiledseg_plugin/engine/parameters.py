@@ -138,8 +138,8 @@ class SegmentParameters(PlainParameters):
                 f"DISTANCE_THRESHOLD is {self.distance_threshold}: give a number above 0, or leave it empty for "
                 "no limit."
             )
-        _check_choice("ENGINE", self.engine, ENGINES)
-        _check_choice("EXECUTION", self.execution, EXECUTIONS)
+        check_choice("ENGINE", self.engine, ENGINES)
+        check_choice("EXECUTION", self.execution, EXECUTIONS)
         if self.engine == "rsgislib" and self.execution in ("threads", "dask"):
             raise SegmentationError(
                 f"ENGINE=rsgislib cannot be used with EXECUTION={self.execution}, as RSGISLib is not made for threads: "
@@ -195,7 +195,7 @@ def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> 
     _check_range("TILE_HEIGHT", parameters.tile_height, 16)
     _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
     _check_range("WORKERS", parameters.workers, 0)
-    _check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
+    check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
     no_data_asked_for(parameters.nodata)
     if parameters.extent and (len(parameters.extent) != 4 or min(parameters.extent[2:]) < 1):
         raise SegmentationError(f"EXTENT is {parameters.extent}: give column, row, width and height in pixels.")
@@ -228,6 +228,7 @@ def _check_range(name: str, value: float, least: float, most: Optional[float] = 
         raise SegmentationError(f"{name} is {value}: give a number of {allowed}.")
 
 
-def _check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
+    """Refuse what is none of a parameter's values."""
     if value not in choices:
         raise SegmentationError(f"{name} is '{value}': give one of {', '.join(choices)}.")

@@ -121,9 +121,21 @@ def commit(moves: Sequence[Moves]) -> None:
         _synchronize(one.parent)
 
 
-def move(moves: Sequence[Moves]) -> None:
-    """Do what is left to do of the moves, whatever has been done before."""
+def move(moves: Sequence[Moves], fresh: bool = False) -> None:
+    """Do what is left to do of the moves, whatever has been done before.
+
+    Parameters
+    ----------
+    fresh : nothing has been done before, so that what is not in the folders has been removed by somebody else
+
+    Raises
+    ------
+    OSError : a file cannot be moved, or is not there
+    """
     for one in moves:
+        missing = [name for name in one.places if fresh and not os.path.lexists(Path(one.folder) / name)]
+        if missing:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(Path(one.folder) / missing[0]))
         _move(one)
     for one in moves:
         _synchronize(one.parent)

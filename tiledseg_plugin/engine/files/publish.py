@@ -160,16 +160,34 @@ def _publish(moves: Sequence[journal.Moves], names: Sequence[str]) -> None:
     try:
         journal.refuse_folders(moves)
         journal.commit(moves)
-        journal.move(moves)
+        journal.move(moves, fresh=True)
     except OSError as error:
         subject = next((name for one, name in zip(moves, names) if one.concerns(error.filename)), names[0])
         where = f"{error.filename}: " if error.filename else ""
-        raise _kept_beside(moves, f"{subject} cannot be replaced ({where}{why(error)})") from error
+        remedy = (
+            "make room on its disk" if error.errno in journal.NOT_WRITTEN else "close the earlier one in other programs"
+        )
+        raise _kept_beside(moves, f"{subject} cannot be replaced ({where}{why(error)})", remedy) from error
     journal.close(moves)
 
 
-def _kept_beside(moves: Sequence[journal.Moves], what: str) -> SegmentationError:
-    """Give the finished files other names; returns the error that states them."""
+def _kept_beside(moves: Sequence[journal.Moves], what: str, remedy: str) -> SegmentationError:
+    """Give the finished files other names; returns the error that states them.
+
+    Parameters
+    ----------
+    what : has gone wrong, as the beginning of a sentence
+    remedy : what the user can do about it, as a part of one
+    """
+    present = [one for one in moves if Path(one.folder).is_dir()]
+    removed = [one.folder for one in moves if one not in present]
+    if removed:
+        with suppress(OSError):  # what cannot be had now is for the next run
+            journal.take_back(present)
+            journal.close(present)
+        gone = [str(one.parent / name) for one in moves for name in one.old if not os.path.lexists(one.parent / name)]
+        along = f", and the earlier {', '.join(gone)} with it" if gone else ""
+        return SegmentationError(f"{what}: {removed[0]} was removed while the run was using it{along}; run it again.")
     others = [journal.under_other_names(one) for one in moves]
     try:
         journal.take_back(moves)
@@ -183,13 +201,12 @@ def _kept_beside(moves: Sequence[journal.Moves], what: str) -> SegmentationError
             )
         return SegmentationError(
             f"{what}: the finished result lies in {moves[0].folder}, and the next run that writes beside it puts it "
-            "in its place; close the file in other programs, and check that it may be changed."
+            f"in its place; {remedy}, and check that the file may be changed."
         )
     journal.close(others)
     kept = ", ".join(str(one.parent / one.output) for one in others)
     return SegmentationError(
-        f"{what}: the finished result is kept as {kept}; close the earlier one in other programs and rename the new "
-        "one, or use it under this name."
+        f"{what}: the finished result is kept as {kept}; {remedy} and rename the new one, or use it under this name."
     )
 
 

@@ -12,7 +12,7 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Dict
+from typing import Any, BinaryIO, Dict, Mapping
 
 import numpy as np
 from numpy.lib import format as npy
@@ -28,19 +28,34 @@ CHUNK_BYTES = 1 << 22
 HEAD_BYTES = 1 << 12  # of the description of an array
 
 
-def load_arrays(path: Path) -> Dict[str, np.ndarray]:
-    """The arrays in a file that `numpy.savez` has written: {name: array}.
+def save_arrays(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as `numpy.savez` does.
+
+    That itself leaves an archive behind on a full disk whose end Python then complains of on stderr.
 
     Raises
     ------
-    one of DAMAGED : it is not there, cannot be read, or is no such file
+    OSError : the disk is full
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def load_arrays(path: Path, *wanted: str) -> Dict[str, np.ndarray]:
+    """The arrays in a file that `save_arrays` has written, or some of them: {name: array}.
+
+    Raises
+    ------
+    one of DAMAGED : it is not there, cannot be read, is no such file, or lacks one that is wanted
     """
     with open_file(path) as opened, zipfile.ZipFile(opened) as archive:
-        members = archive.infolist()
-        stored = all(one.compress_type == zipfile.ZIP_STORED for one in members)
-        if not stored or sum(one.file_size for one in members) > os.path.getsize(path):
+        members = {one.filename[: -len(".npy")]: one for one in archive.infolist()}
+        stored = all(one.compress_type == zipfile.ZIP_STORED for one in members.values())
+        if not stored or sum(one.file_size for one in members.values()) > os.path.getsize(path):
             raise ValueError(f"{path} is no file of arrays as they are stored here")
-        return {one.filename[: -len(".npy")]: _array(archive, one) for one in members}
+        return {name: _array(archive, members[name]) for name in wanted or members}
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

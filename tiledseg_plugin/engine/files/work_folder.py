@@ -24,7 +24,7 @@ from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
-from .stored_arrays import DAMAGED, load_arrays
+from .stored_arrays import DAMAGED, load_arrays, save_arrays
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
@@ -178,12 +178,12 @@ class WorkFolder:
 
     def save(self, name: str, **arrays: Any) -> None:
         """Write arrays under a name; they are checked when they are loaded."""
-        self._replace(f"{PREFIX}{name}.npz", lambda file: np.savez(file, **arrays))
+        self._replace(f"{PREFIX}{name}.npz", lambda file: save_arrays(file, arrays))
 
-    def load(self, name: str) -> Optional[Dict[str, np.ndarray]]:
-        """The arrays saved under a name, as a dict; None if they are missing or damaged."""
+    def load(self, name: str, *wanted: str) -> Optional[Dict[str, np.ndarray]]:
+        """The arrays saved under a name, as a dict, or some of them; None if they are missing or damaged."""
         try:
-            return load_arrays(self.path / f"{PREFIX}{name}.npz")
+            return load_arrays(self.path / f"{PREFIX}{name}.npz", *wanted)
         except DAMAGED:
             return None
 

@@ -16,7 +16,7 @@ VARIABLE = "TILEDSEG_KERNELS"
 
 Loaded = Tuple[Optional[Kernels], str]  # the compiled kernels, or None and the reason
 
-_loaded: Dict[str, Loaded] = {}  # what came of loading the compiled ones, once in a process
+_loaded: Dict[str, Loaded] = {}  # the outcome of loading the compiled ones, which is tried once in a process
 
 
 def _load_compiled(check: Check) -> Loaded:
@@ -27,6 +27,7 @@ def _load_compiled(check: Check) -> Loaded:
 
 
 def _try_compiled(check: Check) -> Loaded:
+    """As `_load_compiled`, by doing it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

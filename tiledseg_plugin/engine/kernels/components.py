@@ -9,9 +9,9 @@ import numpy as np
 def components(count: int, one: np.ndarray, other: np.ndarray) -> Tuple[int, np.ndarray]:
     """Number the connected components of a graph, from 0, in the order of their first nodes.
 
-    Roots of trees are hooked to each other along the links that still lead to another tree, and trees are made flat,
-    until no link does (Shiloach and Vishkin 1982, Journal of Algorithms 3). Links are followed from the larger root to
-    the smaller and the other way round in turn, as a star would else lose only one of its arms at a time.
+    Every node begins as a tree of its own. While there are links between trees, the roots of such trees are hung below
+    each other and the trees made flat (Shiloach and Vishkin 1982, Journal of Algorithms 3). In turn the larger root is
+    hung below the smaller, and the smaller below the larger: always the same way, a star would lose one arm a round.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def components(count: int, one: np.ndarray, other: np.ndarray) -> Tuple[int, np.
         one, other = root[low], root[high]
         between = one != other
         one, other = one[between], other[between]
-    # nodes that were hooked in an earlier round hang below those of a later one
+    # nodes hung in an earlier round hang below nodes that were hung later
     while True:
         above = root[root]
         if np.array_equal(above, root):
@@ -49,7 +49,7 @@ def components(count: int, one: np.ndarray, other: np.ndarray) -> Tuple[int, np.
 
 
 def _hook(root: np.ndarray, these: np.ndarray, those: np.ndarray) -> None:
-    """Hang roots below others, all up or all down in number, and make the trees of what was hung flat."""
+    """Hang roots below others, which are all smaller or all larger, and make the trees of what was hung flat."""
     root[these] = those
     hung = these
     while hung.size:

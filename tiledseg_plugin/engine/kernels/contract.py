@@ -14,7 +14,7 @@ Check = Callable[[], object]  # called now and then, raises what ends the run
 Run = Callable[..., Iterable[Any]]  # is called as `map` is
 Moments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # counts, totals, squares, low, high
 
-DECIDED = 0xFFFFFFFF  # in `RemainingRegions.since`
+DECIDED = 0xFFFFFFFF  # in `RemainingRegions.undecided_from`
 
 
 class RemainingRegions(NamedTuple):
@@ -22,9 +22,9 @@ class RemainingRegions(NamedTuple):
 
     roots : (r,) uint32, ascending, the clump whose place and identity each region has
     sizes : (r,) int64; sums : (r, planes) int64
-    since : (r,) uint32, the step from which on each must be decided where all its neighbours are known; up to that
-        step it is what it would be in the whole raster, and from it on nothing has been merged with it. DECIDED for
-        those that nothing outside can change.
+    undecided_from : (r,) uint32, the step from which on each has to be decided where all its neighbours are known: up
+        to that step it is what it would be in the whole raster, and from it on nothing has been merged with it. DECIDED
+        for those that nothing outside can change.
     edges : (m, 2) uint32, indices of neighbouring regions, each pair once, where both must be decided elsewhere and one
         is smaller than the least wanted
     """
@@ -32,7 +32,7 @@ class RemainingRegions(NamedTuple):
     roots: np.ndarray
     sizes: np.ndarray
     sums: np.ndarray
-    since: np.ndarray
+    undecided_from: np.ndarray
     edges: np.ndarray
 
 
@@ -140,7 +140,7 @@ class Kernels(Protocol):
         edges: np.ndarray,
         min_pixels: int,
         threshold: float,
-        since: Optional[np.ndarray] = None,
+        undecided_from: Optional[np.ndarray] = None,
         shared: Optional[np.ndarray] = None,
     ) -> Merging:
         """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps."""
@@ -151,7 +151,7 @@ class Kernels(Protocol):
         """(pixels,) uint32, int, (pixels,) of any real dtype -> moments of each region."""
 
     def add_moments(self, places: np.ndarray, part: Moments, whole: Moments) -> None:
-        """(n,) uint32 places and moments of n parts; `whole`, all int64, is changed."""
+        """(n,) uint32 places and moments of n parts; `whole`, of 64 bits, is changed."""
 
     def region_histograms(
         self, labels: np.ndarray, count: int, values: np.ndarray

@@ -2,7 +2,6 @@
 """Statistics of any raster's values in any segments: the table behind `tiledseg:statistics`."""
 
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
@@ -13,18 +12,18 @@ from ..errors import SegmentationError
 from ..files.formats import TABLES
 from ..files.no_data import Band
 from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
-from ..files.publish import publishing, recover_beside
+from ..files.publish import publishing_together, recover_beside
 from ..files.raster import describe
 from ..files.tables import Column, write_table
 from ..files.vector_trial import check_columns
-from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters
-from ..progress import Feedback
+from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters, check_choice
+from ..progress import Check, Feedback
 from ..wording import counted
 from .attribute_columns import statistic_column
 from .attributes import Attributes
 from .existing_segments import segments_run
 from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
-from .update_table import check_rows_fit, check_table_format, update_attribute_table
+from .update_table import check_rows_fit, check_table_format, file_to_update, write_update
 
 TABLE_STAGES = {"values": 40, "ranks": 40, "table": 10}
 MOMENTS = {  # attributes of `Moments` by statistic
@@ -62,8 +61,7 @@ class StatisticsParameters(PlainParameters):
             raise SegmentationError(
                 f"STATISTICS has '{', '.join(unknown)}': give one or more of {', '.join(STATISTICS)}."
             )
-        if self.execution not in EXECUTIONS:
-            raise SegmentationError(f"EXECUTION is '{self.execution}': give one of {', '.join(EXECUTIONS)}.")
+        check_choice("EXECUTION", self.execution, EXECUTIONS)
         if not self.output and not self.update_rat:
             raise SegmentationError(
                 "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
@@ -130,16 +128,29 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
         run.progress.start("table", "Writing the table")
         columns = _columns(attributes, ranked, run.bands, parameters.statistics)
         attributes = run.named(attributes)
-        with ExitStack() as stack:
-            if parameters.output:
-                replaced = replaced_files(outputs_of(parameters)[0])
-                path = stack.enter_context(publishing(parameters.output, replaced=replaced))
-                write_table(path, [Column("segment", attributes.ids), *columns], run.check)
-            if parameters.update_rat:  # what it refuses is refused before there is a table
-                update_attribute_table(parameters.segments, attributes, columns, Path(parameters.values).stem, feedback)
+        _write_all(parameters, attributes, columns, run.check, feedback)
     seconds = time.monotonic() - started
     feedback.info(f"Statistics of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
     return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
+
+
+def _write_all(
+    parameters: StatisticsParameters,
+    attributes: Attributes,
+    columns: Sequence[Column],
+    check_cancelled: Check,
+    feedback: Feedback,
+) -> None:
+    """The table, and that in SEGMENTS: both are there in the end, or both are as they were."""
+    files = [file_to_update(parameters.segments)] if parameters.update_rat else []
+    if parameters.output:
+        files.insert(0, (parameters.output, "OUTPUT", replaced_files(outputs_of(parameters)[0])))
+    with publishing_together(files) as paths:
+        if parameters.output:
+            write_table(paths[0], [Column("segment", attributes.ids), *columns], check_cancelled)
+        if parameters.update_rat:
+            prefix = Path(parameters.values).stem
+            write_update(parameters.segments, paths[-1], attributes, columns, prefix, feedback)
 
 
 def _columns(

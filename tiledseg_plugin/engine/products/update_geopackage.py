@@ -10,7 +10,6 @@ from urllib.parse import quote
 import numpy as np
 
 from ..errors import SegmentationError
-from ..files.publish import publishing
 from ..files.tables import Column, plain_values, quoted
 from ..files.verification import verify_features
 from ..progress import Feedback
@@ -22,22 +21,25 @@ LOCKED_SECONDS = 5.0  # that a table in use elsewhere is waited for
 ID = "segment"
 
 
-def update_geopackage(
-    path: str, attributes: Attributes, columns: Sequence[Column], prefix: str, feedback: Feedback
+def side_files(target: Path) -> List[Path]:
+    """What goes away with the GeoPackage that is replaced: its contents have been copied, too."""
+    return [Path(f"{target}{suffix}") for suffix in ("-wal", "-shm")]
+
+
+def write_updated(
+    path: str, staged: str, attributes: Attributes, columns: Sequence[Column], prefix: str, feedback: Feedback
 ) -> None:
-    """Add columns to the table of a raster's segments; see `update_table.update_attribute_table`."""
-    side_files = [Path(f"{path}{suffix}") for suffix in ("-wal", "-shm")]
-    with publishing(path, "SEGMENTS", replaced=lambda target: side_files) as staged:
-        try:
-            _copy(path, staged)
-            with closing(sqlite3.connect(staged)) as connection:
-                last, rows = _update(connection, path, attributes, columns, prefix, feedback)
-        except sqlite3.Error as error:
-            raise SegmentationError(
-                f"{path} cannot be updated ({error}): close it in other programs, make room on its disk, check that it "
-                "is a GeoPackage, or switch UPDATE_RAT off."
-            ) from error
-        verify_features(staged, rows, "SEGMENTS", last)
+    """Write the table of a raster's segments anew, with more columns; see `update_table.write_update`."""
+    try:
+        _copy(path, staged)
+        with closing(sqlite3.connect(staged)) as connection:
+            last, rows = _update(connection, path, attributes, columns, prefix, feedback)
+    except sqlite3.Error as error:
+        raise SegmentationError(
+            f"{path} cannot be updated ({error}): close it in other programs, make room on its disk, check that it "
+            "is a GeoPackage, or switch UPDATE_RAT off."
+        ) from error
+    verify_features(staged, rows, "SEGMENTS", last)
 
 
 def database_uri(path: str, mode: str = "ro") -> str:
@@ -49,7 +51,7 @@ def database_uri(path: str, mode: str = "ro") -> str:
 def is_locked(path: str) -> bool:
     """Whether another program keeps a database from being read at this moment."""
     try:
-        with closing(sqlite3.connect(database_uri(path), LOCKED_SECONDS, uri=True)) as connection:
+        with closing(sqlite3.connect(database_uri(path), timeout=LOCKED_SECONDS, uri=True)) as connection:
             connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.OperationalError as error:
         return "locked" in str(error)
@@ -63,7 +65,7 @@ def _copy(path: str, staged: str) -> None:
 
     `backup` waits for ever for a lock of another program, unless this one has its own, which is waited for in time.
     """
-    source = sqlite3.connect(database_uri(path), LOCKED_SECONDS, isolation_level=None, uri=True)
+    source = sqlite3.connect(database_uri(path), timeout=LOCKED_SECONDS, isolation_level=None, uri=True)
     with closing(source), closing(sqlite3.connect(staged)) as copy:
         source.execute("BEGIN")
         source.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()

@@ -4,7 +4,7 @@
 import os
 import shutil
 from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from osgeo import gdal
@@ -13,12 +13,12 @@ from ..errors import SegmentationError, why
 from ..files.attribute_table import MOST_ROWS, MOST_XML_VALUES, keeps_table_as_xml, set_attribute_table
 from ..files.gdal_access import collected_errors, open_raster
 from ..files.output_files import is_attribute_table
-from ..files.publish import attributes_path, publishing
+from ..files.publish import Replaced, attributes_path, nothing_else
 from ..files.tables import Column
 from ..progress import Feedback
 from .attributes import Attributes
 from .present_columns import HISTOGRAM, PresentColumns
-from .update_geopackage import is_locked, update_geopackage
+from .update_geopackage import is_locked, side_files, write_updated
 
 MOST_SPARSE = 50_000_000  # rows that a table with gaps may have
 
@@ -64,21 +64,30 @@ def _has_table_beside(segments: str) -> bool:
     return False
 
 
-def update_attribute_table(
-    segments: str, attributes: Attributes, columns: Sequence[Column], prefix: str, feedback: Feedback
+def file_to_update(segments: str) -> Tuple[str, str, Replaced]:
+    """The file that holds the table of a raster, as `publish.publishing_together` takes it."""
+    if _has_table_beside(segments):
+        return attributes_path(segments), "SEGMENTS", side_files
+    return segments, "SEGMENTS", nothing_else
+
+
+def write_update(
+    segments: str, staged: str, attributes: Attributes, columns: Sequence[Column], prefix: str, feedback: Feedback
 ) -> None:
-    """Add columns; what is there under the same name with other values stays, and the new one gets another name.
+    """Write the table with more columns; what is there under the same name with other values stays, and the new one
+    gets another name.
 
     Counts of pixels are refreshed. A segment without a value has NaN (in a GeoPackage null), and so have rows of ids
     that the raster does not have; row 0, if it is no segment, is 0.
 
     Parameters
     ----------
+    staged : where what is to replace the `file_to_update` is written; nothing is if nothing has to be changed
     attributes : whose ids the columns' rows are for
     prefix : what the values are called
     """
     if _has_table_beside(segments):
-        update_geopackage(attributes_path(segments), attributes, columns, prefix, feedback)
+        write_updated(attributes_path(segments), staged, attributes, columns, prefix, feedback)
         return
     present = _table_columns(segments)
     rows = max([check_rows_fit(segments, attributes), *(values.size for values in present.values())])
@@ -90,7 +99,7 @@ def update_attribute_table(
             "or use .kea or .img for SEGMENTS."
         )
     if written:
-        _write(segments, written)
+        _write(segments, staged, written)
 
 
 def _to_be_written(
@@ -157,17 +166,16 @@ def _table_columns(segments: str) -> Dict[str, np.ndarray]:
         }
 
 
-def _write(segments: str, columns: Sequence[Column]) -> None:
-    with publishing(segments, "SEGMENTS", replaced=lambda target: []) as path:
-        try:
-            if keeps_table_as_xml(segments):
-                _write_side_file(segments, path, columns)
-                return
-            shutil.copy2(segments, path)
-            os.chmod(path, 0o644)
-        except OSError as error:
-            raise SegmentationError(f"SEGMENTS cannot be copied ({why(error)}): make room on its disk.") from error
-        set_attribute_table(path, columns)
+def _write(segments: str, path: str, columns: Sequence[Column]) -> None:
+    try:
+        if keeps_table_as_xml(segments):
+            _write_side_file(segments, path, columns)
+            return
+        shutil.copy2(segments, path)
+        os.chmod(path, 0o644)
+    except OSError as error:
+        raise SegmentationError(f"SEGMENTS cannot be copied ({why(error)}): make room on its disk.") from error
+    set_attribute_table(path, columns)
 
 
 def _write_side_file(segments: str, path: str, columns: Sequence[Column]) -> None:

@@ -4,8 +4,10 @@
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Sequence, Tuple
 
+from ..execution.runner import Runner
 from ..files.raster import Raster
 from ..files.work_folder import WorkFolder
+from ..kernels.contract import Kernels
 from ..machine import available_cores
 from ..parameters import SegmentParameters
 from ..progress import Progress
@@ -23,8 +25,8 @@ class Context:
     parameters: SegmentParameters
     raster: Raster
     plan: Plan
-    kernel: Any
-    runner: Any
+    kernel: Kernels
+    runner: Runner
     progress: Progress
 
     @property

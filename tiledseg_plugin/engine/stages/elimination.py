@@ -147,7 +147,7 @@ def _merged(graph: Graph, regions: Any, into: np.ndarray) -> Merged:
     order = np.argsort(graph.earliest, kind="stable")[::-1]
     earliest = np.empty(regions.roots.size, np.int64)
     earliest[region_of[order]] = graph.earliest[order]  # of those written to one place the last one stays
-    undecided = regions.since != DECIDED
+    undecided = regions.undecided_from != DECIDED
     number = np.cumsum(undecided, dtype=np.uint32)  # 1 + index of undecided regions
     at_border = np.append(np.uint32(0), number[region_of])
     roots = regions.roots[undecided]
@@ -159,7 +159,7 @@ def _merged(graph: Graph, regions: Any, into: np.ndarray) -> Merged:
         earliest[undecided],
         graph.clusters[roots],
         {side: at_border[border] for side, border in graph.borders.items()},
-        regions.since[undecided],
+        regions.undecided_from[undecided],
     )
     return Merged(region_of, undecided, regions.sizes[~undecided], earliest[~undecided], left)
 

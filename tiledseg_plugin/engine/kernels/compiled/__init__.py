@@ -84,11 +84,11 @@ def _warm_up_centres(clusters: np.ndarray, values: np.ndarray, valid: np.ndarray
 
 
 def _warm_up_clumps(clusters: np.ndarray, values: np.ndarray, valid: np.ndarray) -> Iterator[None]:
-    calm, _ = eliminate_singles(clusters, values, (True, False, False, False))
+    settled, _ = eliminate_singles(clusters, values, (True, False, False, False))
     yield
-    labels, count = clump(calm)
+    labels, count = clump(settled)
     yield
-    sizes, sums, _, _ = describe_clumps(labels, count, calm, values)
+    sizes, sums, _, _ = describe_clumps(labels, count, settled, values)
     yield
     edges, shared = find_edges(labels, count) - np.uint32(1), np.arange(count) == 0
     yield

@@ -18,6 +18,7 @@ def _integers(
     low: np.ndarray,
     high: np.ndarray,
 ) -> None:
+    """Moments of integers; those of the squares in two limbs of 32 bits."""
     for pixel in range(labels.size):
         if labels[pixel] == 0:
             continue
@@ -68,6 +69,7 @@ def _floats(
     low: np.ndarray,
     high: np.ndarray,
 ) -> None:
+    """Moments of floats: the means first, then the squared deviations from them."""
     for pixel in range(labels.size):
         if labels[pixel] == 0:
             continue

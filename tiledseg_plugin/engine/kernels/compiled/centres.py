@@ -13,7 +13,7 @@ from .cache import kernel
 from .colour_table import ColourTable
 
 BLOCK = 1 << 16  # pixels a call
-FEW = 1 << 20  # pixels that are compared with all centres sooner than a table of their colours is filled
+FEW = 1 << 20  # up to so many pixels, comparing all with all centres is faster than filling a table of colours
 CHUNK = 1024  # pixels at a time: their colours and distances stay in the first-level cache
 
 
@@ -57,6 +57,7 @@ def _add_three_bands(
 
 @kernel
 def _keep_nearest(near: np.ndarray, far: np.ndarray, best: np.ndarray, index: np.ndarray, one: int, other: int) -> None:
+    """Update the least distances and whose they are; `near` are the distances to centre `one`, `far` to `other`."""
     for i in range(near.size):
         nearer = near[i] < best[i]
         least = near[i] if nearer else best[i]
@@ -119,7 +120,7 @@ def _label(
     nearest: np.ndarray,
     second: np.ndarray,
 ) -> None:
-    """Label pixels; where `second` is not empty, give the distances of the nearest and second nearest centre too."""
+    """Label pixels; where `second` is not empty, also fill in the distances of the two nearest centres."""
     bands, size = values.shape
     colours = np.zeros((bands, CHUNK), np.float32)
     near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
@@ -158,7 +159,7 @@ def _look_up(values: np.ndarray, valid: np.ndarray, table: np.ndarray, labels: n
 
 
 def _label_all(values: np.ndarray, valid: np.ndarray, centres: np.ndarray, labels: np.ndarray) -> None:
-    """Label pixels (bands, n) of any type; as blocks of float32, so that the kernel is compiled for that only."""
+    """Label pixels (bands, n) of any type, in blocks of float32 so that the kernel is compiled for these only."""
     nothing = np.empty(0, np.float32)
     for start in range(0, valid.size, BLOCK):
         block = np.s_[start : start + BLOCK]
@@ -167,9 +168,10 @@ def _label_all(values: np.ndarray, valid: np.ndarray, centres: np.ndarray, label
 
 
 class NearestCentre:
-    """`nearest_centre` for many windows: what has been worked out for one of them, the others need not work out again.
+    """Defined by `plain.pixels.NearestCentre`.
 
-    Threads may share it. It travels to other processes without what it has learned.
+    Here what was computed for one window is not computed again for the next: there is a table of the colours met so
+    far. Threads may share it; sent to another process, it arrives without the table.
     """
 
     def __init__(self, centres: np.ndarray) -> None:

@@ -12,6 +12,7 @@ ALL_BITS = np.uint32(0xFFFFFFFF)
 
 @kernel
 def _root(parent: np.ndarray, label: int) -> int:
+    """The least label of the region so far; halves the way to it for those who come later."""
     while parent[label] != label:
         parent[label] = parent[parent[label]]
         label = parent[label]
@@ -92,6 +93,7 @@ def _label_row(
 
 @kernel
 def _clump(clusters: np.ndarray, labels: np.ndarray, parent: np.ndarray) -> int:
+    """Fill `labels`; returns how many clumps there are."""
     rows, cols = clusters.shape
     parent[0] = 0
     count = np.uint32(0)

@@ -3,8 +3,8 @@
 
 The colours are cut into cells of 4 x 4 x 4. Only centres that can be nearest to a colour of the cell are compared;
 where there is but one, it stands in the table of cells, else each colour's stands in the table of colours. Threads
-share the tables without a lock: an entry is 0 until it gets its one value, so whoever finds 0 works it out, and whoever
-finds another number finds the right one.
+share the tables without a lock: an entry is 0 until it gets the only value that it ever has, so a thread that finds 0
+computes that value, and one that finds another number has found the right one.
 """
 
 from typing import Tuple
@@ -22,9 +22,9 @@ CHUNK = 1024  # pixels at a time
 
 
 class ColourTable:
-    """What is known of the nearest centre of each colour.
+    """The nearest centre of each colour that was met so far.
 
-    Pages of the tables that are not written to take no memory.
+    The tables have room for all colours; pages of them that are not written to take no memory.
     """
 
     def __init__(self, centres: np.ndarray) -> None:
@@ -51,7 +51,7 @@ def _find_possible(
     nearest: np.ndarray,
     possible: np.ndarray,
 ) -> int:
-    """Write down, in their order, the candidates that can be nearest to a point of a cube of colours; returns how many.
+    """List, in their order, the candidates that can be nearest to a point of a cube of colours; returns how many.
 
     low : the cube's lowest value in each band; width : highest less lowest
     """
@@ -77,6 +77,7 @@ def _find_possible(
 def _compare(
     colours: np.ndarray, a: float, b: float, c: float, distance: np.ndarray, best: np.ndarray, index: np.ndarray, k: int
 ) -> None:
+    """Update the least distances of colours (3, n), and whose they are, with centre `k`, which is (a, b, c)."""
     first, second, third = colours[0], colours[1], colours[2]
     for i in range(distance.size):
         x, y, z = first[i], second[i], third[i]
@@ -99,7 +100,7 @@ def _corner(block: int, cell: int) -> Tuple[float, float, float]:
 
 @kernel
 def _fill_cells(missing: np.ndarray, centres: np.ndarray, cells: np.ndarray, colours: np.ndarray) -> None:
-    """Work out cells (m,), in ascending order so that those of a block follow each other."""
+    """Fill in the tables for cells (m,), in ascending order so that those of a block follow each other."""
     k = centres.shape[1]
     everyone, nearest = np.arange(k).astype(np.uint16), np.empty(k, np.float32)
     possible, of_block, block_count = np.empty(k + 1, np.uint16), np.empty(k + 1, np.uint16), 0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
-from typing import Any, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from .graph import (
     LENGTH,
     NEXT,
     NOBODY,
+    NeighbourLists,
     contract_clumps,
     contract_lists,
     count_neighbours,
@@ -19,9 +20,10 @@ from .graph import (
     list_of,
     number_roots,
     own_lists,
+    own_roots,
 )
-from .queues import call_up, queue, queue_again
-from .undecided import DOUBTFUL, leave_doubtful, list_undecided_edges
+from .queues import Queues, call_up, queue, queue_again
+from .undecided import DOUBTFUL, Decisions, Room, leave_doubtful, list_undecided_edges
 
 PIECE = 1 << 12  # clumps a call, where several threads decide
 WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
@@ -29,7 +31,7 @@ WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built 
 
 @kernel
 def _describe(clump: int, sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray, means: np.ndarray) -> None:
-    """Set the mean of a clump, as `plain.band_means` does."""
+    """Set the mean of a clump, as `plain.elimination.band_means` does."""
     bands = means.shape[1]
     for band in range(bands):
         total = 0.0
@@ -43,7 +45,7 @@ def _prepare(
     sizes: np.ndarray,
     sums: np.ndarray,
     weights: np.ndarray,
-    since: np.ndarray,
+    undecided_from: np.ndarray,
     means: np.ndarray,
     first_called: np.ndarray,
     next_called: np.ndarray,
@@ -51,7 +53,7 @@ def _prepare(
     """Compute all means, and queue the clumps smaller than the least wanted, ascending."""
     for clump in range(sizes.size - 1, -1, -1):
         _describe(clump, sizes, sums, weights, means)
-        queue(clump, max(sizes[clump], since[clump]), sizes, first_called, next_called)
+        queue(clump, max(sizes[clump], undecided_from[clump]), sizes, first_called, next_called)
 
 
 @kernel
@@ -69,28 +71,38 @@ def _is_unchanged(clump: int, stamp: int, changed: np.ndarray, members: np.ndarr
 
 
 @kernel
+def _distance(one: int, other: int, means: np.ndarray) -> float:
+    """The distance of the mean colours of two clumps, float32."""
+    distance = np.float32(0)
+    for band in range(means.shape[1]):
+        difference = means[one, band] - means[other, band]
+        distance += difference * difference
+    return np.float32(np.sqrt(distance))
+
+
+@kernel
 def _decide(
     waiting: np.ndarray,
-    retries: int,
     choice: np.ndarray,
     tail: np.ndarray,
+    retries: int,
     threshold: float,
     sizes: np.ndarray,
     means: np.ndarray,
     undecided: np.ndarray,
+    changed: np.ndarray,
+    stamp: int,
     into: np.ndarray,
     members: np.ndarray,
     neighbours: np.ndarray,
-    changed: np.ndarray,
-    stamp: int,
 ) -> None:
-    """Note the partner of every waiting clump in `choice`, and the last of its members in `tail`.
+    """Note the partner of every waiting clump in `choice`, and the last clump of the chain of its lists in `tail`.
 
     DOUBTFUL is noted for those that are undecided, or have an undecided neighbour. The lists of the clump's members
     lose the clump itself and most repetitions. Nothing else changes, and no clump reads what another one writes, so
-    that threads can share the work. The first `retries` clumps found no partner in the last step.
+    that threads can share the work. The first `retries` clumps found no partner in the last step, whose number is
+    `stamp`.
     """
-    bands = means.shape[1]
     for i in range(waiting.size):
         clump = waiting[i]
         choice[i] = NOBODY
@@ -99,12 +111,8 @@ def _decide(
             continue
         if i < retries and _is_unchanged(clump, stamp, changed, members, neighbours):
             continue
-        nearest = np.float32(np.inf)
-        chosen = NOBODY
-        before = clump
-        last = clump
-        member = clump
-        doubtful = False
+        nearest, chosen, doubtful = np.float32(np.inf), NOBODY, False
+        before = last = member = clump
         while member != NOBODY:
             own = list_of(member, members, neighbours)
             kept = 0
@@ -117,11 +125,7 @@ def _decide(
                 kept += 1
                 if undecided.size:
                     doubtful |= undecided[near]
-                distance = np.float32(0)
-                for band in range(bands):
-                    difference = means[clump, band] - means[near, band]
-                    distance += difference * difference
-                distance = np.float32(np.sqrt(distance))
+                distance = _distance(clump, near, means)
                 # selections rather than branches, as nobody can foresee which neighbour is nearest
                 nearer = (distance < nearest) | ((distance == nearest) & (near < chosen))
                 nearer &= (sizes[near] > sizes[clump]) & (distance < threshold)
@@ -139,31 +143,17 @@ def _decide(
 
 
 @kernel
-def _merge(
+def _join(
     waiting: np.ndarray,
     choice: np.ndarray,
     tail: np.ndarray,
-    area: int,
     sizes: np.ndarray,
-    listed: int,
     sums: np.ndarray,
-    weights: np.ndarray,
-    means: np.ndarray,
+    listed: int,
     into: np.ndarray,
     members: np.ndarray,
-    changed: np.ndarray,
-    stamp: int,
-    first_called: np.ndarray,
-    next_called: np.ndarray,
-) -> Tuple[int, int]:
-    """Carry the noted merges out.
-
-    Returns
-    -------
-    kept : how many clumps go on waiting, which stand first in `waiting`
-    merged : how many have been merged
-    """
-    planes = sums.shape[1]
+) -> None:
+    """Replace each noted partner by the clump that it ends in, which may be another's partner, and add up there."""
     for i in range(waiting.size):
         if choice[i] != NOBODY:
             into[waiting[i]] = choice[i]
@@ -177,8 +167,36 @@ def _merge(
             members[root, NEXT] = clump
         choice[i] = root
         sizes[root] += sizes[clump]
-        for plane in range(planes):
+        for plane in range(sums.shape[1]):
             sums[root, plane] += sums[clump, plane]
+
+
+@kernel
+def _merge(
+    waiting: np.ndarray,
+    choice: np.ndarray,
+    tail: np.ndarray,
+    area: int,
+    sizes: np.ndarray,
+    listed: int,
+    sums: np.ndarray,
+    weights: np.ndarray,
+    means: np.ndarray,
+    changed: np.ndarray,
+    stamp: int,
+    into: np.ndarray,
+    members: np.ndarray,
+    first_called: np.ndarray,
+    next_called: np.ndarray,
+) -> Tuple[int, int]:
+    """Carry the noted merges out, in the step of the number `stamp`.
+
+    Returns
+    -------
+    kept : how many clumps go on waiting, which stand first in `waiting`
+    merged : how many have been merged
+    """
+    _join(waiting, choice, tail, sizes, sums, listed, into, members)
     kept = 0
     merged = 0
     for i in range(waiting.size):
@@ -200,10 +218,37 @@ def _merge(
 
 @kernel
 def _settle(whole: np.ndarray, into: np.ndarray, survivors: np.ndarray) -> np.ndarray:
+    """What each clump has become a part of, by the numbers that clumps had before any was forgotten."""
     settled = np.empty_like(whole)
     for clump in range(whole.size):
         settled[clump] = survivors[find_root(into, whole[clump])]
     return settled
+
+
+class Clumps(NamedTuple):
+    """What is known of each clump. What is said of one that has been merged into another is out of date.
+
+    state : (n, 2 + bands) uint32, its root, size and mean side by side: they are needed together, and so cost one miss
+        of the cache, not three
+    sizes : (n,) uint32, a column of `state`; no raster has more pixels than 32 bits can count
+    means : (n, bands) float32, columns of `state`
+    sums : (n, limbs * bands) int64, see `plain.elimination.band_means`
+    undecided_from : (n,) uint32, see `plain.elimination.Elimination`
+    undecided : (n,) bool; (0,) where the graph is the whole one
+    changed : (n,) uint32, the number of the step in which it changed last, 0 for none
+    """
+
+    state: np.ndarray
+    sizes: np.ndarray
+    means: np.ndarray
+    sums: np.ndarray
+    undecided_from: np.ndarray
+    undecided: np.ndarray
+    changed: np.ndarray
+
+    def first(self, count: int) -> "Clumps":
+        """The first ones: views."""
+        return Clumps(*(array[:count] for array in self))
 
 
 class Elimination:
@@ -217,172 +262,117 @@ class Elimination:
         edges: np.ndarray,
         min_pixels: int,
         threshold: float,
-        since: Optional[np.ndarray] = None,
+        undecided_from: Optional[np.ndarray] = None,
         shared: Optional[np.ndarray] = None,
     ) -> None:
         count = sizes.size
-        self.sums, self.weights = sums, np.asarray(weights, np.float64)
+        self.weights = np.asarray(weights, np.float64)
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
-        self.undecided = np.empty(0, bool) if shared is None or not shared.any() else shared.copy()
-        is_part = self.undecided.size > 0
-        # a large clump that is found to be undecided tells its neighbours so
-        self.listed = np.iinfo(np.int64).max if is_part else min_pixels
-        # root, size and mean of a clump are needed together: side by side they cost one miss of the cache, not three
-        self.state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
-        self._view_state()
-        self.sizes[:] = sizes  # no raster has more pixels than 32 bits can count
-        self.since = np.zeros(count, np.uint32) if since is None else since.copy()
-        self.first_called = np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32)
-        self.next_called = np.empty(count, np.uint32)
-        _prepare(
-            self.sizes,
+        state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
+        self.clumps = clumps = Clumps(
+            state,
+            state[:, 1],
+            state.view(np.float32)[:, 2:],
             sums,
-            self.weights,
-            self.since,
-            self.means,
-            self.first_called,
-            self.next_called,
+            np.zeros(count, np.uint32) if undecided_from is None else undecided_from.copy(),
+            np.empty(0, bool) if shared is None or not shared.any() else shared.copy(),
+            np.zeros(count, np.uint32),
         )
+        clumps.sizes[:] = sizes
+        self.queues = Queues(np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32), np.empty(count, np.uint32))
+        _prepare(clumps.sizes, sums, self.weights, clumps.undecided_from, clumps.means, *self.queues)
+        # a large clump that turns out to be undecided makes its neighbours undecided, so it needs a list of them
+        self.listed = np.iinfo(np.int64).max if clumps.undecided.size else min_pixels
         start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
-        self.neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
-        list_neighbours(edges, sizes, *limits, start, self.neighbours)
-        self.members = own_lists(start)
-        self.changed = np.zeros(count, np.uint32)  # the number of the step in which each changed last, 0 for none
-        self.waiting, self.retries = np.empty(count, np.uint32), 0
-        self.choice, self.tail = np.empty(count, np.uint32), np.empty(count, np.uint32)
-        self.room = np.empty((2, count if is_part else 0), np.uint32)
+        neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
+        list_neighbours(edges, sizes, *limits, start, neighbours)
+        self.lists = NeighbourLists(own_roots(clumps.state), own_lists(start), neighbours)
+        self.decisions, self.retries = Decisions(*(np.empty(count, np.uint32) for _ in range(3))), 0
+        self.room = Room(*(np.empty(clumps.undecided.size, np.uint32) for _ in range(2)))
         self.area = self.steps = 0
         self.live = count
-        self.whole: Any = None
-        self.survivors: Any = None
-
-    def _view_state(self) -> None:
-        self.roots, self.sizes, self.means = self.state[:, 0], self.state[:, 1], self.state.view(np.float32)[:, 2:]
-        self.roots[:] = np.arange(self.roots.size, dtype=np.uint32)
+        # the number now of each clump or of what it has become a part of, and the number at first of each that is left
+        self.whole: Optional[np.ndarray] = None
+        self.survivors = np.empty(0, np.uint32)
 
     def step(self, area: int, run: Run = map) -> int:
         """Defined by `plain.elimination.Elimination.step`."""
-        if self.live < WORTH_CONTRACTING * self.sizes.size:
+        if self.live < WORTH_CONTRACTING * self.clumps.changed.size:
             self._contract()
-        count = self.retries
-        for called in self.area + 1 + np.flatnonzero(self.first_called[self.area + 1 : area + 1] != NOBODY):
-            count = call_up(called, self.waiting, count, self.sizes, self.roots, self.first_called, self.next_called)
-        self.area = area
-        graph = self.roots, self.members, self.neighbours
-        waiting, choice, tail = self.waiting[:count], self.choice[:count], self.tail[:count]
+        clumps, lists, decisions = self.clumps, self.lists, self._call_up(area)
         before = np.uint32(self.steps)
         self.steps += 1
         # must never come back, or a clump that grows keeps an old mean; there are fewer steps than pixels
         stamp = np.uint32(self.steps)
 
         def decide(begin: int) -> None:
-            _decide(
-                waiting[begin : begin + PIECE],
-                self.retries - begin,
-                choice[begin : begin + PIECE],
-                tail[begin : begin + PIECE],
-                self.threshold,
-                self.sizes,
-                self.means,
-                self.undecided,
-                *graph,
-                self.changed,
-                before,
-            )
+            part, retries = decisions.part(begin, begin + PIECE), self.retries - begin
+            known = clumps.sizes, clumps.means, clumps.undecided, clumps.changed
+            _decide(*part, retries, self.threshold, *known, before, *lists)
 
-        for _ in run(decide, range(0, count, PIECE)):
+        for _ in run(decide, range(0, decisions.waiting.size, PIECE)):
             pass
-        if self.undecided.size:
-            count, self.retries = leave_doubtful(
-                waiting,
-                choice,
-                tail,
-                self.retries,
-                self.room[0],
-                self.room[1],
-                area,
-                self.undecided,
-                self.since,
-                *graph,
-            )
-            waiting, choice, tail = waiting[:count], choice[:count], tail[:count]
-        self.retries, merged = _merge(
-            waiting,
-            choice,
-            tail,
-            area,
-            self.sizes,
-            self.listed,
-            self.sums,
-            self.weights,
-            self.means,
-            self.roots,
-            self.members,
-            self.changed,
-            stamp,
-            self.first_called,
-            self.next_called,
-        )
+        if clumps.undecided.size:
+            doubt = clumps.undecided, clumps.undecided_from
+            kept, self.retries = leave_doubtful(*decisions, self.retries, *self.room, area, *doubt, *lists)
+            decisions = decisions.part(0, kept)
+        grown = clumps.sizes, self.listed, clumps.sums, self.weights, clumps.means, clumps.changed
+        self.retries, merged = _merge(*decisions, area, *grown, stamp, lists.into, lists.members, *self.queues)
         self.live -= merged
         return merged
 
+    def _call_up(self, area: int) -> Decisions:
+        """Those that decide in the step `area`: those that found no partner before, and those whose size it is."""
+        sizes, waiting, count = self.clumps.sizes, self.decisions.waiting, self.retries
+        queued = self.queues.first_called[self.area + 1 : area + 1] != NOBODY
+        for called in self.area + 1 + np.flatnonzero(queued):
+            count = call_up(called, waiting, count, sizes, self.lists.into, *self.queues)
+        self.area = area
+        return self.decisions.part(0, count)
+
     def next_area(self, area: int) -> Optional[int]:
         """Defined by `plain.elimination.Elimination.next_area`."""
-        queued = np.flatnonzero(self.first_called[area + 1 :] != NOBODY)
+        queued = np.flatnonzero(self.queues.first_called[area + 1 :] != NOBODY)
         return area + 1 + int(queued[0]) if queued.size else None
 
     def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""
+        clumps, lists = self.clumps, self.lists
         if self.whole is None:
-            self.whole = np.arange(self.sizes.size, dtype=np.uint32)
+            self.whole = np.arange(clumps.changed.size, dtype=np.uint32)
             self.survivors = self.whole.copy()
-        numbers = np.empty(self.sizes.size, np.uint32)
-        count = number_roots(self.roots, numbers)
+        numbers = np.empty(clumps.changed.size, np.uint32)
+        count = number_roots(lists.into, numbers)
         start = np.empty(count + 1, np.int64)
-        neighbours = np.empty(int(self.members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
-        end = contract_lists(
-            self.roots,
-            numbers,
-            self.sizes,
-            self.min_pixels,
-            self.listed,
-            self.members,
-            self.neighbours,
-            start,
-            neighbours,
-        )
-        self.members, self.neighbours = own_lists(start), neighbours[:end].copy()
-        self.waiting[: self.retries] = numbers[self.waiting[: self.retries]]
-        contract_clumps(
-            self.roots,
-            self.whole,
-            numbers,
-            self.survivors,
-            self.sums,
-            self.state,
-            self.changed,
-            self.since,
-            self.undecided,
-        )
-        self.since, self.undecided, self.state = self.since[:count], self.undecided[:count], self.state[:count]
-        self.sums, self.changed = self.sums[:count], self.changed[:count]
-        self._view_state()
-        self.next_called = self.next_called[:count]
-        queue_again(self.area, self.sizes, self.since, self.first_called, self.next_called)
+        neighbours = np.empty(int(lists.members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
+        end = contract_lists(*lists, numbers, clumps.sizes, self.min_pixels, self.listed, start, neighbours)
+        members, neighbours = own_lists(start), neighbours[:end].copy()
+        retried = self.decisions.waiting[: self.retries]
+        retried[:] = numbers[retried]
+        state, _, _, sums, undecided_from, undecided, changed = clumps
+        moved = sums, state, changed, undecided_from, undecided
+        contract_clumps(lists.into, self.whole, numbers, self.survivors, *moved)
+        self.clumps = clumps = clumps.first(count)
+        self.lists = NeighbourLists(own_roots(clumps.state), members, neighbours)
+        self.queues = Queues(self.queues.first_called, self.queues.next_called[:count])
+        queue_again(self.area, clumps.sizes, clumps.undecided_from, *self.queues)
 
     def regions(self) -> RemainingRegions:
         """Defined by `plain.elimination.Elimination.regions`."""
         self._contract()
-        count = self.sizes.size
-        since, edges = np.full(count, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
-        if self.undecided.size:
-            since[self.undecided] = self.since[self.undecided]
-            edges = np.empty((self.neighbours.size, 2), np.uint32)
-            edges = edges[: list_undecided_edges(self.members, self.neighbours, self.undecided, edges)].copy()
-        return RemainingRegions(self.survivors[:count].copy(), self.sizes.astype(np.int64), self.sums, since, edges)
+        clumps, undecided = self.clumps, self.clumps.undecided
+        count = clumps.changed.size
+        undecided_from, edges = np.full(count, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
+        if undecided.size:
+            undecided_from[undecided] = clumps.undecided_from[undecided]
+            edges = np.empty((self.lists.neighbours.size, 2), np.uint32)
+            edges = edges[: list_undecided_edges(self.lists.members, self.lists.neighbours, undecided, edges)].copy()
+        sizes = clumps.sizes.astype(np.int64)
+        return RemainingRegions(self.survivors[:count].copy(), sizes, clumps.sums, undecided_from, edges)
 
     @property
     def into(self) -> np.ndarray:
+        """Defined by `plain.elimination.Elimination`."""
         if self.whole is None:
             self._contract()
-        return _settle(self.whole, self.roots, self.survivors)
+        return _settle(self.whole, self.lists.into, self.survivors)

@@ -4,9 +4,14 @@
 A clump has a list of its neighbours if it is smaller than `listed`. Large clumps, of at least `min_pixels`, never look
 for a partner, so that no list need hold a large neighbour of a large clump.
 
-The list of a clump that has taken others in is a chain of theirs and its own. `members` (n, 3) holds the links: where
-the list of a clump as it was begins in `neighbours`, how long it is, and which clump's list comes next.
+The list of a clump that has taken others in is a chain of theirs and its own: see `NeighbourLists`.
+
+Kernels take the arrays of such a tuple one by one, as in `kernel(*lists)`. Handed over as one, it can be taken for
+another whose arrays have other types or strides: numba tells tuples apart by their names and types written one after
+the other, and loses the first 40 bytes of what is longer (`string_writer_ensure` in its `_typeof` module).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +21,23 @@ NOBODY = np.uint32(0xFFFFFFFF)
 BEGIN, LENGTH, NEXT = 0, 1, 2  # columns of `members`
 
 
+class NeighbourLists(NamedTuple):
+    """Which clump each has become a part of, and the neighbours of all.
+
+    into : (n,) uint32, the clump itself where it is in no other, else one that leads to its root; a column of `state`
+    members : (n, 3) uint32 or uint64, where the list of a clump as it was begins in `neighbours`, how long it is, and
+        which clump's list comes next in the chain
+    neighbours : (m,) uint32, all lists, one behind the other
+    """
+
+    into: np.ndarray
+    members: np.ndarray
+    neighbours: np.ndarray
+
+
 @kernel
 def find_root(into: np.ndarray, node: int) -> int:
+    """The clump that a clump has become a part of."""
     while into[node] != node:
         node = into[node]
     return node
@@ -28,6 +48,13 @@ def list_of(clump: int, members: np.ndarray, neighbours: np.ndarray) -> np.ndarr
     """The clump's own part of its list of neighbours, a view."""
     begin = np.intp(members[clump, BEGIN])
     return neighbours[begin : begin + np.intp(members[clump, LENGTH])]
+
+
+def own_roots(state: np.ndarray) -> np.ndarray:
+    """The column of `state` that holds the roots, set to those of clumps that are in no other."""
+    into = state[:, 0]
+    into[:] = np.arange(into.size, dtype=np.uint32)
+    return into
 
 
 def own_lists(start: np.ndarray) -> np.ndarray:
@@ -85,16 +112,20 @@ def number_roots(into: np.ndarray, numbers: np.ndarray) -> int:
 @kernel
 def contract_lists(
     into: np.ndarray,
+    members: np.ndarray,
+    neighbours: np.ndarray,
     numbers: np.ndarray,
     sizes: np.ndarray,
     min_pixels: int,
     listed: int,
-    members: np.ndarray,
-    neighbours: np.ndarray,
     new_start: np.ndarray,
     new_neighbours: np.ndarray,
 ) -> int:
-    """Join the lists of each clump's members into one, each neighbour once, by the new numbers."""
+    """Join the lists of each clump's members into one, each neighbour once, by the new numbers.
+
+    The lists are written to `new_neighbours`, one behind the other, and where each begins to `new_start`; returns where
+    the last one ends.
+    """
     seen = np.full(new_start.size, NOBODY, np.uint32)
     large = np.zeros(new_start.size, np.bool_)
     for clump in range(into.size):
@@ -129,7 +160,7 @@ def contract_clumps(
     sums: np.ndarray,
     state: np.ndarray,
     changed: np.ndarray,
-    since: np.ndarray,
+    undecided_from: np.ndarray,
     undecided: np.ndarray,
 ) -> None:
     """Move the clumps that are left to the front of all arrays, where only they will be looked for."""
@@ -141,7 +172,7 @@ def contract_clumps(
         number = numbers[clump]
         survivors[number] = survivors[clump]
         changed[number] = changed[clump]
-        since[number] = since[clump]
+        undecided_from[number] = undecided_from[clump]
         if undecided.size:
             undecided[number] = undecided[clump]
         for plane in range(sums.shape[1]):

@@ -13,7 +13,7 @@ SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio (Knuth, The Art of
 
 @kernel
 def _distinct(keys: np.ndarray, slots: np.ndarray, shift: int, first: np.ndarray, counts: np.ndarray) -> int:
-    """Count equal keys by a table of slots, a power of two of them; returns how many are different."""
+    """Count equal keys with a table of slots, whose number is a power of two; returns how many keys are different."""
     found = np.uint32(0)
     last = slots.size - 1
     for i in range(len(keys)):

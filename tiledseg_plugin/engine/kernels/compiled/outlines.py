@@ -21,7 +21,13 @@ def _walk(
     flags: np.ndarray,
     count: int,
 ) -> Tuple[int, int, int, int]:
-    """From a side to the first one outside the window, or back to it; (next row, column, direction, corners)."""
+    """Walk from a side to the first one outside the window, or back to where it began.
+
+    Returns
+    -------
+    row, column, direction : of the side after the last one
+    count : corners noted, with those before
+    """
     rows, cols = ids.shape[0] - 2, ids.shape[1] - 2
     own = ids[row + 1, col + 1]
     r, c, d = row, col, direction
@@ -60,6 +66,7 @@ def _walk(
 
 @kernel
 def _trace(ids: np.ndarray, all_junctions: bool) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Chains (n, 6), with row, column and direction of the first side and of the one after the last; their corners."""
     rows, cols = ids.shape[0] - 2, ids.shape[1] - 2
     sides = 0
     for r in range(1, rows + 1):
@@ -69,7 +76,6 @@ def _trace(ids: np.ndarray, all_junctions: bool) -> Tuple[np.ndarray, np.ndarray
                 sides += (ids[r - 1, c] != own) + (ids[r + 1, c] != own) + (ids[r, c - 1] != own)
                 sides += ids[r, c + 1] != own
     corners, flags = np.empty((sides, 2), np.int32), np.empty(sides, np.uint8)
-    # row, column and direction of the first side and of the one after the last
     chains = np.empty((sides, 6), np.int64)
     offsets = np.zeros(sides + 1, np.int64)
     visited = np.zeros((rows, cols), np.bool_)
@@ -123,7 +129,7 @@ def trace_outlines(
 
 @kernel
 def _partners(first: int, last: int, corners: np.ndarray, flags: np.ndarray, partner: np.ndarray) -> None:
-    """The other visit of each corner at which a ring touches itself."""
+    """Note, for each corner at which a ring touches itself, where else in the ring that corner is."""
     members = np.flatnonzero(flags[first:last] & SADDLE) + first
     code = corners[members, 0].astype(np.int64) << 32 | corners[members, 1].astype(np.int64)
     order = np.argsort(code)
@@ -138,7 +144,7 @@ def _partners(first: int, last: int, corners: np.ndarray, flags: np.ndarray, par
 def _emit(
     members: np.ndarray, corners: np.ndarray, flags: np.ndarray, out_corners: np.ndarray, out_flags: np.ndarray, at: int
 ) -> int:
-    """A ring reversed, from its first corner in raster order on; returns its area."""
+    """Write a ring reversed, from its first corner in raster order on; returns its area."""
     size = members.size
     begin = 0
     area = np.int64(0)
@@ -161,6 +167,7 @@ def _emit(
 def _finish(
     offsets: np.ndarray, corners: np.ndarray, flags: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Follow each ring; where it comes back to a corner, what lies between the two visits is a ring of its own."""
     total = corners.shape[0]
     out_corners, out_flags = np.empty((total, 2), np.int32), np.empty(total, np.uint8)
     limit = offsets.size + np.count_nonzero(flags & SADDLE)

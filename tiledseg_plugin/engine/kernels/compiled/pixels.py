@@ -23,7 +23,7 @@ def relabel(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
-    """All arrays alike, mapped files too: numba compiles anew for each kind."""
+    """A flat view that cannot be written to, as of a mapped file: numba compiles anew for each kind of array."""
     flat = np.ascontiguousarray(array).reshape(-1).view()
     flat.flags.writeable = False
     return flat
@@ -41,12 +41,14 @@ def _range(ids: np.ndarray) -> Tuple[int, int]:
 
 @kernel
 def _count(ids: np.ndarray, before: int, counts: np.ndarray) -> None:
+    """How often each id occurs, counted from the one `before` the least; no data is counted as that one."""
     for pixel in range(ids.size):
         counts[ids[pixel] - before if ids[pixel] else np.uint32(0)] += np.uint32(1)
 
 
 @kernel
 def _number(ids: np.ndarray, before: int, numbers: np.ndarray, labels: np.ndarray) -> None:
+    """Look up the number of each id, counted as in `_count`."""
     for pixel in range(ids.size):
         labels[pixel] = numbers[ids[pixel] - before if ids[pixel] else np.uint32(0)]
 

@@ -12,6 +12,7 @@ from .cache import kernel
 def _region_histograms(
     labels: np.ndarray, count: int, values: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where each region's distinct values will begin, where its values do, all of these sorted, and frequencies."""
     begin = np.zeros(count + 2, np.int64)
     for pixel in range(labels.size):
         if labels[pixel]:
@@ -44,6 +45,7 @@ def _region_histograms(
 
 @kernel
 def _first_of_runs(ordered: np.ndarray, begin: np.ndarray, kept: int) -> np.ndarray:
+    """Each region's sorted values without repetitions."""
     distinct = np.empty(kept, ordered.dtype)
     at = 0
     for region in range(1, begin.size - 1):

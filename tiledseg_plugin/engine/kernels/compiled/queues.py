@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which clumps are called up in which step of an elimination: a chain of clumps for every step to come.
+"""Which clumps are called up in which step of an elimination: a chain of clumps for every step to come."""
 
-`first_called` (min_pixels + 1,) uint32 says where the chain of each step begins, `next_called` (n,) uint32 which clump
-comes next in a chain; NOBODY ends it.
-"""
+from typing import NamedTuple
 
 import numpy as np
 
 from .cache import kernel
 from .graph import NOBODY
+
+
+class Queues(NamedTuple):
+    """The chains, one a step.
+
+    first_called : (min_pixels + 1,) uint32, the clump with which the chain of each step begins
+    next_called : (n,) uint32, which clump comes next in a chain
+
+    NOBODY ends a chain, also one in which there is nobody.
+    """
+
+    first_called: np.ndarray
+    next_called: np.ndarray
 
 
 @kernel
@@ -29,9 +40,9 @@ def call_up(
     first_called: np.ndarray,
     next_called: np.ndarray,
 ) -> int:
-    """Append to the `count` clumps in `waiting` those that have just become small enough; returns the new count.
+    """Append to the `count` clumps in `waiting` those that are called up in the step `area`; returns the new count.
 
-    A clump that has grown while queued goes on to the queue of its size.
+    A clump that has grown while it was queued goes on to the queue of its size.
     """
     clump = first_called[area]
     first_called[area] = NOBODY
@@ -49,10 +60,11 @@ def call_up(
 
 @kernel
 def queue_again(
-    area: int, sizes: np.ndarray, since: np.ndarray, first_called: np.ndarray, next_called: np.ndarray
+    area: int, sizes: np.ndarray, undecided_from: np.ndarray, first_called: np.ndarray, next_called: np.ndarray
 ) -> None:
+    """Build the chains of the steps after `area` anew, after the clumps have got other numbers."""
     first_called[:] = NOBODY
     for clump in range(sizes.size - 1, -1, -1):
-        called = max(sizes[clump], since[clump])
+        called = max(sizes[clump], undecided_from[clump])
         if called > area:
             queue(clump, called, sizes, first_called, next_called)

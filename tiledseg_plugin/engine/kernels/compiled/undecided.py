@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a tile cannot decide about its clumps, because it depends on clumps of other tiles."""
 
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
@@ -9,6 +9,34 @@ from .cache import kernel
 from .graph import NEXT, NOBODY, find_root, list_of
 
 DOUBTFUL = np.uint32(0xFFFFFFFE)  # in `choice`: to be decided where more of the raster is known
+
+
+class Decisions(NamedTuple):
+    """The clumps that look for a partner in a step, and what each has decided.
+
+    waiting : (m,) uint32, the clumps
+    choice : (m,) uint32, the partner of each, NOBODY or DOUBTFUL
+    tail : (m,) uint32, the last in the chain of its neighbour lists
+    """
+
+    waiting: np.ndarray
+    choice: np.ndarray
+    tail: np.ndarray
+
+    def part(self, begin: int, end: int) -> "Decisions":
+        """Those from `begin` to before `end`: views."""
+        return Decisions(self.waiting[begin:end], self.choice[begin:end], self.tail[begin:end])
+
+
+class Room(NamedTuple):
+    """What `leave_doubtful` needs for itself.
+
+    place : (n,) uint32, where each clump is in `Decisions`, if it is
+    doubtful : (n,) uint32, a stack of clumps
+    """
+
+    place: np.ndarray
+    doubtful: np.ndarray
 
 
 @kernel
@@ -57,20 +85,16 @@ def leave_doubtful(
     doubtful: np.ndarray,
     area: int,
     undecided: np.ndarray,
-    since: np.ndarray,
+    undecided_from: np.ndarray,
     into: np.ndarray,
     members: np.ndarray,
     neighbours: np.ndarray,
 ) -> Tuple[int, int]:
-    """Take the doubtful clumps out of those that are waiting; returns how many are kept, and of the retries.
+    """Take the doubtful clumps out of those that are waiting; returns how many stay, and how many of the retries.
 
-    They are left to the whole raster with all their neighbours, which they might join. A clump that is waiting beside
-    one of these is doubtful, too; and so on, until nothing changes.
-
-    Parameters
-    ----------
-    waiting, choice, tail : see `elimination._decide`; doubtful are those that are undecided or have such a neighbour
-    place, doubtful : (n,) uint32, room to work in
+    Doubtful are those that are undecided or have an undecided neighbour (see `elimination._decide`). They are left to
+    the whole raster with all their neighbours, which they might join. A clump that is waiting beside one of these is
+    doubtful, too; and so on, until nothing changes.
     """
     count = 0
     for i in range(waiting.size):
@@ -84,7 +108,7 @@ def leave_doubtful(
         clump = doubtful[count]
         if not undecided[clump]:
             undecided[clump] = True
-            since[clump] = area
+            undecided_from[clump] = area
         member = clump
         while member != NOBODY:
             for neighbour in list_of(member, members, neighbours):
@@ -92,9 +116,15 @@ def leave_doubtful(
                 if undecided[near]:
                     continue
                 undecided[near] = True
-                since[near] = area
+                undecided_from[near] = area
                 count = _doubt_beside(near, waiting, choice, place, doubtful, count, into, members, neighbours)
             member = members[member, NEXT]
+    return _drop_doubtful(waiting, choice, tail, retries)
+
+
+@kernel
+def _drop_doubtful(waiting: np.ndarray, choice: np.ndarray, tail: np.ndarray, retries: int) -> Tuple[int, int]:
+    """Move those that are not doubtful to the front; returns how many they are, and how many of the retries."""
     kept = 0
     kept_retries = retries
     for i in range(waiting.size):

@@ -5,6 +5,8 @@ import numpy as np
 
 from ..contract import Moments
 
+PART = 1 << 20  # pixels whose values, of 32 bits, float64 adds up exactly
+
 
 def region_moments(labels: np.ndarray, count: int, values: np.ndarray) -> Moments:
     """Number, sum, sum of squares and range of each region's values, of one band and one window.
@@ -56,7 +58,7 @@ def add_moments(places: np.ndarray, part: Moments, whole: Moments) -> None:
     ----------
     places : (n,) uint32, of the segment of each part; a segment may have several
     part : counts, totals, squares, low and high of integers as `region_moments` returns them, each part with a value
-    whole : the same of all segments, int64, with squares' low limbs below 2^32; they are changed
+    whole : the same of all segments, int64, the squares uint64 with low limbs below 2^32; they are changed
     """
     order = np.argsort(places, kind="stable")
     starts = np.flatnonzero(np.diff(places[order], prepend=np.int64(-1)))
@@ -80,7 +82,7 @@ def _sums(labels: np.ndarray, count: int, weights: np.ndarray) -> np.ndarray:
 
 
 def _exact_sums(labels: np.ndarray, count: int, weights: np.ndarray) -> np.ndarray:
-    """(count,) int64 sums of integers below 2^32: float64 is exact for parts of 2^20 pixels."""
-    parts = range(0, labels.size, 1 << 20)
-    sums = (_sums(labels[at : at + (1 << 20)], count, weights[at : at + (1 << 20)]) for at in parts)
+    """(count,) int64 sums of integers below 2^32."""
+    parts = (np.s_[at : at + PART] for at in range(0, labels.size, PART))
+    sums = (_sums(labels[part], count, weights[part]) for part in parts)
     return sum((part.astype(np.int64) for part in sums), np.zeros(count, np.int64))

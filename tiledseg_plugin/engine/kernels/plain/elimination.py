@@ -33,9 +33,9 @@ class Elimination:
     edges : (m, 2) uint32, indices of neighbouring clumps, each pair once
     min_pixels : int
     threshold : float, greatest distance of mean colours at which clumps merge; inf for none
-    since : (n,) uint32, the step from which on each clump takes part; None where all do from the first on
+    undecided_from : (n,) uint32, the step from which on each clump takes part; None where all do from the first on
     shared : (n,) bool, clumps that touch or reach what is not in this graph; None where the graph is the whole one.
-        Then only what they cannot have any influence on is merged; `regions` tells what is left.
+        Then only what they cannot have any influence on is merged; `regions` returns what is left.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Elimination:
         edges: np.ndarray,
         min_pixels: int,
         threshold: float,
-        since: Optional[np.ndarray] = None,
+        undecided_from: Optional[np.ndarray] = None,
         shared: Optional[np.ndarray] = None,
     ) -> None:
         self.sizes, self.sums, self.weights = sizes.copy(), sums, weights
@@ -55,20 +55,21 @@ class Elimination:
         self.into = np.arange(sizes.size, dtype=np.uint32)
         self.source = np.concatenate([edges[:, 0], edges[:, 1]])
         self.neighbour = np.concatenate([edges[:, 1], edges[:, 0]])
-        self.since = np.zeros(sizes.size, np.uint32) if since is None else since.copy()
+        self.undecided_from = np.zeros(sizes.size, np.uint32) if undecided_from is None else undecided_from.copy()
         self.undecided: Any = None if shared is None else shared.copy()
         self._keep(self.sizes[self.source] < min_pixels)
 
     def _keep(self, wanted: np.ndarray) -> None:
+        """Keep those directed edges only, each from a clump that looks for a partner to a neighbour."""
         self.source, self.neighbour = self.source[wanted], self.neighbour[wanted]
 
     def step(self, area: int, run: Run = map) -> int:
         """Decide on the state at the start of the step, then carry all merges out.
 
-        `run` is called as `map` is; one that uses threads, such as that of a ThreadPoolExecutor, shares the decisions
-        out where the kernels know how (the compiled ones do). Returns how many clumps were merged.
+        `run` is called as `map` is. Where it uses threads, as that of a ThreadPoolExecutor does, these share the
+        decisions, if the kernels can do that; the compiled ones can. Returns how many clumps were merged.
         """
-        acting = np.maximum(self.sizes, self.since)[self.source] <= area
+        acting = np.maximum(self.sizes, self.undecided_from)[self.source] <= area
         if self.undecided is not None:
             self._leave_undecided(self.source[acting], self.neighbour[acting], area)
             acting &= ~self.undecided[self.source]
@@ -95,14 +96,15 @@ class Elimination:
 
         It may name a step too early, never one too late.
         """
-        called = np.maximum(self.sizes, self.since)[self.source]
+        called = np.maximum(self.sizes, self.undecided_from)[self.source]
         called = called[called > area]
         return int(called.min()) if called.size else None
 
     def _leave_undecided(self, source: np.ndarray, neighbour: np.ndarray, area: int) -> None:
-        """Leave clumps that should decide now, but have an undecided neighbour, to the whole raster.
+        """Make undecided what should decide now but has an undecided neighbour, and is so left to the whole raster.
 
-        So are all clumps that they might join; and again those that have one of these as a neighbour.
+        With it all clumps become undecided that it might join, then those that have one of these as a neighbour, and so
+        on.
         """
         while True:
             doubtful = np.zeros(self.sizes.size, bool)
@@ -113,20 +115,21 @@ class Elimination:
             if not left.any():
                 return
             self.undecided |= left
-            self.since[left] = area
+            self.undecided_from[left] = area
 
     def regions(self) -> RemainingRegions:
-        """What is left after the last step: RemainingRegions."""
+        """What is left after the last step."""
         roots = np.flatnonzero(self.into == np.arange(self.into.size, dtype=np.uint32)).astype(np.uint32)
-        since, edges = np.full(roots.size, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
+        undecided_from, edges = np.full(roots.size, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
         if self.undecided is not None:
             undecided = self.undecided[roots]
-            since[undecided] = self.since[roots][undecided]
+            undecided_from[undecided] = self.undecided_from[roots][undecided]
             pairs = np.sort(np.stack([self.source, self.neighbour], axis=1)[self.undecided[self.source]], axis=1)
             edges = np.searchsorted(roots, np.unique(pairs, axis=0)).astype(np.uint32)
-        return RemainingRegions(roots, self.sizes[roots], self.sums[roots], since, edges)
+        return RemainingRegions(roots, self.sizes[roots], self.sums[roots], undecided_from, edges)
 
     def _merge(self, merged: np.ndarray, target: np.ndarray) -> None:
+        """Merge clumps into their targets, which may be merged themselves at the same time."""
         follow = np.arange(self.sizes.size, dtype=np.uint32)
         follow[merged] = target
         final = target

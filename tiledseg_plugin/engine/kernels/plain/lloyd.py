@@ -44,8 +44,7 @@ def reassign(
 
     Parameters
     ----------
-    planes : (bands, n) float32
-    counts : (n,) int64, how often each colour occurs
+    planes : (bands, n) float32; counts : (n,) int64, how often each colour occurs
     centres : (k, bands) float32, k < 65535
     moved : (k,) float64, not less than the distance that each centre has moved; empty if nothing is known of labels
         and bounds, so that all colours have to be compared
@@ -61,30 +60,47 @@ def reassign(
     sizes : (k,) int64, how many the centres have got more than before; if `moved` is empty, how many they have
     sums : (bands, k) int64, likewise of the colours; (0, k) if they are not whole
     """
-    k, everything = len(centres), not moved.size
-    if everything:
-        again = np.arange(labels.size)
-    else:
-        to_nearest += np.append(0, moved)[labels]
-        to_others -= moved.max()
-        again = np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
+    again = _find_doubtful(moved, labels, to_nearest, to_others, margin, least)
     found, nearest, second = nearest_two(np.take(planes, again, axis=1), centres)
     to_nearest[again] = np.sqrt(nearest.astype(np.float64)) * (1 + margin)
-    far = np.minimum(np.sqrt(second.astype(np.float64)), 1e19)  # an infinite square may be that of 2e19
-    to_others[again] = far * (1 - margin)
+    to_others[again] = np.minimum(np.sqrt(second.astype(np.float64)), 1e19) * (1 - margin)  # 2e19 squared is infinite
 
     before, labels[again] = labels[again], found
     is_new = found != before
     changed = int(counts[again][is_new].sum())
-    counted = np.ones(again.size, bool) if everything else is_new
-    some, found, before = again[counted], found[counted], before[counted]
-    sizes, sums = np.zeros(k + 1, np.int64), np.zeros((len(planes) if whole else 0, k + 1), np.int64)
-    amounts = [counts[some]] + [counts[some] * plane[some].astype(np.int64) for plane in planes[: len(sums)]]
-    for total, amount in zip([sizes, *sums], amounts):
-        np.add.at(total, found, amount)
-        if not everything:
-            np.subtract.at(total, before, amount)
+    sizes = np.zeros(len(centres) + 1, np.int64)
+    sums = np.zeros((len(planes) if whole else 0, sizes.size), np.int64)
+    if moved.size:
+        again, found = again[is_new], found[is_new]
+        _change_totals(np.subtract, again, before[is_new], planes, counts, sizes, sums)
+    _change_totals(np.add, again, found, planes, counts, sizes, sums)
     return changed, sizes[1:], sums[:, 1:]
+
+
+def _find_doubtful(
+    moved: np.ndarray, labels: np.ndarray, to_nearest: np.ndarray, to_others: np.ndarray, margin: float, least: float
+) -> np.ndarray:
+    """Loosen the bounds by how far the centres have moved; the colours that may have another nearest centre now."""
+    if not moved.size:
+        return np.arange(labels.size)
+    to_nearest += np.append(0, moved)[labels]
+    to_others -= moved.max()
+    return np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
+
+
+def _change_totals(
+    change: np.ufunc,
+    some: np.ndarray,
+    labels: np.ndarray,
+    planes: np.ndarray,
+    counts: np.ndarray,
+    sizes: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Add some colours to the sizes and sums of the centres that their labels name, or subtract them."""
+    change.at(sizes, labels, counts[some])
+    for total, plane in zip(sums, planes):
+        change.at(total, labels, counts[some] * plane[some].astype(np.int64))
 
 
 def sum_members(labels: np.ndarray, amounts: np.ndarray, k: int) -> np.ndarray:

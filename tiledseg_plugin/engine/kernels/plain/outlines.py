@@ -42,42 +42,24 @@ def trace_outlines(
     flags : (n,) uint8, SADDLE where the segment touches itself, JUNCTION where three or more segments meet
     """
     rows, cols = ids.shape[0] - 2, ids.shape[1] - 2
-    inner = ids[1:-1, 1:-1]
     sides = _find_sides(ids)
     side = np.flatnonzero(sides)  # in the order of their keys
     r, c, d = (index.astype(np.int64) for index in np.unravel_index(side, sides.shape))
-    left = (d + 3) % 4
-    own = inner[r, c]
-    beside = ids[r + 1 + STEP_ROW[left], c + 1 + STEP_COL[left]]
-    ar, ac = r + STEP_ROW[d], c + STEP_COL[d]
-    ahead = ids[ar + 1, ac + 1]
-    dr, dc = ar + STEP_ROW[left], ac + STEP_COL[left]
-    diagonal = ids[dr + 1, dc + 1]
-
-    right_turn = ahead != own
-    left_turn = ~right_turn & (diagonal == own)
-    next_row = np.where(right_turn, r, np.where(left_turn, dr, ar))
-    next_col = np.where(right_turn, c, np.where(left_turn, dc, ac))
-    next_direction = np.where(right_turn, (d + 1) % 4, np.where(left_turn, left, d))
-    saddle = right_turn & (diagonal == own)
-    junction = ~left_turn & ((diagonal != beside) | (right_turn & (ahead != beside)))
-    kept = right_turn | left_turn | (junction if all_junctions else False)
-    flags = np.where(saddle, SADDLE, 0) | np.where(junction, JUNCTION, 0)
-
+    next_row, next_col, next_direction, is_corner, flags = _follow(ids, r, c, d, all_junctions)
     inside = (next_row >= 0) & (next_row < rows) & (next_col >= 0) & (next_col < cols)
     place = np.full(sides.size, -1, np.int64)
     place[side] = np.arange(side.size)
     following = np.full(side.size, -1, np.int64)
     following[inside] = place[((next_row * cols + next_col) * 4 + next_direction)[inside]]
-    chain, order, closed_count = _order(following, d == 3)
+    chain, order = _order(following, d == 3)
 
     key = ((row + r) * raster_width + col + c) * 4 + d
     next_key = ((row + next_row) * raster_width + col + next_col) * 4 + next_direction
     first = np.flatnonzero(np.diff(chain[order], prepend=-1))
     last = np.append(first[1:], order.size) - 1 if order.size else first
-    owners, starts, ends = own[order[first]], key[order[first]], next_key[order[last]]
+    owners, starts, ends = ids[r + 1, c + 1][order[first]], key[order[first]], next_key[order[last]]
     corners = np.stack([row + r + END_ROW[d], col + c + END_COL[d]], axis=1)[order].astype(np.int32)
-    chosen = kept[order]
+    chosen = is_corner[order]
     offsets = np.append(0, np.cumsum(chosen))[np.append(first, order.size)]
     return owners, starts, ends, offsets.astype(np.int64), corners[chosen], flags[order][chosen].astype(np.uint8)
 
@@ -94,8 +76,44 @@ def _find_sides(ids: np.ndarray) -> np.ndarray:
     return sides
 
 
-def _order(following: np.ndarray, may_start: np.ndarray) -> Tuple[np.ndarray, np.ndarray, int]:
-    """Chain number of every side, and the sides in the order of the chains and along each."""
+def _follow(
+    ids: np.ndarray, r: np.ndarray, c: np.ndarray, d: np.ndarray, all_junctions: bool
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where the borders go on after the sides of pixels (rows, columns, directions), and what is where those end.
+
+    Returns
+    -------
+    next_row, next_col, next_direction : (sides,) int64
+    is_corner : (sides,) bool
+    flags : (sides,) int64, as `trace_outlines` returns them
+    """
+    left = (d + 3) % 4
+    own = ids[r + 1, c + 1]
+    beside = ids[r + 1 + STEP_ROW[left], c + 1 + STEP_COL[left]]
+    ar, ac = r + STEP_ROW[d], c + STEP_COL[d]
+    ahead = ids[ar + 1, ac + 1]
+    dr, dc = ar + STEP_ROW[left], ac + STEP_COL[left]
+    diagonal = ids[dr + 1, dc + 1]
+
+    right_turn = ahead != own
+    left_turn = ~right_turn & (diagonal == own)
+    next_row = np.where(right_turn, r, np.where(left_turn, dr, ar))
+    next_col = np.where(right_turn, c, np.where(left_turn, dc, ac))
+    next_direction = np.where(right_turn, (d + 1) % 4, np.where(left_turn, left, d))
+    saddle = right_turn & (diagonal == own)
+    junction = ~left_turn & ((diagonal != beside) | (right_turn & (ahead != beside)))
+    is_corner = right_turn | left_turn | (junction if all_junctions else False)
+    return next_row, next_col, next_direction, is_corner, np.where(saddle, SADDLE, 0) | np.where(junction, JUNCTION, 0)
+
+
+def _order(following: np.ndarray, may_start: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """The chain number of every side, and the sides in the order of the chains and along each.
+
+    Parameters
+    ----------
+    following : (sides,) int64, which side follows each, -1 for none
+    may_start : (sides,) bool, those that a ring may begin with
+    """
     count = following.size
     linked = np.flatnonzero(following >= 0)
     chains, member = components(count, linked, following[linked])
@@ -107,7 +125,7 @@ def _order(following: np.ndarray, may_start: np.ndarray) -> Tuple[np.ndarray, np
     start[member[is_start]] = np.flatnonzero(is_start)
     candidates = np.flatnonzero(may_start & ~is_open[member])
     np.minimum.at(start, member[candidates], candidates)
-    # how many sides are still to come, by doubling: a ring is cut before its start
+    # how many sides are still to come, by doubling the distance looked ahead; a ring is cut before its start
     jump = following.copy()
     jump[np.isin(jump, start[~is_open])] = -1
     to_come = (jump >= 0).astype(np.int64)
@@ -118,7 +136,7 @@ def _order(following: np.ndarray, may_start: np.ndarray) -> Tuple[np.ndarray, np
     number = np.empty(chains, np.int64)
     number[np.lexsort((start, ~is_open))] = np.arange(chains)
     chain = number[member]
-    return chain, np.lexsort((-to_come, chain)), int(np.count_nonzero(~is_open))
+    return chain, np.lexsort((-to_come, chain))
 
 
 def finish_rings(
@@ -157,7 +175,7 @@ def finish_rings(
 
 
 def _simple(members: np.ndarray, corners: np.ndarray, flags: np.ndarray) -> List[np.ndarray]:
-    """A ring's parts between two visits of one corner, innermost first; what is left comes last."""
+    """The parts of a ring between two visits of one corner, innermost first; what is left comes last."""
     stack: List[int] = []
     held: Dict[tuple, int] = {}
     parts: List[np.ndarray] = []

@@ -91,7 +91,7 @@ def nearest_two(values: np.ndarray, centres: np.ndarray) -> Tuple[np.ndarray, np
 def eliminate_singles(
     clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Give single pixels the cluster of their nearest neighbour that is not single, pass after pass.
+    """Assign single pixels to the cluster of their nearest neighbour that is not single, pass after pass.
 
     A single pixel is a valid one none of whose 4 neighbours has its cluster. All of a pass is decided on the state
     before it. Preference on a tie: up, down, left, right. A pixel changes at most once: the neighbour that it
@@ -124,23 +124,10 @@ def eliminate_singles(
 
     active = np.flatnonzero(single & ~uncertain)
     while active.size:
-        follow, near_uncertain = _find_followed(active, state, single, uncertain, colours, steps)
-        resolved = (follow >= 0) & ~near_uncertain
-        state[active[resolved]] = state[follow[resolved]]
-        single[active[resolved]] = False
-        uncertain[active[near_uncertain]] = True
-
-        waiting = active[~resolved & ~near_uncertain]
-        joined = np.zeros(waiting.size, bool)
-        doubtful = np.zeros(waiting.size, bool)
-        for step in steps:
-            near = waiting + step
-            joined |= (state[near] == state[waiting]) & ~single[near]
-            doubtful |= uncertain[near]
-        single[waiting[joined]] = False
-        uncertain[waiting[doubtful & ~joined]] = True
-        active = waiting[~joined & ~doubtful]
-        if not (resolved.any() or near_uncertain.any() or joined.any() or doubtful.any()):
+        before = active.size
+        active = _follow_nearest(active, state, single, uncertain, colours, steps)
+        active = _join_new(active, state, single, uncertain, steps)
+        if active.size == before:
             break
     inside = np.s_[1:-1, 1:-1]
     return (
@@ -159,18 +146,21 @@ def _find_singles(state: np.ndarray, width: int) -> np.ndarray:
     return (state != 0) & ~same
 
 
-def _find_followed(
+def _follow_nearest(
     active: np.ndarray,
     state: np.ndarray,
     single: np.ndarray,
     uncertain: np.ndarray,
     colours: np.ndarray,
     steps: Tuple[int, ...],
-) -> Tuple[np.ndarray, np.ndarray]:
-    """For every active pixel its nearest neighbour that is not single, -1 for none; and whether one is uncertain."""
+) -> np.ndarray:
+    """Assign active pixels, which are single, to the cluster of their nearest neighbour that is not; returns the rest.
+
+    A pixel beside an uncertain one becomes uncertain itself, and is not active any more.
+    """
     near_uncertain = np.zeros(active.size, bool)
     best = np.full(active.size, np.inf, np.float32)
-    follow = np.full(active.size, -1)
+    followed = np.full(active.size, -1)
     for step in steps:
         near = active + step
         near_uncertain |= uncertain[near]
@@ -181,8 +171,30 @@ def _find_followed(
             distance += difference * difference
         nearer = candidate & (distance < best)
         best[nearer] = distance[nearer]
-        follow[nearer] = near[nearer]
-    return follow, near_uncertain
+        followed[nearer] = near[nearer]
+    follows = (followed >= 0) & ~near_uncertain
+    state[active[follows]] = state[followed[follows]]
+    single[active[follows]] = False
+    uncertain[active[near_uncertain]] = True
+    return active[~follows & ~near_uncertain]
+
+
+def _join_new(
+    active: np.ndarray, state: np.ndarray, single: np.ndarray, uncertain: np.ndarray, steps: Tuple[int, ...]
+) -> np.ndarray:
+    """Find active pixels that are no longer single, as a neighbour has just got their cluster; returns the rest.
+
+    A pixel beside an uncertain one may no longer be single for the same reason: it becomes uncertain.
+    """
+    joined = np.zeros(active.size, bool)
+    doubtful = np.zeros(active.size, bool)
+    for step in steps:
+        near = active + step
+        joined |= (state[near] == state[active]) & ~single[near]
+        doubtful |= uncertain[near]
+    single[active[joined]] = False
+    uncertain[active[doubtful & ~joined]] = True
+    return active[~joined & ~doubtful]
 
 
 def relabel(labels: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The elimination step by step, and k-means: held against their definitions in plain Python, every value of both."""
+
+import numpy as np
+import pytest
+from kernel_sets import assert_same, both_sets
+from oracle.kmeans import squared_distances
+from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.kernels.contract import DECIDED
+
+
+class Steps:
+    """As `plain.elimination.Elimination`, by its docstrings, of one limb."""
+
+    def __init__(self, sizes, sums, edges, min_pixels, threshold, undecided_from=None, shared=None):
+        self.size, self.sums = dict(enumerate(sizes.tolist())), dict(enumerate(sums.tolist()))
+        self.min_pixels, self.threshold, self.is_part = min_pixels, np.float32(threshold), shared is not None
+        self.start = dict.fromkeys(self.size, 0) if undecided_from is None else dict(enumerate(undecided_from.tolist()))
+        self.undecided = set() if shared is None else set(np.flatnonzero(shared).tolist())
+        self.beside = {clump: set() for clump in self.size}
+        for one, other in edges.tolist():
+            self.beside[one].add(other)
+            self.beside[other].add(one)
+        self.into = list(self.size)
+
+    def mean(self, clump):
+        return [np.float32(total) / np.float32(self.size[clump]) for total in self.sums[clump]]
+
+    def partner(self, clump):
+        found = []
+        for near in self.beside[clump]:
+            distance = np.float32(0)
+            for a, b in zip(self.mean(clump), self.mean(near)):
+                distance = distance + (a - b) * (a - b)
+            if self.size[near] > self.size[clump] and np.sqrt(distance) < self.threshold:
+                found.append((np.sqrt(distance), near))
+        return min(found, default=(None, None))[1]
+
+    def acting(self, area):
+        return [
+            clump
+            for clump, size in self.size.items()
+            if size < self.min_pixels and max(size, self.start[clump]) <= area and self.beside[clump]
+        ]
+
+    def step(self, area):
+        acting = self.acting(area)
+        while True:  # until no more becomes undecided
+            doubtful = [clump for clump in acting if {clump, *self.beside[clump]} & self.undecided]
+            new = {near for clump in doubtful for near in (clump, *self.beside[clump])} - self.undecided
+            if not new:
+                break
+            self.undecided |= new
+            self.start.update(dict.fromkeys(new, area))
+        noted = {clump: self.partner(clump) for clump in acting if clump not in self.undecided}
+        noted = {clump: partner for clump, partner in noted.items() if partner is not None}
+        ends = {}
+        for clump in noted:
+            ends[clump] = noted[clump]
+            while ends[clump] in noted:
+                ends[clump] = noted[ends[clump]]
+        for clump, end in ends.items():
+            self.size[end] += self.size.pop(clump)
+            self.sums[end] = [a + b for a, b in zip(self.sums[end], self.sums.pop(clump))]
+            self.beside[end] |= self.beside.pop(clump)
+        for clump in self.beside:
+            self.beside[clump] = {ends.get(near, near) for near in self.beside[clump]} - {clump}
+        self.into = [ends.get(root, root) for root in self.into]
+        return len(noted)
+
+    def next_area(self, area):
+        waiting = [c for c in self.acting(10**9) if max(self.size[c], self.start[c]) > area]
+        return min((max(self.size[c], self.start[c]) for c in waiting), default=None)
+
+    def regions(self):
+        roots = sorted(self.size)
+        start = [self.start[root] if root in self.undecided else DECIDED for root in roots]
+        pairs = {
+            (min(one, other), max(one, other))
+            for one in self.undecided & set(roots)
+            for other in self.beside[one]
+            if min(self.size[one], self.size[other]) < self.min_pixels and other in self.undecided
+        }
+        edges = sorted((roots.index(one), roots.index(other)) for one, other in pairs)
+        return roots, [self.size[root] for root in roots], [self.sums[root] for root in roots], start, edges
+
+
+def graph(seed):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 30))
+    one = rng.integers(0, count, 2 * count)
+    other = (one + rng.integers(1, 4, one.size)) % count
+    edges = np.unique(np.sort(np.stack([one, other], axis=1)[one != other], axis=1), axis=0).astype(np.uint32)
+    sizes = rng.integers(1, [3, 8, 14][seed % 3], count)
+    sums = sizes[:, None] * rng.integers(0, [3, 40][seed % 2], (count, 1 + seed % 3))
+    return sizes, sums, edges, int(rng.integers(1, 12)), [np.inf, 20.0, 2.0, 0.0][seed // 2 % 4]
+
+
+def hold(kernels, found, expected, min_pixels):
+    """Run both step by step, and compare all that they return."""
+    for area in range(1, min_pixels + 1):
+        after, least = found.next_area(area - 1), expected.next_area(area - 1)
+        assert after == least if kernels is plain else least is None or after <= least
+        assert found.step(area) == expected.step(area), area
+        assert found.into.tolist() == expected.into, area
+        assert found.into.dtype == np.uint32
+    roots, sizes, sums, start, edges = expected.regions()
+    left = found.regions()
+    assert_same(left.roots, np.array(roots, np.uint32))
+    assert_same(left.sizes, np.array(sizes, np.int64))
+    assert_same(left.sums, np.array(sums, np.int64))
+    assert_same(left.undecided_from, np.array(start, np.uint32))
+    assert left.edges.dtype == np.uint32 and left.edges.shape == (len(edges), 2)
+    assert sorted(map(tuple, left.edges.tolist())) == edges
+
+
+@both_sets
+@pytest.mark.parametrize("seed", range(60))
+def test_every_step_merges_what_the_definition_says(kernels, seed):
+    sizes, sums, edges, min_pixels, threshold = graph(seed)
+    before = sizes.copy()
+    expected = Steps(sizes, sums, edges, min_pixels, threshold)
+    hold(kernels, kernels.Elimination(sizes, sums, np.ones(1), edges, min_pixels, threshold), expected, min_pixels)
+    assert_same(sizes, before)
+
+
+@both_sets
+@pytest.mark.parametrize("seed", range(60))
+def test_a_part_leaves_what_the_definition_says(kernels, seed):
+    sizes, sums, edges, min_pixels, threshold = graph(seed)
+    rng = np.random.default_rng(seed)
+    shared = rng.random(sizes.size) < [0.1, 0.4][seed % 2]
+    start = None if seed % 3 == 0 else rng.integers(0, min_pixels + 1, sizes.size).astype(np.uint32)
+    given = shared.copy(), None if start is None else start.copy()
+    expected = Steps(sizes, sums, edges, min_pixels, threshold, start, shared)
+    elimination = kernels.Elimination(sizes, sums, np.ones(1), edges, min_pixels, threshold, start, shared)
+    hold(kernels, elimination, expected, min_pixels)
+    assert_same(shared, given[0])
+    assert start is None or (start == given[1]).all()
+
+
+@both_sets
+def test_keys_are_counted_where_they_first_appear(kernels):
+    for words in (1, 2, 3):
+        keys = np.random.default_rng(words).integers(0, 3, (40, words)).astype(np.uint64) << np.uint64(61)
+        places = {}
+        for place, key in enumerate(map(tuple, keys.tolist())):
+            places.setdefault(key, []).append(place)
+        first, counts = kernels.distinct(keys)
+        assert_same(first, np.array([own[0] for own in places.values()], np.int64))
+        assert_same(counts, np.array([len(own) for own in places.values()], np.int64))
+
+
+def reassigned(planes, counts, centres, moved, known, margin, least):
+    """As `reassign`, colour by colour, of whole numbers; changes `known`: labels and both bounds."""
+    labels, to_nearest, to_others = known
+    changed, sizes, sums = 0, [0] * len(centres), [[0] * len(centres) for _ in planes]
+    for i, colour in enumerate(planes.T):
+        if moved.size:
+            to_nearest[i] += moved[labels[i] - 1]
+            to_others[i] -= moved.max()
+            if to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin):
+                continue
+        squared = squared_distances(colour, centres)
+        new = int(np.argmin(squared))
+        others = np.delete(squared, new)
+        to_nearest[i] = np.sqrt(float(squared[new])) * (1 + margin)
+        to_others[i] = min(np.sqrt(float(others.min())) if others.size else 1e19, 1e19) * (1 - margin)
+        old, labels[i] = int(labels[i]) - 1, new + 1
+        changed += int(counts[i]) * (old != new)
+        if old != new or not moved.size:
+            for centre, sign in ((new, 1), (old, -1)) if moved.size else ((new, 1),):
+                sizes[centre] += sign * int(counts[i])
+                for band, value in enumerate(colour):
+                    sums[band][centre] += sign * int(counts[i]) * int(value)
+    return changed, np.array(sizes, np.int64), np.array(sums, np.int64)
+
+
+@pytest.mark.parametrize("margin, least", [(1e-3, 0.01), (0.2, 0.0), (0.0, 2.0)])
+@pytest.mark.parametrize("seed", range(12))
+def test_only_colours_that_may_have_another_centre_are_compared(seed, margin, least):
+    """Bounds are those of the plain kernels; the others may find closer ones in between."""
+    rng = np.random.default_rng(seed)
+    bands, k = 1 + seed % 3, (1, 2, 5)[seed // 3 % 3]
+    planes = rng.integers(0, 30, (bands, 50)).astype(np.float32)
+    counts = rng.integers(1, 5, 50)
+    centres = rng.integers(0, 30, (k, bands)).astype(np.float32)
+    ours = np.full(50, 1, np.uint16), np.zeros(50), np.zeros(50)
+    theirs = tuple(array.copy() for array in ours)
+    moved = np.empty(0)
+    for _ in range(4):
+        found = plain.reassign(planes, counts, centres, moved, *ours, margin, least, True)
+        expected = reassigned(planes, counts, centres, moved, theirs, margin, least)
+        assert found[0] == expected[0]
+        assert_same(found[1], expected[1])
+        assert_same(found[2], expected[2])
+        for mine, other in zip(ours, theirs):
+            assert_same(mine, other)
+        steps = rng.integers(-2, 3, centres.shape) * (rng.random((k, 1)) < 0.5)
+        centres = (centres + steps).astype(np.float32)
+        moved = np.sqrt((steps.astype(float) ** 2).sum(axis=1))
+
+
+@both_sets
+def test_members_are_counted_and_added_up(kernels):
+    """Of the first assignment everything is counted, of a later one only what changes."""
+    planes, counts = np.array([[1, 5, 9, 20]], np.float32), np.array([2, 3, 1, 7])
+    labels, to_nearest, to_others = np.ones(4, np.uint16), np.zeros(4), np.zeros(4)
+    known = labels, to_nearest, to_others, 1e-6, 1e-9
+    first = kernels.reassign(planes, counts, np.array([[4], [21]], np.float32), np.empty(0), *known, True)
+    assert (first[0], first[1].tolist(), first[2].tolist()) == (7, [6, 7], [[26, 140]])
+    moved = kernels.reassign(planes, counts, np.array([[4], [11]], np.float32), np.array([0.0, 10.0]), *known, True)
+    assert (moved[0], moved[1].tolist(), moved[2].tolist()) == (1, [-1, 1], [[-9, 9]])
+    assert labels.tolist() == [1, 1, 2, 2]
+    whole = kernels.reassign(planes, counts, np.array([[4], [11]], np.float32), np.empty(0), *known, False)
+    assert (whole[0], whole[1].tolist(), whole[2].shape) == (0, [5, 8], (0, 2))
+
+
+@both_sets
+def test_a_colour_as_near_to_another_centre_is_compared_again(kernels):
+    """It may be an earlier one, which then has it."""
+    known = np.array([2], np.uint16), np.array([2.0]), np.array([2.0]), 0.0, 0.0
+    centres = np.array([[3], [7]], np.float32)
+    changed, _, _ = kernels.reassign(np.array([[5]], np.float32), np.array([1]), centres, np.zeros(2), *known, True)
+    assert changed == 1 and known[0][0] == 1
+
+
+@both_sets
+def test_an_infinite_second_distance_is_bounded(kernels):
+    planes, counts = np.array([[0.0]], np.float32), np.array([1])
+    to_others = np.zeros(1)
+    with np.errstate(over="ignore"):
+        for centres in ([[0.0]], [[0.0], [3e38]]):
+            known = np.ones(1, np.uint16), np.zeros(1), to_others, 0.5, 0.0
+            kernels.reassign(planes, counts, np.array(centres, np.float32), np.empty(0), *known, False)
+            assert to_others[0] == 0.5e19
+
+
+@both_sets
+def test_amounts_are_added_in_their_order(kernels):
+    labels = np.array([2, 1, 2, 2, 4], np.uint16)
+    amounts = np.array([1e16, 3.0, 1.0, -1e16, 0.5])
+    assert_same(kernels.sum_members(labels, amounts, 5), np.array([3.0, (1e16 + 1.0) - 1e16, 0.0, 0.5, 0.0]))
