@@ -44,8 +44,8 @@ def image(qgis_process: QgisProcess) -> tuple:
     """A raster, and what else to say of it: the aerial image, or the example scene where that cannot be had."""
     try:
         return aerial_image(), [f"BANDS={BANDS}"]
-    except (OSError, subprocess.CalledProcessError, StopIteration, zipfile.BadZipFile) as error:
-        print(f"The aerial image cannot be had ({error}): the plugin draws a scene of its own instead.", flush=True)
+    except (OSError, subprocess.CalledProcessError, StopIteration, zipfile.BadZipFile):
+        print("The aerial image cannot be downloaded: the plugin draws a scene of its own instead.", flush=True)
     return example(qgis_process), []
 
 

@@ -217,8 +217,8 @@ def test_arrays_on_a_full_disk_are_no_more_than_an_error(tmp_path, monkeypatch):
             break
         finally:
             file.close()
-        gc.collect()
         writes += 1
+    gc.collect()
     assert writes > 10 and not complaints
     with open(tmp_path / "a.npz", "wb") as file:
         save_arrays(file, arrays)

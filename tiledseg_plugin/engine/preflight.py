@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Tuple
 
 from . import execution, resources
-from .files.decoded import decoded_together
 from .files.gdal_access import open_raster
 from .files.output_files import check_files, layer_output
 from .files.publish import recover_beside
@@ -16,7 +15,7 @@ from .parameters import PreflightParameters
 from .products.tile_records import TileRecord, tile_records
 from .progress import Feedback, Progress
 from .stages.plan import EMPTY, SPARSE, Plan, extent_of, judge_tiles, make_plan
-from .stages.statistics import blocks
+from .stages.statistics import blocks, decoded_together
 from .stages.tiles import HALO
 from .wording import counted
 

@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Hashable, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from osgeo import gdal
@@ -19,14 +19,10 @@ from .gdal_access import collected_errors, open_raster
 from .window import Window
 from .work_folder import WorkFolder
 
-if TYPE_CHECKING:
-    from .raster import Raster
-
 SLOW = ("JP2", "JPEG2000", "ECW", "MrSID", "SENTINEL2", "WEBP", "JPEG", "PNG", "GIF", "BIGGIF")  # of drivers' names
 OFTEN_SLOW, OFTEN = 1.2, 1.6  # times that each block would be decoded by the tiles, from which on values are kept
 SHARE_OF_DISK = 0.25  # of what is free, that kept values may take
 CACHE_BYTES = 64_000_000  # of cells that are kept in memory, in a process
-MOST_AT_ONCE = 500_000_000  # bytes that are read together
 MOST_SOURCES = 20  # of a VRT, that are looked at
 
 Key = Tuple[Tuple[Hashable, ...], Window]  # what is read, and the cell of it; see `raster`
@@ -173,18 +169,3 @@ def is_worth_keeping(path: str, planes: int, itemsize: int, windows: Sequence[Wi
     except OSError:
         return False
     return width * height * planes * itemsize < SHARE_OF_DISK * free
-
-
-def decoded_together(raster: "Raster", windows: Sequence[Window]) -> Tuple[Tuple[Window, ...], ...]:
-    """Windows of `grid` by the blocks of the file that they lie in: those of one block are better read at once.
-
-    Only a block as high as the raster holds several of them. Those that are too large for memory stay by themselves.
-    """
-    together: Dict[int, List[Window]] = {}
-    for window in windows:
-        together.setdefault(window.col, []).append(window)
-    value = len(raster.bands) * np.dtype(raster.dtype).itemsize
-    is_small = all(sum(window.pixels for window in some) * value <= MOST_AT_ONCE for some in together.values())
-    if raster.block[1] < raster.height or not is_small:
-        return tuple((window,) for window in windows)
-    return tuple(map(tuple, together.values()))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..execution.runner import Runner
-from ..files.decoded import Decoded, decoded_together
+from ..files.decoded import Decoded
 from ..files.foreign import parse_json
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, grid, read_values, read_window
@@ -32,6 +32,7 @@ from .plan import Plan, extent_of
 from .sampling import ColourSample, SampleJob, denser_sample, places
 
 BLOCK_PIXELS = 1 << 20
+MOST_AT_ONCE = 500_000_000  # bytes that are read together
 PART = 1 << 16  # values whose squares are added up at a time, in the cache
 
 
@@ -90,6 +91,21 @@ class BlockResult:
 def blocks(raster: Raster) -> Tuple[Window, ...]:
     """The blocks of the pass: whole rows where the file is stored so, else squares of whole file blocks."""
     return grid(raster, BLOCK_PIXELS)
+
+
+def decoded_together(raster: Raster, windows: Sequence[Window]) -> Tuple[Tuple[Window, ...], ...]:
+    """Windows of `grid` by the blocks of the file that they lie in: those of one block are better read at once.
+
+    Only a block as high as the raster holds several of them. Those that are too large for memory stay by themselves.
+    """
+    together: Dict[int, List[Window]] = {}
+    for window in windows:
+        together.setdefault(window.col, []).append(window)
+    value = len(raster.bands) * np.dtype(raster.dtype).itemsize
+    is_small = all(sum(window.pixels for window in some) * value <= MOST_AT_ONCE for some in together.values())
+    if raster.block[1] < raster.height or not is_small:
+        return tuple((window,) for window in windows)
+    return tuple(map(tuple, together.values()))
 
 
 def survey_block(survey: Survey, block: Window, check_cancelled: Callable[[], None]) -> BlockResult:
