@@ -41,6 +41,9 @@ fuzz: setup  ## SECONDS=1200 of random cases over the whole range of every param
 odd: setup  ## the engine on strangers' rasters, every result checked: FOLDER=folder, or the set of the tests
 	@$(PYTHON) scripts/odd.py $(if $(FOLDER),"$$FOLDER") $(ODD)
 
+scale: setup  ## a run on MEGAPIXELS=64 that mirror a scene: time, memory, disk, and whether it is right; RASTER=file, SCALE=--help
+	@$(PYTHON) scripts/scale.py $(or $(MEGAPIXELS),64) $(if $(RASTER),--source "$$RASTER") $(SCALE)
+
 bench: setup  ## run the product and its peers side by side; SIZES="1 4" RUNS=3 PEERS="gdal otb" or BENCH=--help
 	@$(PYTHON) benchmarks/bench.py $(if $(SIZES),--sizes $(SIZES)) $(if $(RUNS),--runs $(RUNS)) \
 		$(if $(PEERS),--peers $(PEERS)) $(BENCH)

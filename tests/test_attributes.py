@@ -22,6 +22,7 @@ from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.products import attributes, run_outputs
 from tiledseg.tiledseg_plugin.engine.products.attributes import Moments, band_values, in_order, single_bands
+from tiledseg.tiledseg_plugin.engine.stages.moments import add_up, moments_in, moments_of_pixels
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 
@@ -238,17 +239,26 @@ def test_moments_of_parts_add_up_to_those_of_the_segments(dtype, choice):
     segment_of = rng.integers(0, 40, 200).astype(np.uint32)  # of each part; some segments have many, some none
     segment_of[segment_of == 11] = 12
     part_of = np.r_[np.arange(200), rng.integers(0, 200, 29800)]
-    moments = Moments(41, False)
+    parts, sizes, places = [], [], []
     for half in np.array_split(np.arange(30000), [200, 9000]):  # as several tiles
         present, label = np.unique(part_of[half], return_inverse=True)
-        found = plain.region_moments((label + 1).astype(np.uint32), present.size, values[half])
-        moments.add_parts(kernel, segment_of[present], found)
+        pixels = np.stack([values[half], values[half] // 2])[:, None]
+        found = moments_of_pixels(plain, pixels, (label + 1).astype(np.uint32)[None], present.size)
+        parts.append(moments_in(found.arrays()))
+        sizes.append(np.bincount(label))
+        places.append(segment_of[present])
+    together = add_up(kernel, parts, np.concatenate(sizes), np.concatenate(places), 41)
+    moments = Moments(41, False)
+    moments.hold(together.band(0, np.bincount(segment_of[part_of], minlength=41)))
     expected = plain.region_moments(segment_of[part_of] + np.uint32(1), 41, values)
     whole = Moments(41, False)
     whole.add(np.arange(41), expected)
     assert (whole.counts == 0).sum() >= 2
     for name in ("counts", "totals", "squares", "low", "high"):
         assert np.array_equal(getattr(moments, name), getattr(whole, name)), name
+    halved = plain.region_moments(segment_of[part_of] + np.uint32(1), 41, values // 2)
+    assert np.array_equal(together.totals[1], halved[1])
+    assert np.array_equal(together.squares[1][1] * 2**32 + together.squares[1][0], halved[2][1] * 2**32 + halved[2][0])
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.uint32])

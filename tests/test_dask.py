@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -42,6 +43,23 @@ def test_the_result_is_that_of_a_serial_run_and_nothing_is_left(cluster, raster,
     assert np.array_equal(ids, expected)
     assert "Execution: dask, 2 workers." in log.lines
     assert not (tmp_path / "work").exists()
+
+
+def test_what_is_put_into_the_queue_meanwhile_is_processed_too(cluster, raster, tmp_path):
+    """As groups of tiles are, each of which waits for others."""
+    runner = dask_cluster.DaskCluster(cluster.address, str(tmp_path), describe(raster))
+    runner.wait_until_ready(lambda: None)
+    waiting, finished = deque(tasks.Item(number) for number in (1, 2, 3)), []
+    try:
+        for item, result in runner.run(tasks.number, 0, waiting, lambda: None):
+            assert item.tile_id == result
+            finished.append(result)
+            if sorted(finished) == [1, 2, 3]:
+                waiting.append(tasks.Item(4))
+    finally:
+        runner.close()
+    assert finished[3:] == [4]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_real_raster_with_several_bands(cluster, shared, tmp_path):
@@ -142,7 +160,7 @@ def test_a_result_that_comes_after_the_end_does_not_stay(tmp_path, monkeypatch):
     from distributed.protocol import serialize_bytes
 
     path = tmp_path / "tiledseg-stage-0123456789ab-012345.bin"
-    content = serialize_bytes((_large, None, [tasks.Item(1)]))
+    content = serialize_bytes((_large, None))
     path.write_bytes(content)
     replace = os.replace
 
@@ -152,7 +170,8 @@ def test_a_result_that_comes_after_the_end_does_not_stay(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", tidy_up_before)
     dask_worker._stages.clear()
-    assert dask_worker.perform((str(path), digest_of(content)), 0) == (inside.REFUSED, "The run has ended.")
+    parcel, item = (str(path), digest_of(content)), serialize_bytes(tasks.Item(1))
+    assert dask_worker.perform(parcel, 0, item) == (inside.REFUSED, "The run has ended.")
     assert not list(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,25 @@ def results(runner, task, common, count=6, check_cancelled=lambda: None):
 @pytest.mark.parametrize("kind", ["processes", "threads", "serial"])
 def test_every_item_is_processed_once(started, kind):
     assert results(started(kind), tasks.number, 100) == [101, 102, 103, 104, 105, 106]
+
+
+@pytest.mark.parametrize("kind", ["processes", "threads", "serial"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_put_into_the_queue_meanwhile_is_processed_too(started, tmp_path, kind, killed):
+    """As groups of tiles are, each of which waits for others: also where a worker dies over one of these."""
+    marker = tmp_path / "marker"
+    if killed and kind == "processes":
+        marker.touch()
+    waiting, finished = deque(items(4)), []
+    for item, result in started(kind).run(tasks.die_once, str(marker), waiting, lambda: None):
+        assert item.tile_id == result
+        finished.append(result)
+        if set(finished) >= {1, 2, 3, 4} and result <= 4:
+            waiting.extendleft([tasks.Item(10), tasks.Item(11)])
+        if result == 11:
+            waiting.append(tasks.Item(12))
+    assert sorted(finished) == [1, 2, 3, 4, 10, 11, 12]
+    assert finished.index(12) > finished.index(11) > finished.index(3)
 
 
 def test_executions_give_identical_segments_on_a_real_raster(shared, tmp_path):

@@ -93,7 +93,7 @@ def test_statistics_that_qgis_writes_beside_the_input_are_no_change(raster, work
 
 
 @pytest.mark.parametrize("damage", ["truncated", "zeroed", "flipped", "empty", "missing"])
-@pytest.mark.parametrize("stage", ["labels", "graph", "moments", "survey", "manifest"])
+@pytest.mark.parametrize("stage", ["labels", "graph", "merged", "survey", "manifest"])
 def test_damaged_files_are_noticed_and_made_again(raster, work, tmp_path, interrupted, stage, damage):
     path = sorted(work.glob(f"tiledseg-{stage}*"))[0]
     content = bytearray(path.read_bytes())

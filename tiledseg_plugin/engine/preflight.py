@@ -82,8 +82,8 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
         empty_tiles=occupancy.count(EMPTY),
         sparse_tiles=occupancy.count(SPARSE),
         valid_fraction=valid / plan.pixels,
-        memory=max(workers.count * tile_bytes, resources.WORKER_BYTES + resources.graph_memory(valid)),
-        disk=resources.disk(sum(tile.pixels for tile in valid_tiles), valid, len(raster.bands))
+        memory=max(workers.count * tile_bytes, resources.main_memory(valid)),
+        disk=resources.disk(valid, sum(len(tile.pieces) for tile in valid_tiles), len(raster.bands))
         + raster.width * raster.height * OUTPUT_BYTES,
         seconds=2 * reading + valid * (WORKER_SECONDS / workers.count + SERIAL_SECONDS),
     )

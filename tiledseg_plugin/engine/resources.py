@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run will need: memory of a worker and of the graph, space on disk; and how many workers that allows.
+"""What a run will need: memory of a worker and of the main process, space on disk; and how many workers that allows.
 
 The figures are upper ends of what was measured on real rasters, for both sets of kernels.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Optional
 
@@ -14,10 +15,12 @@ from .machine import available_cores, free_memory
 from .wording import counted
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
-CLUMPS_A_PIXEL = 0.12
-REGIONS_A_PIXEL = 0.06  # of those that tiles of 500 pixels leave undecided; larger tiles leave half as many
-REGION_BYTES = 140  # in the graph, with its edges
-CLUMP_BYTES = 8  # in the graph, as an entry of lookup tables
+STRIP_BYTES = 250_000_000  # what is described and written at a time
+MAIN_BYTES_A_PIXEL = 0.5  # for the sample and counts; segments themselves are read as they are needed
+DISK_A_PIXEL = 0.8
+DISK_A_PIXEL_AND_BAND = 0.12
+BORDER_PIXELS = 1300  # a piece of so many pixels a side leaves as much along its border as it takes by itself
+MOST_ALONG_BORDERS = 8
 SHARE_OF_FREE_MEMORY = 0.8
 MEGABYTE = 1_000_000
 
@@ -38,14 +41,21 @@ def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch
     return WORKER_BYTES + width * height * (40 + bands * (2 * dtype.itemsize + 2 * compared + added))
 
 
-def graph_memory(valid_pixels: int) -> int:
-    """Bytes that joining the tiles and merging what they have left needs, in one process."""
-    return int(valid_pixels * (REGIONS_A_PIXEL * REGION_BYTES + CLUMPS_A_PIXEL * CLUMP_BYTES))
+def main_memory(valid_pixels: int) -> int:
+    """Bytes that the process needs which hands the tasks out and writes the outputs, itself included."""
+    return int(WORKER_BYTES + STRIP_BYTES + MAIN_BYTES_A_PIXEL * valid_pixels)
 
 
-def disk(pixels: int, valid_pixels: int, bands: int) -> int:
-    """Bytes of intermediate files: labels of 4 bytes a pixel, the tiles' graphs and the statistics of their regions."""
-    return int(4 * pixels + valid_pixels * (4 * CLUMPS_A_PIXEL + REGIONS_A_PIXEL * (64 + 30 * bands)))
+def disk(valid_pixels: int, pieces: int, bands: int) -> int:
+    """Bytes of intermediate files: labels, and what pieces and groups leave, which lies along the pieces' borders.
+
+    Parameters
+    ----------
+    pieces : into how many the valid pixels are parted
+    """
+    side = math.sqrt(max(valid_pixels, 1) / max(pieces, 1))
+    along_borders = min(BORDER_PIXELS / side, MOST_ALONG_BORDERS)
+    return int(valid_pixels * (1 + along_borders) * (DISK_A_PIXEL + DISK_A_PIXEL_AND_BAND * bands))
 
 
 @dataclass(frozen=True)

@@ -16,22 +16,25 @@ from .files.gdal_access import modest_cache
 from .files.no_data import scaling_note
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
+from .files.stored import in_lots
 from .files.work_folder import WorkFolder
 from .kernels.contract import Kernels
 from .kernels.entries import entries_of_run
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
-from .products.tile_records import TileRecord, seconds_by_tile, segments_by_tile, tile_records
+from .products.tile_records import TileRecord, seconds_by_tile, tile_records
 from .progress import Background, Feedback, Progress
 from .report import peak_memory, report_path, write_report
 from .resources import worker_memory
 from .stages.colours import Raw, Stretched
 from .stages.context import RunContext
 from .stages.elimination import EliminationRules
-from .stages.graph import Segments, merge_all
+from .stages.graph import GroupJob
+from .stages.numbering import Segments, number_segments
 from .stages.plan import EMPTY, SPARSE, Occupancy, Plan, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
 from .stages.sampling import ColourSample
+from .stages.schedule import GROUPS_SHARE, PartJob, process_parts
 from .stages.statistics import (
     Summary,
     blocks,
@@ -43,7 +46,8 @@ from .stages.statistics import (
     survey,
     take_sample,
 )
-from .stages.tiles import HALO, TileJob, process_tiles
+from .stages.tiles import HALO, TileJob
+from .stages.tree import grow_tree
 from .wording import counted
 
 ENGINE_STAGES: Dict[str, Dict[str, float]] = {
@@ -269,13 +273,14 @@ class _Run:
         if self.with_rsgislib:
             return _Segmented(*rsgislib_engine.segment_in_stages(context, units, colours, learned.centres))
         rules = EliminationRules(colours.weights, parameters.min_pixels, parameters.distance_threshold)
-        job = TileJob(
+        tiles = TileJob(
             self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
         )
-        results = process_tiles(context, job, units)
-        pieces = [piece for piece in plan.pieces if surveyed.occupancy.status[piece.tile_id] != EMPTY]
-        segments = merge_all(context, pieces, rules)
-        return _Segmented(segments, results, {"initial_clumps": segments.clumps})
+        groups = GroupJob(self.folder, rules, parameters.kernels, 1 if context.runner.remote else context.threads)
+        tree = grow_tree([piece for unit in units for piece in unit])
+        finished = process_parts(context, PartJob(tiles, groups), tree, units)
+        segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)
+        return _Segmented(segments, list(finished.pieces.values()), {"initial_clumps": segments.clumps})
 
     def _write(
         self, context: RunContext, surveyed: _Surveyed, learned: _Learned, segmented: _Segmented
@@ -292,19 +297,23 @@ class _Run:
 
     def _result(self, context: RunContext, occupancy: Occupancy, segmented: _Segmented) -> SegmentResult:
         segments = segmented.segments
-        counts, seconds = segments_by_tile(self.plan, segments.tables), seconds_by_tile(segmented.tiles)
+        seconds = seconds_by_tile(segmented.tiles)
+        valid = undersized = 0
+        for sizes in in_lots(segments.sizes):
+            valid += int(sizes.sum())
+            undersized += int(np.count_nonzero(sizes < self.parameters.min_pixels))
         return SegmentResult(
-            segment_count=segments.sizes.size,
-            valid_pixels=int(segments.sizes.sum()),
+            segment_count=segments.count,
+            valid_pixels=valid,
             tile_count=len(self.plan.tiles),
             empty_tiles=occupancy.count(EMPTY),
             sparse_tiles=occupancy.count(SPARSE),
-            undersized_segments=int(np.count_nonzero(segments.sizes < self.parameters.min_pixels)),
+            undersized_segments=undersized,
             seconds=time.monotonic() - self.started,
             report=report_path(self.parameters.output),
             peak_memory=(peak_memory() or 0) + context.runner.peak_memory or None,
             stages=self.progress.seconds,
-            tiles=tile_records(self.raster.path, self.plan, occupancy, counts, seconds, self.raster.origin),
+            tiles=tile_records(self.raster.path, self.plan, occupancy, segments.in_tiles, seconds, self.raster.origin),
         )
 
     def close(self, finished: bool) -> None:

@@ -20,11 +20,13 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    Deque,
     Dict,
     FrozenSet,
     Iterable,
     Iterator,
     List,
+    NamedTuple,
     Optional,
     Tuple,
 )
@@ -58,6 +60,13 @@ class Submitted:
     future: Any
     index: int
     workers: FrozenSet[str]
+
+
+class Numbered(NamedTuple):
+    """An item on its way: how manieth of its stage it is, and what it is as bytes."""
+
+    place: int
+    content: bytes
 
 
 class DaskCluster:
@@ -128,20 +137,25 @@ class DaskCluster:
     ) -> Iterator[Tuple[Item, Result]]:
         from distributed.protocol import serialize_bytes
 
-        todo = list(items)
         name = f"{self._token}-{uuid.uuid4().hex[:6]}"
         stage = f"stage-{name}.bin"
-        content = serialize_bytes((task, common, todo))
+        content = serialize_bytes((task, common))
         parcel = self._save(stage, content), digest_of(content)
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        waiting = deque(range(len(todo)))
+        waiting = items if isinstance(items, deque) else deque(items)
+        begun: List[Item] = []
+        again: Deque[int] = deque()  # indices of those of them that were lost
         losses: Counter = Counter()
         looked, alone = 0.0, None
         try:
-            while waiting or self._submitted:
-                while waiting and self._here and len(self._submitted) < 2 * self.workers:
-                    index = waiting.popleft()
-                    future = self._submit(parcel, index, f"tiledseg-{name}-{index}-{losses[index]}")
+            while again or waiting or self._submitted:
+                while (again or waiting) and self._here and len(self._submitted) < 2 * self.workers:
+                    if not again:
+                        again.append(len(begun))
+                        begun.append(waiting.popleft())
+                    index = again.popleft()
+                    key = f"tiledseg-{name}-{index}-{losses[index]}"
+                    future = self._submit(parcel, Numbered(index, serialize_bytes(begun[index])), key)
                     future.add_done_callback(ended.put)
                 future = _next(ended)
                 check_cancelled()
@@ -150,7 +164,7 @@ class DaskCluster:
                     index = self._submitted.pop(future.key).index
                     outcome = self._outcome(future, check_cancelled)
                     if outcome is not None:
-                        yield todo[index], self._result(outcome, todo[index])
+                        yield begun[index], self._result(outcome, begun[index])
                     else:
                         lost.append((index, future.status))
                 if time.monotonic() - looked > LOOK_SECONDS:
@@ -159,9 +173,9 @@ class DaskCluster:
                     lost += [(index, "its workers are gone") for index in self._withdraw()]
                 for index, how in lost:
                     if losses[index] == LOSSES:
-                        raise self._lost(todo[index], how)
+                        raise self._lost(begun[index], how)
                     losses[index] += 1
-                    waiting.appendleft(index)
+                    again.append(index)
         finally:
             self._drop_futures()
             self._discard(stage)  # by which tasks that still run hear that they should stop
@@ -176,12 +190,12 @@ class DaskCluster:
             thread.start()
             thread.join(1.0)
 
-    def _submit(self, parcel: Parcel, index: int, key: str) -> Any:
+    def _submit(self, parcel: Parcel, item: Numbered, key: str) -> Any:
         """Hand a task to the workers that are here; returns its future."""
         future = self._client.submit(
-            task_caller(), self._code, parcel, index, key=key, pure=False, retries=1, workers=sorted(self._here)
+            task_caller(), self._code, parcel, *item, key=key, pure=False, retries=1, workers=sorted(self._here)
         )
-        self._submitted[future.key] = Submitted(future, index, self._here)
+        self._submitted[future.key] = Submitted(future, item.place, self._here)
         return future
 
     def _look(self, alone: Optional[float], check_cancelled: Check) -> Optional[float]:

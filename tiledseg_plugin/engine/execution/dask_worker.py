@@ -20,7 +20,15 @@ CHECK_SECONDS = 0.5
 MESSAGE_BYTES = 100_000
 KEPT_STAGES = 2
 # The engine's modules that have tasks.
-WITH_TASKS = ("stages.statistics", "stages.tiles", "stages.write", "products.attributes", "products.outlines")
+WITH_TASKS = (
+    "stages.statistics",
+    "stages.schedule",
+    "stages.numbering",
+    "stages.write",
+    "products.attributes",
+    "products.run_columns",
+    "products.outlines",
+)
 
 _stages: Dict[Parcel, tuple] = {}
 _lock = threading.Lock()
@@ -48,25 +56,26 @@ def greet(path: str) -> Tuple[Optional[List[int]], Any]:
     return [dataset.RasterXSize, dataset.RasterYSize], facts()
 
 
-def perform(parcel: Parcel, index: int) -> Tuple[str, Any]:
+def perform(parcel: Parcel, index: int, item: bytes) -> Tuple[str, Any]:
     """Run one task of a stage.
 
     Parameters
     ----------
-    parcel : file with the stage's task, what its tasks share, and their items, and its digest
-    index : which item
+    parcel : file with the stage's task and what its tasks share, and its digest
+    index : how manieth item this is
+    item : the item itself
 
     Returns
     -------
     how : as of `worker.perform`
     what : the result as bytes, or the path and digest of a file with them; or a text
     """
-    from distributed.protocol import serialize_bytes
+    from distributed.protocol import deserialize_bytes, serialize_bytes
 
     path, _ = parcel
     try:
-        task, common, items = _stage(parcel)
-        result = serialize_bytes(task(common, items[index], _Check(path)))
+        task, common = _stage(parcel)
+        result = serialize_bytes(task(common, deserialize_bytes(item), _Check(path)))
         if len(result) <= MESSAGE_BYTES:
             return DONE, result
         name = f"{os.path.splitext(path)[0]}-{index}-{uuid.uuid4().hex[:8]}"
@@ -87,7 +96,7 @@ def perform(parcel: Parcel, index: int) -> Tuple[str, Any]:
         return FAULT, traceback.format_exc()
 
 
-def _stage(parcel: Parcel) -> Tuple[Task, Any, List[Any]]:
+def _stage(parcel: Parcel) -> Tuple[Task, Any]:
     from distributed.protocol import deserialize_bytes
 
     with _lock:

@@ -11,12 +11,14 @@ class Fault(Exception):
 
 
 def subject_of(item: Any) -> str:
-    """A tile, pieces of tiles or a window of the raster, as the subject of a sentence."""
+    """A tile, pieces of tiles, a group of them or a window of the raster, as the subject of a sentence."""
     if isinstance(item, tuple) and item and hasattr(item[0], "tile_id"):
         numbers = list(dict.fromkeys(str(piece.tile_id) for piece in item))
         return f"Tile {numbers[0]}" if len(numbers) == 1 else f"Tiles {', '.join(numbers)}"
     if hasattr(item, "tile_id"):
         return f"Tile {item.tile_id}"
+    if hasattr(item, "members"):
+        return f"The {item}"
     if hasattr(item, "col") and hasattr(item, "row"):
         return f"The block at column {item.col}, row {item.row}"
     return f"Part {item}"

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ..errors import Cancelled, SegmentationError
 from ..machine import ThreadPool
@@ -164,31 +164,30 @@ class Processes:
     ) -> Iterator[Tuple[Item, Result]]:
         self.wait_until_ready(check_cancelled)
         stage = (next(_stages), common)
-        todo = list(items)
-        waiting = deque(range(len(todo)))
-        tried_before: Set[int] = set()
-        running: Dict[Any, int] = {}
+        waiting = items if isinstance(items, deque) else deque(items)
+        again: Deque[Item] = deque()  # their workers died
+        running: Dict[Future, Tuple[Item, bool]] = {}  # and whether it was tried before
         try:
-            while waiting or running:
-                while waiting and len(running) < self.workers:
-                    index = waiting.popleft()
-                    running[self._threads.submit(self._perform, stage, task, todo[index])] = index
+            while again or waiting or running:
+                while (again or waiting) and len(running) < self.workers:
+                    tried_before = bool(again)
+                    item = again.popleft() if again else waiting.popleft()
+                    running[self._threads.submit(self._perform, stage, task, item)] = item, tried_before
                 finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
                 check_cancelled()
                 for future in finished:
-                    index = running.pop(future)
+                    item, tried_before = running.pop(future)
                     try:
                         how, what = future.result()
                     except WorkerDied as death:
                         how, what = inside.DIED, str(death)
                     if how == inside.DONE:
-                        yield todo[index], what
-                    elif how in (inside.DIED, inside.OUT_OF_MEMORY) and index not in tried_before:
-                        tried_before.add(index)
-                        waiting.appendleft(index)
-                        self._use_fewer(todo[index], what)
+                        yield item, what
+                    elif how in (inside.DIED, inside.OUT_OF_MEMORY) and not tried_before:
+                        again.append(item)
+                        self._use_fewer(item, what)
                     else:
-                        raise self._error(todo[index], how, what)
+                        raise self._error(item, how, what)
         finally:
             if running:
                 self.close()

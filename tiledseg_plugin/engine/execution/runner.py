@@ -51,6 +51,9 @@ class Runner(Protocol):
     ) -> Iterator[Tuple[Item, Result]]:
         """Each item with the result of its task, in the order in which tasks finish.
 
+        Items in a deque are taken from its left end. Whoever takes the results may put more into it meanwhile, such as
+        what can only be done when an item is finished: the tasks of these run, too.
+
         `check_cancelled` is called at least every 0.2 s. When that or a task raises, or the iterator is given up,
         nothing runs on: processes are killed, threads end at their next check. The execution is closed then.
 

@@ -144,12 +144,12 @@ def _engine_prefix() -> str:
     return ENGINE[ENGINE.index(".") :]
 
 
-def task_caller() -> Callable[[Code, Parcel, int], Any]:
+def task_caller() -> Callable[[Code, Parcel, int, bytes], Any]:
     """The function that workers run for a task, by value."""
     bootstrap, prefix = _bootstrap(), _engine_prefix()
 
-    def remote(code: tuple, parcel: tuple, index: int) -> Any:
-        return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(parcel, index)
+    def remote(code: tuple, parcel: tuple, index: int, item: bytes) -> Any:
+        return bootstrap(code)(f"{prefix}.execution.dask_worker").perform(parcel, index, item)
 
     return remote
 

@@ -46,7 +46,7 @@ class Threads:
     def run(
         self, task: Task[Common, Item, Result], common: Common, items: Iterable[Item], check_cancelled: Check
     ) -> Iterator[Tuple[Item, Result]]:
-        waiting = deque(items)
+        waiting = items if isinstance(items, deque) else deque(items)
         running = self._running = {}
         try:
             while waiting or running:

@@ -19,6 +19,7 @@ from ..errors import SegmentationError
 from ..progress import Check, Feedback
 from .gdal_access import collected_errors, configured, reason
 from .publish import attributes_path
+from .stored import AT_A_TIME, AfterZero, Counting
 from .table_readback import as_held, holds_columns
 from .tables import Column, write_table
 from .vector_trial import MOST_COLUMNS
@@ -67,12 +68,12 @@ def stands_beside(path: str, columns: Sequence[Column], feedback: Feedback) -> b
 
 def write_table_beside(path: str, columns: Sequence[Column], check_cancelled: Check) -> None:
     """Write the attribute table of a raster as a GeoPackage beside it; the raster is not touched."""
-    ids = Column("segment", np.arange(1, columns[0].values.size + 1))
+    ids = Column("segment", Counting(columns[0].values.size))
     write_table(attributes_path(path), [ids, *columns], check_cancelled)
 
 
 def _with_row_0(column: Column) -> Column:
-    return Column(column.name, np.append(column.values.dtype.type(0), column.values), column.usage)
+    return Column(column.name, AfterZero(column.values), column.usage)
 
 
 def keeps_table_as_xml(path: str) -> bool:
@@ -147,5 +148,7 @@ def _fill(table: gdal.RasterAttributeTable, columns: Sequence[Column], rows: int
             table.CreateColumn(column.name, kind, getattr(gdal, f"GFU_{column.usage}"))
             names.append(column.name)
         index = names.index(column.name)
-        values = as_held(column, table.GetTypeOfCol(index) == gdal.GFT_Integer)
-        table.WriteArray(np.ascontiguousarray(values), index)
+        as_integers = table.GetTypeOfCol(index) == gdal.GFT_Integer
+        for first in range(0, rows, AT_A_TIME):
+            values = as_held(column.values[first : first + AT_A_TIME], as_integers)
+            table.WriteArray(np.ascontiguousarray(values), index, first)

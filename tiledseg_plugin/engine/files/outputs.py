@@ -19,6 +19,7 @@ from .georeference import carry_georeference
 from .output_files import Output
 from .overviews import overview_levels
 from .raster import Raster
+from .stored import AT_A_TIME, Rows
 from .window import Window
 
 WINDOW_PIXELS = 1 << 22
@@ -88,6 +89,36 @@ def set_statistics(band: gdal.Band, values: np.ndarray, pixels: np.ndarray) -> N
         mean = float((values * pixels).sum()) / total
         deviation = math.sqrt(float(((values - mean) ** 2 * pixels).sum()) / total)
     band.SetStatistics(float(values.min()), float(values.max()), mean, deviation)
+
+
+def set_id_statistics(band: gdal.Band, pixels: Rows) -> None:
+    """As `set_statistics`, of a band of ids 1, 2, 3 .. that have so many pixels each; also where they are many."""
+
+    def added(make: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+        return added_pairwise(pixels.size, lambda a, b: make(np.arange(a + 1, b + 1, dtype=np.float64), pixels[a:b]))
+
+    total = added(lambda ids, sizes: sizes.astype(np.float64))
+    mean = added(lambda ids, sizes: ids * sizes) / total
+    deviation = math.sqrt(added(lambda ids, sizes: (ids - mean) ** 2 * sizes) / total)
+    band.SetStatistics(1.0, float(pixels.size), mean, deviation)
+
+
+def added_pairwise(count: int, values: Callable[[int, int], np.ndarray], most: int = AT_A_TIME) -> float:
+    """The sum of so many float64 values, to the last bit as numpy adds them up, of which no more than `most` are held.
+
+    Parameters
+    ----------
+    values : called with a range of them, first and end
+    """
+
+    def add(first: int, size: int) -> float:
+        if size <= most:
+            return float(values(first, first + size).sum())
+        half = size // 2
+        half -= half % 8
+        return add(first, half) + add(first + half, size - half)
+
+    return add(0, count)
 
 
 def output_windows(width: int, height: int) -> List[Window]:

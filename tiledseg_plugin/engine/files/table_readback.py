@@ -10,6 +10,7 @@ import numpy as np
 from osgeo import gdal
 
 from .gdal_access import collected_errors
+from .stored import AT_A_TIME
 from .tables import Column
 
 PICKED = 1000  # rows that are compared, the first and the last among them
@@ -17,11 +18,11 @@ PICKED_OF_XML = 3
 END = b"</PAMDataset>"
 
 
-def as_held(column: Column, as_integers: bool) -> np.ndarray:
-    """A column's values as a table holds them: (rows,) float64 or int32."""
+def as_held(values: np.ndarray, as_integers: bool) -> np.ndarray:
+    """Values of a column as a table holds them: (rows,) float64 or int32."""
     if as_integers:
-        return np.nan_to_num(column.values).astype(np.int32)
-    return column.values if column.is_real else column.values.astype(np.int32)
+        return np.nan_to_num(values).astype(np.int32)
+    return values if values.dtype.kind == "f" else values.astype(np.int32)
 
 
 def holds_columns(path: str, columns: Sequence[Column], as_xml: bool) -> bool:
@@ -51,14 +52,18 @@ def _xml_holds(path: str, columns: Sequence[Column]) -> bool:
     if any(column.name not in names for column in columns):
         return False
     indices = [names.index(column.name) for column in columns]
-    wanted = [as_held(column, int(fields[index][1]) == gdal.GFT_Integer) for column, index in zip(columns, indices)]
-    for row in np.linspace(0, rows - 1, PICKED_OF_XML).astype(int):
+    picked = np.linspace(0, rows - 1, PICKED_OF_XML).astype(int)
+    wanted = [
+        as_held(column.values[picked], int(fields[index][1]) == gdal.GFT_Integer)
+        for column, index in zip(columns, indices)
+    ]
+    for place, row in enumerate(picked):
         begin = content.find(f'<Row index="{row}">'.encode(), first)
         cells = re.findall(rb"<F>(.*?)</F>", content[begin : content.find(b"</Row>", begin)], re.DOTALL)
         if begin < 0 or len(cells) < len(names):
             return False
         found = [float(cells[index]) for index in indices]
-        if not _alike(np.array(found), np.array([values[row] for values in wanted], np.float64)):
+        if not _alike(np.array(found), np.array([values[place] for values in wanted], np.float64)):
             return False
     return True
 
@@ -75,11 +80,20 @@ def _raster_holds(path: str, columns: Sequence[Column]) -> bool:
             index = _index_of(table, column)
             if index is None:
                 return False
-            found = table.ReadAsArray(index)
-            wanted = as_held(column, table.GetTypeOfCol(index) == gdal.GFT_Integer)
-            if found is None or not _alike(np.asarray(found)[picked], wanted[picked]):
+            wanted = as_held(column.values[picked], table.GetTypeOfCol(index) == gdal.GFT_Integer)
+            if not _alike(_rows_of(table, index, picked, rows), wanted):
                 return False
     return True
+
+
+def _rows_of(table: gdal.RasterAttributeTable, index: int, picked: np.ndarray, rows: int) -> np.ndarray:
+    """Some rows of a column; those that cannot be read are missing."""
+    parts = [np.empty(0)]
+    for first in range(0, rows, AT_A_TIME):
+        found = table.ReadAsArray(index, first, min(AT_A_TIME, rows - first))
+        if found is not None:
+            parts.append(np.asarray(found)[picked[(picked >= first) & (picked < first + AT_A_TIME)] - first])
+    return np.concatenate(parts)
 
 
 def _index_of(table: gdal.RasterAttributeTable, column: Column) -> Optional[int]:
@@ -97,4 +111,4 @@ def _index_of(table: gdal.RasterAttributeTable, column: Column) -> Optional[int]
 
 
 def _alike(found: np.ndarray, wanted: np.ndarray) -> bool:
-    return np.allclose(found, wanted, rtol=1e-12, atol=0, equal_nan=True)
+    return found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-12, atol=0, equal_nan=True)

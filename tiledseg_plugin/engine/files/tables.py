@@ -28,13 +28,13 @@ PLACES = 999  # for values in an SQL statement; newer versions of SQLite take mo
 class Column:
     """A named column.
 
-    values : (rows,) integers or floats; NaN is written as null
+    values : (rows,) integers or floats, an array or what is read when it is needed; NaN is written as null
     label : what people call it, which only a GeoPackage holds, as the field's alias
     usage : what the column means in a raster attribute table, the name of a GDAL `GFU_` constant without that
     """
 
     name: str
-    values: np.ndarray
+    values: Any  # an array or another of `stored.Rows`
     usage: str = "Generic"
     label: str = ""
 

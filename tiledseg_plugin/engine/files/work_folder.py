@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The work folder: a manifest of the run and one finished file a piece and stage.
+"""The work folder: a manifest of the run and one finished file a part of the raster and stage.
 
 A file is written under another name and renamed, so that what bears its name is whole. All names are known, so that
 nothing else in a folder of the user's is ever touched, also if its name begins alike.
@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
+from .labels import pack, unpack
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 from .stored_arrays import DAMAGED, load_arrays, save_arrays
@@ -32,8 +33,9 @@ FORMAT = 7  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
-        rf"(graph|moments|table|stage\d)-{NUMBER}\.npz",
-        rf"(table|corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
+        rf"(graph|merged|moments|stage\d)-{NUMBER}\.npz",
+        rf"(table|below|first|pixels|columns)-{NUMBER}\.npy",
+        rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
         r"(survey|sample)\.npz|(ids|sizes)\.npy",
@@ -207,17 +209,23 @@ class WorkFolder:
         except DAMAGED as error:
             raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
-    def map_rows(self, name: str, first: int, count: int, width: int, dtype: Any) -> np.ndarray:
-        """As `load_rows`, but only what is used of the rows is read."""
-        dtype = np.dtype(dtype)
+    def save_labels(self, name: str, array: np.ndarray) -> int:
+        """Write (rows, cols) uint32 labels or ids, see `labels`; returns what `save_rows` does."""
+        content = pack(array)
+        self._replace(f"{PREFIX}{name}.raw", lambda file: file.write(content))
+        return 0 if self.is_temporary else zlib.crc32(content)
+
+    def load_labels(self, name: str, first: int, count: int, table: Optional[np.ndarray] = None) -> np.ndarray:
+        """Rows `first` to `first + count` of what `save_labels` wrote, looked up in a table if there is one."""
         path = self.path / f"{PREFIX}{name}.raw"
         try:
-            return np.memmap(path, dtype, "r", first * width * dtype.itemsize, (count, width))
-        except DAMAGED as error:
+            with open_file(path) as file:
+                return unpack(file, first, count, table)
+        except (*DAMAGED, IndexError) as error:
             raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
     def checksum(self, name: str) -> Optional[int]:
-        """The checksum of what `save_rows` wrote; None if it is missing."""
+        """The checksum of what `save_rows` or `save_labels` wrote; None if it is missing."""
         total = 0
         try:
             with open_file(self.path / f"{PREFIX}{name}.raw") as file:
@@ -231,6 +239,10 @@ class WorkFolder:
         """Write one array so that parts of it can be read (`map_array`)."""
         self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
 
+    def array_path(self, name: str) -> str:
+        """Where `save_array` writes an array."""
+        return str(self.path / f"{PREFIX}{name}.npy")
+
     def map_array(self, name: str) -> np.ndarray:
         """An array saved with `save_array`, of which only what is used is read."""
         path = self.path / f"{PREFIX}{name}.npy"
@@ -242,6 +254,11 @@ class WorkFolder:
     def arrays(self, beginning: str) -> List[str]:
         """The names of the arrays that begin so."""
         return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
+
+    def drop(self, name: str) -> None:
+        """Remove what `save` wrote, which is of no more use; should it stay, it goes with the others."""
+        with suppress(OSError):
+            (self.path / f"{PREFIX}{name}.npz").unlink()
 
     def forget(self, names: str) -> None:
         """Remove files of an earlier run.
@@ -293,6 +310,13 @@ class WorkFolder:
         except OSError:
             return []
         return sorted(path for path in found if re.fullmatch(f"{PREFIX}({names})", path.name))
+
+
+def narrowed(array: np.ndarray) -> np.ndarray:
+    """The integers in the smallest type that holds them, for a file."""
+    least, most = int(array.min(initial=0)), int(array.max(initial=0))
+    fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
+    return array.astype(fitting) if fitting.kind in "iu" else array
 
 
 def _shown(value: Any) -> str:

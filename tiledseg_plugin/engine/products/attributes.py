@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Attributes of segments: statistics of a raster's values in each of them.
 
-Those of a run on integers are put together from what its tiles have left. Any others are found in one parallel pass
+Those of a run on integers have been added up by its parts. Any others are found in one parallel pass
 over the windows of `statistics.blocks`, whatever the user's tiles are. Integers are added up exactly. Floats are
 added up in double precision in an order that is always the same (by pixel within a window, then by window), as
 deviations from the window's mean; so nothing in the result depends on tiles, workers or execution.
@@ -17,15 +17,15 @@ from numpy.typing import DTypeLike
 from .. import kernels
 from ..execution.runner import Runner
 from ..files.gdal_access import open_raster
-from ..files.outputs import made_ahead
 from ..files.raster import Raster, read_bands
 from ..files.window import Window
-from ..kernels.contract import Kernels
+from ..files.work_folder import WorkFolder
 from ..progress import Advance, Check
-from ..stages.graph import Segments
+from ..stages.moments import moments_in, names_in_files
+from ..stages.numbering import Segments, moments_of, pixels_of
+from ..stages.parts import load_or_raise
 from ..stages.statistics import blocks
-from ..stages.tiles import load_moments
-from .segment_ids import RasterIds, SegmentIds, TileIds
+from .segment_ids import RasterIds, SegmentIds
 
 LOW_BITS = np.uint64(0xFFFFFFFF)
 LIMB = np.uint64(32)
@@ -156,10 +156,18 @@ class Moments:
             self.squares[0, places] = lower & LOW_BITS
         self.counts[places] += counts
 
-    def add_parts(self, kernel: Kernels, places: np.ndarray, part: Part) -> None:
-        """As `add`, of integers, where several parts may belong to one segment."""
-        whole = self.counts, self.totals, self.squares, self.low, self.high
-        kernel.add_moments(places, part, whole)
+    @property
+    def held(self) -> Part:
+        """What has been added so far."""
+        return self.counts, self.totals, self.squares, self.low, self.high
+
+    def hold(self, part: Part) -> None:
+        """Take what has been added up elsewhere, of integers and of all segments."""
+        counts, totals, squares, low, high = part
+        self.counts, self.totals, self.low, self.high = (
+            np.asarray(array).astype(np.int64) for array in (counts, totals, low, high)
+        )
+        self.squares = squares.astype(np.uint64)
 
     def _filled(self, array: np.ndarray) -> np.ndarray:
         return np.where(self.counts > 0, array, np.nan)
@@ -271,35 +279,36 @@ def describe_segments(
     return Attributes(ids, sizes, bands)
 
 
-def add_up_tiles(
-    ids: TileIds, bands: Sequence[Raster], segments: Segments, workers: int, advance: Advance
-) -> Attributes:
-    """Statistics of every segment from those of the tiles' regions.
+def attributes_of_strip(folder: WorkFolder, bands: Sequence[Raster], strip: int, before: int) -> Attributes:
+    """Statistics of the segments that begin in a strip of a run's raster, which its parts have added up.
 
     Parameters
     ----------
-    ids : of the run, in whose folder `tiles` has left the moments of the pieces' regions
+    folder : in which `numbering` has left the moments of the segments
     bands : one raster of one band each, see `run_bands`
-    segments : with its `regions`
-    workers : threads that read
-    advance : called with the fraction that is done
-
-    Returns
-    -------
-    Attributes
+    before : how many segments begin in the strips before
     """
-    kernel, _ = kernels.choose(ids.kernels)
-    regions = segments.regions or {}
-    pieces = [piece for piece in ids.plan.pieces if piece.piece_id in regions]
-    moments = tuple(moments_for(band, segments.sizes.size) for band in bands)
-    loaded = made_ahead(lambda piece: load_moments(ids.folder, piece), pieces, workers)
-    for done, (piece, parts) in enumerate(loaded):
-        advance(done / len(pieces))
-        places = regions[piece.piece_id] - np.uint32(1)
-        for band, part in zip(moments, parts):
-            band.add_parts(kernel, places, part)
-    every = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
-    return Attributes(every, segments.sizes, moments)
+    sizes = np.array(folder.map_array(pixels_of(strip)))
+    moments = tuple(moments_for(band, sizes.size) for band in bands)
+    if sizes.size:
+        found = moments_in(load_or_raise(folder, moments_of(strip), *names_in_files()))
+        for index, band in enumerate(moments):
+            band.hold(found.band(index, sizes))
+    return Attributes(np.arange(before + 1, before + sizes.size + 1, dtype=np.uint32), sizes, moments)
+
+
+def attributes_of_run(segments: Segments, bands: Sequence[Raster], advance: Advance) -> Attributes:
+    """Statistics of all segments of a run, as `attributes_of_strip` has them."""
+    parts: List[Attributes] = []
+    for strip in range(len(segments.in_strips)):
+        advance(strip / len(segments.in_strips))
+        parts.append(attributes_of_strip(segments.folder, bands, strip, sum(segments.in_strips[:strip])))
+    together = tuple(moments_for(band, segments.count) for band in bands)
+    for index, band in enumerate(together):
+        arrays = [part.bands[index].held for part in parts]
+        band.hold(cast(Part, tuple(np.concatenate(each, axis=-1) for each in zip(*arrays))))
+    ids, sizes = (np.concatenate(arrays) for arrays in ([part.ids for part in parts], [part.sizes for part in parts]))
+    return Attributes(ids, sizes, together)
 
 
 def _compile(job: AttributeJob) -> None:

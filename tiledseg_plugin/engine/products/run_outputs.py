@@ -26,14 +26,15 @@ from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
 from ..progress import Background
 from ..stages.context import RunContext
-from ..stages.graph import Segments
+from ..stages.numbering import Segments
 from ..stages.statistics import Summary
 from ..stages.write import write_segments
 from .attribute_columns import attribute_columns, statistic_columns
-from .attributes import AttributeJob, Attributes, add_up_tiles, describe_segments, run_bands
+from .attributes import AttributeJob, Attributes, attributes_of_run, describe_segments, run_bands
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
+from .run_columns import columns_of_run
 from .segment_ids import TileIds
 
 OUTPUT_STAGES: Dict[str, float] = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
@@ -106,9 +107,15 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     paths : of `publishing_all`
     """
     parameters, output = context.parameters, paths["output"]
-    described = _describe(context, segments)
+    others = [getattr(parameters, name) for name in OPTIONAL_STAGES if getattr(parameters, name)]
     ranges = [band.stretch_range() for band in summary.bands]
-    columns = attribute_columns(described.attributes, context.raster.bands, ranges)
+    context.progress.start("attributes", "Describing segments")
+    described = None
+    if segments.has_moments and not others:
+        columns = columns_of_run(context, segments, ranges, context.progress.advance_as("Describing segments"))
+    else:
+        described = _describe(context, segments)
+        columns = attribute_columns(described.attributes, context.raster.bands, ranges)
     with _attribute_table(context, columns, output) as complete_table:
         samples = write_segments(context, segments, output)
         _write_overviews(context, output)
@@ -116,11 +123,10 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
             output, samples, least_overviews(output, context.raster), allows_gaps(parameters.creation_options)
         )
         complete_table()
-    others = [getattr(parameters, name) for name in OPTIONAL_STAGES if getattr(parameters, name)]
-    write_style(output, parameters.output, segments.sizes.size, others, context.progress.feedback)
-    if parameters.mean_image:
+    write_style(output, parameters.output, segments.count, others, context.progress.feedback)
+    if described and parameters.mean_image:
         _write_means(context, described, paths["mean_image"])
-    if parameters.polygons:
+    if described and parameters.polygons:
         _write_outlines(context, described, paths["polygons"])
 
 
@@ -133,17 +139,13 @@ class _Described(NamedTuple):
 
 def _describe(context: RunContext, segments: Segments) -> _Described:
     """Attributes of the segments: from the tiles' own where their sums are exact, else from the pixels."""
-    parameters, plan, raster, folder = context.parameters, context.plan, context.raster, context.folder
-    context.progress.start("attributes", "Describing segments")
+    plan, raster, folder = context.plan, context.raster, context.folder
     advance = context.progress.advance_as("Describing segments")
-    ids = TileIds(plan, folder, tuple(segments.tables), context.kernel.NAME)
-    regions = segments.regions if raster.is_integer else None
-    if context.runner.remote or regions is None or any(getattr(parameters, name) for name in OPTIONAL_STAGES):
-        ids.save(segments.tables, context.check)
-    if regions is not None:
-        attributes = add_up_tiles(ids, run_bands(raster), segments, context.runner.workers, advance)
+    ids = TileIds(plan, folder, segments.pieces)
+    if segments.has_moments:
+        attributes = attributes_of_run(segments, run_bands(raster), advance)
     else:
-        numbers = np.arange(1, segments.sizes.size + 1, dtype=np.uint32)
+        numbers = np.arange(1, segments.count + 1, dtype=np.uint32)
         job = AttributeJob(ids, run_bands(raster), context.kernel.NAME)
         attributes = describe_segments(job, numbers, context.runner, advance, context.check)
     return _Described(ids, attributes)

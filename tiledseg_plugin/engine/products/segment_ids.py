@@ -2,20 +2,18 @@
 """Where products read segment ids from: the tiles of a run with their lookup tables, or any raster of ids."""
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Protocol, Tuple
+from typing import Callable, Protocol, Tuple
 
 import numpy as np
 
-from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from ..progress import Check
+from ..stages.numbering import table_of
 from ..stages.plan import Plan
 from ..stages.tiles import labels_of
-from ..stages.write import table_of
 
 LARGEST = 2**32 - 1  # id
 IdReader = Callable[[Window], np.ndarray]
@@ -33,24 +31,14 @@ class TileIds:
     """The segments of a run that is being written.
 
     pieces : ids of the pieces that hold valid pixels
-    kernels : name of the set
     """
 
     plan: Plan
     folder: WorkFolder
     pieces: Tuple[int, ...]
-    kernels: str
-
-    def save(self, tables: Dict[int, np.ndarray], check_cancelled: Check) -> None:
-        """Put the lookup tables of `graph.Segments` into the work folder, for readers and for other machines."""
-        for piece in self.plan.pieces:
-            if piece.piece_id in tables:
-                check_cancelled()
-                self.folder.save_array(table_of(piece), tables[piece.piece_id])
 
     def reader(self) -> IdReader:
         """A function window -> (rows, cols) uint32; for one thread."""
-        kernel, _ = kernels.choose(self.kernels)
         pieces = set(self.pieces)
 
         def read(window: Window) -> np.ndarray:
@@ -60,9 +48,9 @@ class TileIds:
                     continue
                 common = piece.window.part_in(window)
                 top, left = common.row - piece.window.row, common.col - piece.window.col
-                rows = self.folder.map_rows(labels_of(piece), top, common.height, piece.window.width, np.uint32)
                 table = self.folder.map_array(table_of(piece))
-                ids[common.within(window)] = kernel.relabel(rows[:, left : left + common.width], table)
+                rows = self.folder.load_labels(labels_of(piece), top, common.height, table)
+                ids[common.within(window)] = rows[:, left : left + common.width]
             return ids
 
         return read

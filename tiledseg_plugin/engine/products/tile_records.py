@@ -4,8 +4,6 @@
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-import numpy as np
-
 from ..files.gdal_access import collected_errors, open_raster
 from ..files.georeference import WHOLE, geotransform, polygon_of_windows
 from ..stages.plan import Occupancy, Plan, Tile
@@ -80,20 +78,6 @@ def _record(
         seconds=None if seconds is None else seconds.get(tile.tile_id, 0.0),
         geometry=polygon_of_windows([piece.window for piece in tile.pieces], transform),
     )
-
-
-def segments_by_tile(plan: Plan, tables: Mapping[int, np.ndarray]) -> Dict[int, int]:
-    """{tile_id: how many segments have pixels in the tile}.
-
-    Parameters
-    ----------
-    tables : {piece_id: (clumps + 1,) uint32}, ids of segments, as `graph.Segments` has them
-    """
-    found: Dict[int, int] = {}
-    for tile in plan.tiles:
-        ids = [tables[piece.piece_id][1:] for piece in tile.pieces if piece.piece_id in tables]
-        found[tile.tile_id] = len(np.unique(np.concatenate(ids))) if ids else 0
-    return found
 
 
 def seconds_by_tile(results: Iterable[PieceResult]) -> Dict[int, float]:

@@ -14,7 +14,7 @@ from ..parameters import SegmentParameters
 from ..resources import WORKER_BYTES
 from ..stages.colours import Raw, Stretched
 from ..stages.context import RunContext
-from ..stages.graph import Segments
+from ..stages.numbering import Segments, pixels_of, segments_in_tiles, table_of
 from ..stages.plan import Piece, Plan
 from ..wording import counted
 from .availability import describe, has_kea
@@ -211,10 +211,13 @@ def _merge(job: Job, units: Sequence[Tuple[Piece, ...]], context: RunContext) ->
     survivors = survivors[np.argsort(first[survivors], kind="stable")]
     ids = np.zeros(total + 1, np.uint32)
     ids[survivors + 1] = np.arange(1, survivors.size + 1, dtype=np.uint32)
-    tables = {}
+    in_pieces: Dict[int, int] = {}
     pieces = [piece for unit in units for piece in unit]
     merge = Merge(job.folder, layers, offsets)
     for piece, present in context.run(merge_piece, merge, pieces):
-        tables[piece.piece_id] = np.concatenate([np.zeros(1, np.uint32), ids[present]])
-        progress.advance(len(tables) / len(pieces), "Putting the stages together")
-    return Segments(tables, size[survivors].astype(np.int64))
+        job.folder.save_array(table_of(piece), np.append(np.uint32(0), ids[present]))
+        in_pieces[piece.piece_id] = np.unique(ids[present]).size
+        progress.advance(len(in_pieces) / len(pieces), "Putting the stages together")
+    in_tiles = segments_in_tiles(context.plan, job.folder, in_pieces)
+    job.folder.save_array(pixels_of(0), size[survivors].astype(np.int64))
+    return Segments(job.folder, tuple(sorted(in_pieces)), (survivors.size,), in_tiles)

@@ -181,7 +181,7 @@ def merge_piece(merge: Merge, piece: Piece, check_cancelled: Check) -> np.ndarra
     labels = labels.reshape(merged.shape).astype(np.uint32)
     if present[0] != 0:
         labels += np.uint32(1)
-    merge.folder.save_rows(labels_of(piece), labels)
+    merge.folder.save_labels(labels_of(piece), labels)
     return present[present != 0]
 
 

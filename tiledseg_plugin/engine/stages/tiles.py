@@ -6,27 +6,24 @@ the regions that have to be decided about where all their neighbours are known (
 """
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import kernels
-from ..errors import SegmentationError
 from ..files.decoded import AnyCells, Cells, Decoded
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from ..progress import TileWatch
 from .colours import Raw, Stretched
-from .context import RunContext
-from .elimination import EliminationRules, Graph, Merged, merge_within
-from .plan import FEW_TILES, Piece, Plan
+from .elimination import EliminationRules, Graph, merge_within
+from .moments import moments_of_pixels
+from .parts import SIDES, Left, finished_result, save_part
+from .plan import Piece, Plan
 
-SIDES = ("top", "bottom", "left", "right")
 HALO = 8  # pixels; a tile into which single pixels reach from further away is processed again with twice as many
 
 
@@ -80,66 +77,9 @@ class PieceResult:
     seconds: float
 
 
-def graph_of(piece: Piece) -> str:
-    """Under which a piece's graph lies in the work folder."""
-    return f"graph-{piece.piece_id:07d}"
-
-
 def labels_of(piece: Piece) -> str:
-    """Under which a piece's labels lie in the work folder."""
+    """Under which a piece's labels lie in the work folder: (rows, cols) uint32, the region of each pixel, from 1."""
     return f"labels-{piece.piece_id:07d}"
-
-
-def moments_of(piece: Piece) -> str:
-    """Under which the statistics of the values in a piece's regions lie in the work folder."""
-    return f"moments-{piece.piece_id:07d}"
-
-
-def process_tiles(context: RunContext, job: TileJob, units: Sequence[Tuple[Piece, ...]]) -> List[PieceResult]:
-    """The stage: process the units that an earlier run has not finished. Returns the results of all pieces.
-
-    Parameters
-    ----------
-    units : of `plan.work_units`
-    """
-    progress, feedback = context.progress, context.progress.feedback
-    progress.start("tiles", "Segmenting tiles")
-    finished = _finished_before(context, job, units)
-    done = {result.piece_id for result in finished}
-    remaining = [tuple(piece for piece in unit if piece.piece_id not in done) for unit in units]
-    todo = [unit for unit in remaining if unit]
-    left = Counter(piece.tile_id for unit in todo for piece in unit)
-    tiles = {piece.tile_id for unit in units for piece in unit}
-    if finished:
-        feedback.info(f"{len(tiles - left.keys())} of {len(tiles)} tiles are finished already in {job.folder.path}.")
-    watch = TileWatch(feedback, todo, context.runner.workers)
-    watch.finished(tiles - left.keys())
-    pieces, processed = len(finished) + sum(len(unit) for unit in todo), len(tiles - left.keys())
-    tasks = todo if len(units) >= FEW_TILES else [(piece,) for unit in todo for piece in unit]
-    for task, results in context.run(process_unit, job, tasks):
-        left.subtract(piece.tile_id for piece in task)
-        ended = {piece.tile_id for piece in task if not left[piece.tile_id]}
-        watch.finished(ended)
-        finished += results
-        processed += len(ended)
-        progress.advance(len(finished) / pieces, f"Segmented tile {processed} of {len(tiles)}")
-        for result in results:
-            feedback.debug(
-                f"Tile {result.tile_id}: {result.clumps} clumps, halo {result.halo}, {result.seconds:.2f} s."
-            )
-    return finished
-
-
-def _finished_before(context: RunContext, job: TileJob, units: Sequence[Tuple[Piece, ...]]) -> List[PieceResult]:
-    """The results of the pieces that an earlier run finished."""
-    if job.folder.is_temporary:
-        return []
-    finished: List[PieceResult] = []
-    for unit in units:
-        context.progress.check_cancelled()
-        results = [finished_piece(job, piece) for piece in unit]
-        finished += [result for result in results if result is not None]
-    return finished
 
 
 def process_unit(job: TileJob, pieces: Sequence[Piece], check_cancelled: Callable[[], None]) -> List[PieceResult]:
@@ -148,7 +88,7 @@ def process_unit(job: TileJob, pieces: Sequence[Piece], check_cancelled: Callabl
 
 
 def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None]) -> PieceResult:
-    """Clump one rectangle, merge what can be, and write its labels and graph."""
+    """Clump one rectangle, merge what can be, and write its regions and what is to be known of them."""
     started = time.monotonic()
     kernel, _ = kernels.choose(job.kernels)
     settled = settled_clusters(job, piece, kernel, check_cancelled)
@@ -164,80 +104,27 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
     valid = int(sizes.sum())
     rows, cols = np.divmod(first, window.width)
     first = (window.row + rows) * job.raster.width + window.col + cols
-    inner = labels[piece.window.within(window)]
-    graph = Graph(sizes, sums, edges, first, first, clusters, _borders(job, piece, inner))
+    borders = _borders(job, piece, labels[piece.window.within(window)])
+    graph = Graph(sizes, sums, edges, first, first, clusters, borders)
     del edges  # the graph's may go while regions are merged
     merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled())
+    regions = kernel.relabel(labels, np.append(np.uint32(0), merged.region_of + np.uint32(1)))
+    del labels
+    check_cancelled()
+    moments = None
     if job.raster.is_integer:
-        job.folder.save(moments_of(piece), **_moments_of_regions(kernel, values, labels, merged))
+        moments = moments_of_pixels(kernel, values, regions, merged.undecided.size)
         check_cancelled()
-    checksum = job.folder.save_rows(labels_of(piece), inner)
+    checksum = job.folder.save_labels(labels_of(piece), regions[piece.window.within(window)])
     seconds = time.monotonic() - started
-    _save(job.folder, piece, merged, labels_checksum=np.int64(checksum), result=np.array([count, valid, halo, seconds]))
+    left = Left(merged, moments, result=(count, valid, halo, seconds, checksum))
+    save_part(job.folder, piece.piece_id, left)
     return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
 
 
 def _borders(job: TileJob, piece: Piece, labels: np.ndarray) -> Dict[Tuple[int, str], np.ndarray]:
     sides = zip(SIDES, open_sides(piece.window, job.raster), (labels[0], labels[-1], labels[:, 0], labels[:, -1]))
     return {(piece.piece_id, side): border for side, is_open, border in sides if is_open}
-
-
-def _save(folder: WorkFolder, piece: Piece, merged: Merged, **more: Any) -> None:
-    left = {name: value for name, value in vars(merged.left).items() if name != "borders"}
-    borders = {side: border for (_, side), border in merged.left.borders.items()}
-    folder.save(
-        graph_of(piece),
-        **{f"left_{name}": value for name, value in left.items()},
-        **{f"border_{side}": border for side, border in borders.items()},
-        **{name: value for name, value in vars(merged).items() if name != "left"},
-        **more,
-    )
-
-
-def _moments_of_regions(kernel: Any, values: np.ndarray, labels: np.ndarray, merged: Merged) -> Dict[str, np.ndarray]:
-    """What attributes are made of (see `attributes`), while the values are at hand: of integers no order matters."""
-    regions = kernel.relabel(labels, np.append(np.uint32(0), merged.region_of + np.uint32(1))).reshape(-1)
-    bands = [kernel.region_moments(regions, merged.undecided.size, band.reshape(-1)) for band in values]
-    counts, totals, squares, low, high = (np.stack(arrays) for arrays in zip(*bands))
-    whole = {"counts": counts[0], "totals": totals, "squares": squares, "low": low, "high": high}
-    return {name: _narrowed(array) for name, array in whole.items()}
-
-
-def _narrowed(array: np.ndarray) -> np.ndarray:
-    """The integers in the smallest type that holds them; most regions are small."""
-    least, most = int(array.min(initial=0)), int(array.max(initial=0))
-    fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
-    return array.astype(fitting) if fitting.kind in "iu" else array
-
-
-def load_moments(folder: WorkFolder, piece: Piece) -> List[Tuple[np.ndarray, ...]]:
-    """Of each band the counts, totals, squares, low and high of a piece's regions (see `kernels.region_moments`).
-
-    Raises
-    ------
-    SegmentationError : they are missing or damaged
-    """
-    saved = folder.load(moments_of(piece))
-    if saved is None:
-        raise damaged(folder, piece)
-    names = ("totals", "squares", "low", "high")
-    return [(saved["counts"], *parts) for parts in zip(*(saved[name] for name in names))]
-
-
-def damaged(folder: WorkFolder, piece: Piece) -> SegmentationError:
-    """The error that says so of a piece's files."""
-    return SegmentationError(f"The files of tile {piece.tile_id} in {folder.path} are damaged: start the run again.")
-
-
-def load_merged(folder: WorkFolder, piece: Piece) -> Optional[Merged]:
-    """What a piece has left, as `process_piece` saved it; None if it is missing or damaged."""
-    saved = folder.load(graph_of(piece))
-    if saved is None:
-        return None
-    borders = {(piece.piece_id, side): saved[f"border_{side}"] for side in SIDES if f"border_{side}" in saved}
-    left = {name[len("left_") :]: array for name, array in saved.items() if name.startswith("left_")}
-    whole = {name: saved[name] for name in ("region_of", "undecided", "sizes", "earliest")}
-    return Merged(**whole, left=Graph(**left, borders=borders))
 
 
 def open_sides(window: Window, raster: Raster) -> Tuple[bool, bool, bool, bool]:
@@ -286,12 +173,17 @@ def _clear_outside(array: np.ndarray, rows: slice, cols: slice) -> None:
     array[:, : cols.start] = array[:, cols.stop :] = 0
 
 
-def finished_piece(job: TileJob, piece: Piece) -> Optional[PieceResult]:
-    """The result of a piece that an earlier run finished; None if there is none or its files are damaged."""
-    graph = job.folder.load(graph_of(piece))
-    if graph is None or job.folder.checksum(labels_of(piece)) != int(graph["labels_checksum"]):
-        return None
-    if job.raster.is_integer and job.folder.load(moments_of(piece)) is None:
-        return None
-    count, valid, halo, seconds = graph["result"].tolist()
-    return PieceResult(piece.piece_id, piece.tile_id, int(count), int(valid), int(halo), seconds)
+def finished_piece(job: TileJob, piece: Piece, with_graph: bool) -> List[PieceResult]:
+    """The result of a piece that an earlier run finished; none if there is none or its files are damaged.
+
+    Parameters
+    ----------
+    with_graph : whether its graph is still needed
+    """
+    result = finished_result(job.folder, piece.piece_id, with_graph)
+    if result is None:
+        return []
+    count, valid, halo, seconds, checksum = result.tolist()
+    if job.folder.checksum(labels_of(piece)) != int(checksum):
+        return []
+    return [PieceResult(piece.piece_id, piece.tile_id, int(count), int(valid), int(halo), seconds)]

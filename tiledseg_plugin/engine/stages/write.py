@@ -1,54 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stage 5, write: labels through lookup tables into OUTPUT, window by window.
+"""Stage 5, write: regions through lookup tables into OUTPUT, window by window.
 
 What else is made of segments is the steps of `products.run_outputs`, of which this is one. Overviews of a GeoTIFF are
 written along. Band statistics, overviews and the attribute table (see `attribute_table`) are in the file before it gets
 its name.
 """
 
-from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
 from osgeo import gdal
 
-from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, reason
 from ..files.output_files import SEGMENTS, Output
-from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_statistics
+from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_id_statistics
 from ..files.overviews import GrowingOverviews
 from ..files.verification import Samples
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from .context import RunContext
-from .graph import Segments
+from .numbering import Segments, table_of
 from .plan import Piece
 from .tiles import labels_of
 
 
-@dataclass(frozen=True)
-class RelabelJob:
-    """What all pieces share that are relabelled elsewhere."""
-
-    kernels: str
-    folder: WorkFolder
-
-
-def relabel_piece(job: RelabelJob, piece: Piece, check_cancelled: Callable[[], None]) -> None:
-    """Labels of one piece through its lookup table: a task, for executions whose workers are on other machines."""
-    kernel, _ = kernels.choose(job.kernels)
-    table = job.folder.map_array(table_of(piece))
+def relabel_piece(folder: WorkFolder, piece: Piece, check_cancelled: Callable[[], None]) -> None:
+    """Regions of one piece through its lookup table: a task, for executions whose workers are on other machines."""
+    table = folder.map_array(table_of(piece))
     check_cancelled()
-    width, height = piece.window.width, piece.window.height
-    ids = kernel.relabel(job.folder.load_rows(labels_of(piece), 0, height, width, np.uint32), table)
+    ids = folder.load_labels(labels_of(piece), 0, piece.window.height, table)
     check_cancelled()
-    job.folder.save_rows(ids_of(piece), ids)
-
-
-def table_of(piece: Piece) -> str:
-    """Under which a piece's lookup table lies in the work folder."""
-    return f"table-{piece.piece_id:07d}"
+    folder.save_labels(ids_of(piece), ids)
 
 
 def ids_of(piece: Piece) -> str:
@@ -75,7 +58,7 @@ def write_segments(context: RunContext, segments: Segments, path: str) -> Sample
     band.SetNoDataValue(0)
     band.SetDescription("segment")
     band.SetMetadataItem("LAYER_TYPE", "thematic")
-    set_statistics(band, np.arange(1, segments.sizes.size + 1, dtype=np.float64), segments.sizes)
+    set_id_statistics(band, segments.sizes)
     windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
         overviews = GrowingOverviews(dataset, threads) if grows_overviews(path) else None
@@ -106,9 +89,8 @@ def _relabel_elsewhere(context: RunContext, segments: Segments) -> None:
     Here the pieces are only put together.
     """
     progress = context.progress
-    pieces = [piece for piece in context.plan.pieces if piece.piece_id in segments.tables]
-    job = RelabelJob(context.parameters.kernels, context.folder)
-    for done, _ in enumerate(context.run(relabel_piece, job, pieces), 1):
+    pieces = [context.plan.pieces[piece_id - 1] for piece_id in segments.pieces]
+    for done, _ in enumerate(context.run(relabel_piece, context.folder, pieces), 1):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")
 
 
@@ -119,13 +101,13 @@ class _IdsOf:
     """
 
     def __init__(self, context: RunContext, segments: Segments, relabelled: bool) -> None:
-        self._plan, self._folder, self._kernel = context.plan, context.folder, context.kernel
-        self._tables, self._relabelled = segments.tables, relabelled
+        self._plan, self._folder = context.plan, context.folder
+        self._pieces, self._relabelled = frozenset(segments.pieces), relabelled
 
     def __call__(self, window: Window) -> np.ndarray:
         ids = np.zeros((window.height, window.width), np.uint32)
         for piece in self._plan.pieces_in(window):
-            if piece.piece_id in self._tables:
+            if piece.piece_id in self._pieces:
                 common = piece.window.part_in(window)
                 ids[common.within(window)] = self._part(piece, common)
         return ids
@@ -133,6 +115,5 @@ class _IdsOf:
     def _part(self, piece: Piece, common: Window) -> np.ndarray:
         name = ids_of(piece) if self._relabelled else labels_of(piece)
         top, left = common.row - piece.window.row, common.col - piece.window.col
-        rows = self._folder.load_rows(name, top, common.height, piece.window.width, np.uint32)
-        part = rows[:, left : left + common.width]
-        return part if self._relabelled else self._kernel.relabel(part, self._tables[piece.piece_id])
+        table = None if self._relabelled else self._folder.map_array(table_of(piece))
+        return self._folder.load_labels(name, top, common.height, table)[:, left : left + common.width]

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run on a raster of any size: is it right, how long does it take, what does it need?
+
+usage: scale.py MEGAPIXELS [--source RASTER] [--bands 8,9,3] [--execution auto] [--workers 0] [--tile 2000]
+                [--windows 6] [--folder build/scale]
+
+The raster is a VRT that mirrors a scene (`mirrored`). What is printed: the time, in all and a pixel; the most memory of
+each process; the most that intermediate files took. The result is checked in windows around corners of tiles, among
+The raster is a VRT that mirrors a scene (`mirrored`). What is printed: the time, in all and a pixel; the peak memory of
+each segment there that nothing beyond the window can have any influence on has to be one of OUTPUT.
+Linux only.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import headless
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from measure import Measured, measure  # noqa: E402
+
+LOOK_SECONDS = 0.5
+LIMIT_SECONDS = 6 * 3600
+SYNTHETIC = ROOT / "tests" / "data" / "synthetic_full.tif"
+
+
+class Disk(threading.Thread):
+    """The most that the files below a folder took together."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.most = 0
+        self._folder, self._ended = folder, threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            self.most = max(self.most, self._used())
+
+    def _used(self) -> int:
+        total = 0
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(folder, name)).st_blocks * 512
+                except OSError:  # it is gone again
+                    continue
+        return total
+
+    def end(self) -> int:
+        self._ended.set()
+        self.join()
+        return self.most
+
+
+def run(scene: Path, folder: Path, given: argparse.Namespace) -> Tuple[Measured, int]:
+    """Segment the scene by the engine in a process of its own: how it ran, and the bytes of its intermediate files."""
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    disk = Disk(temporary)
+    disk.start()
+    program = [sys.executable, Path(__file__), "--segment", scene, folder / "segments.tif"]
+    settings = ["--execution", given.execution, "--workers", given.workers, "--tile", given.tile]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    measured = measure([*program, *settings], environment, folder, LIMIT_SECONDS)
+    return measured, disk.end()
+
+
+def segment_here(given: argparse.Namespace) -> None:
+    """What the process of `run` does; its result goes into a file."""
+    sys.path.insert(0, str(headless.plugin_path()))
+    from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+    from tiledseg.tiledseg_plugin.engine.progress import Feedback
+    from tiledseg.tiledseg_plugin.engine.segmentation import segment
+
+    class Foretold(Feedback):
+        """Remembers when which part was said to be done."""
+
+        def __init__(self) -> None:
+            self.started, self.percents = time.monotonic(), []
+
+        def set_progress(self, percent: float) -> None:
+            self.percents.append((time.monotonic() - self.started, percent))
+
+    feedback = Foretold()
+    scene, output = given.segment
+    parameters = SegmentParameters(
+        scene,
+        output,
+        execution=given.execution,
+        workers=int(given.workers),
+        tile_width=given.tile,
+        tile_height=given.tile,
+    )
+    result = segment(parameters, feedback)
+    details = {
+        "seconds": result.seconds,
+        "stages": result.stages,
+        "segments": result.segment_count,
+        "tiles": result.tile_count,
+        "percents": feedback.percents,
+    }
+    Path("details.json").write_text(json.dumps(details))
+
+
+def corners(side: int, tile: int, count: int) -> List[Tuple[int, int]]:
+    """Corners of tiles, (column, row): the middle, where the largest groups meet, and others at random."""
+    tiles = max(1, -(-side // tile))
+    inner = [number * tile for number in range(1, tiles)] or [side // 2]
+    halves = [inner[len(inner) // 2], inner[len(inner) // 4], inner[(3 * len(inner)) // 4]]
+    rng = random.Random(side)  # noqa: S311 - no secret
+    chosen = [(halves[0], halves[0]), (halves[1], halves[0]), (halves[0], halves[2])]
+    chosen += [(rng.choice(inner), rng.choice(inner)) for _ in range(count)]
+    return chosen[:count]
+
+
+def report_on(measured: Measured, disk: int, details: Dict[str, Any], pixels: int) -> None:
+    """Print what a run needed."""
+    print(f"{pixels / 1e6:.0f} million pixels, {details['tiles']} tiles, {details['segments']} segments")
+    print(
+        f"time: {measured.seconds:.1f} s, {measured.cpu_seconds:.1f} s of processors, "
+        f"{1e9 * measured.seconds / pixels:.0f} ns a pixel"
+    )
+    print("stages: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in details["stages"].items()))
+    print(f"memory: main process {measured.peak_memory / 1e9:.2f} GB")
+    for child in measured.children:
+        print(f"        {child['name']} {child['peak_memory'] / 1e9:.2f} GB")
+    print(f"intermediate files: {disk / 1e6:.0f} MB, {disk / pixels:.2f} bytes a pixel")
+    ends = details["percents"][-1][0]
+    for wanted in (10, 25, 50, 75, 90):
+        at, percent = next(moment for moment in details["percents"] if moment[1] >= wanted)
+        print(f"at {percent:.0f} %: {at:.1f} s, so {at * 100 / percent:.1f} s were foretold of {ends:.1f} s")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("megapixels", type=float, nargs="?", default=64)
+    parser.add_argument("--source", default="")
+    parser.add_argument("--bands", default="")
+    parser.add_argument("--execution", default="auto")
+    parser.add_argument("--workers", default="0")
+    parser.add_argument("--tile", type=int, default=2000)
+    parser.add_argument("--windows", type=int, default=6)
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "scale")
+    parser.add_argument("--segment", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.segment:
+        segment_here(given)
+        return 0
+    from cut_windows import check
+    from mirrored import make_mirrored
+
+    folder = given.folder.resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    side = max(1, round((given.megapixels * 1e6) ** 0.5))
+    bands = [int(number) for number in given.bands.split(",")] if given.bands else []
+    scene = make_mirrored(given.source or str(SYNTHETIC), bands, side, folder)
+    measured, disk = run(scene, folder, given)
+    if measured.failure():
+        print(measured.said, file=sys.stderr)
+        print(f"The run failed: {measured.failure()}.")
+        return 1
+    report_on(measured, disk, json.loads((folder / "details.json").read_text()), side * side)
+    compared, wrong = check(scene, folder, corners(side, given.tile, given.windows))
+    print(f"checked: {compared} pixels in {given.windows} windows, {wrong} of them wrong")
+    return 1 if wrong or not compared else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

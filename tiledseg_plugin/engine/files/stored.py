@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Columns too long to be held: in files, and read where and when rows of them are asked for."""
+
+from typing import Any, Iterator, List, Optional, Protocol, Sequence, Union
+
+import numpy as np
+
+AT_A_TIME = 1_000_000  # rows
+
+
+class Rows(Protocol):
+    """What a column is asked for, be it an array or not."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    def __getitem__(self, rows: Any) -> Any: ...
+
+
+def in_lots(column: Rows) -> Iterator[Any]:
+    """All rows of a column, so many at a time."""
+    for first in range(0, column.size, AT_A_TIME):
+        yield column[first : first + AT_A_TIME]
+
+
+class Stored:
+    """A column whose rows lie one behind the other in .npy files.
+
+    Parameters
+    ----------
+    paths : of files with (n,) arrays, or (columns, n) ones
+    counts : rows in each
+    dtype : of what is returned
+    column : which one of several
+    """
+
+    def __init__(
+        self, paths: Sequence[str], counts: Sequence[int], dtype: np.dtype, column: Optional[int] = None
+    ) -> None:
+        self._paths, self._ends = list(paths), np.cumsum([0, *counts])
+        self.size, self.dtype, self._column = int(self._ends[-1]), np.dtype(dtype), column
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, rows: Union[slice, np.ndarray]) -> np.ndarray:
+        """Some rows: a slice without steps, or ascending indices."""
+        parts = [np.empty(0, self.dtype)]
+        if not isinstance(rows, slice):
+            for path, begin, end in self._files():
+                parts.append(self._part(path, rows[(rows >= begin) & (rows < end)] - begin))
+            return np.concatenate(parts)
+        first, last, _ = rows.indices(self.size)
+        for path, begin, end in self._files():
+            if begin < last and end > first:
+                parts.append(self._part(path, slice(max(first - begin, 0), min(end, last) - begin)))
+        return np.concatenate(parts)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def _files(self) -> List[Any]:
+        return list(zip(self._paths, self._ends[:-1].tolist(), self._ends[1:].tolist()))
+
+    def _part(self, path: str, rows: Union[slice, np.ndarray]) -> np.ndarray:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.array(array[rows] if self._column is None else array[self._column, rows], self.dtype)
+
+
+class AfterZero:
+    """A column with a 0 before its first row."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.size, self.dtype = rows.size + 1, rows.dtype
+
+    def __getitem__(self, rows: Union[slice, np.ndarray]) -> np.ndarray:
+        """Some rows: a slice without steps, or ascending indices."""
+        if not isinstance(rows, slice):
+            zeros = rows[rows == 0].astype(self.dtype)
+            return np.append(zeros, self._rows[rows[rows > 0] - 1])
+        first, end, _ = rows.indices(self.size)
+        zero = np.zeros(1 if first == 0 < end else 0, self.dtype)
+        return np.append(zero, self._rows[max(first - 1, 0) : max(end - 1, 0)])
+
+
+class Counting:
+    """The column 1, 2, 3 .."""
+
+    dtype = np.dtype(np.int64)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        first, end, _ = rows.indices(self.size)
+        return np.arange(first + 1, end + 1, dtype=self.dtype)

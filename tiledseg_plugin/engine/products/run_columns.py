@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The attribute columns of a run's segments, strip by strip in files: tables of any length are written from them."""
+
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
+
+import numpy as np
+
+from ..files.no_data import Band
+from ..files.raster import Raster
+from ..files.stored import Stored
+from ..files.tables import Column
+from ..files.work_folder import WorkFolder
+from ..progress import Advance, Check
+from ..stages.context import RunContext
+from ..stages.numbering import Segments
+from .attribute_columns import attribute_columns
+from .attributes import Attributes, attributes_of_strip, moments_for, run_bands
+
+
+@dataclass(frozen=True)
+class ColumnJob:
+    """What all strips share.
+
+    rasters : of one band each, see `attributes.run_bands`
+    bands, ranges : see `attribute_columns`
+    before : how many segments begin before each strip
+    """
+
+    folder: WorkFolder
+    rasters: Tuple[Raster, ...]
+    bands: Tuple[Band, ...]
+    ranges: Tuple[Tuple[float, float], ...]
+    before: Tuple[int, ...]
+
+
+def columns_of(strip: int) -> str:
+    """Under which lie the columns of a strip's segments: (columns, segments) float64, which holds them all exactly."""
+    return f"columns-{strip:07d}"
+
+
+def describe_strip(job: ColumnJob, strip: int, check_cancelled: Check) -> None:
+    """Find the columns of the segments that begin in a strip: the task."""
+    check_cancelled()
+    attributes = attributes_of_strip(job.folder, job.rasters, strip, job.before[strip])
+    columns = attribute_columns(attributes, job.bands, job.ranges)
+    job.folder.save_array(columns_of(strip), np.stack([column.values.astype(np.float64) for column in columns]))
+
+
+def columns_of_run(
+    context: RunContext, segments: Segments, ranges: Sequence[Tuple[float, float]], advance: Advance
+) -> List[Column]:
+    """The columns of all segments, as `attribute_columns` has them."""
+    rasters, bands = run_bands(context.raster), tuple(context.raster.bands)
+    counts = segments.in_strips
+    before = tuple((np.cumsum(counts) - counts).tolist())
+    job = ColumnJob(segments.folder, rasters, bands, tuple(ranges), before)
+    for done, _ in enumerate(context.run(describe_strip, job, range(len(counts))), 1):
+        advance(done / len(counts))
+    none = np.empty(0, np.uint32)
+    of_none = Attributes(none, none.astype(np.int64), tuple(moments_for(band, 0) for band in rasters))
+    paths = [segments.folder.array_path(columns_of(strip)) for strip in range(len(counts))]
+    return [
+        Column(column.name, Stored(paths, counts, column.values.dtype, index), column.usage, column.label)
+        for index, column in enumerate(attribute_columns(of_none, bands, ranges))
+    ]

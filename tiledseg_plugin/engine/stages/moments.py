@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What regions are described by: sums and ranges of the raster's integers, which travel up the tree with the regions.
+
+Integers add up exactly in any order, so each part adds up what its members have found, and writes that of a segment
+where the segment is decided. Floats do not; they are described when the segments are known (see `products.attributes`).
+"""
+
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from ..files.work_folder import narrowed
+
+PREFIX = "moments_"  # of the names of the arrays in files
+BandMoments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `kernels.region_moments`
+
+
+class RegionMoments(NamedTuple):
+    """Of all bands of some regions; each has as many values as it has pixels.
+
+    totals : (bands, regions) sums of the values
+    squares : (bands, 2, regions), of their squares, see `kernels.region_moments`
+    low, high : (bands, regions), the least and the greatest value
+    """
+
+    totals: np.ndarray
+    squares: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def of(self, chosen: np.ndarray) -> "RegionMoments":
+        """Those of some regions, which are chosen by a mask or by indices."""
+        return RegionMoments(*(array[..., chosen] for array in self))
+
+    def band(self, index: int, sizes: np.ndarray) -> BandMoments:
+        """Those of one band, as the kernels take them."""
+        return sizes, self.totals[index], self.squares[index], self.low[index], self.high[index]
+
+    def arrays(self) -> Dict[str, np.ndarray]:
+        """What is written into a file."""
+        return {PREFIX + name: narrowed(array) for name, array in zip(self._fields, self)}
+
+
+def names_in_files() -> Tuple[str, ...]:
+    """Of the arrays that hold them."""
+    return tuple(PREFIX + name for name in RegionMoments._fields)
+
+
+def has_moments(saved: Mapping[str, np.ndarray]) -> bool:
+    """Whether the arrays of a file are with moments."""
+    return all(name in saved for name in names_in_files())
+
+
+def moments_in(saved: Mapping[str, np.ndarray]) -> RegionMoments:
+    """From the arrays of a file, which are as narrow as they could be."""
+    return RegionMoments(*(saved[name] for name in names_in_files()))
+
+
+def moments_of_pixels(kernel: Any, values: np.ndarray, regions: np.ndarray, count: int) -> RegionMoments:
+    """Of what each region holds in a window.
+
+    Parameters
+    ----------
+    values : (bands, rows, cols) integers
+    regions : (rows, cols) uint32, 1..count, 0 for pixels in none
+    """
+    flat = regions.reshape(-1)
+    bands = [kernel.region_moments(flat, count, band.reshape(-1))[1:] for band in values]
+    return RegionMoments(*(np.stack(arrays) for arrays in zip(*bands)))
+
+
+def add_up(
+    kernel: Any, parts: Sequence[RegionMoments], sizes: np.ndarray, places: np.ndarray, count: int
+) -> RegionMoments:
+    """What regions hold that are made of others.
+
+    Parameters
+    ----------
+    parts : of these others, one behind the other
+    sizes : (n,) int64, their pixels
+    places : (n,) uint32, the region that each is in
+    count : how many regions there are
+    """
+    bands = len(parts[0].totals)
+    wholes = []
+    for band in range(bands):
+        squares = np.concatenate([part.squares[band] for part in parts], axis=1).astype(np.uint64)
+        totals, low, high = (
+            np.concatenate([array[band].astype(np.int64) for array in arrays])
+            for arrays in ([part.totals for part in parts], [part.low for part in parts], [part.high for part in parts])
+        )
+        limits = np.iinfo(np.int64)
+        whole = (
+            np.zeros(count, np.int64),
+            np.zeros(count, np.int64),
+            np.zeros((2, count), np.uint64),
+            np.full(count, limits.max, np.int64),
+            np.full(count, limits.min, np.int64),
+        )
+        kernel.add_moments(places, (sizes, totals, squares, low, high), whole)
+        wholes.append(whole[1:])
+    return RegionMoments(*(np.stack(arrays) for arrays in zip(*wholes)))
+
+
+def joined(parts: Iterable[RegionMoments]) -> RegionMoments:
+    """Of several lots of regions, one behind the other."""
+    lots: List[RegionMoments] = list(parts)
+    return RegionMoments(*(np.concatenate([_widened(array) for array in arrays], axis=-1) for arrays in zip(*lots)))
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.uint64 if array.ndim == 3 else np.int64, copy=False)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What parts, which are pieces or groups of them, leave in the work folder, and under which names.
+
+On the way up the tree goes the graph of what is undecided; on the way down, what has become of each part's regions.
+"""
+
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import SegmentationError
+from ..files.work_folder import WorkFolder, narrowed
+from .elimination import Graph, Merged
+from .moments import RegionMoments, has_moments, moments_in
+
+SIDES = ("top", "bottom", "left", "right")
+GRAPH_TYPES = {  # of the arrays of a graph; in files they are as narrow as they can be
+    "sizes": np.int64,
+    "sums": np.int64,
+    "edges": np.uint32,
+    "first": np.int64,
+    "earliest": np.int64,
+    "clusters": np.uint16,
+    "undecided_from": np.uint32,
+}
+
+
+def graph_of(number: int) -> str:
+    """Under which the graph of a part's undecided regions lies."""
+    return f"graph-{number:07d}"
+
+
+def merged_of(number: int) -> str:
+    """Under which lies what has become of a part's regions; with it, the part is finished."""
+    return f"merged-{number:07d}"
+
+
+class Left(NamedTuple):
+    """What merging within a part has left.
+
+    moments : of all its regions, where there are such
+    members_end : of a group: where the regions of each member end in `merged.region_of`
+    result : of what made the part, for who takes the run up
+    """
+
+    merged: Merged
+    moments: Optional[RegionMoments]
+    members_end: Sequence[int] = ()
+    result: Sequence[float] = ()
+
+
+class Undecided(NamedTuple):
+    """What a part hands up the tree.
+
+    moments : of the graph's regions, where there are such
+    """
+
+    graph: Graph
+    moments: Optional[RegionMoments]
+
+
+class Decided(NamedTuple):
+    """What has become of the regions that a part began with, see `elimination.Merged`.
+
+    region_of : empty for a piece, whose pixels hold the regions themselves
+    members_end : (members,) int64, see `Left`
+    """
+
+    region_of: np.ndarray
+    undecided: np.ndarray
+    earliest: np.ndarray
+    members_end: np.ndarray
+
+
+def save_part(folder: WorkFolder, number: int, left: Left) -> None:
+    """Write what merging within a part has left; what says that the part is finished comes last."""
+    merged, moments = left.merged, left.moments
+    graph = vars(merged.left)
+    base = {name: graph[name].min(initial=np.iinfo(np.int64).max) for name in ("first", "earliest")}
+    sides = sorted(merged.left.borders)
+    borders = [merged.left.borders[side] for side in sides]
+    folder.save(
+        graph_of(number),
+        **{name: narrowed(graph[name] - base.get(name, 0)) for name in GRAPH_TYPES},
+        base=np.array(list(base.values()), np.int64),
+        border_of=np.array([(piece_id, SIDES.index(side)) for piece_id, side in sides], np.int64).reshape(-1, 2),
+        border_ends=np.cumsum([border.size for border in borders], dtype=np.int64),
+        borders=np.concatenate([np.empty(0, np.uint32), *borders]),
+        **(moments.of(merged.undecided).arrays() if moments else {}),
+    )
+    folder.save(
+        merged_of(number),
+        region_of=merged.region_of if len(left.members_end) else np.empty(0, np.uint32),
+        undecided=merged.undecided,
+        sizes=narrowed(merged.sizes),
+        earliest=merged.earliest,
+        members_end=np.asarray(left.members_end, np.int64),
+        result=np.asarray(left.result, np.float64),
+        **(moments.of(~merged.undecided).arrays() if moments else {}),
+    )
+
+
+def finished_result(folder: WorkFolder, number: int, with_graph: bool) -> Optional[np.ndarray]:
+    """The `result` of a part that an earlier run finished; None if there is none or its files are damaged.
+
+    Parameters
+    ----------
+    with_graph : whether its graph is still needed
+    """
+    merged = folder.load(merged_of(number))
+    if merged is None or (with_graph and folder.load(graph_of(number)) is None):
+        return None
+    return merged["result"]
+
+
+def load_undecided(folder: WorkFolder, number: int) -> Undecided:
+    """What `save_part` has written for the group that a part is a member of.
+
+    Raises
+    ------
+    SegmentationError : it is missing or damaged
+    """
+    saved = load_or_raise(folder, graph_of(number))
+    arrays = {name: saved[name].astype(dtype, copy=False) for name, dtype in GRAPH_TYPES.items()}
+    for name, base in zip(("first", "earliest"), saved["base"]):
+        arrays[name] = arrays[name] + base
+    graph = Graph(**arrays, borders=_borders(saved))
+    return Undecided(graph, moments_in(saved) if has_moments(saved) else None)
+
+
+def load_decided(folder: WorkFolder, number: int) -> Decided:
+    """What `save_part` has written of a part's regions.
+
+    Raises
+    ------
+    SegmentationError : it is missing or damaged
+    """
+    saved = load_or_raise(folder, merged_of(number), *Decided._fields)
+    return Decided(**saved)
+
+
+def _borders(saved: Dict[str, np.ndarray]) -> Dict[Tuple[int, str], np.ndarray]:
+    sides = [(piece_id, SIDES[side]) for piece_id, side in saved["border_of"].tolist()]
+    ends = saved["border_ends"].tolist()
+    return {side: saved["borders"][begin:end] for side, begin, end in zip(sides, [0, *ends], ends)}
+
+
+def load_or_raise(folder: WorkFolder, name: str, *wanted: str) -> Dict[str, np.ndarray]:
+    """The arrays that lie under a name, or some of them.
+
+    Raises
+    ------
+    SegmentationError : they are missing or damaged
+    """
+    saved = folder.load(name, *wanted)
+    if saved is None:
+        raise SegmentationError(f"The file {name} in {folder.path} is damaged: start the run again.")
+    return saved
