@@ -124,7 +124,8 @@ class _ModestCache(_Shared):
 
 
 _everywhere, modest_cache = _WithoutExceptions(), _ModestCache()
-_of_a_thread = hasattr(gdal, "_SetExceptionsLocal")  # by which ExceptionMgr counts for one thread only
+# by the first of them, ExceptionMgr counts for one thread only
+_of_a_thread = all(hasattr(gdal, name) for name in ("_SetExceptionsLocal", "ExceptionMgr"))
 
 
 def _without_exceptions() -> ContextManager[None]:

@@ -5,13 +5,13 @@ What a part of the raster can decide about its clumps is exactly what the whole 
 a smaller graph, to be joined with those of its neighbours.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..kernels.plain.elimination import DECIDED
+from ..machine import ThreadPool
 
 
 class EliminationRules(NamedTuple):
@@ -107,7 +107,7 @@ def eliminate(
     limit = np.inf if rules.threshold is None else rules.threshold
     elimination = kernel.Elimination(sizes, sums, np.array(rules.weights), edges, least, limit, undecided_from, shared)
     del edges  # it has lists of them
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPool(workers) as pool:
         area = elimination.next_area(0)
         while area is not None and area <= rules.min_pixels:
             advance(min(area / least, 1.0))
