@@ -124,4 +124,6 @@ def test_looks(processing, scene, segments, tmp_path):
     output = processing.run("tiledseg:polygons", {"SEGMENTS": segments, "OUTPUT": str(tmp_path / "p.gpkg")})["OUTPUT"]
     polygons = QgsVectorLayer(output)
     show_outlines(polygons)
-    assert polygons.renderer().symbol().symbolLayer(0).brushStyle() == 0
+    edge, line = polygons.renderer().symbol().symbolLayers()  # no fill, and two tones
+    assert {edge.layerType(), line.layerType()} == {"SimpleLine"} and edge.width() > line.width()
+    assert edge.color().lightness() < 50 < 100 < line.color().lightness()
