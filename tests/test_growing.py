@@ -201,6 +201,9 @@ def test_what_cannot_be_compiled_is_said_and_not_asked_for_again(own_cache, monk
     machine_code.mark("clump-all", machine_code.FAILED, "TypingError: of no use")
     own_cache.want(["clump-all", "relabel-all"])
     assert own_cache.failed == {"clump-all": "TypingError: of no use"}
+    assert kernels.failures(own_cache) == [
+        "The kernel clump-all cannot be compiled here (TypingError: of no use); the plain one is used, with the same result."
+    ]
     assert asked == [["relabel-all"]]
     clusters = np.ones((3, 3), np.uint16)
     assert own_cache.clump(clusters)[1] == 1 and own_cache.used == "plain"
@@ -233,6 +236,8 @@ def test_a_run_says_in_one_sentence_which_kernels_it_begins_with(image, tmp_path
     monkeypatch.setattr(growing, "shared", own_cache)
     monkeypatch.delenv(kernels.VARIABLE, raising=False)
     log = Log()
+    machine_code.mark("clump-all", machine_code.FAILED, "TypingError: of no use")
     run(image, tmp_path / "o.tif", log, kernels="auto", **SETTINGS)
+    assert len([line for line in log.lines if line.startswith("The kernel clump-all cannot be compiled here")]) == 1
     said = [line for line in log.lines if line.startswith("Kernels: ")]
     assert len(said) == 1 and said[0].startswith("Kernels: plain (numpy) at first; the compiled ones")

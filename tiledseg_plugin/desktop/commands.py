@@ -22,8 +22,9 @@ from ..compat import is_null
 def as_qgis_process(algorithm: Any, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
     """The command line.
 
-    QGIS has a method for it since 3.24 (`asQgisProcessCommand`). This one is the same in every version, and also says
-    what the user has emptied: DISTANCE_THRESHOLD, left out, would have its default again instead of no limit.
+    QGIS has a method for it since 3.24 (`asQgisProcessCommand`). This one is the same in every version, is quoted for
+    the command line of Windows there, and also says what the user has emptied: DISTANCE_THRESHOLD, left out, would have
+    its default again instead of no limit.
     """
     words = ["qgis_process", "run", algorithm.id(), "--"]
     for definition in algorithm.parameterDefinitions():

@@ -290,6 +290,8 @@ class _Run:
             write_outputs(context, segmented.segments, surveyed.summary, paths)
             self.progress.advance(1)
             self.progress.finish()
+            for sentence in kernels.failures(context.kernel):
+                self.feedback.info(sentence)
             result = self._result(context, surveyed.occupancy, segmented)
             facts = _facts(context, surveyed.colours, learned)
             write_report(report_path(paths["output"]), self.parameters, result, {**facts, **segmented.facts})

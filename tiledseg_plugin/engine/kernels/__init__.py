@@ -7,7 +7,7 @@ as soon as it is there (see `growing`). Nothing else knows which one runs.
 
 import os
 from contextlib import suppress
-from typing import Dict, Iterable, Optional, Tuple, cast
+from typing import Dict, Iterable, List, Optional, Tuple, cast
 
 from ..errors import Cancelled, SegmentationError
 from . import growing, machine_code
@@ -106,3 +106,8 @@ def are_being_made() -> bool:
 def used(kernel: Kernels) -> str:
     """The sets that did the work of a set in this process, for reports."""
     return growing.shared.used if isinstance(kernel, growing.Growing) else kernel.NAME
+
+
+def failures(kernel: Kernels) -> List[str]:
+    """A sentence for each kernel of a set that cannot be compiled here, and is replaced by the plain one."""
+    return kernel.failures if isinstance(kernel, growing.Growing) else []

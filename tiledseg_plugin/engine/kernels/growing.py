@@ -68,6 +68,14 @@ class Growing:
         """Which kernels did the work so far: `plain`, `compiled`, or `plain and compiled`."""
         return " and ".join(sorted(self._used, reverse=True)) or ("plain" if self.reason else "compiled")
 
+    @property
+    def failures(self) -> List[str]:
+        """A sentence for each kernel that cannot be compiled here."""
+        return [
+            f"The kernel {entry} cannot be compiled here ({why}); the plain one is used, with the same result."
+            for entry, why in self.failed.items()
+        ]
+
     def has(self, name: str, *arguments: Any) -> bool:
         """Whether the compiled kernel for these arguments is there; it is wanted from now on."""
         entry = entry_of(name, *arguments)
@@ -170,11 +178,3 @@ def import_compiled() -> Any:
 
 
 shared = Growing()  # by all of this process
-
-
-def failures() -> List[str]:
-    """A sentence for each kernel that cannot be compiled here."""
-    return [
-        f"The kernel {entry} cannot be compiled here ({why}); the plain one is used, with the same result."
-        for entry, why in shared.failed.items()
-    ]

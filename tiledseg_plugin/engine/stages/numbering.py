@@ -16,6 +16,7 @@ import numpy as np
 from ..files.raster import Raster
 from ..files.stored import Stored
 from ..files.work_folder import WorkFolder
+from ..wording import counted
 from .context import RunContext
 from .moments import has_moments, joined, moments_in
 from .parts import Decided, load_decided, load_or_raise, merged_of
@@ -236,7 +237,8 @@ def number_segments(context: RunContext, tree: Tree, clumps: int, done: float) -
         tasks.extend(tree.groups_in(group))
         in_pieces.update(found)
         advance()
-    context.progress.feedback.info(f"{clumps} clumps were merged to {counts.sum()} segments.")
+    merged, left = counted(clumps, "clump"), counted(int(counts.sum()), "segment")
+    context.progress.feedback.info(f"{merged} {'was' if clumps == 1 else 'were'} merged to {left}.")
     in_tiles = segments_in_tiles(context.plan, folder, in_pieces)
     pieces, in_strips = tuple(sorted(in_pieces)), tuple(counts.tolist())
     return Segments(folder, pieces, in_strips, in_tiles, clumps, has_moments=context.raster.is_integer)

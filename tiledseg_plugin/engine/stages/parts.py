@@ -121,6 +121,8 @@ def load_undecided(folder: WorkFolder, number: int) -> Undecided:
     SegmentationError : it is missing or damaged
     """
     saved = load_or_raise(folder, graph_of(number))
+    if not _fit_in_graph(saved):
+        raise _damaged(folder, graph_of(number))
     arrays = {name: saved[name].astype(dtype, copy=False) for name, dtype in GRAPH_TYPES.items()}
     for name, base in zip(("first", "earliest"), saved["base"]):
         arrays[name] = arrays[name] + base
@@ -135,8 +137,40 @@ def load_decided(folder: WorkFolder, number: int) -> Decided:
     ------
     SegmentationError : it is missing or damaged
     """
-    saved = load_or_raise(folder, merged_of(number), *Decided._fields)
-    return Decided(**saved)
+    decided = Decided(**load_or_raise(folder, merged_of(number), *Decided._fields))
+    if not _fit_together(decided):
+        raise _damaged(folder, merged_of(number))
+    return decided
+
+
+def _fit_in_graph(saved: Dict[str, np.ndarray]) -> bool:
+    """Whether all indices are of regions that are there: the folder may be somebody else's, and kernels do not look."""
+    count, ends = saved["sizes"].size, saved["border_ends"]
+    return (
+        all(len(saved[name]) == count for name in GRAPH_TYPES if name != "edges")
+        and all(saved[name].dtype.kind in "iu" for name in (*GRAPH_TYPES, "borders", "border_of", "border_ends"))
+        and saved["edges"].ndim == saved["border_of"].ndim == 2
+        and saved["edges"].shape[1] == saved["border_of"].shape[1] == 2
+        and _are_within(saved["edges"], count)
+        and _are_within(saved["borders"], count + 1)
+        and _are_within(saved["border_of"][:, 1], len(SIDES))
+        and len(ends) == len(saved["border_of"])
+        and bool(np.all(np.diff(ends, prepend=0, append=saved["borders"].size) >= 0))
+    )
+
+
+def _fit_together(decided: Decided) -> bool:
+    count = decided.undecided.size
+    return (
+        decided.undecided.dtype == bool
+        and decided.region_of.dtype.kind in "iu"
+        and _are_within(decided.region_of, count)
+        and decided.earliest.size == count - np.count_nonzero(decided.undecided)
+    )
+
+
+def _are_within(indices: np.ndarray, count: int) -> bool:
+    return not indices.size or bool(indices.min() >= 0 and indices.max() < count)
 
 
 def _borders(saved: Dict[str, np.ndarray]) -> Dict[Tuple[int, str], np.ndarray]:
@@ -154,5 +188,9 @@ def load_or_raise(folder: WorkFolder, name: str, *wanted: str) -> Dict[str, np.n
     """
     saved = folder.load(name, *wanted)
     if saved is None:
-        raise SegmentationError(f"The file {name} in {folder.path} is damaged: start the run again.")
+        raise _damaged(folder, name)
     return saved
+
+
+def _damaged(folder: WorkFolder, name: str) -> SegmentationError:
+    return SegmentationError(f"The file {name} in {folder.path} is damaged: start the run again.")

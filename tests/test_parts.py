@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files of the tree in a work folder that is somebody else's: indices that lead nowhere are noticed."""
+
+import numpy as np
+import pytest
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from tiledseg.tiledseg_plugin.engine.stages.elimination import Graph, Merged
+from tiledseg.tiledseg_plugin.engine.stages.parts import (
+    Left,
+    graph_of,
+    load_decided,
+    load_undecided,
+    merged_of,
+    save_part,
+)
+
+NUMBER = 7
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With one part: of four regions three are undecided, and lie at two open sides of piece 3."""
+    folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}, "input": {}})
+    graph = Graph(
+        sizes=np.array([4, 1, 9]),
+        sums=np.array([[40, 4], [1, 2], [9, 9]]),
+        edges=np.array([[0, 1], [1, 2]], np.uint32),
+        first=np.array([100, 103, 111]),
+        earliest=np.array([100, 102, 111]),
+        clusters=np.array([1, 2, 1], np.uint16),
+        borders={(3, "left"): np.array([1, 0, 2], np.uint32), (3, "top"): np.array([3, 3], np.uint32)},
+        undecided_from=np.array([1, 1, 5], np.uint32),
+    )
+    undecided = np.array([True, False, True, True])
+    merged = Merged(np.array([0, 1, 1, 2, 3], np.uint32), undecided, np.array([30]), np.array([101]), graph)
+    save_part(folder, NUMBER, Left(merged, None, [2, 5], [1.0]))
+    yield folder
+    folder.close(False)
+
+
+def test_what_was_written_is_read(folder):
+    graph = load_undecided(folder, NUMBER).graph
+    assert graph.first.tolist() == [100, 103, 111] and graph.edges.tolist() == [[0, 1], [1, 2]]
+    assert {side: border.tolist() for side, border in graph.borders.items()} == {
+        (3, "left"): [1, 0, 2],
+        (3, "top"): [3, 3],
+    }
+    decided = load_decided(folder, NUMBER)
+    assert decided.region_of.tolist() == [0, 1, 1, 2, 3] and decided.members_end.tolist() == [2, 5]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("edges", np.array([[0, 3]], np.uint32)),
+        ("edges", np.array([[0, -1]])),
+        ("edges", np.array([0, 1], np.uint32)),
+        ("edges", np.array([[0, 1, 2]], np.uint32)),
+        ("edges", np.array([[0.0, 1.0]])),
+        ("borders", np.array([1, 0, 2, 4, 3], np.uint32)),
+        ("borders", np.array([1, 0, 2], np.uint32)),
+        ("border_ends", np.array([3, 2])),
+        ("border_ends", np.array([-1, 5])),
+        ("border_ends", np.array([5])),
+        ("border_of", np.array([[3, 0], [3, 4]])),
+        ("border_of", np.array([[3, -1], [3, 0]])),
+        ("clusters", np.array([1, 2], np.uint16)),
+        ("sums", np.zeros((4, 2), np.int64)),
+        ("sizes", np.array([4.0, np.nan, 9.0])),
+        ("undecided_from", np.empty(0, np.uint32)),
+    ],
+)
+def test_graph_with_indices_that_lead_nowhere_is_damaged(folder, name, value):
+    saved = {**folder.load(graph_of(NUMBER)), name: value}
+    folder.save(graph_of(NUMBER), **saved)
+    with pytest.raises(SegmentationError, match=f"{graph_of(NUMBER)} in .* is damaged: start the run again"):
+        load_undecided(folder, NUMBER)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("region_of", np.array([0, 1, 1, 2, 4], np.uint32)),
+        ("region_of", np.array([0, 1, 1, 2, -1])),
+        ("region_of", np.array([0.0, 1.0])),
+        ("undecided", np.array([1, 0, 1, 1])),
+        ("undecided", np.array([True, False, False, True])),
+        ("earliest", np.array([101, 102])),
+    ],
+)
+def test_decisions_with_indices_that_lead_nowhere_are_damaged(folder, name, value):
+    saved = {**folder.load(merged_of(NUMBER)), name: value}
+    folder.save(merged_of(NUMBER), **saved)
+    with pytest.raises(SegmentationError, match=f"{merged_of(NUMBER)} in .* is damaged: start the run again"):
+        load_decided(folder, NUMBER)
