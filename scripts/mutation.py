@@ -242,7 +242,7 @@ def try_module(name, items, again):
         everything = [mutant for mutant in everything if mutant[0] in last]
     how, seconds = ending(items, module, None, 600.0)
     if how != "survived":
-        raise SystemExit(f"{name}: its tests fail without any change: {(RESULTS / 'output.txt').read_text()}")
+        raise SystemExit(f"{name}: its tests fail without any change: {OUTPUT.read_text()}")
     limit = max(LEAST_SECONDS, 10 * seconds)
     known, survivors, ends = explained().get(name, set()), [], {}
     for description, source in everything:
@@ -253,11 +253,11 @@ def try_module(name, items, again):
             items.sort(key=lambda item: item.nodeid != killer)
         if how == "survived":
             survivors.append(description)
+            if description not in known:
+                print(_shown(name, description), flush=True)
     results.write_text(json.dumps(survivors), encoding="utf-8")
     unexplained = [description for description in survivors if description not in known]
     print(f"{name}: {len(everything)} changes, {ends}; {len(unexplained)} not explained", flush=True)
-    for description in unexplained:
-        print(_shown(name, description), flush=True)
     if not again:
         for description in sorted(known - set(survivors)):
             print(f"Explained, but not a survivor: {_shown(name, description)}", flush=True)
