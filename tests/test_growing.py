@@ -201,9 +201,10 @@ def test_what_cannot_be_compiled_is_said_and_not_asked_for_again(own_cache, monk
     machine_code.mark("clump-all", machine_code.FAILED, "TypingError: of no use")
     own_cache.want(["clump-all", "relabel-all"])
     assert own_cache.failed == {"clump-all": "TypingError: of no use"}
-    assert kernels.failures(own_cache) == [
-        "The kernel clump-all cannot be compiled here (TypingError: of no use); the plain one is used, with the same result."
-    ]
+    (said,) = kernels.failures(own_cache)
+    assert said.startswith(
+        "The kernel clump-all cannot be compiled here (TypingError: of no use); the plain one is used"
+    )
     assert asked == [["relabel-all"]]
     clusters = np.ones((3, 3), np.uint16)
     assert own_cache.clump(clusters)[1] == 1 and own_cache.used == "plain"
