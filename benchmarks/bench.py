@@ -300,13 +300,13 @@ def finish(results, folder):
     for scene in results["scenes"]:
         print(f"\n{scene['title']}\n{scene_table(results, scene)}")
     print(f"\nStages, seconds\n{stages_table(results)}")
-    told = defaultdict(set)
+    reported = defaultdict(set)
     for record in results["records"]:
         if record["digest"]:
-            told[record["scene"]].add(record["digest"])
-    same = all(len(digests) == 1 for digests in told.values())
+            reported[record["scene"]].add(record["digest"])
+    same = all(len(digests) == 1 for digests in reported.values())
     results["identical"] = same
-    if told:
+    if reported:
         print(f"\nSegments of all variants of the product are {'identical' if same else 'NOT IDENTICAL'}.")
     if any(
         record["details"].get("kernels") == "plain" for record in results["records"] if record["contender"] == "qgis"

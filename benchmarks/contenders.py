@@ -12,7 +12,7 @@ PROBE_SECONDS = 60
 
 
 def details_file(folder):
-    """What a program tells about its own run, where it does: `call_seconds`, `stages`, `segments`."""
+    """What a program says about its own run, where it does: `call_seconds`, `stages`, `segments`."""
     path = Path(folder) / "details.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
@@ -24,9 +24,9 @@ class Contender:
     kind : `product`, `peer` or `floor`
     command : (scene file, scene, output file without suffix) -> list of str; it runs in the folder of the output
     version : of the program, for the record
-    settings : what it was told, for the record
+    settings : what it was given, for the record
     missing : why it cannot take part here; empty if it can
-    details : folder of the run -> what the program tells about itself
+    details : folder of the run -> what the program says about itself
     kinds : of scenes on which it takes part
     most_megapixels : of scenes on which it takes part
     by_call : its time is what it says about itself, not that of the process

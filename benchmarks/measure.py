@@ -143,7 +143,7 @@ class _Watch(threading.Thread):
 
 
 def tree(pid):
-    """A process and all that descend from it, as far as /proc tells."""
+    """A process and all that descend from it, as far as /proc says."""
     found, todo = [], [pid]
     while todo:
         pid = todo.pop()

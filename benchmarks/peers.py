@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The other programs. Each is looked for, and where it is not found the reason is told; that is never an error.
+"""The other programs. Each is looked for, and where it is not found the reason is said; that is never an error.
 
 pyshepseg: importable, or in the folder PYSHEPSEG_PATH
 pyshepseg-threads: a version of it with threads, in the folder PYSHEPSEG_THREADS_PATH, else as pyshepseg

@@ -79,7 +79,7 @@ def _qgis(profile, workers, plain_most):
 
 
 def _report(folder):
-    """What the report of `tiledseg:segment` tells."""
+    """What the report of `tiledseg:segment` says."""
     report = json.loads((folder / "segments_report.json").read_text())
     results = report["results"]
     return {

@@ -20,7 +20,7 @@ def main():
     parser.add_argument("output")
     parser.add_argument("--execution", default="auto")
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--again", type=int, default=0, help="further runs, of which the median is told")
+    parser.add_argument("--again", type=int, default=0, help="further runs, of which the median is printed")
     given = parser.parse_args()
 
     sys.path.insert(0, str(plugin_path()))

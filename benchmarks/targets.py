@@ -11,7 +11,7 @@ def judge(results):
     """The targets as dicts: what, target, measured (a text), value (a number or None), verdict.
 
     A ratio between two programs, which decides, is one of whole runs, each from its start as a process to its end.
-    Beside it stand, where the peer tells, the ratio of its call alone (without imports and compilation) to the whole
+    Beside it stand, where the peer says it, the ratio of its call alone (without imports and compilation) to the whole
     run of the product, which is the hardest comparison for the product, and the ratio of the two calls.
     """
     ten = next((scene["name"] for scene in results["scenes"] if scene["kind"] == "bands"), "bands16")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a preview tells about sizes, counted by hand."""
+"""What a preview says about sizes, counted by hand."""
 
 import numpy as np
 import pytest

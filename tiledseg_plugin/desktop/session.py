@@ -163,7 +163,7 @@ class Session(QObject):
                 self.panel.show_idle()
 
     def _tidy_after_tasks(self) -> None:
-        """QGIS tells of every task that took a while, before 3.26; here the panel tells enough."""
+        """QGIS reports every task that took a while, before 3.26; here the panel says enough."""
         for task in ("Preparing the segmentation", "Preview of segments", "Style by"):
             self.messages.tidy(tr(task))
 

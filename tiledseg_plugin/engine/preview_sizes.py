@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a preview tells about the sizes of segments: how large they are, and which would stay too small, and why."""
+"""What a preview says about the sizes of segments: how large they are, and which would stay too small, and why."""
 
 from dataclasses import dataclass
-from typing import Any, Tuple
+from typing import Tuple
 
 import numpy as np
+
+from .kernels.contract import Kernels
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Sizes:
     histogram: Tuple[int, ...]
 
 
-def sizes_in_view(ids: np.ndarray, is_cut: Tuple[bool, bool, bool, bool], min_pixels: int, kernel: Any) -> Sizes:
+def sizes_in_view(ids: np.ndarray, is_cut: Tuple[bool, bool, bool, bool], min_pixels: int, kernel: Kernels) -> Sizes:
     """Count.
 
     Parameters

@@ -6,11 +6,11 @@ a smaller graph, to be joined with those of its neighbours.
 """
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..kernels.plain.elimination import DECIDED
+from ..kernels.contract import DECIDED, Kernels, Merging, RemainingRegions
 from ..machine import ThreadPool
 
 
@@ -86,8 +86,8 @@ class Merged:
 
 
 def eliminate(
-    kernel: Any, clumps: ClumpGraph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
-) -> Any:
+    kernel: Kernels, clumps: ClumpGraph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
+) -> Merging:
     """Run all steps that can change anything.
 
     Parameters
@@ -98,7 +98,7 @@ def eliminate(
 
     Returns
     -------
-    kernel.Elimination
+    Merging, after its last step
     """
     sizes, sums, edges, undecided_from, shared = clumps
     del clumps
@@ -117,7 +117,7 @@ def eliminate(
 
 
 def merge_within(
-    kernel: Any, graph: Graph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
+    kernel: Kernels, graph: Graph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
 ) -> Merged:
     """Merge what nothing beyond the graph's borders can have any influence on.
 
@@ -139,8 +139,8 @@ def merge_within(
     return _merged(graph, elimination.regions(), elimination.into)
 
 
-def _merged(graph: Graph, regions: Any, into: np.ndarray) -> Merged:
-    """What is left of a graph, of whose clumps `into` tells which each has become a part of."""
+def _merged(graph: Graph, regions: RemainingRegions, into: np.ndarray) -> Merged:
+    """What is left of a graph, of whose clumps `into` says which each has become a part of."""
     region_of = np.empty(graph.sizes.size, np.uint32)
     region_of[regions.roots] = np.arange(regions.roots.size, dtype=np.uint32)
     region_of = region_of[into]

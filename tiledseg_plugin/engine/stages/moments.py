@@ -5,11 +5,12 @@ Integers add up exactly in any order, so each part adds up what its members have
 where the segment is decided. Floats do not; they are described when the segments are known (see `products.attributes`).
 """
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from ..files.work_folder import narrowed
+from ..kernels.contract import Kernels
 
 PREFIX = "moments_"  # of the names of the arrays in files
 BandMoments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `kernels.region_moments`
@@ -56,7 +57,7 @@ def moments_in(saved: Mapping[str, np.ndarray]) -> RegionMoments:
     return RegionMoments(*(saved[name] for name in names_in_files()))
 
 
-def moments_of_pixels(kernel: Any, values: np.ndarray, regions: np.ndarray, count: int) -> RegionMoments:
+def moments_of_pixels(kernel: Kernels, values: np.ndarray, regions: np.ndarray, count: int) -> RegionMoments:
     """Of what each region holds in a window.
 
     Parameters
@@ -70,7 +71,7 @@ def moments_of_pixels(kernel: Any, values: np.ndarray, regions: np.ndarray, coun
 
 
 def add_up(
-    kernel: Any, parts: Sequence[RegionMoments], sizes: np.ndarray, places: np.ndarray, count: int
+    kernel: Kernels, parts: Sequence[RegionMoments], sizes: np.ndarray, places: np.ndarray, count: int
 ) -> RegionMoments:
     """What regions hold that are made of others.
 

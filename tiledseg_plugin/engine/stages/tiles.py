@@ -8,7 +8,7 @@ the regions that have to be decided about where all their neighbours are known (
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..files.gdal_access import open_raster
 from ..files.raster import Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
+from ..kernels.contract import Kernels, Labeller
 from .colours import Raw, Stretched
 from .elimination import EliminationRules, Graph, merge_within
 from .moments import moments_of_pixels
@@ -41,7 +42,7 @@ class PixelJob:
     kernels: str
 
     @cached_property
-    def nearest_centre(self) -> Any:
+    def nearest_centre(self) -> Labeller:
         """Labels windows; what it learns is shared by the tiles that this process takes."""
         return kernels.choose(self.kernels)[0].NearestCentre(self.centres)
 
@@ -147,7 +148,9 @@ class SettledClusters(NamedTuple):
     halo: int
 
 
-def settled_clusters(job: PixelJob, piece: Piece, kernel: Any, check_cancelled: Callable[[], None]) -> SettledClusters:
+def settled_clusters(
+    job: PixelJob, piece: Piece, kernel: Kernels, check_cancelled: Callable[[], None]
+) -> SettledClusters:
     """Read and label a piece and its margin, which stays, as to cut it off would copy all bands."""
     raster = job.raster
     dataset = open_raster(raster.path)
