@@ -89,11 +89,20 @@ def check_reference(source: str, output: str) -> None:
             kept is not None and np.allclose(transform, kept, rtol=1e-12, atol=0),
             f"the geotransform is {kept}, not {transform}",
         )
-    crs, kept_crs = (one.GetSpatialRef() or one.GetGCPSpatialRef() for one in (given, made))  # a GeoTIFF has one only
+    crs, kept_crs = _crs_of(given), _crs_of(made)
     require((crs is None) or (kept_crs is not None and kept_crs.IsSame(crs)), f"{Path(output).name} has another CRS")
     if transform is None:
         require(given.GetGCPCount() == made.GetGCPCount(), "the control points are lost")
     require(sorted(given.GetMetadata("RPC")) == sorted(made.GetMetadata("RPC")), "the rational polynomials are lost")
+
+
+def _crs_of(dataset: gdal.Dataset):
+    """The CRS on the map, or None; of heights a GeoTIFF keeps less, and of its points' and its own only one."""
+    crs = dataset.GetSpatialRef() or dataset.GetGCPSpatialRef()
+    if crs is not None and crs.IsCompound():
+        crs = crs.Clone()
+        crs.StripVertical()
+    return crs
 
 
 def check_table(output: str, ids: np.ndarray, numbers: List[int], values: List[np.ndarray]) -> None:
