@@ -12,6 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 MOST_SQUARED = 1e150
+NO_TRANSFORM = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)  # what GDAL says where there is none, and what some files then hold
 MOST_CHECKED_SHAPES = 3000  # GEOS looks at each; polygons beyond that are measured only
 
 
@@ -81,16 +82,27 @@ def check_reference(source: str, output: str) -> None:
     given, made = gdal.Open(source), gdal.Open(output)
     require((given.RasterXSize, given.RasterYSize) == (made.RasterXSize, made.RasterYSize), "OUTPUT has another size")
     transform, kept = given.GetGeoTransform(can_return_null=True), made.GetGeoTransform(can_return_null=True)
+    if transform == NO_TRANSFORM and given.GetGCPCount():
+        transform = None
     if transform is not None:
         require(
             kept is not None and np.allclose(transform, kept, rtol=1e-12, atol=0),
             f"the geotransform is {kept}, not {transform}",
         )
-    crs, kept_crs = given.GetSpatialRef(), made.GetSpatialRef()
-    require((crs is None) or (kept_crs is not None), f"{Path(output).name} has no CRS")
+    crs, kept_crs = _crs_of(given), _crs_of(made)
+    require((crs is None) or (kept_crs is not None and kept_crs.IsSame(crs)), f"{Path(output).name} has another CRS")
     if transform is None:
         require(given.GetGCPCount() == made.GetGCPCount(), "the control points are lost")
     require(sorted(given.GetMetadata("RPC")) == sorted(made.GetMetadata("RPC")), "the rational polynomials are lost")
+
+
+def _crs_of(dataset: gdal.Dataset):
+    """The CRS on the map, or None; of heights a GeoTIFF keeps less, and of its points' and its own only one."""
+    crs = dataset.GetSpatialRef() or dataset.GetGCPSpatialRef()
+    if crs is not None and crs.IsCompound():
+        crs = crs.Clone()
+        crs.StripVertical()
+    return crs
 
 
 def check_table(output: str, ids: np.ndarray, numbers: List[int], values: List[np.ndarray]) -> None:

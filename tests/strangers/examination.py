@@ -228,7 +228,7 @@ class _Examination:
     def _transform(self) -> tuple:
         dataset = gdal.Open(self.request.source)
         transform = dataset.GetGeoTransform(can_return_null=True)
-        if transform is None and dataset.GetGCPCount():
+        if transform in (None, checks.NO_TRANSFORM) and dataset.GetGCPCount():
             transform = gdal.GCPsToGeoTransform(dataset.GetGCPs())
         return transform or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 

@@ -4,6 +4,7 @@
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 from osgeo import gdal, osr
@@ -235,18 +236,22 @@ odd("reference: one control point")(partial(_gcps, _CORNERS[:1]))
 odd("reference: control points in one place")(partial(_gcps, [(1.0, 2.0, 0, 3, 4)] * 4))
 
 
-@odd("reference: control points and a geotransform, VRT")
-def _gcps_and_transform(folder: Path) -> Made:
+def _gcps_and_more(more: str, folder: Path) -> Made:
     path = _gcps(_CORNERS, folder).source
     dataset = gdal.Translate(str(folder / "in.vrt"), path, format="VRT")
     dataset.FlushCache()
-    text = (
-        (folder / "in.vrt")
-        .read_text()
-        .replace("<GCPList", "<GeoTransform>500000, 10, 0, 6000000, 0, -10</GeoTransform><GCPList", 1)
-    )
+    text = (folder / "in.vrt").read_text().replace("<GCPList", f"{more.format(wkt=escape(wkt()))}<GCPList", 1)
     (folder / "in.vrt").write_text(text)
     return Made(str(folder / "in.vrt"), everywhere())
+
+
+_MORE = {
+    "a geotransform": "<GeoTransform>500000, 10, 0, 6000000, 0, -10</GeoTransform>",
+    "no more than GDAL's default geotransform": "<GeoTransform>0, 1, 0, 0, 0, 1</GeoTransform>",
+    "a CRS that is not only theirs": "<SRS>{wkt}</SRS>",
+}
+for _what, _text in _MORE.items():
+    odd(f"reference: control points and {_what}, VRT")(partial(_gcps_and_more, _text))
 
 
 @odd("reference: rational polynomials")

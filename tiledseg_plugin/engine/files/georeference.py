@@ -91,7 +91,8 @@ def carry_georeference(source: gdal.Dataset, dataset: gdal.Dataset, assigned: st
         dataset.SetGCPs(_points_from(source, origin), crs if assigned else source.GetGCPSpatialRef())
     if found is not None:
         dataset.SetGeoTransform(_from(found, origin))
-    if crs is not None and (assigned or source.GetSpatialRef() is not None):
+    # of points only, the CRS has gone with them; but a geotransform beside them is in it, too
+    if crs is not None and (assigned or found is not None or source.GetSpatialRef() is not None):
         dataset.SetSpatialRef(crs)
     for domain in SENSOR_MODELS:
         model = _model_from(domain, source.GetMetadata(domain) or {}, origin)
