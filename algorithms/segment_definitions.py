@@ -188,6 +188,9 @@ class SegmentDefinitions(TilingAlgorithm):
             ),
             advanced=True,
         )
+        self._add_how_it_is_written()
+
+    def _add_how_it_is_written(self) -> None:
         self.add(
             QgsProcessingParameterCrs(self.ASSIGN_CRS, tr("Coordinate reference system to assign"), optional=True),
             tr("Written on the outputs instead of the input's; nothing is reprojected. Empty: that of the input."),
@@ -266,6 +269,9 @@ class SegmentDefinitions(TilingAlgorithm):
                 "how many segments have pixels in the tile, and seconds, how long the tile took. Empty: none."
             ),
         )
+        self._add_numbers()
+
+    def _add_numbers(self) -> None:
         for name, label in (
             (self.SEGMENT_COUNT, tr("Number of segments")),
             (self.VALID_PIXELS, tr("Number of valid pixels")),

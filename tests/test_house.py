@@ -162,7 +162,7 @@ ALL_IN_ONE = ("_bootstrap", "bootstrap")  # a function that travels to workers b
 
 
 def test_no_function_is_longer_than_a_screen():
-    long = [(where, node) for where, node, _ in functions_outside_of_kernels() if node.end_lineno - node.lineno >= 60]
+    long = [(where, node) for where, node, _ in functions_outside_of_kernels() if node.end_lineno - node.lineno >= 50]
     assert [where for where, node in long if node.name not in ALL_IN_ONE] == []
 
 

@@ -105,24 +105,12 @@ def describe(
     ------
     SegmentationError : the raster cannot be opened, is too large, or lacks a band; complex values; the part is off it
     """
-    dataset = open_raster(path)
-    check_whole(dataset, path)
-    with collected_errors():
-        dataset.GetRasterBand(1).GetMaskFlags()  # a GeoTIFF reads its other directories now, and warns of them
+    dataset = _opened_whole(path)
     numbers = list(bands) or data_bands(dataset)
     _check_numbers(numbers, dataset.RasterCount, path)
     whole = Window(0, 0, dataset.RasterXSize, dataset.RasterYSize)
     part = _part_of(whole, extent, path)
-    if part.pixels > MOST_PIXELS:
-        raise SegmentationError(
-            f"{path} has {part.width} x {part.height} pixels, more than 32-bit ids can number: give an EXTENT."
-        )
-
-    used = [dataset.GetRasterBand(number) for number in numbers]
-    types = [value_type(band) for band in used]
-    if any(kind is None for kind in types):
-        raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
-    dtype = np.result_type(*types)
+    dtype = _common_type(dataset, numbers, path)
     described, declared, notes = describe_bands(dataset, numbers, dtype, no_data_asked_for(nodata))
     zero_is_nodata = zero_may_be_nodata and not declared
     if zero_is_nodata:
@@ -133,7 +121,7 @@ def describe(
         height=part.height,
         bands=described,
         dtype=dtype.str,
-        block=tuple(used[0].GetBlockSize()),
+        block=tuple(dataset.GetRasterBand(numbers[0]).GetBlockSize()),
         nodata_rule=nodata_rule,
         zero_is_nodata=zero_is_nodata,
         notes=tuple(notes),
@@ -144,12 +132,32 @@ def describe(
     )
 
 
+def _opened_whole(path: str) -> gdal.Dataset:
+    """A raster that has all its files."""
+    dataset = open_raster(path)
+    check_whole(dataset, path)
+    with collected_errors():
+        dataset.GetRasterBand(1).GetMaskFlags()  # a GeoTIFF reads its other directories now, and warns of them
+    return dataset
+
+
+def _common_type(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> np.dtype:
+    """The type that holds the values of all bands."""
+    types = [value_type(dataset.GetRasterBand(number)) for number in numbers]
+    if any(kind is None for kind in types):
+        raise SegmentationError(f"{path} has bands of complex numbers: convert them, e.g. to their magnitude.")
+    return np.result_type(*types)
+
+
 def _part_of(whole: Window, extent: Sequence[int], path: str) -> Window:
-    if not extent:
-        return whole
-    part = whole.intersection(Window(*extent))
+    """What is meant of a raster: all of it, or what an extent covers; never more than can be numbered."""
+    part = whole.intersection(Window(*extent)) if extent else whole
     if part is None:
         raise SegmentationError(f"EXTENT does not lie over {path}: check it and both coordinate systems.")
+    if part.pixels > MOST_PIXELS:
+        raise SegmentationError(
+            f"{path} has {part.width} x {part.height} pixels, more than 32-bit ids can number: give an EXTENT."
+        )
     return part
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..files.window import Window
 from ..kernels.components import components
-from ..stages.plan import Piece, Plan, extent_of, neighbouring
+from ..stages.plan import Piece, Plan, extent_of, meeting_of, neighbouring
 
 Key = Tuple[int, int]  # of a region: the number of its stage 2 patch, and its own within that
 
@@ -179,11 +179,9 @@ def _across_borders(regions: Sequence[BorderRegions]) -> Set[Tuple[Key, Key]]:
     """Pairs of regions that touch across a border between stage 2 patches."""
     pairs = set()
     for one, other, length in neighbouring(regions):
-        a, b = one.window, other.window
-        side_by_side = a.right == b.col
-        low, starts = (max(a.row, b.row), (a.row, b.row)) if side_by_side else (max(a.col, b.col), (a.col, b.col))
-        sides = (one.sides["right"], other.sides["left"]) if side_by_side else (one.sides["bottom"], other.sides["top"])
-        pair = np.stack([side[low - start :][:length] for side, start in zip(sides, starts)], axis=1)
+        names, starts = meeting_of(one.window, other.window)
+        sides = one.sides[names[0]], other.sides[names[1]]
+        pair = np.stack([side[start:][:length] for side, start in zip(sides, starts)], axis=1)
         for here, there in np.unique(pair[pair.all(axis=1)], axis=0).tolist():
             pairs.add(((one.number, here), (other.number, there)))
     return pairs

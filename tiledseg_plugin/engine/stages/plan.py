@@ -335,3 +335,12 @@ def neighbouring(pieces: Sequence[AnyRectangle]) -> Iterator[Tuple[AnyRectangle,
                 if near_low >= high:
                     break
                 yield piece, near, min(high, near_high) - max(low, near_low)
+
+
+def meeting_of(one: Window, other: Window) -> Tuple[Tuple[str, str], Tuple[int, int]]:
+    """The sides at which a window and one to the right of it or below it meet, and where on each they begin to."""
+    if one.right == other.col:
+        low = max(one.row, other.row)
+        return ("right", "left"), (low - one.row, low - other.row)
+    low = max(one.col, other.col)
+    return ("bottom", "top"), (low - one.col, low - other.col)

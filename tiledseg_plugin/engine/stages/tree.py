@@ -12,7 +12,7 @@ from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, S
 import numpy as np
 
 from ..files.window import Window
-from .plan import Piece, extent_of, neighbouring
+from .plan import Piece, extent_of, meeting_of, neighbouring
 
 Nested = Sequence[Any]  # of pieces and of Nested
 Side = Tuple[int, str]  # of a piece: its id, and one of parts.SIDES
@@ -192,13 +192,8 @@ class _Growing:
 
 
 def _joint(one: Piece, other: Piece, length: int) -> Joint:
-    a, b = one.window, other.window
-    if a.right == b.col:
-        names, low, starts = ("right", "left"), max(a.row, b.row), (a.row, b.row)
-    else:
-        names, low, starts = ("bottom", "top"), max(a.col, b.col), (a.col, b.col)
-    sides = ((one.piece_id, names[0]), (other.piece_id, names[1]))
-    return Joint(sides, (low - starts[0], low - starts[1]), length)
+    names, starts = meeting_of(one.window, other.window)
+    return Joint(((one.piece_id, names[0]), (other.piece_id, names[1])), starts, length)
 
 
 def _first_common(one: int, other: int, above: Dict[int, int]) -> int:
