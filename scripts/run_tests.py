@@ -1,51 +1,135 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All tests: a core each, then one by one those that need the machine for themselves (`make test`).
+"""All tests (`make test`): each file in a process of its own, a core each; at the end those that need all of them.
 
-Arguments are pytest's: files, -k, -x, ... With --report FOLDER, pytest's reports are written there.
+A file whose process crashes, or does not end, fails by itself: the others are run and reported all the same. What fails
+is printed when its file has ended. Arguments are pytest's: files, -k, -x, ... With --report FOLDER, pytest's reports
+are written there.
 """
 
 import argparse
-import importlib.util
 import os
+import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import List, Optional
+from typing import List, NamedTuple, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ALONE = "alone"  # the mark of tests that measure times, or count what the machine runs
 NO_TESTS = 5  # pytest's exit status where nothing was chosen
+MOST_AT_A_TIME = 6  # each may have QGIS and compiled kernels in memory
+LIMIT_SECONDS = 1800.0  # for a file, on a slow machine
+# these take longest, so they begin first
+LONGEST = ("segmentation", "odd", "execution", "dask", "dask_workers", "messages", "growing", "faults_sweeps", "fuzz")
+COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
 
 
-def commands(arguments: List[str], report: Optional[Path]) -> List[List[str]]:
-    """The calls of pytest: one, or two where tests can be shared out."""
-    pytest = [sys.executable, "-m", "pytest", "-q", *(arguments or ["tests"])]
-    if importlib.util.find_spec("xdist") is None:
-        return [[*pytest, *_report(report, "all")]]
-    shared = ["-m", f"not {ALONE}", "-n", "auto", "--dist", "loadgroup"]
-    return [
-        [*pytest, *shared, *_report(report, "shared")],
-        [*pytest, "-m", ALONE, *_report(report, ALONE)],
-    ]
+class Ended(NamedTuple):
+    """How a call of pytest has ended."""
+
+    name: str
+    status: int
+    output: str
+    seconds: float
+
+    @property
+    def is_failed(self) -> bool:
+        return self.status not in (0, NO_TESTS)
+
+    @property
+    def last_line(self) -> str:
+        """Pytest's own, behind which what ends with Python may have printed something."""
+        lines = self.output.strip().splitlines() or ["no output"]
+        return next((line for line in reversed(lines) if COUNTS.search(line)), lines[-1]).strip("= ")
 
 
-def _report(folder: Optional[Path], name: str) -> List[str]:
-    return [] if folder is None else [f"--junitxml={folder / name}.xml"]
+def chosen_files(arguments: List[str]) -> Tuple[List[Path], List[str]]:
+    """The test files that are meant, the longest first, and what else pytest is to be given."""
+    named = [argument for argument in arguments if (ROOT / argument.split("::")[0]).exists()]
+    rest = [argument for argument in arguments if argument not in named]
+    if any("::" in name for name in named):
+        return [], arguments
+    files = {file for name in named or ["tests"] for file in _files_in(ROOT / name)}
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    return sorted(files, key=lambda file: (order.get(file.stem, len(order)), -file.stat().st_size)), rest
+
+
+def _files_in(path: Path) -> List[Path]:
+    return [path] if path.is_file() else sorted(path.glob("test_*.py"))
+
+
+def run(name: str, arguments: List[str], report: Optional[Path]) -> Ended:
+    """One call of pytest."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]
+    if report is not None:
+        command.append(f"--junitxml={report / name}.xml")
+    begun = time.monotonic()
+    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ}
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output = f"{process.communicate()[0]}\nno end after {LIMIT_SECONDS:.0f} s"
+    return Ended(name, process.returncode, output, time.monotonic() - begun)
+
+
+def show(ended: Ended) -> None:
+    """A line of a file that passed, all of one that did not."""
+    if ended.is_failed:
+        print(ended.output)
+    how = ended.last_line if ended.status >= 0 else f"CRASHED (signal {-ended.status})"
+    if ended.status != NO_TESTS:
+        print(f"{ended.name}: {how}" + (f" [exit status {ended.status}]" if ended.is_failed else ""), flush=True)
 
 
 def main() -> int:
-    """Run all; returns the worst exit status."""
+    """Run all; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="for a report of each call of pytest")
     asked, arguments = parser.parse_known_args()
-    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ}
-    statuses = [
-        subprocess.run(command, cwd=ROOT, env=environment).returncode for command in commands(arguments, asked.report)
-    ]
-    if all(status == NO_TESTS for status in statuses):
-        return NO_TESTS
-    # a signal is a negative status: of all failures it is the worst
-    return next((abs(status) for status in statuses if status not in (0, NO_TESTS)), 0)
+    files, rest = chosen_files(arguments)
+    if not files or "-m" in rest:
+        ended = [run("all", arguments, asked.report)]
+        show(ended[0])
+    else:
+        ended = run_files(files, rest, asked.report)
+    counts = {"passed": 0, "failed": 0, "skipped": 0, "error": 0}
+    for one in ended:
+        for number, kind in COUNTS.findall(one.last_line):
+            counts[kind.rstrip("s") if kind.startswith("error") else kind] += int(number)
+    failed = [one.name for one in ended if one.is_failed]
+    print(", ".join(f"{number} {kind}" for kind, number in counts.items()) + f", in {len(ended)} calls of pytest")
+    if failed:
+        print(f"FAILED: {', '.join(failed)}")
+    return 1 if failed else NO_TESTS if all(one.status == NO_TESTS for one in ended) else 0
+
+
+def run_files(files: List[Path], rest: List[str], report: Optional[Path]) -> List[Ended]:
+    """Each file's tests; then, one file after the other, those that need the machine for themselves."""
+
+    def shared(file: Path) -> Ended:
+        ended = run(file.stem, ["-m", f"not {ALONE}", str(file.relative_to(ROOT)), *rest], report)
+        show(ended)
+        return ended
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_AT_A_TIME)) as pool:
+        ended = list(pool.map(shared, files))
+    with_alone = [file for file in files if f"mark.{ALONE}" in file.read_text(encoding="utf-8")]
+    for file in with_alone:
+        ended.append(run(f"{file.stem} ({ALONE})", ["-m", ALONE, str(file.relative_to(ROOT)), *rest], report))
+        show(ended[-1])
+    return ended
 
 
 if __name__ == "__main__":

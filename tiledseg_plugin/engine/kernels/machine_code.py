@@ -16,6 +16,7 @@ import shutil
 import sys
 import sysconfig
 import time
+import warnings
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -70,7 +71,10 @@ def _name() -> str:
 def _facts() -> List[str]:
     """What machine code depends on besides the kernels, and the package in which it is looked for again."""
     import numpy
-    from llvmlite import binding
+
+    with warnings.catch_warnings():  # of other packages about each other
+        warnings.simplefilter("ignore")
+        from llvmlite import binding
 
     return [
         __name__,
