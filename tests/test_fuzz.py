@@ -12,7 +12,7 @@ from fuzzing.draws import draw
 from fuzzing.files import as_json
 from fuzzing.images import make
 from fuzzing.shrinking import shrink
-from tiledseg.tiledseg_plugin.engine.stages import tiles
+from tiledseg.tiledseg_plugin.engine.stages import graph
 from time_limit import no_test_hangs  # noqa: F401
 
 pytestmark = pytest.mark.spread
@@ -48,12 +48,9 @@ def test_a_case_is_known_by_its_seed_and_kept_as_text():
 
 
 def test_a_fault_is_found_and_shrunk(monkeypatch):
-    """Halos of no pixels: what a single pixel near a border of tiles becomes is wrong."""
-    right = tiles.open_sides
-    monkeypatch.setattr(tiles, "HALO", 1)
-    monkeypatch.setattr(
-        tiles, "open_sides", lambda window, raster: (False,) * 4 if window.row else right(window, raster)
-    )
+    """Of the regions that touch across the borders of tiles, the last pair is forgotten."""
+    right = graph._across_borders
+    monkeypatch.setattr(graph, "_across_borders", lambda joints, borders: right(joints, borders)[:-1])
     for number in range(400):
         case = draw("small", f"fault-{number}")
         case["run"].update(execution="serial", interrupted="", kernels="plain")

@@ -11,6 +11,7 @@ from guarded import contents, ids, values, write_tiles, write_vrt
 from osgeo import gdal
 from rasters import write_raster
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
+from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 
@@ -236,12 +237,12 @@ def test_a_full_disk_is_reported_as_it_is(tmp_path, monkeypatch):
     assert why(OSError("100 requested and 10 written")) == "100 requested and 10 written"
     assert why(OSError(28, "No space left on device")) == "No space left on device"
 
-    def full(file, **arrays):
+    def full(file, arrays):
         raise OSError("100 requested and 10 written")
 
     for path, advice in (("", "temporary folder"), (str(tmp_path / "w"), "WORK_DIR, or choose another")):
         folder = WorkFolder(path, {"parameters": {}})
-        monkeypatch.setattr(np, "savez", full)
+        monkeypatch.setattr(work_folder, "save_arrays", full)
         with pytest.raises(SegmentationError, match="100 requested and 10 written") as raised:
             folder.save("survey", a=np.zeros(3))
         monkeypatch.undo()
