@@ -194,7 +194,7 @@ def test_a_tile_with_few_colours_gets_fewer_clusters(own_kernels, tmp_path):
     path, feedback = write_raster(tmp_path / "in.tif", values, nodata=0), Log()
     ids, _ = run(path, tmp_path / "out.tif", feedback, tile_width=40, per_tile_statistics=True, **SMALL)
     assert_partition(ids, np.ones((40, 80), bool))
-    assert any("1 clusters instead of 12" in line for line in feedback.lines)
+    assert any("1 cluster instead of 12" in line for line in feedback.lines)
 
 
 def test_values_without_a_stretch_may_be_zero(own_kernels, tmp_path):
