@@ -14,7 +14,8 @@ EXECUTING_MODULES = {
     *("imp", "pty", "commands", "xmlrpc", "pandas"),
 }
 SHELL = {"system", "popen", "startfile", "execv", "execve", "execvp", "execl", "spawnl", "spawnv", "getoutput"}
-PROGRAMS = {  # the only places that start programs: the Python that passed the handshake, with arguments of our own
+PROGRAMS = {  # the only places that start programs: Pythons of this installation, with arguments of our own
+    "tiledseg_plugin/engine/execution/compiling.py",
     "tiledseg_plugin/engine/execution/launch.py",
     "tiledseg_plugin/engine/execution/launch_windows.py",
 }
@@ -91,7 +92,7 @@ def test_numpy_reads_and_writes_numbers_only():
 
 def test_what_dask_unpickles_has_come_by_the_network_or_been_held_against_its_digest():
     arguments = [ast.unparse(node.args[0]) for _, node in nodes(ast.Call) if called(node)[1] == "deserialize_bytes"]
-    assert sorted(arguments) == ["collect(parcel)", "content", "what"]
+    assert sorted(arguments) == ["collect(parcel)", "content", "item", "what"]
     source = (ROOT / "tiledseg_plugin/engine/execution/dask_cluster.py").read_text()
     assert source.count("content = collect(what)") == 1 and source.count("deserialize_bytes(content)") == 1
 

@@ -120,9 +120,9 @@ def test_a_stage_that_has_been_changed_in_the_work_folder_is_not_unpickled(tmp_p
 
     marker, path = tmp_path / "executed", tmp_path / "tiledseg-stage-0123456789ab-012345.bin"
     assert planting.works(marker)
-    digest = shipping.digest_of(serialize_bytes((len, None, ["abc"])))
+    digest = shipping.digest_of(serialize_bytes((len, None)))
     path.write_bytes(serialize_bytes(planting.Trap(marker)))
-    how, what = dask_worker.perform((str(path), digest), 0)
+    how, what = dask_worker.perform((str(path), digest), 0, serialize_bytes("abc"))
     assert how == inside.REFUSED and "is not what the run has put there: check who may write to WORK_DIR" in what
     assert not marker.exists()
 
