@@ -2,6 +2,8 @@
 """Runs one after the other, to the same place and to others; failures; a project that is saved and opened again."""
 
 import os
+import threading
+import time
 
 import driver
 import styles
@@ -140,8 +142,18 @@ def cancels(panel, session):
     session.ran.connect(ended.append)
     real = SegmentRaster.work
 
+    begun = threading.Event()
+
     def cancelled_at_first(self, values, feedback):
-        feedback._feedback.tile_changed.connect(lambda *_: session.cancel())
+        report = feedback.tile_started
+
+        def wait_in_it(tile_id):
+            report(tile_id)
+            begun.set()
+            while not feedback.is_cancelled():
+                time.sleep(0.01)
+
+        feedback.tile_started = wait_in_it
         return real(self, values, feedback)
 
     def cancelled_at_last(self, values, feedback):
@@ -152,6 +164,9 @@ def cancels(panel, session):
     for name, work in (("cancelled", cancelled_at_first), ("cancelled too late", cancelled_at_last)):
         SegmentRaster.work = work
         driver.click(panel.run_button)
+        if name == "cancelled":
+            driver.wait(begun.is_set, 60, "the first tile")
+            driver.click(panel.cancel_button)
         driver.wait(lambda: ended, 60, name)
         driver.pause(0.4)
         found[name] = {**state(session), "log": session.last.feedback.textLog(), "ended": list(ended)}
