@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Dict, List
 
+from run_tests import chosen_files, side_by_side
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "coverage"
 LEAST = 92
@@ -46,19 +48,20 @@ def environment() -> Dict[str, str]:
     }
 
 
-def tests(arguments: List[str]) -> List[str]:
-    """The call of pytest."""
-    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "auto", "--dist", "loadgroup"]
-    if arguments:
-        return [*call, *arguments]
-    return [*call, "-m", CHOSEN, *(f"--ignore=tests/test_{name}.py" for name in LEFT_OUT), "tests"]
+def run_chosen(arguments: List[str], measured: Dict[str, str]) -> None:
+    """Run the tests that pytest's arguments name, or all that are measured."""
+    files, rest = chosen_files(arguments)
+    if not arguments:
+        files = [file for file in files if file.stem not in {f"test_{name}" for name in LEFT_OUT}]
+        rest = ["-m", CHOSEN]
+    side_by_side(files, rest, changed=measured)
 
 
 def main() -> int:
     """Measure and print the table; 1 if too little is run."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     measured = environment()
-    subprocess.run(tests(sys.argv[1:]), cwd=ROOT, env=measured)
+    run_chosen(sys.argv[1:], measured)
     coverage = [sys.executable, "-m", "coverage"]
     plain = {name: value for name, value in measured.items() if name not in ("PYTHONPATH", "COVERAGE_PROCESS_START")}
     subprocess.run([*coverage, "combine", "-q", str(FOLDER)], cwd=ROOT, env=plain, check=True)

@@ -301,7 +301,7 @@ def main():
 
     campaign = Campaign(chosen, arguments.again)
     tests = dict.fromkeys(test for name in chosen for test in MODULES[name])
-    options = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", "-k", "not compiled"]
+    options = ["-q", "-s", "-p", "no:cacheprovider", "-o", "addopts=", "-k", "not compiled"]
     status = pytest.main([*options, *tests], plugins=[campaign])
     OUTPUT.unlink(missing_ok=True)
     raise SystemExit(int(status) if status not in (0, 5) else int(bool(campaign.unexplained)))

@@ -14,7 +14,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ALONE = "alone"  # the mark of tests that measure times, or count what the machine runs
@@ -60,13 +60,13 @@ def _files_in(path: Path) -> List[Path]:
     return [path] if path.is_file() else sorted(path.glob("test_*.py"))
 
 
-def run(name: str, arguments: List[str], report: Optional[Path]) -> Ended:
-    """One call of pytest."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]
+def run(name: str, arguments: List[str], report: Optional[Path], changed: Mapping[str, str]) -> Ended:
+    """One call of pytest, with some variables of the environment changed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     if report is not None:
         command.append(f"--junitxml={report / name}.xml")
     begun = time.monotonic()
-    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ}
+    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, **changed}
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -100,7 +100,7 @@ def main() -> int:
     asked, arguments = parser.parse_known_args()
     files, rest = chosen_files(arguments)
     if not files or "-m" in rest:
-        ended = [run("all", arguments, asked.report)]
+        ended = [run("all", arguments, asked.report, {})]
         show(ended[0])
     else:
         ended = run_files(files, rest, asked.report)
@@ -117,19 +117,26 @@ def main() -> int:
 
 def run_files(files: List[Path], rest: List[str], report: Optional[Path]) -> List[Ended]:
     """Each file's tests; then, one file after the other, those that need the machine for themselves."""
+    ended = side_by_side(files, ["-m", f"not {ALONE}", *rest], report)
+    with_alone = [file for file in files if f"mark.{ALONE}" in file.read_text(encoding="utf-8")]
+    for file in with_alone:
+        ended.append(run(f"{file.stem} ({ALONE})", ["-m", ALONE, str(file.relative_to(ROOT)), *rest], report, {}))
+        show(ended[-1])
+    return ended
 
-    def shared(file: Path) -> Ended:
-        ended = run(file.stem, ["-m", f"not {ALONE}", str(file.relative_to(ROOT)), *rest], report)
+
+def side_by_side(
+    files: List[Path], arguments: List[str], report: Optional[Path] = None, changed: Optional[Mapping[str, str]] = None
+) -> List[Ended]:
+    """Each file in a process of its own, as many at a time as there are cores; see `run`."""
+
+    def one(file: Path) -> Ended:
+        ended = run(file.stem, [str(file.relative_to(ROOT)), *arguments], report, changed or {})
         show(ended)
         return ended
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_AT_A_TIME)) as pool:
-        ended = list(pool.map(shared, files))
-    with_alone = [file for file in files if f"mark.{ALONE}" in file.read_text(encoding="utf-8")]
-    for file in with_alone:
-        ended.append(run(f"{file.stem} ({ALONE})", ["-m", ALONE, str(file.relative_to(ROOT)), *rest], report))
-        show(ended[-1])
-    return ended
+        return list(pool.map(one, files))
 
 
 if __name__ == "__main__":

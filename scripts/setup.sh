@@ -4,7 +4,7 @@
 # Arguments are further packages.
 set -eu
 
-needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest python3-pytest-xdist
+needed="qgis python3-qgis gdal-bin python3-gdal python3-numpy python3-scipy python3-pytest
 python3-hypothesis python3-dask python3-distributed python3-matplotlib python3-pil python3-pip python3-venv xvfb xauth
 $*"
 # compiled kernels and worker processes; not in every release, and the result is the same without them
@@ -40,7 +40,7 @@ install() {
 }
 
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "No apt-get here: QGIS 3.22 or later with Python, GDAL, scipy, pytest (and xdist), hypothesis and matplotlib" \
+    echo "No apt-get here: QGIS 3.22 or later with Python, GDAL, scipy, pytest, hypothesis and matplotlib" \
          "are taken to be installed." >&2
     exit 0
 fi

@@ -21,26 +21,6 @@ settings.register_profile("any machine", deadline=None)  # a busy machine is no 
 settings.load_profile("any machine")
 
 
-MOST_AT_A_TIME = 6  # each has QGIS and compiled kernels in memory
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config):
-    """As many as there are cores; a test that waits leaves its core to a program that another has started."""
-    return min(os.cpu_count() or 1, MOST_AT_A_TIME)
-
-
-def pytest_collection_modifyitems(config, items):
-    """For xdist: a file is run in one process, slow files first; the tests of one marked `spread` go anywhere."""
-    if config.getoption("dist", "no") != "loadgroup":
-        return
-    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("spread")}
-    for item in items:
-        if not item.get_closest_marker("spread"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def temporary_folder(tmp_path_factory):
     """One of this process's own: what a test finds left behind there is not that of another run on the machine."""

@@ -31,7 +31,7 @@ from worker_processes import wait_until_gone, workers_of
 GIGABYTE = 1_000_000_000
 needs_pathos = pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
-pytestmark = [needs_pathos, linux, pytest.mark.spread]
+pytestmark = [needs_pathos, linux]
 
 
 @pytest.fixture(scope="module")

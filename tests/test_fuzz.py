@@ -15,7 +15,6 @@ from fuzzing.shrinking import shrink
 from tiledseg.tiledseg_plugin.engine.stages import graph
 from time_limit import no_test_hangs  # noqa: F401
 
-pytestmark = pytest.mark.spread
 FOUND = sorted((Path(__file__).parent / "data" / "found").glob("*.json"))
 SMALL, LARGE, AT_ONCE = 160, 6, 20
 

@@ -16,7 +16,6 @@ from tiledseg.tiledseg_plugin.engine import segmentation
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.stages import plan
 
-pytestmark = pytest.mark.spread
 SCHEMES = [(64, 64), (100, 37), (256, 256), (1000, 1000), (5000, 5000)]
 RASTERS = {
     "naip_maryland": ("data/naip_maryland_4band_uint8.tif", {"bands": (1, 2, 3, 4)}),  # the fourth is marked as alpha

@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import numpy as np
-from tiledseg.tiledseg_plugin.engine import kernels
 
 from . import compiled_ahead, making
-from .examination import Ending, Request, examine
+from .examination import Ending, Request, best_kernels, examine
 from .isolation import Ended, Isolated, Limits
 from .snapshot import changes, quick_snapshot, snapshot
 
@@ -199,7 +198,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             kept = Path(options.keep).absolute() if options.keep else scratch
             cases, unavailable = own_cases(kept, options.only, limits)
         cases = [replace(case, request=replace(case.request, brief=options.brief)) for case in cases]
-        _load_kernels()
+        best_kernels()  # once for all processes that are forked; none is run, as threads would not be in those
         jobs = options.jobs or (1 if options.folder else 2)
 
         def report(name: str, ending: Ending) -> None:
@@ -221,14 +220,6 @@ def main(arguments: Optional[List[str]] = None) -> int:
         }
         Path(options.report).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return _conclude(endings, unavailable, time.monotonic() - begun)
-
-
-def _load_kernels() -> None:
-    """Once for all processes that are forked; nothing is run, as threads would not be in those."""
-    try:
-        kernels.choose("compiled")
-    except Exception:
-        kernels.choose("plain")
 
 
 def _conclude(endings: Dict[str, Ending], unavailable: Dict[str, str], seconds: float) -> int:

@@ -32,6 +32,15 @@ OTHER_SET = "plain"
 LONGEST_SENTENCE = 1500
 
 
+def best_kernels() -> str:
+    """The set that users have here; it is loaded."""
+    try:
+        kernels.choose("compiled")
+    except SegmentationError:
+        return "plain"  # numba is not there
+    return "compiled"
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to be examined.
@@ -164,16 +173,8 @@ class _Examination:
     def segment(self) -> np.ndarray:
         """The untiled run with all outputs, and two tiled ones that must end with the same."""
         products = {"mean_image": self.path("means.tif"), "polygons": self.path("outlines.gpkg")}
-        ids, self.result = self.run("untiled", kernels=self._set(), execution="serial", workers=1, **products)
+        ids, self.result = self.run("untiled", kernels=best_kernels(), execution="serial", workers=1, **products)
         return ids
-
-    @staticmethod
-    def _set() -> str:
-        try:
-            kernels.choose("compiled")
-        except Exception:
-            return "plain"  # numba is not there
-        return "compiled"
 
     def check_all(self, ids: np.ndarray) -> None:
         """Hold the first result, and those of all other operations, against arrays and each other."""
@@ -207,7 +208,7 @@ class _Examination:
     def _check_tilings(self, ids: np.ndarray) -> None:
         width, height = self._tile(ids.shape)
         for name, parameters in {
-            "tiled": {"execution": "threads", "workers": 2, "kernels": self._set()},
+            "tiled": {"execution": "threads", "workers": 2, "kernels": best_kernels()},
             "plain": {"execution": "serial", "workers": 1, "kernels": OTHER_SET},
         }.items():
             parameters = {**parameters, "tile_width": width, "tile_height": height}

@@ -134,11 +134,3 @@ def _free_on_windows() -> Optional[int]:
     if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined]
         return None
     return status.free
-
-
-def release_free_memory() -> None:
-    """Give freed memory back to the system where the C library keeps it (glibc does, of arrays below 32 MB)."""
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        return
