@@ -19,7 +19,7 @@ from qgis.core import (
     QgsVectorLayer,
     QgsVectorLayerFeatureSource,
 )
-from qgis.PyQt.QtCore import QObject, pyqtSignal
+from qgis.PyQt.QtCore import QCoreApplication, QObject, pyqtSignal
 from qgis.PyQt.QtWidgets import QMenu
 
 from ...algorithms import looks
@@ -147,7 +147,7 @@ class StyleBy(QObject):
             return
         place = self.place_for(path)
 
-        def work(feedback: Feedback) -> Tuple[float, float]:
+        def work(feedback: Feedback) -> Tuple[QgsRasterLayer, Tuple[float, float]]:
             from ..engine.products import segment_values
 
             check = _check(feedback)
@@ -155,21 +155,20 @@ class StyleBy(QObject):
             values = _evaluated(colouring, [columns[name] for name in colouring.columns])
             values[0] = float("nan")
             segment_values.write_values(place, path, values, colouring.title)
-            return segment_values.limits(values)
+            return _opened(place, colouring), segment_values.limits(values)
 
-        self._start(work, lambda found: self._show_values(layer, place, colouring, found))
+        self._start(work, lambda found: self._show_values(layer, colouring, *found))
 
-    def _show_values(self, layer: QgsRasterLayer, place: str, colouring: Colouring, found: Tuple[float, float]) -> None:
+    def _show_values(
+        self, layer: QgsRasterLayer, colouring: Colouring, shown: QgsRasterLayer, limits: Tuple[float, float]
+    ) -> None:
         if not layers.is_there(layer):
             return
         project = QgsProject.instance()
         self.forget(file_of(layer))
-        options = QgsRasterLayer.LayerOptions(False)  # its statistics, which no one needs, would take long
-        name = tr("{} of segments").format(colouring.title[:1].upper() + colouring.title[1:])
-        shown = QgsRasterLayer(place, name, "gdal", options)
         shown.setCustomProperty(STYLE_OF, file_of(layer))
         mark_as_result(shown, "STYLE")
-        show_ramp(shown, colouring, *found)
+        show_ramp(shown, colouring, *limits)
         project.addMapLayer(shown, False)
         node = project.layerTreeRoot().findLayer(layer.id())
         parent, index = (node.parent(), node.parent().children().index(node)) if node else (project.layerTreeRoot(), 0)
@@ -239,6 +238,15 @@ def is_polygons(layer: QgsVectorLayer) -> bool:
 def is_segments(layer: QgsRasterLayer) -> bool:
     """Whether a raster holds segments: one that the plugin has made, or one that has its style beside it."""
     return result_of(layer) == "OUTPUT" or is_ours(style_path(file_of(layer)))
+
+
+def _opened(place: str, colouring: Colouring) -> QgsRasterLayer:
+    """A layer of values for the main thread, opened in another: 200,000 values take a tenth of a second."""
+    options = QgsRasterLayer.LayerOptions(False)  # its statistics, which no one needs, would take long
+    name = tr("{} of segments").format(colouring.title[:1].upper() + colouring.title[1:])
+    opened = QgsRasterLayer(place, name, "gdal", options)
+    opened.moveToThread(QCoreApplication.instance().thread())
+    return opened
 
 
 def _polygons_of(segments: QgsMapLayer) -> Optional[QgsVectorLayer]:
