@@ -277,6 +277,7 @@ READERS: Dict[str, Reader] = {
     "raster": _layer,
     "source": _layer,
     "vector": _layer,
+    "layer": _layer,
     "rasterDestination": _destination,
     "vectorDestination": _destination,
     "sink": _destination,

@@ -137,8 +137,8 @@ def engine_runs(folder, given):
     quick = {"num_clusters": 4, "min_pixels": 3, "sampling": 1, "execution": "serial", "kernels": "plain"}
     serial = {"execution": "serial", "kernels": "plain"}
     operations = {
-        "segment": run(SegmentParameters(raster, spare, tiles_source=tiles, **quick), segment),
-        "preflight": run(PreflightParameters(raster, tiles_source=tiles), preflight),
+        "segment": run(SegmentParameters(raster, spare, tiles_source=tiles, zones=given["ZONES"], **quick), segment),
+        "preflight": run(PreflightParameters(raster, tiles_source=tiles, zones=given["ZONES"]), preflight),
         "statistics": run(StatisticsParameters(segments, given["VALUES"], **serial), segment_statistics),
         "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **serial), segment_mean_image),
         "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **serial), segment_polygons),
@@ -158,8 +158,8 @@ def engine_runs(folder, given):
 
 
 INPUTS_OF = {
-    "segment": ("INPUT", "TILES"),
-    "preflight": ("INPUT", "TILES"),
+    "segment": ("INPUT", "TILES", "ZONES"),
+    "preflight": ("INPUT", "TILES", "ZONES"),
     "statistics": ("SEGMENTS", "VALUES"),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),
@@ -174,10 +174,11 @@ def inputs_in(folder, name, make):
         "VALUES": write_raster(folder / "values.tif", values()),
         "SEGMENTS": write_raster(folder / "segments.tif", ids(), 0),
         "TILES": write_tiles(folder / "tiles.gpkg"),
+        "ZONES": write_tiles(folder / "zones.gpkg"),
     }
     own = folder / "own"
     own.mkdir()
-    if name == "TILES":
+    if name in ("TILES", "ZONES"):
         given[name] = write_tiles(own / "mine.gpkg") + "|layername=mine"
         return given, [str(own / "mine.gpkg")]
     given[name], files = make(own, np.repeat(ids(), 3, 0) if name == "SEGMENTS" else values(), "mine")

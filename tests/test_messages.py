@@ -14,6 +14,7 @@ from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from zone_layers import box, line, polygon, write_layer
 
 pytestmark = pytest.mark.qgis
 
@@ -78,6 +79,35 @@ REFUSED = {
     "collision": ("segment", {"POLYGONS": "{f}/p.gpkg", "S1TILES": "{f}/p.gpkg"}, r"Two outputs have one name"),
     "a user's file": ("segment", {"OUTPUT": "{f}/mine.tif"}, r"mine_report\.json is in the way of OUTPUT"),
     "no polygons": ("segment", {"TILES": "{f}/nope.gpkg"}, r"TILES .*nope\.gpkg"),
+    "no zones": ("segment", {"ZONES": "{f}/nope.gpkg"}, r"ZONES .*nope\.gpkg cannot be opened .*No such file"),
+    "text as zones": ("segment", {"ZONES": "{f}/text.tif"}, r"ZONES .*text\.tif cannot be opened .*not recognized"),
+    "no layer": (
+        "segment",
+        {"ZONES": "{f}/tiles.gpkg|layername=no"},
+        r"ZONES .* cannot be opened \(it has no such layer",
+    ),
+    "points as zones": ("segment", {"ZONES": "{f}/points.gpkg"}, r"ZONES .* holds a point where polygons or lines are"),
+    "empty zones": ("segment", {"ZONES": "{f}/nothing.gpkg"}, r"ZONES .*nothing\.gpkg has no features"),
+    "zones without shapes": (
+        "segment",
+        {"ZONES": "{f}/shapeless.gpkg"},
+        r"ZONES .*shapeless\.gpkg holds no geometries",
+    ),
+    "zones elsewhere": ("segment", {"ZONES": "{f}/far.gpkg"}, r"ZONES .*far\.gpkg does not lie over .*in\.tif"),
+    "classes elsewhere": ("segment", {"ZONES": "{f}/far.tif"}, r"ZONES .*far\.tif does not lie over .*in\.tif"),
+    "zones elsewhere of a check": ("preflight", {"ZONES": "{f}/far.gpkg"}, r"ZONES .*far\.gpkg does not lie over"),
+    "zones and RSGISLib": (
+        "segment",
+        {"ZONES": "{f}/tiles.gpkg", "ENGINE": "rsgislib"},
+        r"ZONES is for ENGINE=builtin only",
+    ),
+    "zones as output": (
+        "segment",
+        {"ZONES": "{f}/zones.tif", "OUTPUT": "{f}/zones.tif"},
+        r"is the input itself, ZONES",
+    ),
+    "outside": ("segment", {"ZONES_OUTSIDE": "leave"}, r"ZONES_OUTSIDE is 'leave', which is not one of its values"),
+    "mixed zones": ("segment", {"ZONES": "{f}/mixed.gpkg"}, r"Feature 2 of ZONES .* is a linestring among polygons"),
     "creation options": ("segment", {"CREATION_OPTIONS": "COMPRESS"}, r"CREATION_OPTIONS has 'COMPRESS'"),
     "statistics": ("statistics", {"STATISTICS": "mode"}, r"STATISTICS is 'mode', which is not one of its values"),
     "table": ("statistics", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot write"),
@@ -125,6 +155,13 @@ def folder(tmp_path_factory):
     (folder / "out").mkdir()
     write_tiles(folder / "tiles.gpkg")
     write_tiles(folder / "shape.shp", "ESRI Shapefile")
+    write_layer(folder / "points.gpkg", ["POINT(3 3)"])
+    write_layer(folder / "nothing.gpkg", [])
+    write_layer(folder / "shapeless.gpkg", [None])
+    write_layer(folder / "far.gpkg", [polygon(box(9000, 9000, 9009, 9009))])
+    write_layer(folder / "mixed.gpkg", [polygon(box(0, 0, 9, 9)), line([(1, 1), (9, 9)])])
+    write_raster(folder / "zones.tif", ids(), 0)
+    write_raster(folder / "far.tif", ids(), 0, geotransform=(900000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0))
     small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
     for table in ("a", "b"):
         gdal.Translate(
@@ -176,6 +213,7 @@ COMMAND_LINE = (  # a kind each, as a call takes seconds
     "reference system",
     "source of the input",
     "tiles",
+    "zones elsewhere",
     "a user's file",
     "no segments",
     "model",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Drawing cases: every parameter over its whole range, and images on which it makes a difference.
 
-A case is plain values, so that it can be kept as JSON: {"kind", "seed", "image", "file", "parameters", "run"}.
+A case is plain values, so that it can be kept as JSON: {"kind", "seed", "image", "file", "parameters", "run", "zones"}.
 """
 
 import random
@@ -9,6 +9,7 @@ import random
 import numpy as np
 
 from .images import KINDS, REAL, _real_raster
+from .zones import draw_zones
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (1.0, 1e4), (-1e9, 1e9), (1e-12, 1e-9), (-1e-3, 1e12))
@@ -41,6 +42,7 @@ def draw(kind, seed):
         "file": file,
         "parameters": parameters,
         "run": _run(rng, kind),
+        "zones": draw_zones(random.Random(f"zones {kind} {seed}"), image["rows"], image["cols"]),  # noqa: S311
     }
 
 
