@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kernel_sets import both_sets, compiled, examples, needs_compiled
 from oracle import level_columns
 from osgeo import gdal, ogr
-from rasters import Log, run, write_patches, write_raster
+from rasters import Log, level_columns_of, run, write_patches, write_raster
 from test_elimination import grids
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.kernels import plain
@@ -59,18 +59,6 @@ def test_links_are_the_same_with_threads_and_when_merged_clumps_are_forgotten():
         np.testing.assert_array_equal(ours, theirs)
 
 
-def columns_of(path):
-    """{level: (segments,)} of a raster's attribute table."""
-    dataset = gdal.Open(str(path))
-    table = dataset.GetRasterBand(1).GetDefaultRAT()
-    names = [table.GetNameOfCol(index) for index in range(table.GetColumnCount())]
-    return {
-        int(name[len("level_") :]): table.ReadAsArray(index)[1:]
-        for index, name in enumerate(names)
-        if name.startswith("level_")
-    }
-
-
 def field_of(path, name):
     dataset = ogr.Open(str(path))
     return [feature[name] for feature in dataset.GetLayer()]
@@ -114,7 +102,7 @@ def test_each_level_is_what_a_run_with_it_makes_however_it_is_run(patches, alone
         **tiles,
     )
     np.testing.assert_array_equal(ids, made[20])
-    columns = columns_of(tmp_path / "out.tif")
+    columns = level_columns_of(tmp_path / "out.tif")
     assert list(columns) == list(LEVELS)
     for level, column in columns.items():
         hold(ids, made[level], column)
@@ -132,7 +120,7 @@ def test_polygons_and_a_table_of_floats_have_the_columns_too(tmp_path):
         if gdal.GetDriverByName("KEA") is None and name.endswith("kea"):
             continue
         ids, _ = run(path, tmp_path / name, min_pixels=9, levels=(40, 300), num_clusters=5, tile_width=30, **output)
-        columns = columns_of(tmp_path / name)
+        columns = level_columns_of(tmp_path / name)
         for level in (40, 300):
             larger, _ = run(path, tmp_path / "c.tif", min_pixels=level, num_clusters=5)
             hold(ids, larger, columns[level])
