@@ -6,7 +6,17 @@ from .meanimage import SegmentMeanImage
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
 from .segment import SegmentRaster
+from .shape import SegmentShape
 from .statistics import SegmentStatistics
 from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, ExampleData, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)
+ALGORITHMS = (
+    CheckTiles,
+    ExampleData,
+    SegmentMeanImage,
+    SegmentPolygons,
+    SegmentRaster,
+    SegmentShape,
+    SegmentStatistics,
+    ShowStatus,
+)

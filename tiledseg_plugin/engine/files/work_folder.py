@@ -37,8 +37,9 @@ KEPT = "|".join(  # after the prefix, what a run can be taken up from
         rf"(table|below|first|pixels|columns|holders|levels)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
+        rf"(sums|reach|borders|pairs)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
-        r"(survey|sample)\.npz|(ids|sizes)\.npy",
+        r"(survey|sample)\.npz|(ids|sizes|sides|centroids|means|classes)\.npy",
     )
 )
 LONGEST_NAME = f"{PREFIX}chain-corners-0000000.npy"

@@ -14,6 +14,8 @@ Check = Callable[[], object]  # called now and then, raises what ends the run
 Run = Callable[..., Iterable[Any]]  # is called as `map` is
 Moments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # counts, totals, squares, low, high
 
+Shapes = Tuple[np.ndarray, np.ndarray, int, np.ndarray]  # sums, parts, how many these are, contacts
+
 DECIDED = 0xFFFFFFFF  # in `RemainingRegions.undecided_from`
 NO_LEVEL = 0xFFFFFFFF  # in `Links.level`
 
@@ -179,6 +181,22 @@ class Kernels(Protocol):
         self, labels: np.ndarray, count: int, values: np.ndarray
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(pixels,) uint32, int, (pixels,) -> (count + 1,) int64 starts, (n,) values, (n,) int64 frequencies."""
+
+    def region_shapes(
+        self,
+        labels: np.ndarray,
+        count: int,
+        inside: Tuple[int, int, int, int],
+        area: np.ndarray,
+        across: np.ndarray,
+        down: np.ndarray,
+    ) -> Shapes:
+        """(rows, cols) uint32 with a margin -> (count, 16) int64, (rows, cols) uint32 parts, int, (n, 2) uint32."""
+
+    def nearest_pixels(
+        self, labels: np.ndarray, count: int, col: int, row: int, points: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint32, int, place of the window, (count, 2) float64 -> (count,) int64, (count,) float64."""
 
     def trace_outlines(
         self, ids: np.ndarray, row: int, col: int, raster_width: int, all_junctions: bool

@@ -19,6 +19,7 @@ from .lloyd import distinct, reassign, sum_members
 from .outlines import finish_rings, trace_outlines
 from .pixels import NearestCentre, compact, eliminate_singles, nearest_centre, nearest_two, relabel, translate
 from .quantiles import region_histograms
+from .shapes import nearest_pixels, region_shapes
 from .simplification import simplify_rings
 
 NAME = "plain"
@@ -37,10 +38,12 @@ __all__ = [
     "find_edges",
     "finish_rings",
     "nearest_centre",
+    "nearest_pixels",
     "nearest_two",
     "reassign",
     "region_histograms",
     "region_moments",
+    "region_shapes",
     "relabel",
     "simplify_rings",
     "sum_members",
