@@ -89,6 +89,15 @@ REFUSED = {
     ),
     "creation options": ("segment", {"CREATION_OPTIONS": "COMPRESS"}, r"CREATION_OPTIONS has 'COMPRESS'"),
     "statistics": ("statistics", {"STATISTICS": "mode"}, r"STATISTICS is 'mode', which is not one of its values"),
+    "percentiles": ("statistics", {"PERCENTILES": "10;100"}, r"PERCENTILES has .100., which is no percentile"),
+    "grey levels": ("statistics", {"GREY_LEVELS": 1}, r"GREY_LEVELS is .1., which is not a whole number from 2 to 256"),
+    "raster of a series": (
+        "statistics",
+        {"MORE_VALUES": ["{f}/nope.tif"]},
+        r"MORE_VALUES: .*nope\.tif cannot be opened",
+    ),
+    "raster twice": ("statistics", {"MORE_VALUES": "{f}/in.tif"}, r"in\.tif twice: give each raster once"),
+    "percentile": ("statistics", {"STATISTICS": ["p00"]}, r"STATISTICS is 'p00', which is not one of its values"),
     "table": ("statistics", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot write"),
     "table of shapes": ("shape", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot"),
     "extension of shapes": ("shape", {"OUTPUT": "{f}/t.xyz9"}, r"OUTPUT .*'\.xyz9'"),
@@ -151,10 +160,16 @@ def folder(tmp_path_factory):
     return folder
 
 
+def filled_in(value, folder):
+    if isinstance(value, list):
+        return [filled_in(one, folder) for one in value]
+    return value.format(f=folder) if isinstance(value, str) else value
+
+
 def parameters_of(case, folder):
     algorithm, given, sentence = REFUSED[case]
     parameters = {**OUTPUTS[algorithm], **given}
-    filled = {name: value.format(f=folder) if isinstance(value, str) else value for name, value in parameters.items()}
+    filled = {name: filled_in(value, folder) for name, value in parameters.items()}
     return f"tiledseg:{algorithm}", filled, sentence
 
 

@@ -11,7 +11,13 @@ from .errors import SegmentationError
 NODATA_RULES = ("any", "all")
 ENGINES = ("builtin", "rsgislib")
 EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
-STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")  # of segments
+TEXTURES = ("contrast", "homogeneity", "entropy", "correlation")  # of segments, as are these:
+STATISTICS = (  # in the order of their published numbers
+    *("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority"),
+    *("minority", "variety", "range", "cv", "valid_fraction", "share", *TEXTURES),
+)
+PERCENTILE = re.compile(r"p(?!00)[0-9]{2}")  # any of them is a statistic, too
+MOST_GREY_LEVELS = 256
 USUAL_STATISTICS = ("mean", "std", "min", "max")
 MOST_CLUSTERS = 65534
 LARGEST = 2**31 - 1  # of any whole number, as in QGIS
@@ -274,3 +280,8 @@ def check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
     """Refuse what is none of a parameter's values."""
     if value not in choices:
         raise SegmentationError(f"{name} is '{value}': give one of {', '.join(choices)}.")
+
+
+def is_statistic(name: str) -> bool:
+    """Whether something is a statistic of segments: one of STATISTICS, or a percentile p01 to p99."""
+    return name in STATISTICS or PERCENTILE.fullmatch(name) is not None
