@@ -3,20 +3,28 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from fuzzing import checking
+from fuzzing import checking, cluster
 from fuzzing.coverage import Coverage
 from fuzzing.draws import draw
 from fuzzing.files import as_json
 from fuzzing.images import make
 from fuzzing.shrinking import shrink
+from tiledseg.tiledseg_plugin.engine.parameters import EXECUTIONS
 from tiledseg.tiledseg_plugin.engine.stages import graph
 from time_limit import no_test_hangs  # noqa: F401
 
 FOUND = sorted((Path(__file__).parent / "data" / "found").glob("*.json"))
 SMALL, LARGE, AT_ONCE = 160, 6, 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _dask_ends():
+    yield
+    cluster.kept.close()
 
 
 @pytest.mark.parametrize("first", range(0, SMALL, AT_ONCE))
@@ -44,6 +52,13 @@ def test_a_case_is_known_by_its_seed_and_kept_as_text():
         case = draw(kind, "again")
         assert case == draw(kind, "again") != draw(kind, "another")
         assert json.loads(as_json(case)) == case
+
+
+def test_every_execution_is_drawn():
+    for kind, least in (("small", 2000), ("large", 200)):
+        drawn = Counter(draw(kind, f"executions-{number}")["run"]["execution"] for number in range(least))
+        wanted = set(EXECUTIONS) if cluster.is_available() else set(EXECUTIONS) - {"dask"}
+        assert set(drawn) == wanted, drawn
 
 
 def test_a_fault_is_found_and_shrunk(monkeypatch):
