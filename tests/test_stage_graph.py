@@ -181,7 +181,7 @@ class Watching:
         self.runs = []
 
         class Elimination(plain.Elimination):
-            def step(own, area, run=map):
+            def step(own, area, run=map):  # noqa: N805 - self is the kernels
                 self.runs.append(run)
                 return super().step(area, run)
 
