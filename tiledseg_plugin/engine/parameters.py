@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple, Union
 from .errors import SegmentationError
 
 NODATA_RULES = ("any", "all")
+ZONES_OUTSIDE = ("segment", "exclude")
 ENGINES = ("builtin", "rsgislib")
 EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
 TEXTURES = ("contrast", "homogeneity", "entropy", "correlation")  # of segments, as are these:
@@ -89,6 +90,9 @@ class SegmentParameters(PlainParameters):
     levels : further minimum sizes, ascending and above `min_pixels`
     extent : (col, row, width, height) in pixels, the part that is segmented; empty for all
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    zones : a layer of polygons or lines (path, or path|layername=...) or a raster, whose borders no segment crosses;
+        empty for none
+    zones_outside : whether pixels in no zone are segmented, as a zone of their own, or are no data
     nodata : what is no data, instead of what the raster declares, see `no_data_asked_for`
     rsgislib_stretch : the stretch with the statistics and the rule of no data of RSGISLib's script
     per_tile_statistics : of engine `rsgislib`: each tile has its own stretch and centres
@@ -118,6 +122,8 @@ class SegmentParameters(PlainParameters):
     tile_width: int = 2000
     tile_height: int = 2000
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
+    zones: str = ""
+    zones_outside: str = "segment"
     valid_data_threshold: float = 0.3
     engine: str = "builtin"
     per_tile_statistics: bool = False
@@ -153,6 +159,10 @@ class SegmentParameters(PlainParameters):
             raise SegmentationError(
                 f"ENGINE=rsgislib cannot be used with EXECUTION={self.execution}, as RSGISLib is not made for threads: "
                 "choose auto, processes or serial."
+            )
+        if self.engine == "rsgislib" and self.zones:
+            raise SegmentationError(
+                "ZONES is for ENGINE=builtin only, as RSGISLib knows no zones: choose builtin, or leave ZONES empty."
             )
         if self.engine != "rsgislib" and self.per_tile_statistics:
             raise SegmentationError(
@@ -207,6 +217,8 @@ class PreflightParameters(PlainParameters):
     tile_width: int = SegmentParameters.tile_width
     tile_height: int = SegmentParameters.tile_height
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
+    zones: str = SegmentParameters.zones
+    zones_outside: str = SegmentParameters.zones_outside
     valid_data_threshold: float = SegmentParameters.valid_data_threshold
     workers: int = SegmentParameters.workers
     output: str = ""
@@ -224,6 +236,7 @@ def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> 
     _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
     _check_range("WORKERS", parameters.workers, 0)
     check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
+    check_choice("ZONES_OUTSIDE", parameters.zones_outside, ZONES_OUTSIDE)
     no_data_asked_for(parameters.nodata)
     if parameters.extent and (len(parameters.extent) != 4 or min(parameters.extent[2:]) < 1):
         raise SegmentationError(f"EXTENT is {parameters.extent}: give column, row, width and height in pixels.")

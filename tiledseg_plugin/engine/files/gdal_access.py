@@ -8,7 +8,7 @@ handler that is pushed for a block and popped after it. Each thread has handlers
 import threading
 from contextlib import contextmanager
 from types import ModuleType
-from typing import ContextManager, Iterator, List, Mapping, Sequence
+from typing import ContextManager, Iterator, List, Mapping, Sequence, Tuple
 
 from osgeo import gdal, ogr, osr
 
@@ -159,6 +159,13 @@ def name_for_people(field: ogr.FieldDefn, name: str) -> None:
     """Give a field another name, which QGIS shows; GDAL has none before 3.2."""
     if hasattr(field, "SetAlternativeName"):
         field.SetAlternativeName(name)
+
+
+def layer_in_memory(name: str, kind: int) -> Tuple[ogr.DataSource, ogr.Layer]:
+    """A dataset in memory and its layer, which goes with it; the driver has another name from GDAL 3.11 on."""
+    driver = ogr.GetDriverByName("Memory" if gdal.VersionInfo() < "3110000" else "MEM")
+    dataset = driver.CreateDataSource(name)
+    return dataset, dataset.CreateLayer(name, None, kind)
 
 
 def open_raster(path: str) -> gdal.Dataset:

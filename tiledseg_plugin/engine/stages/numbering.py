@@ -92,7 +92,7 @@ def levels_of(strip: int) -> str:
     return f"levels-{strip:07d}"
 
 
-def _first_of(strip: int) -> str:
+def first_of(strip: int) -> str:
     """Under which lie the first pixels of a strip's segments, ascending."""
     return f"first-{strip:07d}"
 
@@ -155,7 +155,7 @@ def sort_strip(folder: WorkFolder, strip: Strip, check_cancelled: Callable[[], N
             moments.append(moments_in(saved).of(here))
     first = np.concatenate(firsts)
     order = np.argsort(first, kind="stable")
-    folder.save_array(_first_of(strip.number), first[order])
+    folder.save_array(first_of(strip.number), first[order])
     folder.save_array(pixels_of(strip.number), np.concatenate(sizes)[order])
     if moments:
         folder.save(moments_of(strip.number), **joined(moments).of(order).arrays())
@@ -184,7 +184,7 @@ class NumberJob:
         strips = np.searchsorted(self.ends, first, side="right")
         for strip in np.unique(strips).tolist():
             here = strips == strip
-            places = np.searchsorted(self.folder.map_array(_first_of(strip)), first[here])
+            places = np.searchsorted(self.folder.map_array(first_of(strip)), first[here])
             ids[here] = places + (1 + self.before[strip])
         return ids
 
