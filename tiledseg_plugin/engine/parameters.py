@@ -54,6 +54,10 @@ def _are_whole(value: Any) -> bool:
     return isinstance(value, tuple) and all(map(_is_whole, value))
 
 
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, tuple) and all(one is None or _is_number(one) for one in value)
+
+
 def _are_tiles(value: Any) -> bool:
     return isinstance(value, tuple) and all(_are_whole(tile) and len(tile) == 4 for tile in value)
 
@@ -66,6 +70,7 @@ KINDS: Dict[Any, Tuple[Any, str]] = {
     Optional[float]: (lambda value: value is None or _is_number(value), "a finite number, or None"),
     str: (lambda value: isinstance(value, str), "text"),
     Tuple[int, ...]: (_are_whole, "a tuple of whole numbers"),
+    Tuple[Optional[float], ...]: (_are_limits, "a tuple of finite numbers, or None"),
     Tuple[str, ...]: (
         lambda value: isinstance(value, tuple) and all(isinstance(part, str) for part in value),
         "a tuple of texts",
@@ -128,10 +133,10 @@ class SegmentParameters(PlainParameters):
     def check(self) -> None:
         """Raise SegmentationError for values that no raster could make right."""
         self.check_kinds()
-        _check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
-        _check_range("MIN_PIXELS", self.min_pixels, 1)
-        _check_range("SAMPLING", self.sampling, 1)
-        _check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
+        check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
+        check_range("MIN_PIXELS", self.min_pixels, 1)
+        check_range("SAMPLING", self.sampling, 1)
+        check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
         _check_tiling(self)
         if self.distance_threshold is not None and not self.distance_threshold > 0:
             raise SegmentationError(
@@ -191,10 +196,10 @@ class PreflightParameters(PlainParameters):
 
 
 def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> None:
-    _check_range("TILE_WIDTH", parameters.tile_width, 16)
-    _check_range("TILE_HEIGHT", parameters.tile_height, 16)
-    _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
-    _check_range("WORKERS", parameters.workers, 0)
+    check_range("TILE_WIDTH", parameters.tile_width, 16)
+    check_range("TILE_HEIGHT", parameters.tile_height, 16)
+    check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
+    check_range("WORKERS", parameters.workers, 0)
     check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
     no_data_asked_for(parameters.nodata)
     if parameters.extent and (len(parameters.extent) != 4 or min(parameters.extent[2:]) < 1):
@@ -222,7 +227,7 @@ def no_data_asked_for(text: str) -> Union[None, str, int, float]:
     return int(word) if word.lstrip("+-").isdigit() else float(word)
 
 
-def _check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
+def check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
     if value < least or value > (LARGEST if most is None else most):
         allowed = f"at least {least}" if value < least and most is None else f"{least} to {most or LARGEST}"
         raise SegmentationError(f"{name} is {value}: give a number of {allowed}.")
