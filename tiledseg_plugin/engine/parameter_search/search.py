@@ -50,7 +50,7 @@ class SearchResult:
     best: Candidate
     score: float
     candidate_count: int
-    window_count: int
+    area_count: int
     polygon_count: int
     seconds: float
 
