@@ -3,6 +3,7 @@
 
 from .example import ExampleData
 from .meanimage import SegmentMeanImage
+from .parameters import FindParameters
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
 from .segment import SegmentRaster
@@ -13,6 +14,7 @@ from .status import ShowStatus
 ALGORITHMS = (
     CheckTiles,
     ExampleData,
+    FindParameters,
     SegmentMeanImage,
     SegmentPolygons,
     SegmentRaster,

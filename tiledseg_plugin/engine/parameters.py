@@ -61,6 +61,10 @@ def _are_whole(value: Any) -> bool:
     return isinstance(value, tuple) and all(map(_is_whole, value))
 
 
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, tuple) and all(one is None or _is_number(one) for one in value)
+
+
 def _are_tiles(value: Any) -> bool:
     return isinstance(value, tuple) and all(_are_whole(tile) and len(tile) == 4 for tile in value)
 
@@ -73,6 +77,7 @@ KINDS: Dict[Any, Tuple[Any, str]] = {
     Optional[float]: (lambda value: value is None or _is_number(value), "a finite number, or None"),
     str: (lambda value: isinstance(value, str), "text"),
     Tuple[int, ...]: (_are_whole, "a tuple of whole numbers"),
+    Tuple[Optional[float], ...]: (_are_limits, "a tuple of finite numbers, or None"),
     Tuple[str, ...]: (
         lambda value: isinstance(value, tuple) and all(isinstance(part, str) for part in value),
         "a tuple of texts",
@@ -142,11 +147,11 @@ class SegmentParameters(PlainParameters):
     def check(self) -> None:
         """Raise SegmentationError for values that no raster could make right."""
         self.check_kinds()
-        _check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
-        _check_range("MIN_PIXELS", self.min_pixels, 1)
+        check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
+        check_range("MIN_PIXELS", self.min_pixels, 1)
         self._check_levels()
-        _check_range("SAMPLING", self.sampling, 1)
-        _check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
+        check_range("SAMPLING", self.sampling, 1)
+        check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
         _check_tiling(self)
         if self.distance_threshold is not None and not self.distance_threshold > 0:
             raise SegmentationError(
@@ -187,7 +192,7 @@ class SegmentParameters(PlainParameters):
             return
         below, shown = self.min_pixels, ";".join(map(str, self.levels))
         for level in self.levels:
-            _check_range("LEVELS", level, 2)
+            check_range("LEVELS", level, 2)
             if level <= below:
                 what = "MIN_PIXELS" if below == self.min_pixels else "the one before it"
                 raise SegmentationError(
@@ -231,10 +236,10 @@ class PreflightParameters(PlainParameters):
 
 
 def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> None:
-    _check_range("TILE_WIDTH", parameters.tile_width, 16)
-    _check_range("TILE_HEIGHT", parameters.tile_height, 16)
-    _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
-    _check_range("WORKERS", parameters.workers, 0)
+    check_range("TILE_WIDTH", parameters.tile_width, 16)
+    check_range("TILE_HEIGHT", parameters.tile_height, 16)
+    check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
+    check_range("WORKERS", parameters.workers, 0)
     check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
     check_choice("ZONES_OUTSIDE", parameters.zones_outside, ZONES_OUTSIDE)
     no_data_asked_for(parameters.nodata)
@@ -283,7 +288,7 @@ def _shown(text: str) -> str:
     return text if len(text) <= LONGEST_NUMBER else text[:LONGEST_NUMBER] + "..."
 
 
-def _check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
+def check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
     if value < least or value > (LARGEST if most is None else most):
         allowed = f"at least {least}" if value < least and most is None else f"{least} to {most or LARGEST}"
         raise SegmentationError(f"{name} is {value}: give a number of {allowed}.")
