@@ -119,8 +119,8 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     else:
         described = _describe(context, segments)
         columns = attribute_columns(described.attributes, context.raster.bands, ranges)
-    others = [*level_columns(segments), *zone_columns(context, segments)]
-    columns += others
+    more = [*level_columns(segments), *zone_columns(context, segments)]
+    columns += more
     with _attribute_table(context, columns, output) as complete_table:
         samples = write_segments(context, segments, output)
         _write_overviews(context, output)
@@ -132,7 +132,7 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     if described and parameters.mean_image:
         _write_means(context, described, paths["mean_image"])
     if described and parameters.polygons:
-        _write_outlines(context, described, others, paths["polygons"])
+        _write_outlines(context, described, more, paths["polygons"])
 
 
 class _Described(NamedTuple):
@@ -201,7 +201,7 @@ def _write_means(context: RunContext, described: _Described, path: str) -> None:
     write_mean_image(image, described.ids, described.attributes, context.runner.workers, advance)
 
 
-def _write_outlines(context: RunContext, described: _Described, others: Sequence[Column], path: str) -> None:
+def _write_outlines(context: RunContext, described: _Described, more: Sequence[Column], path: str) -> None:
     raster, attributes, progress, check = context.raster, described.attributes, context.progress, context.check
     progress.start("polygons", "Tracing polygons")
     job = OutlineJob(described.ids, raster.width, raster.height, False, context.kernel.NAME, context.folder)
@@ -210,7 +210,7 @@ def _write_outlines(context: RunContext, described: _Described, others: Sequence
     write_polygons(
         Output("POLYGONS", path, VECTOR, assign_crs=context.parameters.assign_crs),
         raster,
-        Polygons(rings, attributes, [*statistic_columns(attributes, raster.bands), *others]),
+        Polygons(rings, attributes, [*statistic_columns(attributes, raster.bands), *more]),
         lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
         check,
     )
