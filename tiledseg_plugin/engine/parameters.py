@@ -11,7 +11,13 @@ from .errors import SegmentationError
 NODATA_RULES = ("any", "all")
 ENGINES = ("builtin", "rsgislib")
 EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
-STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")  # of segments
+TEXTURES = ("contrast", "homogeneity", "entropy", "correlation")  # of segments, as are these:
+STATISTICS = (  # in the order of their published numbers
+    *("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority"),
+    *("minority", "variety", "range", "cv", "valid_fraction", "share", *TEXTURES),
+)
+PERCENTILE = re.compile(r"p(?!00)[0-9]{2}")  # any of them is a statistic, too
+MOST_GREY_LEVELS = 256
 USUAL_STATISTICS = ("mean", "std", "min", "max")
 MOST_CLUSTERS = 65534
 LARGEST = 2**31 - 1  # of any whole number, as in QGIS
@@ -80,6 +86,7 @@ class SegmentParameters(PlainParameters):
 
     bands : 1-based band numbers, empty for all
     distance_threshold : None for no limit
+    levels : further minimum sizes, ascending and above `min_pixels`
     extent : (col, row, width, height) in pixels, the part that is segmented; empty for all
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
     nodata : what is no data, instead of what the raster declares, see `no_data_asked_for`
@@ -99,6 +106,7 @@ class SegmentParameters(PlainParameters):
     bands: Tuple[int, ...] = ()
     num_clusters: int = 60
     min_pixels: int = 100
+    levels: Tuple[int, ...] = ()
     distance_threshold: Optional[float] = 100.0
     stretch: bool = True
     rsgislib_stretch: bool = False
@@ -130,6 +138,7 @@ class SegmentParameters(PlainParameters):
         self.check_kinds()
         _check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
         _check_range("MIN_PIXELS", self.min_pixels, 1)
+        self._check_levels()
         _check_range("SAMPLING", self.sampling, 1)
         _check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
         _check_tiling(self)
@@ -162,6 +171,25 @@ class SegmentParameters(PlainParameters):
         if self.execution == "dask" and not (self.dask_scheduler and self.work_dir):
             missing = "WORK_DIR, a folder that all its workers see" if self.dask_scheduler else "DASK_SCHEDULER"
             raise SegmentationError(f"EXECUTION=dask needs {missing}: give it, or choose another execution.")
+
+    def _check_levels(self) -> None:
+        if not self.levels:
+            return
+        below, shown = self.min_pixels, ";".join(map(str, self.levels))
+        for level in self.levels:
+            _check_range("LEVELS", level, 2)
+            if level <= below:
+                what = "MIN_PIXELS" if below == self.min_pixels else "the one before it"
+                raise SegmentationError(
+                    f"LEVELS is '{shown}', in which {level} is not above {what}, {below}: give whole numbers above "
+                    "MIN_PIXELS in ascending order, such as 500;2000."
+                )
+            below = level
+        if self.engine == "rsgislib":
+            raise SegmentationError(
+                f"LEVELS is '{shown}', but ENGINE=rsgislib makes segments of one size only: leave LEVELS empty, or "
+                "choose ENGINE=builtin."
+            )
 
 
 @dataclass(frozen=True)
@@ -214,12 +242,32 @@ def no_data_asked_for(text: str) -> Union[None, str, int, float]:
     if word.lower() == NOTHING:
         return NOTHING
     if not NUMBER.fullmatch(word) or len(word) > LONGEST_NUMBER:
-        shown = word if len(word) <= LONGEST_NUMBER else word[:LONGEST_NUMBER] + "..."
         raise SegmentationError(
-            f"NODATA is '{shown}': give one number, such as 0 or -9999, or {NOTHING} if every pixel is data, or leave "
-            "it empty for what the raster declares."
+            f"NODATA is '{_shown(word)}': give one number, such as 0 or -9999, or {NOTHING} if every pixel is data, or "
+            "leave it empty for what the raster declares."
         )
     return int(word) if word.lstrip("+-").isdigit() else float(word)
+
+
+def levels_asked_for(text: str) -> Tuple[int, ...]:
+    """The numbers that LEVELS names, separated by semicolons.
+
+    Raises
+    ------
+    SegmentationError : it is not understood
+    """
+    words = [word.strip() for word in text.split(";")] if text.strip() else []
+    for word in words:
+        if not re.fullmatch(f"[0-9]{{1,{LONGEST_NUMBER}}}", word):
+            raise SegmentationError(
+                f"LEVELS is '{_shown(text)}', in which '{_shown(word)}' is no whole number: give minimum sizes in "
+                "pixels, separated by semicolons, such as 500;2000, or leave it empty."
+            )
+    return tuple(int(word) for word in words)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= LONGEST_NUMBER else text[:LONGEST_NUMBER] + "..."
 
 
 def _check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
@@ -232,3 +280,8 @@ def check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
     """Refuse what is none of a parameter's values."""
     if value not in choices:
         raise SegmentationError(f"{name} is '{value}': give one of {', '.join(choices)}.")
+
+
+def is_statistic(name: str) -> bool:
+    """Whether something is a statistic of segments: one of STATISTICS, or a percentile p01 to p99."""
+    return name in STATISTICS or PERCENTILE.fullmatch(name) is not None

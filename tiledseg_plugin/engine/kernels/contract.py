@@ -17,6 +17,7 @@ Moments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # c
 Shapes = Tuple[np.ndarray, np.ndarray, int, np.ndarray]  # sums, parts, how many these are, contacts
 
 DECIDED = 0xFFFFFFFF  # in `RemainingRegions.undecided_from`
+NO_LEVEL = 0xFFFFFFFF  # in `Links.level`
 
 
 class RemainingRegions(NamedTuple):
@@ -36,6 +37,22 @@ class RemainingRegions(NamedTuple):
     sums: np.ndarray
     undecided_from: np.ndarray
     edges: np.ndarray
+
+
+class Links(NamedTuple):
+    """All merges of an elimination, so that what a smaller least size makes of the clumps can be found afterwards.
+
+    partner : (n,) uint32, the clump that each was merged into, which may have been merged itself; its own index where
+        it was not
+    level : (n,) uint32, the least `min_pixels` with which that merge happens; NO_LEVEL where there was none. From a
+        clump to its partner it never falls, so the clumps of any smaller `min_pixels` are found by following the
+        partners as long as their level is no greater. In the step that equals `min_pixels` only smaller clumps act,
+        while for those that want more those of just that size do, too; as all decide on one state, the former merges
+        are among the latter.
+    """
+
+    partner: np.ndarray
+    level: np.ndarray
 
 
 class Labeller(Protocol):
@@ -60,6 +77,10 @@ class Merging(Protocol):
 
     def regions(self) -> RemainingRegions:
         """What is left after the last step."""
+
+    @property
+    def links(self) -> Links:
+        """All merges so far; empty where they are not kept."""
 
 
 class Kernels(Protocol):
@@ -144,6 +165,7 @@ class Kernels(Protocol):
         threshold: float,
         undecided_from: Optional[np.ndarray] = None,
         shared: Optional[np.ndarray] = None,
+        keeps_links: bool = False,
     ) -> Merging:
         """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps."""
 
