@@ -37,7 +37,7 @@ KEPT = "|".join(  # after the prefix, what a run can be taken up from
         rf"(table|below|first|pixels|columns|holders|levels|zone)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
-        rf"(sums|reach|borders|pairs)-{NUMBER}\.npy",
+        rf"(sums|reach|borders|pairs|differences)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
         r"(survey|sample)\.npz|(ids|sizes|sides|centroids|means|classes)\.npy",
     )

@@ -194,6 +194,11 @@ class Kernels(Protocol):
     ) -> Shapes:
         """(rows, cols) uint32 with a margin -> (count, 16) int64, (rows, cols) uint32 parts, int, (n, 2) uint32."""
 
+    def region_borders(
+        self, labels: np.ndarray, count: int, across: np.ndarray, down: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint32 with a margin -> (n, 2) uint32 pairs of labels, (n, 2) int64 lengths."""
+
     def nearest_pixels(
         self, labels: np.ndarray, count: int, col: int, row: int, points: np.ndarray
     ) -> Tuple[np.ndarray, np.ndarray]:
