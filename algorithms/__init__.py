@@ -5,8 +5,18 @@ from .example import ExampleData
 from .meanimage import SegmentMeanImage
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
+from .rasterise import ColumnToRaster
 from .segment import SegmentRaster
 from .statistics import SegmentStatistics
 from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, ExampleData, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)
+ALGORITHMS = (
+    CheckTiles,
+    ColumnToRaster,
+    ExampleData,
+    SegmentMeanImage,
+    SegmentPolygons,
+    SegmentRaster,
+    SegmentStatistics,
+    ShowStatus,
+)

@@ -13,6 +13,7 @@ from rasters import write_raster
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
+from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 
 pytestmark = pytest.mark.qgis
@@ -89,6 +90,20 @@ REFUSED = {
     ),
     "raster twice": ("statistics", {"MORE_VALUES": "{f}/in.tif"}, r"in\.tif twice: give each raster once"),
     "percentile": ("statistics", {"STATISTICS": ["p00"]}, r"STATISTICS is 'p00', which is not one of its values"),
+    "no table": ("rasterise", {}, r"SEGMENTS .*s\.tif has no attribute table: give a TABLE"),
+    "column": ("rasterise", {"COLUMN": "x"}, r"SEGMENTS .*s\.tif has no attribute table"),
+    "column of a table": (
+        "rasterise",
+        {"TABLE": "{f}/tiles.gpkg", "ID_FIELD": "fid"},
+        r"COLUMN is 'mean_1', and TABLE .*tiles\.gpkg has no such column: choose one of",
+    ),
+    "missing table": ("rasterise", {"TABLE": "{f}/nope.csv"}, r"TABLE .*nope\.csv cannot be opened as a table"),
+    "rows of no segment": (
+        "rasterise",
+        {"TABLE": "{f}/tiles.gpkg", "ID_FIELD": "fid", "COLUMN": "fid", "SEGMENTS": "{f}/far.tif"},
+        r"COLUMN fid has no value for any segment of SEGMENTS: check ID_FIELD",
+    ),
+    "type of a column": ("rasterise", {"DATA_TYPE": "int8"}, r"DATA_TYPE is 'int8', which is not one of its values"),
     "table": ("statistics", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot write"),
     "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
     "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
@@ -100,6 +115,7 @@ OUTPUTS = {
     "segment": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/o.tif", "EXECUTION": "serial"},
     "preflight": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "rasterise": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/r.tif"},
     "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
     "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
     "checksegmentstatistics": {
@@ -117,6 +133,7 @@ def folder(tmp_path_factory):
     write_raster(folder / "in.tif", values())
     write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
     write_raster(folder / "s.tif", ids(), 0)
+    write_raster(folder / "far.tif", ids() + 100, 0)
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
     write_vrt(folder / "v.vrt", "in.tif", relative=True)
     damaged = write_raster(
@@ -132,6 +149,7 @@ def folder(tmp_path_factory):
     (folder / "mine_report.json").write_text('{"mine": 1}')
     (folder / "folder.gpkg").mkdir()
     (folder / "out").mkdir()
+    write_table(str(folder / "ids.gpkg"), [Column(name, np.arange(1, 7)) for name in ("segment", "n")], lambda: None)
     write_tiles(folder / "tiles.gpkg")
     write_tiles(folder / "shape.shp", "ESRI Shapefile")
     small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
@@ -193,6 +211,7 @@ COMMAND_LINE = (  # a kind each, as a call takes seconds
     "tiles",
     "a user's file",
     "no segments",
+    "column of a table",
     "model",
 )
 
@@ -218,6 +237,7 @@ RUNS = {
     "segment in a VRT": ({"INPUT": "{f}/v.vrt", "MIN_PIXELS": 3, "SAMPLING": 1}, "INPUT"),
     "preflight": ({"TILES": "{f}/shape.shp"}, "INPUT"),
     "statistics": ({}, "SEGMENTS"),
+    "rasterise": ({"TABLE": "{f}/ids.gpkg", "COLUMN": "n"}, "SEGMENTS"),
     "meanimage": ({}, "SEGMENTS"),
     "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),
 }
