@@ -3,10 +3,12 @@
 
 from .example import ExampleData
 from .meanimage import SegmentMeanImage
+from .parameters import FindParameters
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
 from .rasterise import ColumnToRaster
 from .segment import SegmentRaster
+from .shape import SegmentShape
 from .statistics import SegmentStatistics
 from .status import ShowStatus
 
@@ -14,9 +16,11 @@ ALGORITHMS = (
     CheckTiles,
     ColumnToRaster,
     ExampleData,
+    FindParameters,
     SegmentMeanImage,
     SegmentPolygons,
     SegmentRaster,
+    SegmentShape,
     SegmentStatistics,
     ShowStatus,
 )

@@ -19,6 +19,7 @@ from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     segment_mean_image,
     segment_polygons,
 )
+from tiledseg.tiledseg_plugin.engine.products.segment_shape import ShapeParameters, segment_shape
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.segmentation import segment
@@ -145,6 +146,7 @@ def engine_runs(folder, given):
             segment_statistics,
         ),
         "rasterise": run(RasteriseParameters(segments, "n", "", given["TABLE"], **serial), rasterise_column),
+        "shape": run(ShapeParameters(segments, **serial), segment_shape),
         "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **serial), segment_mean_image),
         "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **serial), segment_polygons),
     }
@@ -153,6 +155,7 @@ def engine_runs(folder, given):
         "preflight": {"OUTPUT": "vector"},
         "statistics": {"OUTPUT": "vector"},
         "rasterise": {"OUTPUT": "raster"},
+        "shape": {"OUTPUT": "vector"},
         "meanimage": {"OUTPUT": "raster"},
         "polygons": {"OUTPUT": "vector"},
     }
@@ -168,6 +171,7 @@ INPUTS_OF = {
     "preflight": ("INPUT", "TILES"),
     "statistics": ("SEGMENTS", "VALUES", "MORE_VALUES"),
     "rasterise": ("SEGMENTS", "TABLE"),
+    "shape": ("SEGMENTS",),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),
 }

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Protocol, Tuple
 
+import numpy as np
+
 from .. import execution, kernels
 from ..errors import SegmentationError
 from ..execution.runner import Runner
@@ -75,16 +77,25 @@ class SegmentsRun:
         attributes = describe_segments(
             self.job, None, self.runner, self.progress.advance_as("Reading values"), self.check
         )
-        if not attributes.ids.size:
-            raise SegmentationError(f"SEGMENTS {self.segments.path} holds no segment: all of its pixels are no data.")
+        self.check_found(attributes.ids)
         if self.job.bands and not any(moments.counts.any() for moments in attributes.bands):
             raise SegmentationError("VALUES has no valid pixel in any segment: check that it overlaps SEGMENTS.")
         for source in dict.fromkeys(self.sources):
             if not any(one.counts.any() for one, of in zip(attributes.bands, self.sources) if of == source):
                 self.progress.feedback.warning(f"{source} has no valid pixel in any segment: its columns are empty.")
-        if self.named(attributes).ids[0] == 0:
-            self.progress.feedback.info("SEGMENTS declares what is no data in it, and 0 is not, so 0 is a segment.")
         return attributes
+
+    def check_found(self, ids: np.ndarray) -> None:
+        """Raise SegmentationError if there is no segment; say so if 0 is one.
+
+        Parameters
+        ----------
+        ids : (segments,) uint32, ascending, by which segments are counted here
+        """
+        if not ids.size:
+            raise SegmentationError(f"SEGMENTS {self.segments.path} holds no segment: all of its pixels are no data.")
+        if RasterIds(self.segments).named(ids[:1])[0] == 0:
+            self.progress.feedback.info("SEGMENTS declares what is no data in it, and 0 is not, so 0 is a segment.")
 
     def named(self, attributes: Attributes) -> Attributes:
         """The attributes with the ids that SEGMENTS has, rather than those by which segments are counted here."""
