@@ -6,6 +6,7 @@ from .meanimage import SegmentMeanImage
 from .parameters import FindParameters
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
+from .rasterise import ColumnToRaster
 from .segment import SegmentRaster
 from .shape import SegmentShape
 from .statistics import SegmentStatistics
@@ -13,6 +14,7 @@ from .status import ShowStatus
 
 ALGORITHMS = (
     CheckTiles,
+    ColumnToRaster,
     ExampleData,
     FindParameters,
     SegmentMeanImage,

@@ -13,6 +13,7 @@ from rasters import write_raster
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
+from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 
 pytestmark = pytest.mark.qgis
@@ -98,6 +99,20 @@ REFUSED = {
     ),
     "raster twice": ("statistics", {"MORE_VALUES": "{f}/in.tif"}, r"in\.tif twice: give each raster once"),
     "percentile": ("statistics", {"STATISTICS": ["p00"]}, r"STATISTICS is 'p00', which is not one of its values"),
+    "no table": ("rasterise", {}, r"SEGMENTS .*s\.tif has no attribute table: give a TABLE"),
+    "column": ("rasterise", {"COLUMN": "x"}, r"SEGMENTS .*s\.tif has no attribute table"),
+    "column of a table": (
+        "rasterise",
+        {"TABLE": "{f}/tiles.gpkg", "ID_FIELD": "fid"},
+        r"COLUMN is 'mean_1', and TABLE .*tiles\.gpkg has no such column: choose one of",
+    ),
+    "missing table": ("rasterise", {"TABLE": "{f}/nope.csv"}, r"TABLE .*nope\.csv cannot be opened as a table"),
+    "rows of no segment": (
+        "rasterise",
+        {"TABLE": "{f}/tiles.gpkg", "ID_FIELD": "fid", "COLUMN": "fid", "SEGMENTS": "{f}/far.tif"},
+        r"COLUMN fid has no value for any segment of SEGMENTS: check ID_FIELD",
+    ),
+    "type of a column": ("rasterise", {"DATA_TYPE": "int8"}, r"DATA_TYPE is 'int8', which is not one of its values"),
     "table": ("statistics", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot write"),
     "table of shapes": ("shape", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot"),
     "extension of shapes": ("shape", {"OUTPUT": "{f}/t.xyz9"}, r"OUTPUT .*'\.xyz9'"),
@@ -113,6 +128,7 @@ OUTPUTS = {
     "segment": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/o.tif", "EXECUTION": "serial"},
     "preflight": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "rasterise": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/r.tif"},
     "shape": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
     "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
@@ -131,6 +147,7 @@ def folder(tmp_path_factory):
     write_raster(folder / "in.tif", values())
     write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
     write_raster(folder / "s.tif", ids(), 0)
+    write_raster(folder / "far.tif", ids() + 100, 0)
     write_raster(folder / "minus.tif", np.full((1, 9, 9), -3, np.int16))
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
     write_vrt(folder / "v.vrt", "in.tif", relative=True)
@@ -147,6 +164,7 @@ def folder(tmp_path_factory):
     (folder / "mine_report.json").write_text('{"mine": 1}')
     (folder / "folder.gpkg").mkdir()
     (folder / "out").mkdir()
+    write_table(str(folder / "ids.gpkg"), [Column(name, np.arange(1, 7)) for name in ("segment", "n")], lambda: None)
     write_tiles(folder / "tiles.gpkg")
     write_tiles(folder / "shape.shp", "ESRI Shapefile")
     small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
@@ -222,6 +240,7 @@ RUNS = {
     ),
     "preflight": ({"TILES": "{f}/tiles.gpkg"}, "INPUT"),
     "statistics": ({}, "SEGMENTS"),
+    "rasterise": ({"TABLE": "{f}/ids.gpkg", "COLUMN": "n"}, "SEGMENTS"),
     "shape": ({}, "SEGMENTS"),
     "meanimage": ({}, "SEGMENTS"),
     "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),

@@ -16,6 +16,7 @@ MANDATORY = {
     "segment": (*TILING, *K_MEANS, "ENGINE", "PER_TILE_STATISTICS", "EXECUTION"),
     "preflight": TILING,
     "statistics": ("SEGMENTS", "VALUES", "STATISTICS", "UPDATE_RAT"),
+    "rasterise": ("SEGMENTS", "COLUMN"),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "SIMPLIFY"),
     "checksegmentstatistics": ("INPUT", *NUMBERS),
