@@ -178,11 +178,11 @@ class Watching:
     """The plain kernels, whose elimination remembers by what its steps were run."""
 
     def __init__(self):
-        self.runs = []
+        runs = self.runs = []
 
         class Elimination(plain.Elimination):
-            def step(own, area, run=map):
-                self.runs.append(run)
+            def step(self, area, run=map):
+                runs.append(run)
                 return super().step(area, run)
 
         self.Elimination = Elimination

@@ -143,7 +143,13 @@ class Kernels(Protocol):
         undecided_from: Optional[np.ndarray] = None,
         shared: Optional[np.ndarray] = None,
     ) -> Merging:
-        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps."""
+        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps.
+
+        `undecided_from` contradicts nothing: a clump that is smaller than the least wanted decides in step
+        max(its size, its undecided_from), and when it is left undecided then, so are its neighbours; none of these is
+        undecided from a later step on. On anything else the sets may differ; a run never has it (see
+        tests/test_undecided.py).
+        """
 
     # --- products
 
