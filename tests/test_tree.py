@@ -32,6 +32,7 @@ from tiledseg.tiledseg_plugin.engine.stages.tree import MOST_AT_ONCE, grow_tree,
 CENTRES = np.array([[a, b] for a in range(1, 6) for b in range(1, 6)], np.float32)
 
 any_raster = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+some_rasters = settings(any_raster, max_examples=25)
 
 
 @st.composite
@@ -221,7 +222,7 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
     raise AssertionError("the last execution breaks")
 
 
-@any_raster
+@some_rasters
 @given(
     drawn=segmentations(),
     most=st.integers(2, 9),

@@ -24,7 +24,7 @@ class Watched:
 
     Attributes
     ----------
-    eliminations, late : how many there were; clumps in them that are undecided from a later step than that of their size
+    eliminations, late : how many there were; clumps in them that are undecided from a step after that of their size
     """
 
     def __init__(self):
