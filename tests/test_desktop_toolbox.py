@@ -13,7 +13,7 @@ gdal = pytest.importorskip("osgeo.gdal")
 pytestmark = [pytest.mark.desktop, pytest.mark.slow]
 
 
-def test_ten_times_loaded_and_unloaded_leaves_nothing(data, tmp_path):
+def test_loading_and_unloading_again_and_again_leaves_nothing(data, tmp_path):
     found = in_desktop("reloading", tmp_path, raster=data / "synthetic_full.tif", seconds=400)
     first, last = found["counts"][0], found["counts"][-1]
     assert last.pop("widgets") <= first.pop("widgets")

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 from rasters import Log, read, run, write_raster
-from scipy import ndimage
 from test_attributes import table_of, two_band_scene
 from test_statistics import EXPECTED, check, statistics, table
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError

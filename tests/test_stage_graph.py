@@ -196,6 +196,14 @@ def test_threads_are_used_where_there_are_several():
         assert kernel.runs and all((run is map) == (workers == 1) for run in kernel.runs)
 
 
+def test_without_a_number_of_threads_there_is_one():
+    kernel, rules = Watching(), EliminationRules((1.0,), 3, None)
+    graph = whole_graph(1)
+    eliminate(kernel, ClumpGraph(graph.sizes, graph.sums.copy(), graph.edges), rules, lambda share: None)
+    merge_within(kernel, graph, rules, lambda share: None)
+    assert kernel.runs and all(run is map for run in kernel.runs)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("min_pixels", [1, 3, 8])
 def test_what_is_left_within_a_part(seed, min_pixels):
