@@ -15,7 +15,7 @@ from dask_programs import SETTINGS, distributed, go, scheduler_in
 from fuzzing import checking
 from fuzzing import cluster as fuzzing_cluster
 from fuzzing.draws import draw
-from rasters import Log, run, write_patches
+from rasters import Log, run, same_levels, write_patches
 from tiledseg.tiledseg_plugin.engine import execution
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import dask_cluster, dask_worker
@@ -44,6 +44,7 @@ def test_the_result_is_that_of_a_serial_run_and_nothing_is_left(cluster, raster,
     log = Log()
     ids, result = go(cluster, raster, tmp_path, log)
     assert np.array_equal(ids, expected)
+    same_levels(tmp_path / "expected.tif", tmp_path / "out.tif")
     assert "Execution: dask, 2 workers." in log.lines
     assert not (tmp_path / "work").exists()
 

@@ -224,7 +224,8 @@ def test_what_is_left_within_a_part(seed, min_pixels):
     roots = left.roots.astype(int)
     undecided = left.undecided_from != plain.elimination.DECIDED
     assert roots[merged.region_of].tolist() == expected.into.tolist() and merged.region_of.dtype == np.uint32
-    assert merged.undecided.tolist() == undecided.tolist()
+    assert merged.decided.tolist() == (~undecided).tolist() and merged.nested is None
+    assert merged.began_as.tolist() == np.flatnonzero(undecided).tolist()
     members = [np.flatnonzero(expected.into == root) for root in roots]
     earliest = np.array([before.earliest[inside].min() for inside in members])
     sizes = np.array([before.sizes[inside].sum() for inside in members])
@@ -261,8 +262,8 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, inner):
         graph.borders = {s: b for s, b in graph.borders.items() if any(s in joint.sides for joint in group.joints)}
         graphs.append(copy.deepcopy(graph))
         region_of = np.arange(graph.sizes.size, dtype=np.uint32)
-        none = np.empty(0, np.int64)
-        save_part(folder, member, Left(Merged(region_of, np.ones(graph.sizes.size, bool), none, none, graph), None))
+        none, undecided = np.empty(0, np.int64), np.zeros(graph.sizes.size, bool)
+        save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), None))
     rules = EliminationRules((1.0,), 5, None)
     job, checks, sizes = GroupJob(folder, rules, "plain", 2), [], [graph.sizes.size for graph in graphs]
     result = process_group(job, group, lambda: checks.append(1))
@@ -272,7 +273,7 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, inner):
     assert len(checks) > len(group.members)
     decided = load_decided(folder, group.number)
     assert decided.region_of.tolist() == merged.region_of[number].tolist()
-    assert decided.undecided.tolist() == merged.undecided.tolist()
+    assert decided.decided.tolist() == merged.decided.tolist()
     assert decided.earliest.tolist() == merged.earliest.tolist()
     assert decided.members_end.tolist() == np.cumsum(sizes).tolist()
     left = load_undecided(folder, group.number)
