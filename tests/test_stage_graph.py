@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.stages import graph as stage
 from tiledseg.tiledseg_plugin.engine.stages.elimination import (
     ClumpGraph,
     EliminationRules,
@@ -250,7 +251,7 @@ def test_order_of_appearance():
 
 
 @pytest.mark.parametrize("inner", [False, True])
-def test_a_group_leaves_what_its_members_are_together(tmp_path, inner):
+def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inner):
     plan, nested = scheme(1)
     clusters, values = raster(1, plan)
     tree = tree_of(nested)
@@ -266,7 +267,11 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, inner):
         save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), None))
     rules = EliminationRules((1.0,), 5, None)
     job, checks, sizes = GroupJob(folder, rules, "plain", 2), [], [graph.sizes.size for graph in graphs]
+    threads = []
+    watch = lambda *given: threads.append(given[-1]) or merge_within(*given)  # noqa: E731
+    monkeypatch.setattr(stage, "merge_within", watch)
     result = process_group(job, group, lambda: checks.append(1))
+    assert threads == [1 if inner else 2] and GroupJob(folder, rules, "plain").threads == 1
     graph, number, joined = join(group, graphs)
     merged = merge_within(plain, graph, rules, lambda fraction: None)
     assert (result.number, result.joined) == (group.number, joined) and joined > 0
