@@ -168,7 +168,13 @@ class Kernels(Protocol):
         shared: Optional[np.ndarray] = None,
         keeps_links: bool = False,
     ) -> Merging:
-        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps."""
+        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps.
+
+        `undecided_from` contradicts nothing: a clump that is smaller than the least wanted decides in step
+        max(its size, its undecided_from), and when it is left undecided then, so are its neighbours; none of these is
+        undecided from a later step on. On anything else the sets may differ; a run never has it (see
+        tests/test_undecided.py).
+        """
 
     # --- products
 
