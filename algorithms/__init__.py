@@ -2,6 +2,7 @@
 """The Processing algorithms, one file each."""
 
 from .example import ExampleData
+from .levels import SegmentLevels
 from .meanimage import SegmentMeanImage
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
@@ -9,4 +10,13 @@ from .segment import SegmentRaster
 from .statistics import SegmentStatistics
 from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, ExampleData, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)
+ALGORITHMS = (
+    CheckTiles,
+    ExampleData,
+    SegmentLevels,
+    SegmentMeanImage,
+    SegmentPolygons,
+    SegmentRaster,
+    SegmentStatistics,
+    ShowStatus,
+)

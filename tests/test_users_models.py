@@ -18,6 +18,7 @@ MANDATORY = {
     "statistics": ("SEGMENTS", "VALUES", "STATISTICS", "UPDATE_RAT"),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "SIMPLIFY"),
+    "levels": ("SEGMENTS", "LEVEL"),
     "checksegmentstatistics": ("INPUT", *NUMBERS),
     "status": (),
 }
@@ -131,6 +132,7 @@ def test_all_algorithms_in_one_model_with_all_outputs_run(plugin, small_raster, 
     raster = add_input(model, core.QgsProcessingParameterRasterLayer("INPUT", "Raster"))
     segments = core.QgsProcessingModelChildParameterSource.fromChildOutput("segment", "OUTPUT")
     given = {"INPUT": raster, "SEGMENTS": segments, "VALUES": raster, "MIN_PIXELS": static(10)}
+    given["LEVELS"] = static("500")
     steps = ["segment", *sorted(set(by_name) - {"segment", "checksegmentstatistics"})]
     for name in steps:
         definitions = by_name[name].parameterDefinitions()

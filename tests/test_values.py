@@ -21,7 +21,7 @@ from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
 )
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 
-ALGORITHMS = ("segment", "preflight", "statistics", "meanimage", "polygons", "checksegmentstatistics")
+ALGORITHMS = ("segment", "preflight", "statistics", "meanimage", "polygons", "levels", "checksegmentstatistics")
 NAN, INFINITE = math.nan, math.inf
 NO_NUMBERS = ["50,5", "none", "1e999", "0x10", "1_000", "٣", "12 px", "--5", "NaN", "inf", True, False, NAN, INFINITE]
 NO_NUMBERS += [np.array([60, 61]), np.array([]), -INFINITE, [60], {"a": 1}, 10**30, "1" * 400]
