@@ -2,6 +2,7 @@
 """The Processing algorithms, one file each."""
 
 from .example import ExampleData
+from .levels import SegmentLevels
 from .meanimage import SegmentMeanImage
 from .parameters import FindParameters
 from .polygons import SegmentPolygons
@@ -17,6 +18,7 @@ ALGORITHMS = (
     ColumnToRaster,
     ExampleData,
     FindParameters,
+    SegmentLevels,
     SegmentMeanImage,
     SegmentPolygons,
     SegmentRaster,

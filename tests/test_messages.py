@@ -83,6 +83,8 @@ REFUSED = {
     "a level below": ("segment", {"LEVELS": "100"}, r"LEVELS is '100', in which 100 is not above MIN_PIXELS, 100:"),
     "levels that fall": ("segment", {"LEVELS": "500;300"}, r"which 300 is not above the one before it, 500:"),
     "too great a level": ("segment", {"LEVELS": "99999999999"}, r"LEVELS is 99999999999: give a number of 2 to 21474"),
+    "no level": ("levels", {"LEVEL": "1,5"}, r"LEVEL is '1,5', which is not a whole number"),
+    "segments without a table": ("levels", {}, r"SEGMENTS .*s\.tif has no attribute table, or none of segments:"),
     "levels of RSGISLib": (
         "segment",
         {"LEVELS": "500", "ENGINE": "rsgislib"},
@@ -132,6 +134,7 @@ OUTPUTS = {
     "shape": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
     "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
+    "levels": {"SEGMENTS": "{f}/s.tif", "LEVEL": 500, "OUTPUT": "{f}/out/l.tif"},
     "checksegmentstatistics": {
         "INPUT": "{f}/in.tif",
         "preflight:Tiles": "{f}/out/t.gpkg",

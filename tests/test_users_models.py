@@ -19,6 +19,7 @@ MANDATORY = {
     "rasterise": ("SEGMENTS", "COLUMN"),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "SIMPLIFY"),
+    "levels": ("SEGMENTS", "LEVEL"),
     "checksegmentstatistics": ("INPUT", *NUMBERS),
     "status": (),
 }
@@ -132,6 +133,7 @@ def test_all_algorithms_in_one_model_with_all_outputs_run(plugin, small_raster, 
     raster = add_input(model, core.QgsProcessingParameterRasterLayer("INPUT", "Raster"))
     segments = core.QgsProcessingModelChildParameterSource.fromChildOutput("segment", "OUTPUT")
     given = {"INPUT": raster, "SEGMENTS": segments, "VALUES": raster, "MIN_PIXELS": static(10)}
+    given["LEVELS"] = static("500")
     steps = ["segment", *sorted(set(by_name) - {"segment", "checksegmentstatistics"})]
     for name in steps:
         definitions = by_name[name].parameterDefinitions()

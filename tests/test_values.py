@@ -31,6 +31,7 @@ ALGORITHMS = (
     "rasterise",
     "meanimage",
     "polygons",
+    "levels",
     "checksegmentstatistics",
 )
 NAN, INFINITE = math.nan, math.inf

@@ -24,7 +24,7 @@ from ..files.segment_style import write_style
 from ..files.tables import Column
 from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
-from ..progress import Background
+from ..progress import Background, Progress
 from ..stages.context import RunContext
 from ..stages.numbering import Segments
 from ..stages.statistics import Summary
@@ -123,7 +123,8 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     columns += more
     with _attribute_table(context, columns, output) as complete_table:
         samples = write_segments(context, segments, output)
-        _write_overviews(context, output)
+        written = Output("OUTPUT", output, SEGMENTS, parameters.creation_options)
+        write_overviews(written, context.runner.workers, context.progress)
         verify_raster(
             output, samples, least_overviews(output, context.raster), allows_gaps(parameters.creation_options)
         )
@@ -178,16 +179,13 @@ def _attribute_table(context: RunContext, columns: List[Column], path: str) -> I
         yield complete
 
 
-def _write_overviews(context: RunContext, path: str) -> None:
+def write_overviews(output: Output, workers: int, progress: Progress) -> None:
     """Overviews, where they have not been written along with the raster."""
-    if grows_overviews(path):
+    if grows_overviews(output.path):
         return
-    progress, workers = context.progress, context.runner.workers
-    output = Output("OUTPUT", path, SEGMENTS, context.parameters.creation_options)
     progress.start("overviews", "Building overviews")
-    if is_cog(path):
-        advance = progress.advance_as("Making a cloud optimized GeoTIFF")
-        make_cog(output, workers, advance)
+    if is_cog(output.path):
+        make_cog(output, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
     else:
         build_overviews(output, "NEAREST", workers, progress.advance_as("Building overviews"))
 
