@@ -7,6 +7,7 @@ from .parameters import FindParameters
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
 from .segment import SegmentRaster
+from .shape import SegmentShape
 from .statistics import SegmentStatistics
 from .status import ShowStatus
 
@@ -17,6 +18,7 @@ ALGORITHMS = (
     SegmentMeanImage,
     SegmentPolygons,
     SegmentRaster,
+    SegmentShape,
     SegmentStatistics,
     ShowStatus,
 )

@@ -262,13 +262,13 @@ def test_cancelling_does_not_wait_for_the_candidates(scene, tmp_path, monkeypatc
                 cancelled_at.append(time.monotonic())
             return begun.is_set()
 
-    def endless(kernel, clumps, rules, sizes, advance):
+    def endless(kernel, clumps, rules, advance):
         begun.set()
         while True:
             advance(0.5)
             time.sleep(0.01)
 
-    monkeypatch.setattr(measuring, "merge_to_sizes", endless)
+    monkeypatch.setattr(measuring, "eliminate_to_levels", endless)
     with pytest.raises(Cancelled):
         search(scene, tmp_path, feedback=Impatient())
     assert time.monotonic() - cancelled_at[0] < 2

@@ -13,6 +13,7 @@ from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.products.scale_measures import (
     area_sums,
     autocorrelation,
+    distinct_edges,
     f_measure,
     goodness,
     local_variance,
@@ -84,6 +85,13 @@ def test_a_band_of_equal_values_does_not_count():
     assert variance(both) == pytest.approx(variance(alone))
     assert autocorrelation(both) == pytest.approx(autocorrelation(alone))
     assert math.isnan(variance(area_sums(sums_by_hand([[1, 2]], [[0.1, 0.1]]))))
+
+
+def test_distinct_edges():
+    edges = np.array([[3, 1], [1, 3], [2, 2], [0, 4], [4, 0], [1, 3]], np.uint32)
+    found = distinct_edges(edges)
+    assert found.dtype == np.uint32 and found.tolist() == [[0, 4], [1, 3]]
+    assert distinct_edges(np.empty((0, 2), np.uint32)).shape == (0, 2)
 
 
 def scene(seed, shape, count):

@@ -2,7 +2,7 @@
 """Stage 5, write: all that is made of a run's segments, one step an output."""
 
 from contextlib import contextmanager, nullcontext
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -34,8 +34,9 @@ from .attributes import AttributeJob, Attributes, attributes_of_run, describe_se
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
-from .run_columns import columns_of_run
+from .run_columns import columns_of_run, level_columns
 from .segment_ids import TileIds
+from .zone_column import zone_columns
 
 OUTPUT_STAGES: Dict[str, float] = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES: Dict[str, float] = {"mean_image": 8, "polygons": 30}
@@ -68,12 +69,14 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
     raster : the input
     """
     _check_options(parameters, raster)
-    check_files(outputs_of(parameters), [("INPUT", parameters.input), ("TILES", parameters.tiles_source)])
+    inputs = [("INPUT", parameters.input), ("TILES", parameters.tiles_source), ("ZONES", parameters.zones)]
+    check_files(outputs_of(parameters), inputs)
+    others = len(parameters.levels) + (1 if parameters.zones else 0)
     if parameters.output:
-        check_table_fits(parameters.output, len(raster.bands))
+        check_table_fits(parameters.output, len(raster.bands), others)
     if parameters.polygons:
         polygons = Output("POLYGONS", parameters.polygons, VECTOR, assign_crs=parameters.assign_crs)
-        check_polygon_file(polygons, raster, len(raster.bands))
+        check_polygon_file(polygons, raster, len(raster.bands), others)
 
 
 def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
@@ -116,6 +119,8 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     else:
         described = _describe(context, segments)
         columns = attribute_columns(described.attributes, context.raster.bands, ranges)
+    others = [*level_columns(segments), *zone_columns(context, segments)]
+    columns += others
     with _attribute_table(context, columns, output) as complete_table:
         samples = write_segments(context, segments, output)
         _write_overviews(context, output)
@@ -127,7 +132,7 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     if described and parameters.mean_image:
         _write_means(context, described, paths["mean_image"])
     if described and parameters.polygons:
-        _write_outlines(context, described, paths["polygons"])
+        _write_outlines(context, described, others, paths["polygons"])
 
 
 class _Described(NamedTuple):
@@ -196,7 +201,7 @@ def _write_means(context: RunContext, described: _Described, path: str) -> None:
     write_mean_image(image, described.ids, described.attributes, context.runner.workers, advance)
 
 
-def _write_outlines(context: RunContext, described: _Described, path: str) -> None:
+def _write_outlines(context: RunContext, described: _Described, others: Sequence[Column], path: str) -> None:
     raster, attributes, progress, check = context.raster, described.attributes, context.progress, context.check
     progress.start("polygons", "Tracing polygons")
     job = OutlineJob(described.ids, raster.width, raster.height, False, context.kernel.NAME, context.folder)
@@ -205,7 +210,7 @@ def _write_outlines(context: RunContext, described: _Described, path: str) -> No
     write_polygons(
         Output("POLYGONS", path, VECTOR, assign_crs=context.parameters.assign_crs),
         raster,
-        Polygons(rings, attributes, statistic_columns(attributes, raster.bands)),
+        Polygons(rings, attributes, [*statistic_columns(attributes, raster.bands), *others]),
         lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
         check,
     )

@@ -24,7 +24,6 @@ from typing import Iterable, List, Sequence
 import numpy as np
 
 from ..kernels.contract import Kernels
-from ..stages.scales import distinct_edges
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,13 @@ class SegmentSums:
         )
         between = self.pixels[:, None] * np.square(self.means - joined.means[place])
         return replace(joined, within=_added(place, self.within + between, numbers.size))
+
+
+def distinct_edges(edges: np.ndarray) -> np.ndarray:
+    """Each pair of different ones once, the lower first: (n, 2) of the dtype of `edges`."""
+    low, high = edges.min(axis=1), edges.max(axis=1)
+    keys = np.unique((low.astype(np.uint64) << np.uint64(32) | high)[low != high])
+    return np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1).astype(edges.dtype)
 
 
 def _added(place: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
