@@ -45,9 +45,9 @@ def contents(folder):
     }
 
 
-def write_tiles(path, driver="GPKG"):
+def write_tiles(path, driver="GPKG", crs=UTM):
     reference = osr.SpatialReference()
-    reference.SetFromUserInput(UTM)
+    reference.SetFromUserInput(crs)
     dataset = ogr.GetDriverByName(driver).CreateDataSource(str(path))
     layer = dataset.CreateLayer(Path(path).stem, reference, ogr.wkbPolygon)
     feature = ogr.Feature(layer.GetLayerDefn())

@@ -122,6 +122,22 @@ REFUSED = {
     "shapes of no ids": ("shape", {"SEGMENTS": "{f}/minus.tif"}, r"holds -3, which is no segment id"),
     "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
     "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
+    "list": ("parameters", {"MIN_PIXELS": "20;x"}, r"MIN_PIXELS has 'x', which is not a whole number"),
+    "list of thresholds": (
+        "parameters",
+        {"DISTANCE_THRESHOLD": "5,5"},
+        r"DISTANCE_THRESHOLD has '5,5', which is neither",
+    ),
+    "polygons to search in": ("parameters", {"REGIONS": "{f}/nope.gpkg"}, r"REGIONS .*nope\.gpkg"),
+    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"None of the 1 polygons of REFERENCE lies over"),
+    "criterion": ("parameters", {"CRITERION": "iou"}, r"CRITERION=iou needs reference polygons"),
+    "report": ("parameters", {"REPORT": "{f}/out/r.txt"}, r"REPORT .*r\.txt is no HTML file"),
+    "missing folder of a report": ("parameters", {"REPORT": "{f}/no/r.html"}, r"folder .*/no of REPORT does not exist"),
+    "reference as table": (
+        "parameters",
+        {"REFERENCE": "{f}/tiles.gpkg", "OUTPUT": "{f}/tiles.gpkg"},
+        r"is the input itself, REFERENCE",
+    ),
     "damaged": ("segment", {"INPUT": "{f}/damaged.tif"}, r"damaged\.tif cannot be read at column 0"),
     "model": ("checksegmentstatistics", {"segment:Segments": "{f}/in.tif"}, r"Segments .*in\.tif is the input itself"),
     "table of the model": ("checksegmentstatistics", {"statistics:Statistics": "{f}/s.xyz9"}, r"Statistics .*'\.xyz9'"),
@@ -129,6 +145,7 @@ REFUSED = {
 OUTPUTS = {
     "segment": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/o.tif", "EXECUTION": "serial"},
     "preflight": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "parameters": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "rasterise": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/r.tif"},
     "shape": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
@@ -169,6 +186,7 @@ def folder(tmp_path_factory):
     (folder / "out").mkdir()
     write_table(str(folder / "ids.gpkg"), [Column(name, np.arange(1, 7)) for name in ("segment", "n")], lambda: None)
     write_tiles(folder / "tiles.gpkg")
+    write_tiles(folder / "far.gpkg", crs="EPSG:32610")
     write_tiles(folder / "shape.shp", "ESRI Shapefile")
     small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
     for table in ("a", "b"):
