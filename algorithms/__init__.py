@@ -2,11 +2,27 @@
 """The Processing algorithms, one file each."""
 
 from .example import ExampleData
+from .levels import SegmentLevels
 from .meanimage import SegmentMeanImage
+from .parameters import FindParameters
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
+from .rasterise import ColumnToRaster
 from .segment import SegmentRaster
+from .shape import SegmentShape
 from .statistics import SegmentStatistics
 from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, ExampleData, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)
+ALGORITHMS = (
+    CheckTiles,
+    ColumnToRaster,
+    ExampleData,
+    FindParameters,
+    SegmentLevels,
+    SegmentMeanImage,
+    SegmentPolygons,
+    SegmentRaster,
+    SegmentShape,
+    SegmentStatistics,
+    ShowStatus,
+)

@@ -62,6 +62,7 @@ DECIDING = (
     "bands",
     "num_clusters",
     "min_pixels",
+    "levels",
     "distance_threshold",
     "stretch",
     "rsgislib_stretch",
@@ -299,7 +300,9 @@ class _Run:
         units = work_units(plan, surveyed.occupancy)
         if self.with_rsgislib:
             return _Segmented(*rsgislib_engine.segment_in_stages(context, units, colours, learned.centres))
-        rules = EliminationRules(colours.weights, parameters.min_pixels, parameters.distance_threshold)
+        rules = EliminationRules(
+            colours.weights, parameters.min_pixels, parameters.distance_threshold, parameters.levels
+        )
         tiles = TileJob(
             self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
         )
@@ -307,7 +310,8 @@ class _Run:
         tree = grow_tree([piece for unit in units for piece in unit])
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)
-        return _Segmented(segments, list(finished.pieces.values()), {"initial_clumps": segments.clumps})
+        facts = {"initial_clumps": segments.clumps, "segments_at_levels": segments.at_levels}
+        return _Segmented(segments, list(finished.pieces.values()), facts)
 
     def _write(
         self, context: RunContext, surveyed: _Surveyed, learned: _Learned, segmented: _Segmented

@@ -28,6 +28,9 @@ WITH_TASKS = (
     "products.attributes",
     "products.run_columns",
     "products.outlines",
+    "products.shape_sums",
+    "products.inside_points",
+    "products.neighbour_pairs",
 )
 
 _stages: Dict[Parcel, tuple] = {}

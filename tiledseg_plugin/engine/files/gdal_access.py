@@ -8,7 +8,7 @@ handler that is pushed for a block and popped after it. Each thread has handlers
 import threading
 from contextlib import contextmanager
 from types import ModuleType
-from typing import ContextManager, Iterator, List, Mapping, Sequence, Tuple
+from typing import ContextManager, Iterator, List, Mapping, Sequence
 
 from osgeo import gdal, ogr, osr
 
@@ -161,11 +161,10 @@ def name_for_people(field: ogr.FieldDefn, name: str) -> None:
         field.SetAlternativeName(name)
 
 
-def layer_in_memory(name: str, kind: int) -> Tuple[ogr.DataSource, ogr.Layer]:
-    """A dataset in memory and its layer, which goes with it; the driver has another name from GDAL 3.11 on."""
-    driver = ogr.GetDriverByName("Memory" if gdal.VersionInfo() < "3110000" else "MEM")
-    dataset = driver.CreateDataSource(name)
-    return dataset, dataset.CreateLayer(name, None, kind)
+def vectors_in_memory() -> gdal.Dataset:
+    """An empty dataset for layers that are needed for a while."""
+    driver = "MEM" if int(gdal.VersionInfo()) >= 3110000 else "Memory"  # GDAL 3.11 has made one driver of the two
+    return gdal.GetDriverByName(driver).Create("", 0, 0, 0, gdal.GDT_Unknown)
 
 
 def open_raster(path: str) -> gdal.Dataset:

@@ -29,16 +29,17 @@ from .stored_arrays import DAMAGED, load_arrays, save_arrays
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
-FORMAT = 7  # of the files; those of another one are made anew
+FORMAT = 8  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
         rf"(graph|merged|moments|zones|stage\d)-{NUMBER}\.npz",
-        rf"(table|below|first|pixels|columns|zone)-{NUMBER}\.npy",
+        rf"(table|below|first|pixels|columns|holders|levels|zone)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
+        rf"(sums|reach|borders|pairs|differences)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
-        r"(survey|sample)\.npz|(ids|sizes)\.npy",
+        r"(survey|sample)\.npz|(ids|sizes|sides|centroids|means|classes)\.npy",
     )
 )
 LONGEST_NAME = f"{PREFIX}chain-corners-0000000.npy"

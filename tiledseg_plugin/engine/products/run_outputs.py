@@ -24,7 +24,7 @@ from ..files.segment_style import write_style
 from ..files.tables import Column
 from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
-from ..progress import Background
+from ..progress import Background, Progress
 from ..stages.context import RunContext
 from ..stages.numbering import Segments
 from ..stages.statistics import Summary
@@ -34,7 +34,7 @@ from .attributes import AttributeJob, Attributes, attributes_of_run, describe_se
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
-from .run_columns import columns_of_run
+from .run_columns import columns_of_run, level_columns
 from .segment_ids import TileIds
 from .zone_column import zone_columns
 
@@ -71,7 +71,7 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
     _check_options(parameters, raster)
     inputs = [("INPUT", parameters.input), ("TILES", parameters.tiles_source), ("ZONES", parameters.zones)]
     check_files(outputs_of(parameters), inputs)
-    others = 1 if parameters.zones else 0
+    others = len(parameters.levels) + (1 if parameters.zones else 0)
     if parameters.output:
         check_table_fits(parameters.output, len(raster.bands), others)
     if parameters.polygons:
@@ -119,11 +119,12 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     else:
         described = _describe(context, segments)
         columns = attribute_columns(described.attributes, context.raster.bands, ranges)
-    zones = zone_columns(context, segments)
-    columns += zones
+    more = [*level_columns(segments), *zone_columns(context, segments)]
+    columns += more
     with _attribute_table(context, columns, output) as complete_table:
         samples = write_segments(context, segments, output)
-        _write_overviews(context, output)
+        written = Output("OUTPUT", output, SEGMENTS, parameters.creation_options)
+        write_overviews(written, context.runner.workers, context.progress)
         verify_raster(
             output, samples, least_overviews(output, context.raster), allows_gaps(parameters.creation_options)
         )
@@ -132,7 +133,7 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     if described and parameters.mean_image:
         _write_means(context, described, paths["mean_image"])
     if described and parameters.polygons:
-        _write_outlines(context, described, zones, paths["polygons"])
+        _write_outlines(context, described, more, paths["polygons"])
 
 
 class _Described(NamedTuple):
@@ -178,16 +179,13 @@ def _attribute_table(context: RunContext, columns: List[Column], path: str) -> I
         yield complete
 
 
-def _write_overviews(context: RunContext, path: str) -> None:
+def write_overviews(output: Output, workers: int, progress: Progress) -> None:
     """Overviews, where they have not been written along with the raster."""
-    if grows_overviews(path):
+    if grows_overviews(output.path):
         return
-    progress, workers = context.progress, context.runner.workers
-    output = Output("OUTPUT", path, SEGMENTS, context.parameters.creation_options)
     progress.start("overviews", "Building overviews")
-    if is_cog(path):
-        advance = progress.advance_as("Making a cloud optimized GeoTIFF")
-        make_cog(output, workers, advance)
+    if is_cog(output.path):
+        make_cog(output, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
     else:
         build_overviews(output, "NEAREST", workers, progress.advance_as("Building overviews"))
 
@@ -201,7 +199,7 @@ def _write_means(context: RunContext, described: _Described, path: str) -> None:
     write_mean_image(image, described.ids, described.attributes, context.runner.workers, advance)
 
 
-def _write_outlines(context: RunContext, described: _Described, zones: Sequence[Column], path: str) -> None:
+def _write_outlines(context: RunContext, described: _Described, more: Sequence[Column], path: str) -> None:
     raster, attributes, progress, check = context.raster, described.attributes, context.progress, context.check
     progress.start("polygons", "Tracing polygons")
     job = OutlineJob(described.ids, raster.width, raster.height, False, context.kernel.NAME, context.folder)
@@ -210,7 +208,7 @@ def _write_outlines(context: RunContext, described: _Described, zones: Sequence[
     write_polygons(
         Output("POLYGONS", path, VECTOR, assign_crs=context.parameters.assign_crs),
         raster,
-        Polygons(rings, attributes, [*statistic_columns(attributes, raster.bands), *zones]),
+        Polygons(rings, attributes, [*statistic_columns(attributes, raster.bands), *more]),
         lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
         check,
     )

@@ -115,7 +115,7 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
     check_cancelled()
     moments = None
     if job.raster.is_integer:
-        moments = moments_of_pixels(kernel, values, regions, merged.undecided.size)
+        moments = moments_of_pixels(kernel, values, regions, merged.decided.size)
         check_cancelled()
     checksum = job.folder.save_labels(labels_of(piece), regions[piece.window.within(window)])
     seconds = time.monotonic() - started

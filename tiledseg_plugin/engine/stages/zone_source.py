@@ -135,7 +135,7 @@ class _Layer(NamedTuple):
     def opened(source: str) -> "_Layer":
         path, options = _taken_apart(source)
         with collected_errors() as messages:
-            dataset = gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY)
+            dataset = gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY | gdal.OF_VERBOSE_ERROR)
             layer = None if dataset is None else _layer_of(dataset, options)
             if layer is not None and options.get("subset") and layer.SetAttributeFilter(options["subset"]):
                 layer = None

@@ -15,7 +15,7 @@ from osgeo import gdal, ogr
 
 from ..errors import SegmentationError
 from ..files.decoded import Cells
-from ..files.gdal_access import collected_errors, layer_in_memory, reason
+from ..files.gdal_access import collected_errors, reason, vectors_in_memory
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..kernels.contract import WALL_BELOW, WALL_RIGHT
@@ -138,7 +138,8 @@ def burnt(shapes: Sequence[Shapes], cell: Window) -> np.ndarray:
     if places.size == 1:
         return np.zeros((cell.height, cell.width), np.uint32)
     with collected_errors() as messages:
-        source, layer = layer_in_memory("zones", ogr.wkbPolygon)
+        source = vectors_in_memory()
+        layer = source.CreateLayer("zones", None, ogr.wkbPolygon)
         layer.CreateField(ogr.FieldDefn("number", ogr.OFTInteger))
         for number, wkb in enumerate((wkb for one in shapes for wkb in one.polygons(BEYOND)), 1):
             feature = ogr.Feature(layer.GetLayerDefn())

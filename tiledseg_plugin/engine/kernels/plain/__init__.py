@@ -15,12 +15,14 @@ The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6),
 
 from ..contract import Check
 from .attributes import add_moments, region_moments
+from .borders import region_borders
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .lloyd import distinct, reassign, sum_members
 from .outlines import finish_rings, trace_outlines
 from .pixels import NearestCentre, compact, eliminate_singles, nearest_centre, nearest_two, relabel, translate
 from .quantiles import region_histograms
+from .shapes import nearest_pixels, region_shapes
 from .simplification import simplify_rings
 
 NAME = "plain"
@@ -39,10 +41,13 @@ __all__ = [
     "find_edges",
     "finish_rings",
     "nearest_centre",
+    "nearest_pixels",
     "nearest_two",
     "reassign",
+    "region_borders",
     "region_histograms",
     "region_moments",
+    "region_shapes",
     "relabel",
     "simplify_rings",
     "sum_members",
