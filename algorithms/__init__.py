@@ -3,6 +3,7 @@
 
 from .example import ExampleData
 from .meanimage import SegmentMeanImage
+from .neighbours import SegmentNeighbours
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
 from .segment import SegmentRaster
@@ -14,6 +15,7 @@ ALGORITHMS = (
     CheckTiles,
     ExampleData,
     SegmentMeanImage,
+    SegmentNeighbours,
     SegmentPolygons,
     SegmentRaster,
     SegmentShape,

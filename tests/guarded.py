@@ -12,6 +12,7 @@ from osgeo import gdal, ogr, osr
 from rasters import UTM, write_raster
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.products.segment_neighbours import NeighboursParameters, segment_neighbours
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
@@ -141,6 +142,7 @@ def engine_runs(folder, given):
         "segment": run(SegmentParameters(raster, spare, tiles_source=tiles, **quick), segment),
         "preflight": run(PreflightParameters(raster, tiles_source=tiles), preflight),
         "statistics": run(StatisticsParameters(segments, given["VALUES"], **serial), segment_statistics),
+        "neighbours": run(NeighboursParameters(segments, values=given["VALUES"], **serial), segment_neighbours),
         "shape": run(ShapeParameters(segments, **serial), segment_shape),
         "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **serial), segment_mean_image),
         "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **serial), segment_polygons),
@@ -149,6 +151,7 @@ def engine_runs(folder, given):
         "segment": {"OUTPUT": "raster", "MEAN_IMAGE": "raster", "POLYGONS": "vector", "S1TILES": "vector"},
         "preflight": {"OUTPUT": "vector"},
         "statistics": {"OUTPUT": "vector"},
+        "neighbours": {"OUTPUT": "vector", "SUMMARY": "vector"},
         "shape": {"OUTPUT": "vector"},
         "meanimage": {"OUTPUT": "raster"},
         "polygons": {"OUTPUT": "vector"},
@@ -164,6 +167,7 @@ INPUTS_OF = {
     "segment": ("INPUT", "TILES"),
     "preflight": ("INPUT", "TILES"),
     "statistics": ("SEGMENTS", "VALUES"),
+    "neighbours": ("SEGMENTS", "VALUES"),
     "shape": ("SEGMENTS",),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),

@@ -10,6 +10,7 @@ import pytest
 from guarded import contents, ids, values, write_tiles, write_vrt
 from osgeo import gdal
 from rasters import write_raster
+from test_neighbours import with_column
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
@@ -103,6 +104,19 @@ REFUSED = {
     "extension of shapes": ("shape", {"OUTPUT": "{f}/t.xyz9"}, r"OUTPUT .*'\.xyz9'"),
     "shapes of nothing": ("shape", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
     "shapes of no ids": ("shape", {"SEGMENTS": "{f}/minus.tif"}, r"holds -3, which is no segment id"),
+    "neighbours as both tables": (
+        "neighbours",
+        {"OUTPUT": "{f}/out/n.gpkg", "SUMMARY": "{f}/out/n.gpkg"},
+        r"Two outputs have one name",
+    ),
+    "extension of a summary": ("neighbours", {"SUMMARY": "{f}/t.xyz9"}, r"SUMMARY .*'\.xyz9'"),
+    "missing folder of a summary": ("neighbours", {"SUMMARY": "{f}/no/t.csv"}, r"folder .*/no of SUMMARY does not"),
+    "no such classes": (
+        "neighbours",
+        {"SEGMENTS": "{f}/covered.tif", "CLASSES": "x"},
+        r"CLASSES is 'x', .* one of cover",
+    ),
+    "classes of nothing": ("neighbours", {"CLASSES": "cover"}, r"s\.tif has no attribute table"),
     "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
     "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
     "damaged": ("segment", {"INPUT": "{f}/damaged.tif"}, r"damaged\.tif cannot be read at column 0"),
@@ -114,6 +128,7 @@ OUTPUTS = {
     "preflight": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "shape": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "neighbours": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
     "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
     "checksegmentstatistics": {
@@ -131,6 +146,7 @@ def folder(tmp_path_factory):
     write_raster(folder / "in.tif", values())
     write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
     write_raster(folder / "s.tif", ids(), 0)
+    with_column(write_raster(folder / "covered.tif", ids(), 0), "cover", gdal.GFT_Integer, [1, 2, 3, 1, 2, 3, 1])
     write_raster(folder / "minus.tif", np.full((1, 9, 9), -3, np.int16))
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
     write_vrt(folder / "v.vrt", "in.tif", relative=True)
@@ -223,6 +239,7 @@ RUNS = {
     "preflight": ({"TILES": "{f}/tiles.gpkg"}, "INPUT"),
     "statistics": ({}, "SEGMENTS"),
     "shape": ({}, "SEGMENTS"),
+    "neighbours": ({"SEGMENTS": "{f}/covered.tif", "CLASSES": "cover", "SUMMARY": "{f}/out/s.csv"}, "SEGMENTS"),
     "meanimage": ({}, "SEGMENTS"),
     "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),
 }

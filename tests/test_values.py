@@ -13,6 +13,7 @@ from rasters import Feedback, run, write_raster
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.products.segment_neighbours import NeighboursParameters, segment_neighbours
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
@@ -22,7 +23,16 @@ from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
 from tiledseg.tiledseg_plugin.engine.products.segment_shape import ShapeParameters, segment_shape
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 
-ALGORITHMS = ("segment", "preflight", "statistics", "shape", "meanimage", "polygons", "checksegmentstatistics")
+ALGORITHMS = (
+    "segment",
+    "preflight",
+    "statistics",
+    "shape",
+    "neighbours",
+    "meanimage",
+    "polygons",
+    "checksegmentstatistics",
+)
 NAN, INFINITE = math.nan, math.inf
 NO_NUMBERS = ["50,5", "none", "1e999", "0x10", "1_000", "٣", "12 px", "--5", "NaN", "inf", True, False, NAN, INFINITE]
 NO_NUMBERS += [np.array([60, 61]), np.array([]), -INFINITE, [60], {"a": 1}, 10**30, "1" * 400]
@@ -231,6 +241,7 @@ RUNS = {
     SegmentParameters: lambda given: given.check(),
     PreflightParameters: lambda given: preflight(given, Feedback()),
     StatisticsParameters: lambda given: segment_statistics(given, Feedback()),
+    NeighboursParameters: lambda given: segment_neighbours(given, Feedback()),
     ShapeParameters: lambda given: segment_shape(given, Feedback()),
     PolygonsParameters: lambda given: segment_polygons(given, Feedback()),
     MeanImageParameters: lambda given: segment_mean_image(given, Feedback()),

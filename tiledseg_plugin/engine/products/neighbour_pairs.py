@@ -81,9 +81,7 @@ def find_borders(job: NeighboursJob, numbered: Tuple[int, Window], check_cancell
     places = np.append(-1, places_of(present, sides.folder.map_array("ids"))).astype(np.int64)
     low, high = places[pairs[:, 0]], places[pairs[:, 1]]
     inner = low >= 0
-    both = np.concatenate(
-        [np.stack([low, high, *lengths.T])[:, inner], np.stack([high, low, *lengths.T])], axis=1
-    )
+    both = np.concatenate([np.stack([low, high, *lengths.T])[:, inner], np.stack([high, low, *lengths.T])], axis=1)
     both = both[:, np.lexsort((both[1], both[0]))]
     sides.folder.save_array(f"borders-{number:07d}", both)
     owners, counts = np.unique(both[0], return_counts=True)
