@@ -141,7 +141,7 @@ class SegmentRaster(SegmentDefinitions):
         )
         run.check()
         _check_files(run)
-        self._tile_source(parameters, context)
+        self._polygon_source(self.TILES, parameters, context)
         return run
 
     def _assigned_crs(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:

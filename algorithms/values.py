@@ -309,6 +309,7 @@ READ_HERE: Dict[str, Reader] = {
     "enum": _enum,
     "string": _text,
     "file": _text,
+    "field": _text,
     "band": _bands,
 }
 READERS: Dict[str, Reader] = {

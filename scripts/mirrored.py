@@ -10,15 +10,16 @@ from osgeo import gdal
 MOST_UNIT_PIXELS = 1 << 24
 
 
-def make_mirrored(source: str, bands: Sequence[int], side: int, folder: Path) -> Path:
+def make_mirrored(source: str, bands: Sequence[int], side: int, folder: Path, floats: bool = False) -> Path:
     """A VRT of `side` x `side` pixels; the scene with its mirror images, which it repeats, lies beside it.
 
     Parameters
     ----------
     bands : 1-based, none for all
+    floats : whether the values become float32
     """
     unit = folder / "unit.tif"
-    _make_unit(source, bands, unit)
+    _make_unit(source, bands, unit, floats)
     dataset = gdal.Open(str(unit))
     width, height = dataset.RasterXSize, dataset.RasterYSize
     kind = gdal.GetDataTypeName(dataset.GetRasterBand(1).DataType)
@@ -52,7 +53,7 @@ def gdal_escape(text: str) -> str:
     return gdal.EscapeString(text, scheme=gdal.CPLES_XML)
 
 
-def _make_unit(source: str, bands: Sequence[int], path: Path) -> None:
+def _make_unit(source: str, bands: Sequence[int], path: Path, floats: bool) -> None:
     """The scene, its mirror images beside and below it, and both below; no pixel is 0, which is no data."""
     dataset = gdal.Open(str(source))
     numbers = list(bands) or list(range(1, dataset.RasterCount + 1))
@@ -61,10 +62,12 @@ def _make_unit(source: str, bands: Sequence[int], path: Path) -> None:
         values = values[:, : int(MOST_UNIT_PIXELS**0.5) // 2, : int(MOST_UNIT_PIXELS**0.5) // 2]
     if values.dtype.kind in "iu":
         values = np.maximum(values, 1)
+    if floats:
+        values = values.astype(np.float32)
     values = np.concatenate([values, values[:, ::-1]], axis=1)
     values = np.concatenate([values, values[:, :, ::-1]], axis=2)
     options = ["TILED=YES", "COMPRESS=DEFLATE", f"PREDICTOR={3 if values.dtype.kind == 'f' else 2}", "ALPHA=NO"]
-    kind = dataset.GetRasterBand(numbers[0]).DataType
+    kind = gdal.GDT_Float32 if floats else dataset.GetRasterBand(numbers[0]).DataType
     unit = gdal.GetDriverByName("GTiff").Create(
         str(path), values.shape[2], values.shape[1], len(numbers), kind, options
     )

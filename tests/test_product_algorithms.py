@@ -89,6 +89,21 @@ def test_polygons(processing, segments, tmp_path, simplify):
     np.testing.assert_allclose(areas, expected, rtol=0.5 if simplify else 1e-9)
 
 
+def test_a_level_with_polygons(processing, scene, tmp_path):
+    given = {"INPUT": scene, "OUTPUT": str(tmp_path / "s.tif"), "MIN_PIXELS": 10, "LEVELS": "60"}
+    segments = processing.run("tiledseg:segment", {**given, "EXECUTION": "serial"})
+    result = processing.run(
+        "tiledseg:levels",
+        {"SEGMENTS": segments["OUTPUT"], "LEVEL": 60, "OUTPUT": "TEMPORARY_OUTPUT", "POLYGONS": "TEMPORARY_OUTPUT"},
+    )
+    given.update(OUTPUT=str(tmp_path / "l.tif"), MIN_PIXELS=60, LEVELS="")
+    level = processing.run("tiledseg:segment", given)
+    assert np.array_equal(read(result["OUTPUT"]), read(level["OUTPUT"]))
+    assert result["SEGMENT_COUNT"] == level["SEGMENT_COUNT"] < segments["SEGMENT_COUNT"]
+    dataset = ogr.Open(result["POLYGONS"])
+    assert dataset.GetLayer(0).GetFeatureCount() == result["SEGMENT_COUNT"]
+
+
 def test_wrong_values_are_reported_in_one_sentence(processing, scene, segments, tmp_path):
     from qgis.core import QgsProcessingException
 

@@ -17,7 +17,7 @@ from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.segmentation import segment
 from tiledseg.tiledseg_plugin.engine.stages import plan
 
-from . import cluster
+from . import cluster, undecided
 
 
 @dataclass
@@ -60,7 +60,7 @@ def run_case(case, path, folder, **changes):
     how = {**case["run"], **changes}
     output = Path(folder) / f"out{how['extension']}"
     parameters = segment_parameters(case, path, str(output), how)
-    with pieces_of(how["least_pixels"]):
+    with pieces_of(how["least_pixels"]), undecided.watching():
         try:
             if how["execution"] == "dask":
                 parameters = replace(

@@ -3,13 +3,14 @@
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from . import execution, kernels
 from . import rsgislib as rsgislib_engine
+from .errors import Cancelled
 from .execution.runner import Runner
 from .files.decoded import Decoded, is_worth_keeping
 from .files.gdal_access import modest_cache
@@ -48,6 +49,8 @@ from .stages.statistics import (
 )
 from .stages.tiles import HALO, TileJob
 from .stages.tree import grow_tree
+from .stages.zone_source import digest_of, find_zones
+from .stages.zones import in_folder
 from .wording import counted
 
 ENGINE_STAGES: Dict[str, Dict[str, float]] = {
@@ -70,6 +73,7 @@ DECIDING = (
     "tile_width",
     "tile_height",
     "tiles",
+    "zones_outside",
     "engine",
     "per_tile_statistics",
 )
@@ -157,7 +161,7 @@ class _Run:
         if self.with_rsgislib:
             feedback.info(rsgislib_engine.require().sentence)
         self.parameters, self.feedback = parameters, feedback
-        recover_beside(parameters.input)
+        recover_beside(parameters.input, parameters.zones.split("|")[0])
         self.raster = describe(
             parameters.input,
             parameters.bands,
@@ -168,7 +172,8 @@ class _Run:
         check_products(parameters, self.raster)
         if parameters.rsgislib_stretch:
             self.raster = as_rsgislib_sees(self.raster)
-        self.plan = make_plan(self.raster, parameters)
+        self.zones = find_zones(parameters, self.raster, self._check_cancelled)
+        self.plan = replace(make_plan(self.raster, parameters), zones=self.zones)
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
@@ -180,9 +185,23 @@ class _Run:
     def _manifest(self) -> Dict[str, Any]:
         chosen = asdict(self.parameters)
         return {
-            "parameters": {"INPUT": self.parameters.input, **{name.upper(): chosen[name] for name in DECIDING}},
+            "parameters": {
+                "INPUT": self.parameters.input,
+                **{name.upper(): chosen[name] for name in DECIDING},
+                "ZONES": self._content_of_zones(),
+            },
             "input": {**identity(self.parameters.input), "raster": asdict(self.raster)},
         }
+
+    def _content_of_zones(self) -> str:
+        """By which it shows, where a run is taken up, that zones have changed, wherever they lie."""
+        if self.zones is None or not self.parameters.work_dir:
+            return ""
+        return f"content {digest_of(self.zones, self.raster, self._check_cancelled)}"
+
+    def _check_cancelled(self) -> None:
+        if self.feedback.is_cancelled():
+            raise Cancelled()
 
     def run(self) -> SegmentResult:
         """All stages.
@@ -192,6 +211,9 @@ class _Run:
         if self.folder.note:
             self.feedback.info(self.folder.note)
         self.progress.start("statistics", "Starting")
+        if self.zones is not None:
+            self.plan = replace(self.plan, zones=in_folder(self.zones, self.folder))
+            self.zones = None  # its shapes are in the folder
         starting = self._start_execution()
         self._under_way.callback(starting.close)
         loading = Background(self._load_kernels)

@@ -33,8 +33,8 @@ FORMAT = 8  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
-        rf"(graph|merged|moments|stage\d)-{NUMBER}\.npz",
-        rf"(table|below|first|pixels|columns|holders|levels)-{NUMBER}\.npy",
+        rf"(graph|merged|moments|zones|stage\d)-{NUMBER}\.npz",
+        rf"(table|below|first|pixels|columns|holders|levels|zone)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
         rf"(sums|reach|borders|pairs|differences)-{NUMBER}\.npy",

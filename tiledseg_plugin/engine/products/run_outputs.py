@@ -24,7 +24,7 @@ from ..files.segment_style import write_style
 from ..files.tables import Column
 from ..files.verification import verify_raster
 from ..parameters import SegmentParameters
-from ..progress import Background
+from ..progress import Background, Progress
 from ..stages.context import RunContext
 from ..stages.numbering import Segments
 from ..stages.statistics import Summary
@@ -36,6 +36,7 @@ from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
 from .run_columns import columns_of_run, level_columns
 from .segment_ids import TileIds
+from .zone_column import zone_columns
 
 OUTPUT_STAGES: Dict[str, float] = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
 OPTIONAL_STAGES: Dict[str, float] = {"mean_image": 8, "polygons": 30}
@@ -68,12 +69,14 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
     raster : the input
     """
     _check_options(parameters, raster)
-    check_files(outputs_of(parameters), [("INPUT", parameters.input), ("TILES", parameters.tiles_source)])
+    inputs = [("INPUT", parameters.input), ("TILES", parameters.tiles_source), ("ZONES", parameters.zones)]
+    check_files(outputs_of(parameters), inputs)
+    others = len(parameters.levels) + (1 if parameters.zones else 0)
     if parameters.output:
-        check_table_fits(parameters.output, len(raster.bands), len(parameters.levels))
+        check_table_fits(parameters.output, len(raster.bands), others)
     if parameters.polygons:
         polygons = Output("POLYGONS", parameters.polygons, VECTOR, assign_crs=parameters.assign_crs)
-        check_polygon_file(polygons, raster, len(raster.bands), len(parameters.levels))
+        check_polygon_file(polygons, raster, len(raster.bands), others)
 
 
 def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
@@ -116,11 +119,12 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     else:
         described = _describe(context, segments)
         columns = attribute_columns(described.attributes, context.raster.bands, ranges)
-    levels = level_columns(segments)
-    columns += levels
+    more = [*level_columns(segments), *zone_columns(context, segments)]
+    columns += more
     with _attribute_table(context, columns, output) as complete_table:
         samples = write_segments(context, segments, output)
-        _write_overviews(context, output)
+        written = Output("OUTPUT", output, SEGMENTS, parameters.creation_options)
+        write_overviews(written, context.runner.workers, context.progress)
         verify_raster(
             output, samples, least_overviews(output, context.raster), allows_gaps(parameters.creation_options)
         )
@@ -129,7 +133,7 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     if described and parameters.mean_image:
         _write_means(context, described, paths["mean_image"])
     if described and parameters.polygons:
-        _write_outlines(context, described, levels, paths["polygons"])
+        _write_outlines(context, described, more, paths["polygons"])
 
 
 class _Described(NamedTuple):
@@ -175,16 +179,13 @@ def _attribute_table(context: RunContext, columns: List[Column], path: str) -> I
         yield complete
 
 
-def _write_overviews(context: RunContext, path: str) -> None:
+def write_overviews(output: Output, workers: int, progress: Progress) -> None:
     """Overviews, where they have not been written along with the raster."""
-    if grows_overviews(path):
+    if grows_overviews(output.path):
         return
-    progress, workers = context.progress, context.runner.workers
-    output = Output("OUTPUT", path, SEGMENTS, context.parameters.creation_options)
     progress.start("overviews", "Building overviews")
-    if is_cog(path):
-        advance = progress.advance_as("Making a cloud optimized GeoTIFF")
-        make_cog(output, workers, advance)
+    if is_cog(output.path):
+        make_cog(output, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
     else:
         build_overviews(output, "NEAREST", workers, progress.advance_as("Building overviews"))
 
@@ -198,7 +199,7 @@ def _write_means(context: RunContext, described: _Described, path: str) -> None:
     write_mean_image(image, described.ids, described.attributes, context.runner.workers, advance)
 
 
-def _write_outlines(context: RunContext, described: _Described, levels: Sequence[Column], path: str) -> None:
+def _write_outlines(context: RunContext, described: _Described, more: Sequence[Column], path: str) -> None:
     raster, attributes, progress, check = context.raster, described.attributes, context.progress, context.check
     progress.start("polygons", "Tracing polygons")
     job = OutlineJob(described.ids, raster.width, raster.height, False, context.kernel.NAME, context.folder)
@@ -207,7 +208,7 @@ def _write_outlines(context: RunContext, described: _Described, levels: Sequence
     write_polygons(
         Output("POLYGONS", path, VECTOR, assign_crs=context.parameters.assign_crs),
         raster,
-        Polygons(rings, attributes, [*statistic_columns(attributes, raster.bands), *levels]),
+        Polygons(rings, attributes, [*statistic_columns(attributes, raster.bands), *more]),
         lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
         check,
     )

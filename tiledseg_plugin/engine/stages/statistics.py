@@ -305,14 +305,19 @@ def survey(
     cells: Optional[Decoded] = None,
 ) -> Summary:
     """The pass over the whole raster. `progress` is in its stage `statistics`; for `cells`, see `Survey`."""
-    todo = blocks(raster)
-    results: Dict[Window, BlockResult] = {}
     job = Survey(raster, plan, parameters.sampling, parameters.rsgislib_stretch, cells)
-    tasks = [(block,) for block in todo] if cells is None else decoded_together(raster, todo)
+    return summarise(raster, plan, survey_all(job, runner, progress))
+
+
+def survey_all(job: Survey, runner: Runner, progress: Progress) -> List[BlockResult]:
+    """What all blocks add, in the order of `blocks`. `progress` is in its stage `statistics`."""
+    todo = blocks(job.raster)
+    results: Dict[Window, BlockResult] = {}
+    tasks = [(block,) for block in todo] if job.cells is None else decoded_together(job.raster, todo)
     for task, found in runner.run(survey_blocks, job, tasks, progress.listening_to(runner)):
         results.update(zip(task, found))
         progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
-    return summarise(raster, plan, [results[block] for block in todo])
+    return [results[block] for block in todo]
 
 
 def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Raw]) -> ColourSample:

@@ -16,6 +16,8 @@ from ..files.gdal_access import collected_errors, reason
 from ..files.output_files import SEGMENTS, Output
 from ..files.outputs import create_like, grows_overviews, made_ahead, output_windows, set_id_statistics
 from ..files.overviews import GrowingOverviews
+from ..files.raster import Raster
+from ..files.stored import Rows
 from ..files.verification import Samples
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
@@ -53,15 +55,43 @@ def write_segments(context: RunContext, segments: Segments, path: str) -> Sample
         _relabel_elsewhere(context, segments)
     ids_in = _IdsOf(context, segments, remote)
     output = Output("OUTPUT", path, SEGMENTS, parameters.creation_options, assign_crs=parameters.assign_crs)
+
+    def advance(fraction: float) -> None:
+        context.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
+
+    return write_ids(output, raster, segments.sizes, ids_in, threads, advance)
+
+
+def write_ids(
+    output: Output,
+    raster: Raster,
+    sizes: Rows,
+    ids_in: Callable[[Window], np.ndarray],
+    threads: int,
+    advance: Callable[[float], None],
+) -> Samples:
+    """Write a raster of segment ids, with overviews where they can be written along.
+
+    Parameters
+    ----------
+    raster : whose size and georeference it gets
+    sizes : (segments,) pixels
+    ids_in : called with a window, in any thread, returns its ids: (rows, cols) uint32
+    advance : called with the fraction that is done; raises what ends the run
+
+    Returns
+    -------
+    what to hold the finished file against
+    """
     dataset = create_like(output, raster, 1, gdal.GDT_UInt32, threads)
     band = dataset.GetRasterBand(1)
     band.SetNoDataValue(0)
     band.SetDescription("segment")
     band.SetMetadataItem("LAYER_TYPE", "thematic")
-    set_id_statistics(band, segments.sizes)
+    set_id_statistics(band, sizes)
     windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
-        overviews = GrowingOverviews(dataset, threads) if grows_overviews(path) else None
+        overviews = GrowingOverviews(dataset, threads) if grows_overviews(output.path) else None
         for done, (window, ids) in enumerate(made_ahead(ids_in, windows, threads), 1):
             band.WriteArray(ids, window.col, window.row)
             samples.add(window, [ids])
@@ -70,8 +100,7 @@ def write_segments(context: RunContext, segments: Segments, path: str) -> Sample
             dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
             if messages:
                 break
-            fraction = done / len(windows)
-            context.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
+            advance(done / len(windows))
         band.FlushCache()
         del band, overviews
         dataset.FlushCache()

@@ -92,6 +92,7 @@ def _decide(
     undecided: np.ndarray,
     changed: np.ndarray,
     stamp: int,
+    is_quiet: bool,
     into: np.ndarray,
     members: np.ndarray,
     neighbours: np.ndarray,
@@ -101,7 +102,7 @@ def _decide(
     DOUBTFUL is noted for those that are undecided, or have an undecided neighbour. The lists of the clump's members
     lose the clump itself and most repetitions. Nothing else changes, and no clump reads what another one writes, so
     that threads can share the work. The first `retries` clumps found no partner in the last step, whose number is
-    `stamp`.
+    `stamp`, and in which nothing was merged if it `is_quiet`.
     """
     for i in range(waiting.size):
         clump = waiting[i]
@@ -109,7 +110,7 @@ def _decide(
         if undecided.size and undecided[clump]:
             choice[i] = DOUBTFUL
             continue
-        if i < retries and _is_unchanged(clump, stamp, changed, members, neighbours):
+        if i < retries and (is_quiet or _is_unchanged(clump, stamp, changed, members, neighbours)):
             continue
         nearest, chosen, doubtful = np.float32(np.inf), NOBODY, False
         before = last = member = clump
@@ -140,6 +141,29 @@ def _decide(
             member = following
         choice[i] = DOUBTFUL if doubtful else chosen
         tail[i] = last
+
+
+@inner
+def _note(
+    waiting: np.ndarray,
+    choice: np.ndarray,
+    area: int,
+    sizes: np.ndarray,
+    survivors: np.ndarray,
+    partner: np.ndarray,
+    level: np.ndarray,
+) -> None:
+    """Remember what is about to be merged in the step `area`, by the numbers that clumps had at first.
+
+    See `contract.Links`. `survivors` is empty as long as no clump has another number.
+    """
+    for i in range(waiting.size):
+        if choice[i] == NOBODY:
+            continue
+        clump, chosen = waiting[i], choice[i]
+        first = survivors[clump] if survivors.size else clump
+        partner[first] = survivors[chosen] if survivors.size else chosen
+        level[first] = area + (sizes[clump] == area)
 
 
 @inner
@@ -186,16 +210,21 @@ def _merge(
     stamp: int,
     into: np.ndarray,
     members: np.ndarray,
+    survivors: np.ndarray,
+    partner: np.ndarray,
+    level: np.ndarray,
     first_called: np.ndarray,
     next_called: np.ndarray,
 ) -> Tuple[int, int]:
-    """Carry the noted merges out, in the step of the number `stamp`.
+    """Carry the noted merges out, in the step of the number `stamp`; `partner` and `level` are empty or the links.
 
     Returns
     -------
     kept : how many clumps go on waiting, which stand first in `waiting`
     merged : how many have been merged
     """
+    if level.size:
+        _note(waiting, choice, area, sizes, survivors, partner, level)
     _join(waiting, choice, tail, sizes, sums, listed, into, members)
     kept = 0
     merged = 0
@@ -291,6 +320,7 @@ class Elimination:
         self.decisions, self.retries = Decisions(*(np.empty(count, np.uint32) for _ in range(3))), 0
         self.room = Room(*(np.empty(clumps.undecided.size, np.uint32) for _ in range(2)))
         self.area = self.steps = 0
+        self.is_quiet = False
         self.live = count
         # the number now of each clump or of what it has become a part of, and the number at first of each that is left
         self.whole: Optional[np.ndarray] = None
@@ -311,7 +341,7 @@ class Elimination:
         def decide(begin: int) -> None:
             part, retries = decisions.part(begin, begin + PIECE), self.retries - begin
             known = clumps.sizes, clumps.means, clumps.undecided, clumps.changed
-            _decide(*part, retries, self.threshold, *known, before, *lists)
+            _decide(*part, retries, self.threshold, *known, before, self.is_quiet, *lists)
 
         for _ in run(decide, range(0, decisions.waiting.size, PIECE)):
             pass
@@ -319,35 +349,31 @@ class Elimination:
             doubt = clumps.undecided, clumps.undecided_from
             kept, self.retries = leave_doubtful(*decisions, self.retries, *self.room, area, *doubt, *lists)
             decisions = decisions.part(0, kept)
-        if self.links.level.size:
-            self._note_links(decisions, area)
         grown = clumps.sizes, self.listed, clumps.sums, self.weights, clumps.means, clumps.changed
-        self.retries, merged = _merge(*decisions, area, *grown, stamp, lists.into, lists.members, *self.queues)
+        known = lists.into, lists.members, self.survivors, *self.links
+        self.retries, merged = _merge(*decisions, area, *grown, stamp, *known, *self.queues)
         self.live -= merged
+        self.is_quiet = not merged
         return merged
-
-    def _note_links(self, decisions: Decisions, area: int) -> None:
-        """Remember what is about to be merged, by the numbers that clumps had at first."""
-        chosen = np.flatnonzero(decisions.choice != NOBODY)
-        merged, partner = decisions.waiting[chosen], decisions.choice[chosen]
-        level = area + (self.clumps.sizes[merged] == area)
-        if self.whole is not None:
-            merged, partner = self.survivors[merged], self.survivors[partner]
-        self.links.partner[merged], self.links.level[merged] = partner, level
 
     def _call_up(self, area: int) -> Decisions:
         """Those that decide in the step `area`: those that found no partner before, and those whose size it is."""
         sizes, waiting, count = self.clumps.sizes, self.decisions.waiting, self.retries
-        queued = self.queues.first_called[self.area + 1 : area + 1] != NOBODY
-        for called in self.area + 1 + np.flatnonzero(queued):
+        first_called, begin = self.queues.first_called, self.area + 1
+        for called in (area,) if area == begin else begin + np.flatnonzero(first_called[begin : area + 1] != NOBODY):
             count = call_up(called, waiting, count, sizes, self.lists.into, *self.queues)
         self.area = area
         return self.decisions.part(0, count)
 
     def next_area(self, area: int) -> Optional[int]:
         """Defined by `plain.elimination.Elimination.next_area`."""
-        queued = np.flatnonzero(self.queues.first_called[area + 1 :] != NOBODY)
-        return area + 1 + int(queued[0]) if queued.size else None
+        first_called, begin, length = self.queues.first_called, area + 1, 64
+        while begin < first_called.size:  # a little at first: the next is near, and there may be millions of steps
+            queued = first_called[begin : begin + length] != NOBODY
+            if queued.any():
+                return begin + int(queued.argmax())
+            begin, length = begin + length, 4 * length
+        return None
 
     def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""

@@ -7,6 +7,8 @@ values   (bands, rows, cols) uint8 or float32, the colours that are compared
 valid    (rows, cols) bool, False where there is no data
 clusters (rows, cols) uint16, 1 + index of a k-means centre, 0 where there is no data
 labels   (rows, cols) uint32, 1 + index of a clump within the window, 0 where there is no data
+walls    (rows, cols) uint8, WALL_RIGHT and WALL_BELOW where a pixel and the next one are no neighbours, as the border
+         of a zone lies between them; None where there are none
 
 The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6), 658.
 """
