@@ -99,7 +99,7 @@ def segment_here(given: argparse.Namespace) -> None:
 
         def start(self, stage: str, text: str) -> None:
             super().start(stage, text)
-            events.append((time.monotonic() - started, stage, 0.0))
+            events.append((time.monotonic() - started, stage, time.process_time()))
 
         def advance(self, fraction: float, text: str = "") -> None:
             super().advance(fraction, text)
@@ -133,6 +133,8 @@ def segment_here(given: argparse.Namespace) -> None:
         **others,
     )
     result = segmentation.segment(parameters, feedback)
+    begun = [(stage, spent) for _, stage, spent in events if stage] + [("", time.process_time())]
+    cpu = {stage: end - spent for (stage, spent), (_, end) in zip(begun, begun[1:])}
     details = {
         "seconds": result.seconds,
         "stages": result.stages,
@@ -142,6 +144,7 @@ def segment_here(given: argparse.Namespace) -> None:
         "memory": feedback.memory,
         "events": events,
         "own_cpu_seconds": time.process_time(),
+        "cpu": cpu,
     }
     Path("details.json").write_text(json.dumps(details))
 
@@ -167,7 +170,10 @@ def report_on(measured: Measured, disk: int, details: Dict[str, Any], pixels: in
     begin = 0.0
     for name, seconds in details["stages"].items():
         used = [memory for at, memory in details["memory"] if begin <= at < begin + seconds] or [0]
-        print(f"    {name}: {seconds:.1f} s, up to {max(used) / 1e6:.0f} MB in the main process")
+        print(
+            f"    {name}: {seconds:.1f} s, {details['cpu'][name]:.1f} s of processors and up to "
+            f"{max(used) / 1e6:.0f} MB in the main process"
+        )
         begin += seconds
     print(f"memory: main process {measured.peak_memory / 1e9:.2f} GB")
     for child in measured.children:

@@ -117,7 +117,7 @@ def _count(raster: Raster, plan: Plan, workers: int, progress: Progress) -> Dict
             progress.advance(done / len(todo), f"Counting valid pixels, block {done} of {len(todo)}")
     finally:
         runner.close()
-    progress.finish()
+    progress.complete()
     return counts
 
 

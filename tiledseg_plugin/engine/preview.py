@@ -17,6 +17,7 @@ from .files.gdal_access import open_raster
 from .files.georeference import geotransform
 from .files.raster import Raster, describe, identity
 from .files.window import Window
+from .files.work_folder import WorkFolder
 from .kernels.entries import entries_of_run
 from .machine import available_cores
 from .parameters import SegmentParameters
@@ -28,7 +29,7 @@ from .stages.context import Context
 from .stages.elimination import ClumpGraph, EliminationRules, eliminate, in_order_of_appearance
 from .stages.plan import Piece, Plan, make_plan, plan_grid
 from .stages.rsgislib_stretch import as_rsgislib_sees
-from .stages.statistics import find_centres, survey, take_sample
+from .stages.statistics import Survey, find_centres, survey, take_sample
 from .stages.tiles import PixelJob, settled_clusters
 
 MOST_PIXELS = 4_000_000
@@ -124,16 +125,19 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     whole = (raster.width, raster.height)
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
     progress = Progress(feedback, {"statistics": 1})
+    folder = WorkFolder("", {})
     runner = Threads(parameters.workers or available_cores())
     progress.start("statistics", "Reading statistics")
     try:
-        summary = survey(raster, plan, parameters, runner, progress)
+        job = Survey(raster, plan, parameters.sampling, folder, parameters.rsgislib_stretch)
+        summary = survey(job, runner, progress)
         summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
         context = Context(parameters, raster, plan, kernel, runner, progress)
-        centres = find_centres(context, take_sample(context, summary, colours))
+        centres = find_centres(context, take_sample(context, summary, colours, folder))
     finally:
         runner.close()
+        folder.close(True)
     return Basis(key, raster, plan, colours, centres, kernel.NAME)
 
 

@@ -18,8 +18,10 @@ from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
 from .files.stored import in_lots
 from .files.work_folder import WorkFolder
+from .forecast import Cost
 from .kernels.contract import Kernels
 from .kernels.entries import entries_of_run
+from .machine import available_cores
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, tile_records
@@ -31,12 +33,14 @@ from .stages.context import RunContext
 from .stages.elimination import EliminationRules
 from .stages.graph import GroupJob
 from .stages.numbering import Segments, number_segments
+from .stages.parts import merged_of
 from .stages.plan import EMPTY, SPARSE, Occupancy, Plan, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
 from .stages.sampling import ColourSample
 from .stages.schedule import GROUPS_SHARE, PartJob, process_parts
 from .stages.statistics import (
     Summary,
+    Survey,
     blocks,
     find_centres,
     load_sample,
@@ -50,9 +54,15 @@ from .stages.tiles import HALO, TileJob
 from .stages.tree import grow_tree
 from .wording import counted
 
-ENGINE_STAGES: Dict[str, Dict[str, float]] = {
-    "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
-    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6},
+ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
+    "builtin": {"statistics": Cost(25, 12), "tiles": Cost(150), "graph": Cost(8, 1)},
+    "rsgislib": {
+        "statistics": Cost(25, 12),
+        "stage 1": Cost(750),
+        "stage 2": Cost(250),
+        "stage 3": Cost(90),
+        "merge": Cost(90),
+    },
 }
 DECIDING = (
     "bands",
@@ -171,7 +181,10 @@ class _Run:
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
-        self.progress = Progress(feedback, {**ENGINE_STAGES[parameters.engine], **stages(parameters)})
+        workers = parameters.workers or available_cores()
+        costs = {**ENGINE_STAGES[parameters.engine], **stages(parameters, self.raster)}
+        weights = {stage: cost.among(workers) for stage, cost in costs.items()}
+        self.progress = Progress(feedback, weights, kernels.slow_for)
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
         self.is_decoded = False
         self._under_way = ExitStack()  # what has to be stopped in the end
@@ -229,11 +242,13 @@ class _Run:
     def _survey(self, runner: Runner) -> _Surveyed:
         """The statistics of the raster, and what follows from them for the tiles and the colours."""
         parameters, plan = self.parameters, self.plan
-        summary = load_summary(self.folder)
+        summary = load_summary(self.folder, self.raster)
         if summary is not None:
             self.feedback.info("Statistics are taken from the interrupted run.")
         else:
-            summary = survey(self.raster, plan, parameters, runner, self.progress, self._cells(runner))
+            as_rsgislib, cells = parameters.rsgislib_stretch, self._cells(runner)
+            job = Survey(self.raster, plan, parameters.sampling, self.folder, as_rsgislib, cells)
+            summary = survey(job, runner, self.progress)
             if not self.folder.is_temporary:
                 save_summary(summary, self.folder)
         summary.require_data(self.raster)
@@ -262,7 +277,7 @@ class _Run:
             return _Learned(None, None)
         sample = load_sample(self.folder)
         if sample is None:
-            sample = take_sample(context, surveyed.summary, surveyed.colours)
+            sample = take_sample(context, surveyed.summary, surveyed.colours, self.folder)
             if sample.step != self.parameters.sampling and not self.folder.is_temporary:
                 save_sample(sample, self.folder)
         return _Learned(sample, find_centres(context, sample))
@@ -280,6 +295,9 @@ class _Run:
         tree = grow_tree([piece for unit in units for piece in unit])
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)
+        if self.folder.is_temporary:  # nobody takes this run up
+            for number in tree.extents():
+                self.folder.drop(merged_of(number))
         return _Segmented(segments, list(finished.pieces.values()), {"initial_clumps": segments.clumps})
 
     def _write(
@@ -295,6 +313,7 @@ class _Run:
             result = self._result(context, surveyed.occupancy, segmented)
             facts = _facts(context, surveyed.colours, learned)
             write_report(report_path(paths["output"]), self.parameters, result, {**facts, **segmented.facts})
+        self.progress.complete()
         return result
 
     def _result(self, context: RunContext, occupancy: Occupancy, segmented: _Segmented) -> SegmentResult:

@@ -20,6 +20,8 @@ from .entries import KINDS, NEVER, entry_of
 
 LOOK_SECONDS = 0.1  # between looks at what is ready
 ASK_SECONDS = 2.0  # between requests to compile what is missing
+COUNT_SECONDS = 0.5  # between counts of what is missing
+ENTRY_SECONDS = 1.5  # that an entry takes to be compiled, on average
 
 Compiler = Callable[[Sequence[str]], str]  # entries -> why nothing can be compiled here, or ""
 
@@ -43,7 +45,9 @@ class Growing:
         self._compiled: Any = None
         self._used: Set[str] = set()  # names of the sets that calls went to
         self._lock = threading.Lock()
-        self._next_look = self._next_request = 0.0
+        self._next_look = self._next_request = self._next_count = 0.0
+        self._left: Optional[float] = None  # of `seconds_until_complete`
+        self._first_count = (0.0, 0)  # when it was looked first, and how many were missing then
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(plain, name):
@@ -62,6 +66,28 @@ class Growing:
     def is_complete(self) -> bool:
         """Whether all that was asked for is there."""
         return not self.reason and all(entry in self._ready for entry in self._wanted)
+
+    def seconds_until_complete(self) -> Optional[float]:
+        """About how long what was asked for will still be compiled; None where it is not. It is looked at, not loaded.
+
+        What takes so long is known from what has become ready since the first look, and from experience before that.
+        """
+        now = time.monotonic()
+        if self.reason or now < self._next_count:
+            return None if self.reason else self._left
+        self._next_count = now + COUNT_SECONDS
+        wanted = [entry for entry in list(self._wanted) if entry not in self._ready and entry not in self.failed]
+        ready = machine_code.marked(machine_code.READY) if wanted else set()
+        left = sum(entry not in ready for entry in wanted)
+        if not left:
+            self._left, self._first_count = None, (0.0, 0)
+            return None
+        begun, at_first = self._first_count
+        if left > at_first:
+            begun, at_first = self._first_count = now, left
+        each = (now - begun) / (at_first - left) if left < at_first else ENTRY_SECONDS
+        self._left = left * each
+        return self._left
 
     @property
     def used(self) -> str:

@@ -114,7 +114,7 @@ def segments_run(parameters: ProductParameters, feedback: Feedback, stages: Dict
         runner = starting.ready(feedback, progress.check_cancelled)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
         yield SegmentsRun(segments, job, () if values is None else values.bands, runner, progress, folder)
-        progress.finish()
+        progress.complete()
     finally:
         try:
             if starting is not None:
