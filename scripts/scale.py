@@ -87,7 +87,7 @@ def run(scene: Path, folder: Path, given: argparse.Namespace) -> Tuple[Measured,
 def segment_here(given: argparse.Namespace) -> None:
     """What the process of `run` does; its result goes into a file."""
     sys.path.insert(0, str(headless.plugin_path()))
-    from tiledseg.tiledseg_plugin.engine import progress, segmentation
+    from tiledseg.tiledseg_plugin.engine import kernels, progress, segmentation
     from tiledseg.tiledseg_plugin.engine.machine import used_memory
     from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 
@@ -95,15 +95,15 @@ def segment_here(given: argparse.Namespace) -> None:
     started = time.monotonic()
 
     class Remembered(progress.Progress):
-        """Remembers what it is told, and when."""
+        """Remembers what it is told, and when: seconds, those of processors, stage, fraction, what holds it up."""
 
         def start(self, stage: str, text: str) -> None:
             super().start(stage, text)
-            events.append((time.monotonic() - started, stage, time.process_time()))
+            events.append((time.monotonic() - started, time.process_time(), stage, 0.0, None))
 
         def advance(self, fraction: float, text: str = "") -> None:
             super().advance(fraction, text)
-            events.append((time.monotonic() - started, "", fraction))
+            events.append((time.monotonic() - started, time.process_time(), "", fraction, kernels.slow_for()))
 
     class Foretold(progress.Feedback):
         """Remembers when which part was said to be done, and the memory of this process then."""
@@ -133,7 +133,7 @@ def segment_here(given: argparse.Namespace) -> None:
         **others,
     )
     result = segmentation.segment(parameters, feedback)
-    begun = [(stage, spent) for _, stage, spent in events if stage] + [("", time.process_time())]
+    begun = [(stage, spent) for _, spent, stage, *_ in events if stage] + [("", time.process_time())]
     cpu = {stage: end - spent for (stage, spent), (_, end) in zip(begun, begun[1:])}
     details = {
         "seconds": result.seconds,
@@ -221,7 +221,7 @@ def main() -> int:
         return 1
     details = json.loads((folder / "details.json").read_text())
     if given.record:
-        given.record.write_text(json.dumps({"seconds": details["seconds"], "events": details["events"]}))
+        given.record.write_text(json.dumps({name: details[name] for name in ("seconds", "own_cpu_seconds", "events")}))
     report_on(measured, disk, details, side * side)
     compared, wrong = check(scene, folder / f"segments{given.suffix}", corners(side, given.tile, given.windows))
     print(f"checked: {compared} pixels in {given.windows} windows, {wrong} of them wrong")

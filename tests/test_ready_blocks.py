@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from osgeo import gdal
-from rasters import Log, run
+from rasters import Log, run, write_raster
 from tiledseg.tiledseg_plugin.engine import execution
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution.serial import Serial
@@ -109,7 +109,7 @@ def test_a_run_on_other_machines_writes_what_any_other_does(
     assert bands[0].GetOverviewCount() == bands[1].GetOverviewCount()
     for index in range(bands[0].GetOverviewCount()):
         assert np.array_equal(*(band.GetOverview(index).ReadAsArray() for band in bands))
-    assert bands[0].GetOverviewCount() == 2
+    assert bands[0].GetOverviewCount() == (1 if "cog" in name else 2)
     if beside and name.endswith(".tif"):
         assert rows(attributes_path(str(tmp_path / "here" / name))) == rows(attributes_path(str(tmp_path / name)))
     else:

@@ -3,10 +3,11 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Callable, Dict, List, Tuple
 
 from . import execution, resources
-from .files.gdal_access import open_raster
+from .files.gdal_access import OpenRasters
 from .files.output_files import check_files, layer_output
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, read_validity
@@ -49,6 +50,11 @@ class Count:
 
     raster: Raster
     plan: Plan
+
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
 
 
 def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightResult:
@@ -124,7 +130,7 @@ def _count(raster: Raster, plan: Plan, workers: int, progress: Progress) -> Dict
 def count_block(count: Count, block: Window, check_cancelled: Callable[[], None]) -> List[Tuple[str, int, int]]:
     """Count one block under both rules: [(rule, tile_id, valid pixels), ...]."""
     check_cancelled()
-    valid = read_validity(open_raster(count.raster.path), count.raster, block)
+    valid = read_validity(count.rasters.get(count.raster.path), count.raster, block)
     return [
         (rule, piece.tile_id, int(inside[piece.window.part_in(block).within(block)].sum()))
         for piece in count.plan.pieces_in(block)

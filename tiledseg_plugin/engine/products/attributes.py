@@ -8,6 +8,7 @@ as deviations from the window's mean; so nothing in the result depends on tiles,
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, cast
 
@@ -16,7 +17,7 @@ from numpy.typing import DTypeLike
 
 from .. import kernels
 from ..execution.runner import Runner
-from ..files.gdal_access import open_raster
+from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, read_bands
 from ..files.window import Window
 from ..progress import Advance, Check
@@ -41,6 +42,11 @@ class AttributeJob:
     ids: SegmentIds
     bands: Tuple[Raster, ...]
     kernels: str
+
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
 
 
 def run_bands(raster: Raster) -> Tuple[Raster, ...]:
@@ -68,13 +74,15 @@ def summarise_window(job: AttributeJob, window: Window, check_cancelled: Check) 
     check_cancelled()
     moments = []
     if present.size:
-        for values, counted in band_values(job.bands, window, labels):
+        for values, counted in band_values(job.bands, window, labels, job.rasters):
             moments.append(kernel.region_moments(counted, present.size, values))
             check_cancelled()
     return present, sizes, moments
 
 
-def band_values(bands: Sequence[Raster], window: Window, labels: np.ndarray) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+def band_values(
+    bands: Sequence[Raster], window: Window, labels: np.ndarray, rasters: OpenRasters
+) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
     """Of each band its values in a window, flat, and the labels with 0 where it has no data.
 
     Bands of one raster are read together: where a file holds pixels with all their bands, it is decoded once.
@@ -86,7 +94,7 @@ def band_values(bands: Sequence[Raster], window: Window, labels: np.ndarray) -> 
     """
     for raster, group in groupby(bands, lambda band: replace(band, bands=())):
         together = replace(raster, bands=tuple(band.bands[0] for band in group))
-        for values, valid in read_bands(open_raster(raster.path), together, window):
+        for values, valid in read_bands(rasters.get(raster.path), together, window):
             flat = values.reshape(-1).astype(added_type(raster.dtype), copy=False)
             yield flat, labels if valid.all() else labels * valid.reshape(-1)
 

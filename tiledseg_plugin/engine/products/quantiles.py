@@ -103,7 +103,9 @@ def rank_window(
     whole = job.folder.map_array("sizes")[places] == here
     results: List[Ranked] = []
     left = 0
-    for index, (values, counted) in enumerate(band_values(job.attributes.bands, window, labels)):
+    for index, (values, counted) in enumerate(
+        band_values(job.attributes.bands, window, labels, job.attributes.rasters)
+    ):
         starts, distinct, frequencies = kernel.region_histograms(counted, present.size, values)
         check_cancelled()
         every = order_statistics(starts, distinct, frequencies, job.wanted, job.is_descending(index))

@@ -11,12 +11,13 @@ blocks are read; no process holds more of the sample than its different colours.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import kernels
-from ..files.gdal_access import open_raster
+from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder, narrowed
@@ -59,6 +60,11 @@ class SampleJob:
     kernels: str
     wanted: int
     step: int
+
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
 
     @property
     def denser(self) -> Tuple[int, ...]:
@@ -177,7 +183,7 @@ def sample_block(job: SampleJob, block: Window, check_cancelled: Callable[[], No
     """
     check_cancelled()
     raster = job.raster
-    values, valid = read_window(open_raster(raster.path), raster, block, job.plan.covered(block))
+    values, valid = read_window(job.rasters.get(raster.path), raster, block, job.plan.covered(block))
     kernel, _ = kernels.choose(job.kernels)
     found: List[Part] = []
     for step in job.denser:

@@ -7,6 +7,7 @@ The pass goes over blocks of its own, not over the user's tiles, so that nothing
 import json
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..errors import SegmentationError
 from ..execution.runner import Runner
 from ..files.decoded import Decoded
 from ..files.foreign import parse_json
-from ..files.gdal_access import open_raster
+from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, grid, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
@@ -58,6 +59,11 @@ class Survey:
     folder: WorkFolder
     as_rsgislib: bool = False
     cells: Optional[Decoded] = None
+
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
 
 
 @dataclass
@@ -139,14 +145,14 @@ def survey_block(survey: Survey, block: Window, check_cancelled: Callable[[], No
 def survey_blocks(survey: Survey, some: Sequence[Window], check_cancelled: Callable[[], None]) -> List[BlockResult]:
     """Read blocks that are decoded together: the task of this stage."""
     if len(some) > 1 and survey.cells is not None:
-        read_values(open_raster(survey.raster.path), survey.raster, extent_of(some), survey.cells)
+        read_values(survey.rasters.get(survey.raster.path), survey.raster, extent_of(some), survey.cells)
     return [survey_block(survey, block, check_cancelled) for block in some]
 
 
 def _read_block(survey: Survey, block: Window) -> Tuple[np.ndarray, np.ndarray, list]:
     """The values of a block, what is valid in it, and the moments of what RSGISLib's script counts."""
     raster, covered = survey.raster, survey.plan.covered(block)
-    dataset = open_raster(raster.path)
+    dataset = survey.rasters.get(raster.path)
     if not survey.as_rsgislib:
         values, valid = read_window(dataset, raster, block, covered, survey.cells)
         return values, valid, []
