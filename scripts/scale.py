@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from measure import Measured, measure  # noqa: E402
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.2
 LIMIT_SECONDS = 6 * 3600
 SYNTHETIC = ROOT / "tests" / "data" / "synthetic_full.tif"
 

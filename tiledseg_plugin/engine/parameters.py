@@ -180,6 +180,7 @@ class PreflightParameters(PlainParameters):
     tile_height: int = SegmentParameters.tile_height
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
     valid_data_threshold: float = SegmentParameters.valid_data_threshold
+    execution: str = SegmentParameters.execution
     workers: int = SegmentParameters.workers
     output: str = ""
     tiles_source: str = ""

@@ -55,7 +55,7 @@ from .stages.tree import grow_tree
 from .wording import counted
 
 ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
-    "builtin": {"statistics": Cost(25, 12), "tiles": Cost(150), "graph": Cost(8, 1)},
+    "builtin": {"statistics": Cost(25, 12), "tiles": Cost(130), "graph": Cost(9, 1)},
     "rsgislib": {
         "statistics": Cost(25, 12),
         "stage 1": Cost(750),
@@ -265,7 +265,7 @@ class _Run:
         if self.with_rsgislib or runner.remote:
             return None
         windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in self.plan.pieces]
-        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder):
+        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder.path):
             return None
         self.is_decoded = True
         self.feedback.info("Values are kept in the work folder, as the blocks of the file are slow to read.")
