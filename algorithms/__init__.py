@@ -3,10 +3,22 @@
 
 from .example import ExampleData
 from .meanimage import SegmentMeanImage
+from .parameters import FindParameters
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
 from .segment import SegmentRaster
+from .shape import SegmentShape
 from .statistics import SegmentStatistics
 from .status import ShowStatus
 
-ALGORITHMS = (CheckTiles, ExampleData, SegmentMeanImage, SegmentPolygons, SegmentRaster, SegmentStatistics, ShowStatus)
+ALGORITHMS = (
+    CheckTiles,
+    ExampleData,
+    FindParameters,
+    SegmentMeanImage,
+    SegmentPolygons,
+    SegmentRaster,
+    SegmentShape,
+    SegmentStatistics,
+    ShowStatus,
+)

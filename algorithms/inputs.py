@@ -2,14 +2,16 @@
 """From what QGIS hands over to what the engine takes: the source of a layer, the numbers of its bands."""
 
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from qgis.core import (
     QgsMapLayer,
+    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputLayerDefinition,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterRasterLayer,
     QgsProcessingUtils,
     QgsRasterLayer,
@@ -56,6 +58,19 @@ class RasterParameter(QgsProcessingParameterRasterLayer):
         return super().checkValueIsAcceptable(value, context)
 
 
+class RastersParameter(QgsProcessingParameterMultipleLayers):
+    """Any number of rasters, none among them; QGIS makes no layers of files, as with `RasterParameter`."""
+
+    def __init__(self, name: str, label: str) -> None:
+        super().__init__(name, label, QgsProcessing.SourceType.TypeRaster, None, True)
+
+    def checkValueIsAcceptable(self, value: Any, context: Optional[QgsProcessingContext] = None) -> bool:
+        given = value if isinstance(value, (list, tuple)) else [value]
+        if context is not None and all(is_loose_file(one, context) for one in given):
+            return True
+        return super().checkValueIsAcceptable(value, context)
+
+
 def raster_layer(
     algorithm: QgsProcessingAlgorithm, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
 ) -> Optional[QgsRasterLayer]:
@@ -68,6 +83,25 @@ def raster_layer(
     if is_null(given) or is_loose_file(given, context):
         return None
     return algorithm.parameterAsRasterLayer(parameters, name, context)
+
+
+def rasters_given(given: Any, name: str, context: QgsProcessingContext) -> Tuple[str, ...]:
+    """What GDAL opens for each of several rasters.
+
+    Parameters
+    ----------
+    given : layers, their ids or names, or files: a list of them, or one
+    name : id of the parameter
+    """
+    if is_null(given):
+        return ()
+    sources = []
+    for one in given if isinstance(given, (list, tuple)) else [given]:
+        layer = one
+        if isinstance(one, str):
+            layer = None if is_loose_file(one, context) else QgsProcessingUtils.mapLayerFromString(one, context, False)
+        sources.append(gdal_source(layer, one, name))
+    return tuple(sources)
 
 
 def is_loose_file(given: Any, context: QgsProcessingContext) -> bool:

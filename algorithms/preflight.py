@@ -117,5 +117,5 @@ class CheckTiles(TilingAlgorithm):
         describe(run.input, run.bands, run.nodata_rule, nodata=run.nodata, extent=run.extent)
         check_output(run)
         check_tile_output(self.OUTPUT, run.output, run.input)
-        self._tile_source(parameters, context)
+        self._polygon_source(self.TILES, parameters, context)
         return run

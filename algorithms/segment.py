@@ -8,7 +8,7 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsProcessingContext, QgsPro
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
-from ..tiledseg_plugin.engine.parameters import SegmentParameters
+from ..tiledseg_plugin.engine.parameters import SegmentParameters, levels_asked_for
 from ..tiledseg_plugin.engine.progress import Feedback
 from .looks import Look, StackedLook, show_means, show_outlines, show_segments
 from .segment_definitions import SegmentDefinitions
@@ -125,6 +125,7 @@ class SegmentRaster(SegmentDefinitions):
             s1tiles=outputs.get(self.S1TILES, ""),
             num_clusters=read(self.NUM_CLUSTERS),
             min_pixels=read(self.MIN_PIXELS),
+            levels=levels_asked_for(read(self.LEVELS) or ""),
             distance_threshold=read(self.DISTANCE_THRESHOLD),
             stretch=read(self.STRETCH),
             rsgislib_stretch=read(self.RSGISLIB_STRETCH),
@@ -140,7 +141,7 @@ class SegmentRaster(SegmentDefinitions):
         )
         run.check()
         _check_files(run)
-        self._tile_source(parameters, context)
+        self._polygon_source(self.TILES, parameters, context)
         return run
 
     def _assigned_crs(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:

@@ -18,6 +18,7 @@ from qgis.core import (
 from ..tiledseg_plugin.engine.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS
 from .text import tr
 from .tiling import DOUBLE, Numbers, TilingAlgorithm
+from .values import WordParameter
 
 
 class SegmentDefinitions(TilingAlgorithm):
@@ -25,6 +26,7 @@ class SegmentDefinitions(TilingAlgorithm):
 
     NUM_CLUSTERS = "NUM_CLUSTERS"
     MIN_PIXELS = "MIN_PIXELS"
+    LEVELS = "LEVELS"
     DISTANCE_THRESHOLD = "DISTANCE_THRESHOLD"
     STRETCH = "STRETCH"
     RSGISLIB_STRETCH = "RSGISLIB_STRETCH"
@@ -94,11 +96,7 @@ class SegmentDefinitions(TilingAlgorithm):
             tr("How many clusters k-means makes of the pixels' values; more give more and smaller segments."),
             Numbers(2, MOST_CLUSTERS),
         )
-        self._add_number(
-            self.MIN_PIXELS,
-            tr("Minimum segment size [pixels]"),
-            tr("Smaller segments are merged into the most similar neighbour. Unit: pixels."),
-        )
+        self._add_sizes()
         self._add_number(
             self.DISTANCE_THRESHOLD,
             tr("Distance threshold"),
@@ -129,6 +127,24 @@ class SegmentDefinitions(TilingAlgorithm):
         )
         self._add_extent()
         self._add_nodata()
+
+    def _add_sizes(self) -> None:
+        self._add_number(
+            self.MIN_PIXELS,
+            tr("Minimum segment size [pixels]"),
+            tr("Smaller segments are merged into the most similar neighbour. Unit: pixels."),
+        )
+        self.add(
+            WordParameter(self.LEVELS, tr("Further minimum sizes [pixels]"), optional=True),
+            tr(
+                "Minimum sizes above the minimum segment size, ascending and separated by semicolons, such as "
+                "500;2000;10000. The segments stay as they are, and the attribute table gets a column for each, such "
+                "as level_500: the number of the segment that stands for what this one would be a part of with that "
+                "minimum size, which is exactly what a run with it makes. 'Segments at another scale' makes rasters of "
+                "them. Unit: pixels. Empty: none."
+            ),
+            advanced=True,
+        )
 
     def _add_stretch(self) -> None:
         self._add_switch(

@@ -278,41 +278,41 @@ class TilingAlgorithm(TiledAlgorithm):
             self._tile_layer.attach(context)
         return {}
 
-    def _tile_source(
-        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    def _polygon_source(
+        self, name: str, parameters: Dict[str, Any], context: QgsProcessingContext
     ) -> Optional[QgsProcessingFeatureSource]:
-        """TILES as a source of polygons; None where it is not given."""
-        given = self.raw(parameters, self.TILES, context)
+        """A parameter as a source of polygons; None where it is not given."""
+        given = self.raw(parameters, name, context)
         if is_null(given):
             return None
         try:
-            source = self.parameterAsSource(parameters, self.TILES, context)
+            source = self.parameterAsSource(parameters, name, context)
         except QgsProcessingException:
             source = None
         if source is None:
             raise SegmentationError(
                 tr("{} '{}' cannot be opened as a vector layer: check that it exists and can be read.").format(
-                    self.TILES, given if isinstance(given, str) else ""
+                    name, given if isinstance(given, str) else ""
                 )
             )
         kind = QgsWkbTypes.geometryType(source.wkbType())
         if kind != QgsWkbTypes.GeometryType.PolygonGeometry:
             raise SegmentationError(
                 tr("{} '{}' is not a polygon layer but holds {}: choose a polygon layer.").format(
-                    self.TILES, source.sourceName(), QgsWkbTypes.geometryDisplayString(kind).lower()
+                    name, source.sourceName(), QgsWkbTypes.geometryDisplayString(kind).lower()
                 )
             )
         if source.featureCount() == 0:
             raise SegmentationError(
-                tr("{} '{}' has no polygons: choose another layer, or leave it empty for a grid.").format(
-                    self.TILES, source.sourceName()
+                tr("{} '{}' has no polygons: choose another layer, or leave it empty.").format(
+                    name, source.sourceName()
                 )
             )
         return source
 
-    def _scheme(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Optional[Scheme]:
-        """TILES as what `_with_tiles` takes; None where it is not given."""
-        source = self._tile_source(parameters, context)
+    def _scheme(self, parameters: Dict[str, Any], context: QgsProcessingContext, name: str = TILES) -> Optional[Scheme]:
+        """The polygons of TILES, or of another parameter; None where it is not given."""
+        source = self._polygon_source(name, parameters, context)
         if source is None:
             return None
         request = QgsFeatureRequest()

@@ -74,7 +74,7 @@ def untiled(raster: Any, report: Dict[str, Any], window: Tuple[int, int, int, in
     rules = EliminationRules(colours.weights, parameters["min_pixels"], parameters["distance_threshold"])
     merged = merge_within(kernel, Graph(sizes, sums, edges, first, first, clusters, borders), rules, lambda done: None)
     regions = np.append(np.uint32(0), merged.region_of + np.uint32(1))[inner]
-    return regions, np.append(False, ~merged.undecided)
+    return regions, np.append(False, merged.decided)
 
 
 def differing(regions: Any, decided: Any, ids: Any) -> Tuple[int, int]:

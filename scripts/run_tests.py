@@ -125,6 +125,11 @@ def run_files(files: List[Path], rest: List[str], report: Optional[Path]) -> Lis
     return ended
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def side_by_side(
     files: List[Path], arguments: List[str], report: Optional[Path] = None, changed: Optional[Mapping[str, str]] = None
 ) -> List[Ended]:
@@ -135,7 +140,7 @@ def side_by_side(
         show(ended)
         return ended
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_AT_A_TIME)) as pool:
+    with ThreadPoolExecutor(min(cores(), MOST_AT_A_TIME)) as pool:
         return list(pool.map(one, files))
 
 

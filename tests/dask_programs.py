@@ -14,7 +14,14 @@ from rasters import run
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 
-SETTINGS = {"num_clusters": 8, "min_pixels": 12, "sampling": 2, "tile_width": 40, "tile_height": 30}
+SETTINGS = {
+    "num_clusters": 8,
+    "min_pixels": 12,
+    "levels": (60, 400),
+    "sampling": 2,
+    "tile_width": 40,
+    "tile_height": 30,
+}
 
 
 class Cluster:

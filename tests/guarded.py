@@ -18,6 +18,7 @@ from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     segment_mean_image,
     segment_polygons,
 )
+from tiledseg.tiledseg_plugin.engine.products.segment_shape import ShapeParameters, segment_shape
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.segmentation import segment
@@ -140,6 +141,7 @@ def engine_runs(folder, given):
         "segment": run(SegmentParameters(raster, spare, tiles_source=tiles, **quick), segment),
         "preflight": run(PreflightParameters(raster, tiles_source=tiles), preflight),
         "statistics": run(StatisticsParameters(segments, given["VALUES"], **serial), segment_statistics),
+        "shape": run(ShapeParameters(segments, **serial), segment_shape),
         "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **serial), segment_mean_image),
         "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **serial), segment_polygons),
     }
@@ -147,6 +149,7 @@ def engine_runs(folder, given):
         "segment": {"OUTPUT": "raster", "MEAN_IMAGE": "raster", "POLYGONS": "vector", "S1TILES": "vector"},
         "preflight": {"OUTPUT": "vector"},
         "statistics": {"OUTPUT": "vector"},
+        "shape": {"OUTPUT": "vector"},
         "meanimage": {"OUTPUT": "raster"},
         "polygons": {"OUTPUT": "vector"},
     }
@@ -161,6 +164,7 @@ INPUTS_OF = {
     "segment": ("INPUT", "TILES"),
     "preflight": ("INPUT", "TILES"),
     "statistics": ("SEGMENTS", "VALUES"),
+    "shape": ("SEGMENTS",),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),
 }

@@ -77,6 +77,25 @@ def read(path):
     return dataset.ReadAsArray()
 
 
+def level_columns_of(path):
+    """{level: (segments,)} of a raster's attribute table."""
+    dataset = gdal.Open(str(path))
+    table = dataset.GetRasterBand(1).GetDefaultRAT()
+    names = [table.GetNameOfCol(index) for index in range(table.GetColumnCount())]
+    return {
+        int(name[len("level_") :]): table.ReadAsArray(index)[1:]
+        for index, name in enumerate(names)
+        if name.startswith("level_")
+    }
+
+
+def same_levels(*paths):
+    """Assert that the tables of two rasters have the same columns of levels, and some."""
+    one, other = map(level_columns_of, paths)
+    assert one and list(one) == list(other)
+    assert all(one[level].tolist() == other[level].tolist() for level in one)
+
+
 def run(path, output, feedback=None, **parameters):
     """Segment; returns the ids and the result."""
     result = segment(SegmentParameters(input=str(path), output=str(output), **parameters), feedback or Feedback())

@@ -7,7 +7,15 @@ from pathlib import Path
 from rasters import run
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 
-SETTINGS = {"num_clusters": 8, "min_pixels": 12, "sampling": 2, "tile_width": 40, "tile_height": 30, "kernels": "plain"}
+SETTINGS = {
+    "num_clusters": 8,
+    "min_pixels": 12,
+    "levels": (60, 400),
+    "sampling": 2,
+    "tile_width": 40,
+    "tile_height": 30,
+    "kernels": "plain",
+}
 
 
 def go(raster, work, tmp_path, log=None, **changes):

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_sets import assert_same, compiled, needs_compiled
-from rasters import Log, run, write_raster
+from rasters import Log, run, same_levels, write_raster
 from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.kernels import entries, growing, machine_code, plain
 from tiledseg.tiledseg_plugin.engine.kernels.growing import Growing, GrowingLabeller
 
-SETTINGS = {"num_clusters": 6, "min_pixels": 9, "sampling": 2, "tile_width": 40, "tile_height": 30}
+SETTINGS = {"num_clusters": 6, "min_pixels": 9, "levels": (50,), "sampling": 2, "tile_width": 40, "tile_height": 30}
 
 
 class Switching(Growing):
@@ -64,6 +64,7 @@ def test_a_run_may_go_over_to_compiled_kernels_at_any_call(image, tmp_path, stre
     for after in moments:
         ids, _ = switched(image, tmp_path, after, stretch=stretch, execution="serial")
         assert np.array_equal(ids, expected), after
+        same_levels(tmp_path / "plain.tif", tmp_path / f"{after}.tif")
 
 
 @needs_compiled

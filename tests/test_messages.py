@@ -78,9 +78,31 @@ REFUSED = {
     "collision": ("segment", {"POLYGONS": "{f}/p.gpkg", "S1TILES": "{f}/p.gpkg"}, r"Two outputs have one name"),
     "a user's file": ("segment", {"OUTPUT": "{f}/mine.tif"}, r"mine_report\.json is in the way of OUTPUT"),
     "no polygons": ("segment", {"TILES": "{f}/nope.gpkg"}, r"TILES .*nope\.gpkg"),
+    "levels": ("segment", {"LEVELS": "500;2k"}, r"LEVELS is '500;2k', in which '2k' is no whole number"),
+    "a level below": ("segment", {"LEVELS": "100"}, r"LEVELS is '100', in which 100 is not above MIN_PIXELS, 100:"),
+    "levels that fall": ("segment", {"LEVELS": "500;300"}, r"which 300 is not above the one before it, 500:"),
+    "too great a level": ("segment", {"LEVELS": "99999999999"}, r"LEVELS is 99999999999: give a number of 2 to 21474"),
+    "levels of RSGISLib": (
+        "segment",
+        {"LEVELS": "500", "ENGINE": "rsgislib"},
+        r"ENGINE=rsgislib makes segments of one",
+    ),
     "creation options": ("segment", {"CREATION_OPTIONS": "COMPRESS"}, r"CREATION_OPTIONS has 'COMPRESS'"),
     "statistics": ("statistics", {"STATISTICS": "mode"}, r"STATISTICS is 'mode', which is not one of its values"),
+    "percentiles": ("statistics", {"PERCENTILES": "10;100"}, r"PERCENTILES has .100., which is no percentile"),
+    "grey levels": ("statistics", {"GREY_LEVELS": 1}, r"GREY_LEVELS is .1., which is not a whole number from 2 to 256"),
+    "raster of a series": (
+        "statistics",
+        {"MORE_VALUES": ["{f}/nope.tif"]},
+        r"MORE_VALUES: .*nope\.tif cannot be opened",
+    ),
+    "raster twice": ("statistics", {"MORE_VALUES": "{f}/in.tif"}, r"in\.tif twice: give each raster once"),
+    "percentile": ("statistics", {"STATISTICS": ["p00"]}, r"STATISTICS is 'p00', which is not one of its values"),
     "table": ("statistics", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot write"),
+    "table of shapes": ("shape", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot"),
+    "extension of shapes": ("shape", {"OUTPUT": "{f}/t.xyz9"}, r"OUTPUT .*'\.xyz9'"),
+    "shapes of nothing": ("shape", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
+    "shapes of no ids": ("shape", {"SEGMENTS": "{f}/minus.tif"}, r"holds -3, which is no segment id"),
     "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
     "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
     "damaged": ("segment", {"INPUT": "{f}/damaged.tif"}, r"damaged\.tif cannot be read at column 0"),
@@ -91,6 +113,7 @@ OUTPUTS = {
     "segment": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/o.tif", "EXECUTION": "serial"},
     "preflight": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "shape": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
     "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
     "checksegmentstatistics": {
@@ -108,6 +131,7 @@ def folder(tmp_path_factory):
     write_raster(folder / "in.tif", values())
     write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
     write_raster(folder / "s.tif", ids(), 0)
+    write_raster(folder / "minus.tif", np.full((1, 9, 9), -3, np.int16))
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
     write_vrt(folder / "v.vrt", "in.tif", relative=True)
     damaged = write_raster(
@@ -136,10 +160,16 @@ def folder(tmp_path_factory):
     return folder
 
 
+def filled_in(value, folder):
+    if isinstance(value, list):
+        return [filled_in(one, folder) for one in value]
+    return value.format(f=folder) if isinstance(value, str) else value
+
+
 def parameters_of(case, folder):
     algorithm, given, sentence = REFUSED[case]
     parameters = {**OUTPUTS[algorithm], **given}
-    filled = {name: value.format(f=folder) if isinstance(value, str) else value for name, value in parameters.items()}
+    filled = {name: filled_in(value, folder) for name, value in parameters.items()}
     return f"tiledseg:{algorithm}", filled, sentence
 
 
@@ -165,21 +195,8 @@ def test_processing_says_what_is_wrong_in_one_line(plugin, folder, case):
     assert contents(folder) == before
 
 
-COMMAND_LINE = (  # a kind each, as a call takes seconds
-    "missing raster",
-    "container",
-    "damaged VRT",
-    "band",
-    "missing folder of tiles",
-    "extension of the check",
-    "long name of a table",
-    "reference system",
-    "source of the input",
-    "tiles",
-    "a user's file",
-    "no segments",
-    "model",
-)
+# a kind each, as a call takes seconds: of an input, an output, a parameter, in the midst of a run, of a model
+COMMAND_LINE = ("container", "extension of the check", "reference system", "a user's file", "no segments", "model")
 
 
 @pytest.mark.parametrize("case", COMMAND_LINE)
@@ -199,10 +216,13 @@ def test_the_command_line_says_what_is_wrong_in_one_line_once(qgis_process, fold
 
 
 RUNS = {
-    "segment": ({"S1TILES": "{f}/out/t.gpkg", "TILES": "{f}/tiles.gpkg", "MIN_PIXELS": 3, "SAMPLING": 1}, "INPUT"),
-    "segment in a VRT": ({"INPUT": "{f}/v.vrt", "MIN_PIXELS": 3, "SAMPLING": 1}, "INPUT"),
-    "preflight": ({"TILES": "{f}/shape.shp"}, "INPUT"),
+    "segment": (
+        {"INPUT": "{f}/v.vrt", "S1TILES": "{f}/out/t.gpkg", "TILES": "{f}/shape.shp", "MIN_PIXELS": 3, "SAMPLING": 1},
+        "INPUT",
+    ),
+    "preflight": ({"TILES": "{f}/tiles.gpkg"}, "INPUT"),
     "statistics": ({}, "SEGMENTS"),
+    "shape": ({}, "SEGMENTS"),
     "meanimage": ({}, "SEGMENTS"),
     "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),
 }

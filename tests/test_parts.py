@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from tiledseg.tiledseg_plugin.engine.kernels.contract import DECIDED
 from tiledseg.tiledseg_plugin.engine.stages.elimination import Graph, Merged
+from tiledseg.tiledseg_plugin.engine.stages.nesting import Nested
 from tiledseg.tiledseg_plugin.engine.stages.parts import (
     Left,
     graph_of,
@@ -32,8 +34,11 @@ def folder(tmp_path):
         borders={(3, "left"): np.array([1, 0, 2], np.uint32), (3, "top"): np.array([3, 3], np.uint32)},
         undecided_from=np.array([1, 1, 5], np.uint32),
     )
-    undecided = np.array([True, False, True, True])
-    merged = Merged(np.array([0, 1, 1, 2, 3], np.uint32), undecided, np.array([30]), np.array([101]), graph)
+    region_of, decided = np.array([0, 1, 1, 2, 3], np.uint32), np.array([False, True, False, False])
+    nested = Nested(
+        np.array([1, 0, 2, 3], np.uint32), np.array([1, DECIDED, 1, 5], np.uint32), np.array([[100, 101, 102, 111]])
+    )
+    merged = Merged(region_of, decided, np.array([30]), np.array([101]), graph, np.array([0, 2, 3], np.uint32), nested)
     save_part(folder, NUMBER, Left(merged, None, [2, 5], [1.0]))
     yield folder
     folder.close(False)
@@ -46,7 +51,9 @@ def test_what_was_written_is_read(folder):
         (3, "left"): [1, 0, 2],
         (3, "top"): [3, 3],
     }
-    decided = load_decided(folder, NUMBER)
+    assert load_decided(folder, NUMBER).nested is None
+    decided = load_decided(folder, NUMBER, levels=1)
+    assert decided.nested.left_in.tolist() == [1, 0, 2, 3] and decided.nested.firsts.tolist() == [[100, 101, 102, 111]]
     assert decided.region_of.tolist() == [0, 1, 1, 2, 3] and decided.members_end.tolist() == [2, 5]
 
 
@@ -84,13 +91,22 @@ def test_graph_with_indices_that_lead_nowhere_is_damaged(folder, name, value):
         ("region_of", np.array([0, 1, 1, 2, 4], np.uint32)),
         ("region_of", np.array([0, 1, 1, 2, -1])),
         ("region_of", np.array([0.0, 1.0])),
-        ("undecided", np.array([1, 0, 1, 1])),
-        ("undecided", np.array([True, False, False, True])),
+        ("decided", np.array([0, 1, 0, 0])),
+        ("decided", np.array([False, True, True, False])),
         ("earliest", np.array([101, 102])),
+        ("left_in", np.array([1, 0, 2, -3])),
+        ("left_in", np.array([1, 0, 2], np.uint32)),
+        ("left_in", np.array([1.0, 0.0, 2.0, 3.0])),
+        ("undecided_from", np.array([1, 4, 1, 5], np.uint32)),
+        ("undecided_from", np.array([1, DECIDED, 1, DECIDED], np.uint32)),
+        ("undecided_from", np.array([[1, DECIDED, 1, 5]], np.uint32)),
+        ("firsts", np.array([100, 101, 102, 111])),
+        ("firsts", np.array([[100, 101, 102]])),
+        ("firsts", np.array([[100, 101, 102, 111]] * 2)),
     ],
 )
 def test_decisions_with_indices_that_lead_nowhere_are_damaged(folder, name, value):
     saved = {**folder.load(merged_of(NUMBER)), name: value}
     folder.save(merged_of(NUMBER), **saved)
     with pytest.raises(SegmentationError, match=f"{merged_of(NUMBER)} in .* is damaged: start the run again"):
-        load_decided(folder, NUMBER)
+        load_decided(folder, NUMBER, levels=1)

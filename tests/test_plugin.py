@@ -21,6 +21,7 @@ INTERFACE = {
     "BANDS": ("band", None, False, True, None, None),
     "NUM_CLUSTERS": ("number", 60, False, False, 2, 65534),
     "MIN_PIXELS": ("number", 100, False, False, 1, None),
+    "LEVELS": ("string", None, True, True, None, None),
     "DISTANCE_THRESHOLD": ("number", 100, False, True, 0, None),
     "STRETCH": ("boolean", True, False, False, None, None),
     "RSGISLIB_STRETCH": ("boolean", False, True, False, None, None),

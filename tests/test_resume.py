@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import stress
-from rasters import Log, run, write_patches
+from rasters import Log, run, same_levels, write_patches
 from resuming import SETTINGS, go, labels
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import processes
@@ -59,6 +59,7 @@ def test_the_result_is_that_of_an_undisturbed_run(raster, work, tmp_path, interr
     if kind == "processes" and processes.missing_package():
         pytest.skip("pathos is not installed")
     assert np.array_equal(go(raster, work, tmp_path, execution=kind, workers=3), interrupted)
+    same_levels(tmp_path / "expected.tif", tmp_path / "out.tif")
     assert not list(work.iterdir())
 
 
@@ -66,6 +67,7 @@ def test_the_result_is_that_of_an_undisturbed_run(raster, work, tmp_path, interr
     "changes, said",
     [
         ({"min_pixels": 50}, "MIN_PIXELS: 12 there, 50 now"),
+        ({"levels": (60,)}, "LEVELS: 60;400 there, 60 now"),
         ({"distance_threshold": None}, "DISTANCE_THRESHOLD: 100.0 there, none now"),
         ({"bands": (1, 3), "num_clusters": 9}, "NUM_CLUSTERS: 8 there, 9 now"),
         ({"tile_width": 41}, "TILE_WIDTH: 40 there, 41 now"),

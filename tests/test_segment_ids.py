@@ -16,7 +16,6 @@ from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     segment_polygons,
 )
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import (
-    STATISTICS,
     StatisticsParameters,
     segment_statistics,
 )
@@ -219,7 +218,7 @@ def test_statistics_are_of_the_values_that_qgis_shows(tmp_path, dtype, scaling, 
         path = str(tmp_path / "w.tif")
     segments = write_raster(tmp_path / "s.tif", ids[None], 0)
     log = Log()
-    parameters = StatisticsParameters(segments, path, str(tmp_path / "o.csv"), statistics=STATISTICS)
+    parameters = StatisticsParameters(segments, path, str(tmp_path / "o.csv"), statistics=tuple(EXPECTED))
     segment_statistics(parameters, log)
     expected = meant(values, scaling)
     found = table(tmp_path / "o.csv")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracle import level_columns
 from rasters import Log, segment_untiled, write_raster
 from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled
@@ -183,14 +184,15 @@ def segmentations(draw):
     values = values[:, rows // grain * grain, cols // grain * grain].astype(np.uint8)
     values[:, rng.random(values.shape[1:]) < draw(st.sampled_from([0, 0.1]))] = 0
     values[:, : draw(st.integers(0, 15))] = 0
-    rules = EliminationRules((1.0,), draw(st.sampled_from([1, 4, 9, 40, 400])), draw(st.sampled_from([None, 1.6])))
+    sizes = sorted(draw(st.sets(st.sampled_from([1, 2, 4, 5, 9, 10, 40, 400, 5000]), min_size=1, max_size=4)))
+    rules = EliminationRules((1.0,), sizes[0], draw(st.sampled_from([None, 1.6])), tuple(sizes[1:]))
     return plan, values, rules, draw(st.integers(0, 2**32 - 1))
 
 
 def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
     """The ids of all pixels, by stages 3 and 4 with this tree; `runs` are executions that break, but for the last."""
     raster = describe(path)
-    parameters = SegmentParameters(input=str(path), output="", kernels="plain")
+    parameters = SegmentParameters(str(path), "", min_pixels=rules.min_pixels, levels=rules.levels, kernels="plain")
     tiles = TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules)
     job = PartJob(tiles, GroupJob(folder, rules, "plain"))
     units = [(piece,) for piece in tree.pieces]
@@ -216,7 +218,7 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
         return (
             ids,
             described(segments, run_bands(raster)),
-            segments.in_tiles,
+            segments,
             finished.clumps,
         )
     raise AssertionError("the last execution breaks")
@@ -234,6 +236,14 @@ def described(segments, bands):
         [np.concatenate([getattr(strip.bands[index], name) for strip in strips], axis=-1) for name in names]
         for index in range(len(bands))
     ]
+
+
+def check_level(ids, larger, column):
+    """Whether a column says what the segments are parts of in another run, by the first of them."""
+    (of_run,) = level_columns({0: ids, 1: larger}).values()
+    _, first = np.unique(of_run, return_index=True)
+    assert column.tolist() == (first + 1)[of_run - 1].tolist()
+    assert np.flatnonzero(column == np.arange(1, column.size + 1)).tolist() == first.tolist()
 
 
 @any_raster
@@ -264,9 +274,10 @@ def test_any_tree_any_order_and_any_interruption_give_the_same(drawn, most, grow
     runs = [Shuffled(rng, rng.randrange(tasks)) for _ in range(interruptions)]
     before, numbering.STRIP_PIXELS = numbering.STRIP_PIXELS, strip
     try:
-        ids, attributes, in_tiles, clumps = segment_by_parts(
+        ids, attributes, segments, clumps = segment_by_parts(
             path, plan, rules, rng, folder, tree, [*runs, Shuffled(rng)]
         )
+        in_tiles, columns = segments.in_tiles, {level: c[:] for level, c in segments.holder_columns.items()}
     finally:
         numbering.STRIP_PIXELS = before
         folder.close(finished=True)
@@ -278,6 +289,11 @@ def test_any_tree_any_order_and_any_interruption_give_the_same(drawn, most, grow
     for band, found in zip(values, bands):
         for one, other in zip(found, plain.region_moments(expected.ravel(), expected.max(), band.ravel())):
             assert one.tolist() == other.tolist()
+    assert list(columns) == list(rules.levels)
+    for level, column in columns.items():
+        larger = segment_untiled(compared, valid, CENTRES, level, rules.threshold, values)
+        check_level(expected, larger, column)
+        assert segments.at_levels[level] == larger.max()
     assert clumps == segment_untiled(compared, valid, CENTRES, 1, None, values).max()
     for tile in plan.tiles:
         pixels = [expected[piece.window.within(Window(0, 0, plan.width, plan.height))] for piece in tile.pieces]

@@ -2,7 +2,8 @@
 """Sweeps: a run for each place where something can go wrong, another one after it, and what both have left.
 
 What may be: the right result; or one sentence that says what to do, with every earlier output as it was. After either,
-the same run again has the right result, and nothing is left behind.
+the same run again has the right result, and nothing is left behind. Only what somebody removes together with the folder
+that it is in at that moment may be lost, and the sentence has to name it; how often that was is counted.
 """
 
 import errno
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from strangers.isolation import Ended, Isolated, Limits
+from tiledseg.tiledseg_plugin.engine.files.journal import REPLACED
 
 from . import injection
 from .injection import Operations
@@ -23,7 +25,8 @@ from .scenario import SCENARIOS, WORK, Scenario, contents, digest
 
 LIMITS = Limits(seconds=60)
 KEPT = re.compile(r"the finished result (is kept as|lies in) (.+?)[;,]")
-TAKEN_ALONG = re.compile(r"\.tiledseg-\w+ was removed")  # and with it the earlier files that were in it at that moment
+ALONG = re.compile(r", and the earlier (.+?) with it; run it again\.$")
+TAKEN = "taken along.json"  # beside a case: the earlier files that were in a folder when it was removed
 KILLED = "crash: SIGKILL"
 
 
@@ -38,12 +41,14 @@ class Tally:
     right: int = 0
     refused: int = 0
     killed: int = 0
+    lost: int = 0
     faults: List[str] = field(default_factory=list)
     sentences: Dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         ended = f"{self.right} right, {self.refused} refused in one sentence, {self.killed} killed"
-        return f"{self.name}: {self.cases} of {self.places} places; {ended}; {len(self.faults)} faults"
+        lost = f" ({self.lost} without earlier files that were removed with their folder)" if self.lost else ""
+        return f"{self.name}: {self.cases} of {self.places} places; {ended}{lost}; {len(self.faults)} faults"
 
 
 class Sweep:
@@ -156,11 +161,9 @@ class Sweep:
         if said:
             if "\n" in said or not re.search(r": |; ", said) or not said.endswith("."):
                 return f"a sentence that does not say what to do: {said}"
-            if "lies in" in kept or TAKEN_ALONG.search(said):
-                return ""
-            lost = [name for name, content in scenario.before.items() if now.get(name) != content]
-            if lost:
-                return f"earlier files are not as they were: {lost} ({said})"
+            wrong = self._lost(case, now, said)
+            if wrong or "lies in" in kept:
+                return wrong
         else:
             for name, wanted in scenario.expected.items():
                 if not (case / name).exists() or digest(case / name) != wanted:
@@ -173,6 +176,29 @@ class Sweep:
             left = [name for name in left if "_kept" not in name]
         partial_files = [] if may_leave else [name for name in work if name.endswith((".partial", ".bin", ".zip"))]
         return f"left behind: {left + partial_files} ({said})" if left or partial_files else ""
+
+    def _lost(self, case: Path, now: Dict[str, str], said: str) -> str:
+        """What is wrong with the earlier files after a sentence; they may wait in a folder that it names.
+
+        Parameters
+        ----------
+        now : see `contents`
+        """
+        kept = _kept_by(said)
+        waiting = {content for name, content in now.items() if f"/{REPLACED}/" in name} if "lies in" in kept else set()
+        before = self._scenario.before.items()
+        lost = [name for name, content in before if now.get(name) != content and content not in waiting]
+        along = set(lost) & set(injection.taken_along(case.parent / TAKEN))
+        if set(lost) - along:
+            return f"earlier files are not as they were: {sorted(set(lost) - along)} ({said})"
+        named = ALONG.search(said)
+        stated = {Path(path).name for path in named.group(1).split(", ")} if named else set()
+        if stated != along:
+            return f"removed with their folder were {sorted(along)}, not {sorted(stated)} ({said})"
+        self.tally.lost += bool(along)
+        if "lies in" in kept and not any(Path(name).name in self._scenario.outputs for name in _in_staging(now)):
+            return f"no finished result lies there ({said})"
+        return ""
 
     def _isolated(self, place: Path, function: Callable[[Path], Any], case: Any = None) -> Ended:
         case = case or self._scenario.copy(place)
@@ -235,6 +261,10 @@ class SmallDisk(Levels):
         self._ballast.unlink(missing_ok=True)
 
 
+def _in_staging(now: Dict[str, str]) -> List[str]:
+    return [name for name in now if name.startswith(".tiledseg-") and f"/{REPLACED}/" not in name]
+
+
 def _kept_by(said: str) -> str:
     return said if KEPT.search(said) else ""
 
@@ -292,6 +322,8 @@ def sweeps(folder: Path) -> Iterator[Tuple[str, Sweep]]:
             make(
                 "staging folders are removed",
                 arm=_everything,
-                happen=lambda case: lambda what: injection.removing(*case.glob(".tiledseg-*"))(what),
+                happen=lambda case: (
+                    lambda what: injection.removing(*case.glob(".tiledseg-*"), note=case.parent / TAKEN)(what)
+                ),
             ),
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What parts of the parameter space a campaign has met: bins of each parameter, and how many cases fell in each."""
 
+from . import cluster
 from .draws import usable_dtypes
 from .images import KINDS
 
@@ -119,7 +120,10 @@ PARAMETERS = {
     "KMEANS_MAX_ITERATIONS": (up_to(1, 2, 10, 199), _parameter("kmeans_max_iterations")),
     "tiling": (one_of("one tile", "tiles <= 20", "larger tiles", "polygons", "polygons that overlap"), _tiling),
     "VALID_DATA_THRESHOLD": (up_to(0, 0.3, 0.9), _parameter("valid_data_threshold")),
-    "EXECUTION": (one_of("serial", "threads", "processes"), _run("execution")),
+    "EXECUTION": (
+        one_of("auto", "serial", "threads", "processes", *["dask"] * cluster.is_available()),
+        _run("execution"),
+    ),
     "workers": (up_to(1, 2, 3), _run("workers")),
     "kernels": (one_of("plain", "compiled"), _run("kernels")),
     "interrupted": (one_of("", "cancelled", "killed"), _run("interrupted")),

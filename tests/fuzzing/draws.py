@@ -8,11 +8,14 @@ import random
 
 import numpy as np
 
+from . import cluster
 from .images import KINDS, REAL, _real_raster
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (1.0, 1e4), (-1e9, 1e9), (1e-12, 1e-9), (-1e-3, 1e12))
 LEVELS = (0, 0, 0, 2, 3, 5, 12, 100)
+# what takes a second to start has a small share of the cases: up to which chance each is drawn
+COSTLY = {"small": {"processes": 0.003, "dask": 0.012}, "large": {"processes": 0.02, "dask": 0.06}}
 
 
 def usable_dtypes():
@@ -235,10 +238,11 @@ def _rectangles(rng, kind, rows, cols):
 
 def _run(rng, kind):
     """How the engine is run: what must not make any difference."""
-    execution = rng.choice(["serial"] * 6 + ["threads"] * 4)
+    execution = rng.choice(["serial"] * 5 + ["auto"] + ["threads"] * 4)
     chance = rng.random()
-    if chance < (0.002 if kind == "small" else 0.01):
-        execution = "processes"
+    execution = next((name for name, most in COSTLY[kind].items() if chance < most), execution)
+    if execution == "dask" and not cluster.is_available():
+        execution = "threads"
     return {
         "kernels": rng.choice(["plain", "compiled", "compiled"]),
         "execution": execution,

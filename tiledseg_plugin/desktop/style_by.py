@@ -26,6 +26,7 @@ from ...algorithms import looks
 from ...algorithms.layer_files import file_of, layers_of, mark_as_result, result_of
 from ...algorithms.looks_by_value import Colouring, show_at_random, show_classes, show_ramp
 from ...algorithms.text import tr
+from ..engine.files.attribute_table import BAND_STATISTICS
 from ..engine.files.segment_style import is_ours, style_path
 from ..engine.progress import Feedback
 from . import layers, style_menu
@@ -267,6 +268,16 @@ def name_bands(made: Iterable[QgsMapLayer], raster: Optional[QgsRasterLayer]) ->
         for layer in made:
             if name:
                 layer.setCustomProperty(f"{BANDS}{number}", name)
+                _name_fields(layer, number, name)
+
+
+def _name_fields(layer: QgsMapLayer, band: int, name: str) -> None:
+    """What people call the columns of a band, where the file cannot say it: GDAL has aliases from 3.7 on."""
+    fields = layer.fields() if isinstance(layer, QgsVectorLayer) else ()
+    for index, field in enumerate(fields):
+        statistic, _, number = field.name().rpartition("_")
+        if statistic in BAND_STATISTICS and number == str(band) and not field.alias():
+            layer.setFieldAlias(index, tr("{} of band {}, {}").format(statistic, band, name))
 
 
 def _with_bands(names: Dict[str, str], layer: QgsMapLayer) -> Dict[str, str]:

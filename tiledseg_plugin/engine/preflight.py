@@ -3,7 +3,7 @@
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
@@ -23,6 +23,7 @@ from .progress import Feedback, Progress
 from .stages.plan import EMPTY, SPARSE, Plan, Tile, extent_of, judge_tiles, make_plan
 from .stages.statistics import blocks, decoded_together
 from .stages.tiles import HALO
+from .stages.zone_source import find_zones
 from .wording import counted
 
 WORTH_A_WARNING = 0.05  # of the pixels, by which the two rules of no data differ
@@ -71,12 +72,13 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     Cancelled : the user cancelled
     """
     parameters.check()
-    recover_beside(parameters.input)
+    recover_beside(parameters.input, parameters.zones.split("|")[0])
     raster = describe(
         parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata, extent=parameters.extent
     )
     check_output(parameters)
-    plan = make_plan(raster, parameters)
+    zones = find_zones(parameters, raster, Progress(feedback, {"counting": 1}).check_cancelled)
+    plan = replace(make_plan(raster, parameters), zones=zones)
     for note in raster.notes:
         feedback.notice(note)
     started = time.monotonic()
@@ -110,7 +112,7 @@ def check_output(parameters: PreflightParameters) -> None:
     """Refuse a tile layer that would harm an input or cannot be written; one without a path is passed over."""
     check_files(
         [layer_output("OUTPUT", parameters.output)],
-        [("INPUT", parameters.input), ("TILES", parameters.tiles_source)],
+        [("INPUT", parameters.input), ("TILES", parameters.tiles_source), ("ZONES", parameters.zones)],
     )
 
 
@@ -137,6 +139,9 @@ def count_block(count: Count, block: Window, check_cancelled: Callable[[], None]
     """Count one block under both rules: [(rule, tile_id, valid pixels), ...]."""
     check_cancelled()
     valid = read_validity(count.rasters.get(count.raster.path), count.raster, block)
+    in_zones = None if count.plan.zones is None else count.plan.zones.inside(block)
+    if in_zones is not None:
+        valid = {rule: inside & in_zones for rule, inside in valid.items()}
     return [
         (rule, piece.tile_id, int(inside[piece.window.part_in(block).within(block)].sum()))
         for piece in count.plan.pieces_in(block)

@@ -5,7 +5,7 @@ What a run finds out about the whole raster first (stretch and centres, the `Bas
 the clumps of a part, since the sizes and distances at which they merge are what a person tries out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional, Tuple, Union, cast
 
 import numpy as np
@@ -31,6 +31,7 @@ from .stages.plan import Piece, Plan, make_plan, plan_grid
 from .stages.rsgislib_stretch import as_rsgislib_sees
 from .stages.statistics import Survey, find_centres, survey, take_sample
 from .stages.tiles import PixelJob, settled_clusters
+from .stages.zone_source import find_zones, state_of
 
 MOST_PIXELS = 4_000_000
 MARGIN = 64  # pixels round the part that are segmented, too, so that segments at its edge are as in the run
@@ -48,6 +49,8 @@ DECIDING = (
     "extent",
     "nodata_rule",
     "tiles",
+    "zones",
+    "zones_outside",
     "kernels",
 )
 
@@ -103,7 +106,8 @@ class Preview:
 
 def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
     """What a basis depends on: equal as long as it is good; parameters and the state of the file."""
-    return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
+    states = identity(parameters.input), state_of(parameters.zones)
+    return (*(getattr(parameters, name) for name in DECIDING), *states)
 
 
 def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
@@ -121,9 +125,11 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     if parameters.rsgislib_stretch:
         raster = as_rsgislib_sees(raster)
     entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
-    kernel, _ = kernels.choose(parameters.kernels, Progress(feedback, {"statistics": 1}).check_cancelled, entries)
+    check = Progress(feedback, {"statistics": 1}).check_cancelled
+    kernel, _ = kernels.choose(parameters.kernels, check, entries)
     whole = (raster.width, raster.height)
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
+    plan = replace(plan, zones=find_zones(parameters, raster, check))
     progress = Progress(feedback, {"statistics": 1})
     folder = WorkFolder("", {})
     runner = Threads(parameters.workers or available_cores())
@@ -190,11 +196,11 @@ def clump_window(basis: Basis, window: Window, check_cancelled: Callable[[], Non
     job = PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels)
     kernel, _ = kernels.choose(basis.kernels)
     settled = settled_clusters(job, Piece(1, 1, surroundings), kernel, check_cancelled)
-    labels, count = kernel.clump(settled.clusters)
+    labels, count = kernel.clump(settled.clusters, settled.walls)
     check_cancelled()
     quantities = basis.colours.quantities(settled.values, settled.compared)
     sizes, sums, _, _ = kernel.describe_clumps(labels, count, settled.clusters, quantities)
-    edges = kernel.find_edges(labels, count) - np.uint32(1)
+    edges = kernel.find_edges(labels, count, settled.walls) - np.uint32(1)
     return Clumps(basis, window, settled.window, labels, ClumpGraph(sizes, sums, edges))
 
 

@@ -3,13 +3,14 @@
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from . import execution, kernels
 from . import rsgislib as rsgislib_engine
+from .errors import Cancelled
 from .execution.runner import Runner
 from .files.decoded import Decoded, is_worth_keeping
 from .files.gdal_access import modest_cache
@@ -52,6 +53,8 @@ from .stages.statistics import (
 )
 from .stages.tiles import HALO, TileJob
 from .stages.tree import grow_tree
+from .stages.zone_source import digest_of, find_zones
+from .stages.zones import in_folder
 from .wording import counted
 
 ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
@@ -68,6 +71,7 @@ DECIDING = (
     "bands",
     "num_clusters",
     "min_pixels",
+    "levels",
     "distance_threshold",
     "stretch",
     "rsgislib_stretch",
@@ -79,6 +83,7 @@ DECIDING = (
     "tile_width",
     "tile_height",
     "tiles",
+    "zones_outside",
     "engine",
     "per_tile_statistics",
 )
@@ -166,7 +171,7 @@ class _Run:
         if self.with_rsgislib:
             feedback.info(rsgislib_engine.require().sentence)
         self.parameters, self.feedback = parameters, feedback
-        recover_beside(parameters.input)
+        recover_beside(parameters.input, parameters.zones.split("|")[0])
         self.raster = describe(
             parameters.input,
             parameters.bands,
@@ -177,7 +182,8 @@ class _Run:
         check_products(parameters, self.raster)
         if parameters.rsgislib_stretch:
             self.raster = as_rsgislib_sees(self.raster)
-        self.plan = make_plan(self.raster, parameters)
+        self.zones = find_zones(parameters, self.raster, self._check_cancelled)
+        self.plan = replace(make_plan(self.raster, parameters), zones=self.zones)
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
@@ -192,9 +198,23 @@ class _Run:
     def _manifest(self) -> Dict[str, Any]:
         chosen = asdict(self.parameters)
         return {
-            "parameters": {"INPUT": self.parameters.input, **{name.upper(): chosen[name] for name in DECIDING}},
+            "parameters": {
+                "INPUT": self.parameters.input,
+                **{name.upper(): chosen[name] for name in DECIDING},
+                "ZONES": self._content_of_zones(),
+            },
             "input": {**identity(self.parameters.input), "raster": asdict(self.raster)},
         }
+
+    def _content_of_zones(self) -> str:
+        """By which it shows, where a run is taken up, that zones have changed, wherever they lie."""
+        if self.zones is None or not self.parameters.work_dir:
+            return ""
+        return f"content {digest_of(self.zones, self.raster, self._check_cancelled)}"
+
+    def _check_cancelled(self) -> None:
+        if self.feedback.is_cancelled():
+            raise Cancelled()
 
     def run(self) -> SegmentResult:
         """All stages.
@@ -204,6 +224,9 @@ class _Run:
         if self.folder.note:
             self.feedback.info(self.folder.note)
         self.progress.start("statistics", "Starting")
+        if self.zones is not None:
+            self.plan = replace(self.plan, zones=in_folder(self.zones, self.folder))
+            self.zones = None  # its shapes are in the folder
         starting = self._start_execution()
         self._under_way.callback(starting.close)
         loading = Background(self._load_kernels)
@@ -287,7 +310,9 @@ class _Run:
         units = work_units(plan, surveyed.occupancy)
         if self.with_rsgislib:
             return _Segmented(*rsgislib_engine.segment_in_stages(context, units, colours, learned.centres))
-        rules = EliminationRules(colours.weights, parameters.min_pixels, parameters.distance_threshold)
+        rules = EliminationRules(
+            colours.weights, parameters.min_pixels, parameters.distance_threshold, parameters.levels
+        )
         tiles = TileJob(
             self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
         )
@@ -298,7 +323,8 @@ class _Run:
         if self.folder.is_temporary:  # nobody takes this run up
             for number in tree.extents():
                 self.folder.drop(merged_of(number))
-        return _Segmented(segments, list(finished.pieces.values()), {"initial_clumps": segments.clumps})
+        facts = {"initial_clumps": segments.clumps, "segments_at_levels": segments.at_levels}
+        return _Segmented(segments, list(finished.pieces.values()), facts)
 
     def _write(
         self, context: RunContext, surveyed: _Surveyed, learned: _Learned, segmented: _Segmented

@@ -29,6 +29,8 @@ WITH_TASKS = (
     "products.attributes",
     "products.run_columns",
     "products.outlines",
+    "products.shape_sums",
+    "products.inside_points",
 )
 
 _stages: Dict[Parcel, tuple] = {}

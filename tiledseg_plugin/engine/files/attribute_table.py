@@ -30,12 +30,12 @@ OWN_COLUMNS = ("Value", "Histogram", "Red", "Green", "Blue", "Alpha")
 BAND_STATISTICS = ("mean", "min", "max", "std")
 
 
-def check_table_fits(path: str, bands: int) -> None:
+def check_table_fits(path: str, bands: int, others: int = 0) -> None:
     """Refuse a GeoTIFF of so many bands that their columns would not fit into a table beside it.
 
     Whether there will be one is not known before the segments are counted, but with so many bands hundreds are enough.
     """
-    columns = len(OWN_COLUMNS) + bands * len(BAND_STATISTICS)
+    columns = len(OWN_COLUMNS) + bands * len(BAND_STATISTICS) + others
     if keeps_table_as_xml(path) and columns + 1 > MOST_COLUMNS["GPKG"]:
         raise SegmentationError(
             f"OUTPUT {path} would have an attribute table of {columns} columns for {bands} bands, too many for a "

@@ -161,6 +161,12 @@ def name_for_people(field: ogr.FieldDefn, name: str) -> None:
         field.SetAlternativeName(name)
 
 
+def vectors_in_memory() -> gdal.Dataset:
+    """An empty dataset for layers that are needed for a while."""
+    driver = "MEM" if int(gdal.VersionInfo()) >= 3110000 else "Memory"  # GDAL 3.11 has made one driver of the two
+    return gdal.GetDriverByName(driver).Create("", 0, 0, 0, gdal.GDT_Unknown)
+
+
 def open_raster(path: str) -> gdal.Dataset:
     """The dataset, read-only.
 

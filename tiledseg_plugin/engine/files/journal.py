@@ -169,6 +169,13 @@ def take_back(moves: Sequence[Moves]) -> None:
             replace_file(path, one.parent / path.name)
 
 
+def lost_with_folder(one: Moves) -> List[Path]:
+    """The earlier files that were in a folder that somebody has removed: in their places is nothing, or a new file."""
+    new = {place: one.states.get(name) for name, place in one.places.items()}
+    places = {name: (_state(one.parent / name), new.get(name)) for name in one.old}
+    return [one.parent / name for name, (now, fresh) in places.items() if now is None or now == fresh]
+
+
 def close(moves: Sequence[Moves]) -> None:
     """Say that nothing is left to do; the folders hold nothing of worth any more.
 

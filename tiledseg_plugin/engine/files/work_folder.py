@@ -34,13 +34,14 @@ FORMAT = 8  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
-        rf"(graph|merged|moments|window|rings|sorted|stage\d)-{NUMBER}\.npz",
-        rf"(table|below|first|pixels|columns)-{NUMBER}\.npy",
+        rf"(graph|merged|moments|window|rings|sorted|zones|stage\d)-{NUMBER}\.npz",
+        rf"(table|below|first|pixels|columns|holders|levels|zone)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         r"(places|ready)-\d+-\d+\.npz|beside\.bin",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
+        rf"(sums|reach|borders|pairs)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
-        r"(survey|sample)\.npz|(ids|sizes)\.npy",
+        r"(survey|sample)\.npz|(ids|sizes|sides|centroids|means|classes)\.npy",
     )
 )
 LONGEST_NAME = f"{PREFIX}chain-corners-0000000.npy"

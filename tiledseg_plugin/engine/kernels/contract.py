@@ -14,7 +14,11 @@ Check = Callable[[], object]  # called now and then, raises what ends the run
 Run = Callable[..., Iterable[Any]]  # is called as `map` is
 Moments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # counts, totals, squares, low, high
 
+Shapes = Tuple[np.ndarray, np.ndarray, int, np.ndarray]  # sums, parts, how many these are, contacts
+
 DECIDED = 0xFFFFFFFF  # in `RemainingRegions.undecided_from`
+NO_LEVEL = 0xFFFFFFFF  # in `Links.level`
+WALL_RIGHT, WALL_BELOW = 1, 2  # in `walls`: this pixel and the one to its right, or below it, are no neighbours
 
 
 class RemainingRegions(NamedTuple):
@@ -34,6 +38,22 @@ class RemainingRegions(NamedTuple):
     sums: np.ndarray
     undecided_from: np.ndarray
     edges: np.ndarray
+
+
+class Links(NamedTuple):
+    """All merges of an elimination, so that what a smaller least size makes of the clumps can be found afterwards.
+
+    partner : (n,) uint32, the clump that each was merged into, which may have been merged itself; its own index where
+        it was not
+    level : (n,) uint32, the least `min_pixels` with which that merge happens; NO_LEVEL where there was none. From a
+        clump to its partner it never falls, so the clumps of any smaller `min_pixels` are found by following the
+        partners as long as their level is no greater. In the step that equals `min_pixels` only smaller clumps act,
+        while for those that want more those of just that size do, too; as all decide on one state, the former merges
+        are among the latter.
+    """
+
+    partner: np.ndarray
+    level: np.ndarray
 
 
 class Labeller(Protocol):
@@ -59,6 +79,10 @@ class Merging(Protocol):
     def regions(self) -> RemainingRegions:
         """What is left after the last step."""
 
+    @property
+    def links(self) -> Links:
+        """All merges so far; empty where they are not kept."""
+
 
 class Kernels(Protocol):
     """A set of kernels."""
@@ -83,7 +107,7 @@ class Kernels(Protocol):
         """(bands, n) float32, (k, bands) float32 -> (n,) uint16 labels, two (n,) float32 squared distances."""
 
     def eliminate_singles(
-        self, clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
+        self, clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool], walls: Optional[np.ndarray] = None
     ) -> Tuple[np.ndarray, np.ndarray]:
         """(rows, cols) uint16, (bands, rows, cols), 4 bools -> (rows, cols) uint16 clusters, (rows, cols) bool."""
 
@@ -118,16 +142,16 @@ class Kernels(Protocol):
 
     # --- clumps and their graph
 
-    def clump(self, clusters: np.ndarray) -> Tuple[np.ndarray, int]:
-        """(rows, cols) uint16 -> (rows, cols) uint32 labels, int count."""
+    def clump(self, clusters: np.ndarray, walls: Optional[np.ndarray] = None) -> Tuple[np.ndarray, int]:
+        """(rows, cols) uint16, (rows, cols) uint8 -> (rows, cols) uint32 labels, int count."""
 
     def describe_clumps(
         self, labels: np.ndarray, count: int, clusters: np.ndarray, quantities: np.ndarray
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """A window -> (count,) int64 sizes, (count, planes) int64 sums, (count,) int64 first, (count,) uint16."""
 
-    def find_edges(self, labels: np.ndarray, count: int) -> np.ndarray:
-        """(rows, cols) uint32, int -> (m, 2) uint32 pairs of labels."""
+    def find_edges(self, labels: np.ndarray, count: int, walls: Optional[np.ndarray] = None) -> np.ndarray:
+        """(rows, cols) uint32, int, (rows, cols) uint8 -> (m, 2) uint32 pairs of labels."""
 
     def band_means(self, sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(n,) int64, (n, limbs * bands) int64, (limbs,) float64 -> (n, bands) float32."""
@@ -142,6 +166,7 @@ class Kernels(Protocol):
         threshold: float,
         undecided_from: Optional[np.ndarray] = None,
         shared: Optional[np.ndarray] = None,
+        keeps_links: bool = False,
     ) -> Merging:
         """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps."""
 
@@ -157,6 +182,22 @@ class Kernels(Protocol):
         self, labels: np.ndarray, count: int, values: np.ndarray
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(pixels,) uint32, int, (pixels,) -> (count + 1,) int64 starts, (n,) values, (n,) int64 frequencies."""
+
+    def region_shapes(
+        self,
+        labels: np.ndarray,
+        count: int,
+        inside: Tuple[int, int, int, int],
+        area: np.ndarray,
+        across: np.ndarray,
+        down: np.ndarray,
+    ) -> Shapes:
+        """(rows, cols) uint32 with a margin -> (count, 16) int64, (rows, cols) uint32 parts, int, (n, 2) uint32."""
+
+    def nearest_pixels(
+        self, labels: np.ndarray, count: int, col: int, row: int, points: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint32, int, place of the window, (count, 2) float64 -> (count,) int64, (count,) float64."""
 
     def trace_outlines(
         self, ids: np.ndarray, row: int, col: int, raster_width: int, all_junctions: bool

@@ -41,6 +41,8 @@ KINDS: Dict[str, Callable[..., str]] = {
     "add_moments": lambda *_: "all",
     "compact": lambda *_: "all",
     "region_histograms": _dtype_of(2),
+    "region_shapes": lambda *_: "all",
+    "nearest_pixels": lambda *_: "all",
     "trace_outlines": lambda *_: "all",
     "finish_rings": lambda *_: "all",
     "simplify_rings": lambda *_: "all",

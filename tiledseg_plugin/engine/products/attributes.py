@@ -160,6 +160,11 @@ class Moments:
             self.squares[0, places] = lower & LOW_BITS
         self.counts[places] += counts
 
+    @property
+    def held(self) -> Part:
+        """What has been added so far."""
+        return self.counts, self.totals, self.squares, self.low, self.high
+
     def hold(self, part: Part) -> None:
         """Take what has been added up elsewhere, of integers and of all segments."""
         counts, totals, squares, low, high = part

@@ -51,16 +51,17 @@ class Polygons:
         return [*(Column(name, values) for name, values in zip(OWN_COLUMNS, own)), *self.columns]
 
 
-def check_polygon_file(output: Output, grid: Raster, bands: int) -> None:
+def check_polygon_file(output: Output, grid: Raster, bands: int, others: int = 0) -> None:
     """Refuse polygons that their format cannot hold, before anything is done.
 
     Parameters
     ----------
     grid : whose georeferencing is used
     bands : how many have statistics
+    others : how many columns there are besides these
     """
     driver = POLYGONS.driver_of(output.path, output.name)
-    check_columns(output.name, output.path, driver, len(OWN_COLUMNS) + bands * len(BAND_STATISTICS))
+    check_columns(output.name, output.path, driver, len(OWN_COLUMNS) + bands * len(BAND_STATISTICS) + others)
     check_place(output.name, output.path, driver, grid.path, output.assign_crs)
 
 

@@ -9,12 +9,12 @@ from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..files.tables import Column
-from ..parameters import STATISTICS
+from ..parameters import PERCENTILE, STATISTICS
 from ..progress import Feedback
 from ..wording import counted
 
 HISTOGRAM = "Histogram"
-STATISTIC = re.compile(rf"(.+_)?({'|'.join(STATISTICS)})_\d+(_\d+)?$")
+STATISTIC = re.compile(rf"(.+_)?({'|'.join(STATISTICS)}|{PERCENTILE.pattern}|share_-?\d+)_\d+(_\d+)?$")
 MOST_NAMES = 8  # in a sentence
 
 

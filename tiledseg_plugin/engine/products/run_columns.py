@@ -20,6 +20,8 @@ from .attribute_columns import attribute_columns
 from .attributes import Attributes, moments_for, run_bands
 from .window_moments import WindowsOf, moments_in_windows, moments_of_ids, name_of_window
 
+LEVEL_PREFIX = "level_"  # of the names of columns, before the minimum size
+
 
 @dataclass(frozen=True)
 class ColumnJob:
@@ -98,3 +100,12 @@ def columns_of_run(
         Column(column.name, Stored(paths, counts, column.values.dtype, index), column.usage, column.label)
         for index, column in enumerate(attribute_columns(of_none, bands, ranges))
     ]
+
+
+def level_columns(segments: Segments) -> List[Column]:
+    """The columns level_500 .. of a run with LEVELS: for each segment, the one that stands for what it is a part of.
+
+    That is the one of them that begins first in raster order, so the segments in whose row the column says their own
+    number are, in their order, those of a run with that MIN_PIXELS.
+    """
+    return [Column(f"{LEVEL_PREFIX}{level}", values) for level, values in segments.holder_columns.items()]

@@ -36,8 +36,9 @@ from .attributes import run_bands
 from .mean_image import MeanImage, MeansOfRun, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
-from .run_columns import columns_of_run
+from .run_columns import columns_of_run, level_columns
 from .segment_ids import TileIds
+from .zone_column import zone_columns
 
 OUTPUT_STAGES: Dict[str, Cost] = {"attributes": Cost(5), "write": Cost(40, 5), "attribute_table": Cost(0, 5)}
 OVERVIEWS = Cost(30, 10)
@@ -77,12 +78,14 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
     raster : the input
     """
     _check_options(parameters, raster)
-    check_files(outputs_of(parameters), [("INPUT", parameters.input), ("TILES", parameters.tiles_source)])
+    inputs = [("INPUT", parameters.input), ("TILES", parameters.tiles_source), ("ZONES", parameters.zones)]
+    check_files(outputs_of(parameters), inputs)
+    others = len(parameters.levels) + (1 if parameters.zones else 0)
     if parameters.output:
-        check_table_fits(parameters.output, len(raster.bands))
+        check_table_fits(parameters.output, len(raster.bands), others)
     if parameters.polygons:
         polygons = Output("POLYGONS", parameters.polygons, VECTOR, assign_crs=parameters.assign_crs)
-        check_polygon_file(polygons, raster, len(raster.bands))
+        check_polygon_file(polygons, raster, len(raster.bands), others)
 
 
 def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
@@ -120,9 +123,10 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     ranges = [band.stretch_range() for band in summary.bands]
     context.progress.start("attributes", "Describing segments")
     columns = columns_of_run(context, segments, ranges, context.progress.advance_as("Describing segments"))
-    where = _place_of_table(context, columns, output)
-    with _attribute_table(context, columns, output, where) as complete_table:
-        samples = write_segments(context, segments, output, columns if where == ELSEWHERE else None)
+    more = [*level_columns(segments), *zone_columns(context, segments)]
+    where = _place_of_table(context, [*columns, *more], output)
+    with _attribute_table(context, [*columns, *more], output, where) as complete_table:
+        samples = write_segments(context, segments, output, [*columns, *more] if where == ELSEWHERE else None)
         _write_overviews(context, output)
         verify_raster(
             output, samples, least_overviews(output, context.raster), allows_gaps(parameters.creation_options)
@@ -132,7 +136,7 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     if parameters.mean_image:
         _write_means(context, segments, columns, paths["mean_image"])
     if parameters.polygons:
-        _write_outlines(context, segments, columns, paths["polygons"])
+        _write_outlines(context, segments, [*statistics_among(columns), *more], paths["polygons"])
 
 
 def _place_of_table(context: RunContext, columns: List[Column], path: str) -> str:
@@ -199,7 +203,7 @@ def _write_outlines(context: RunContext, segments: Segments, columns: Sequence[C
     write_polygons(
         Output("POLYGONS", path, VECTOR, assign_crs=context.parameters.assign_crs),
         raster,
-        Polygons(rings, Counting(segments.count), segments.sizes, statistics_among(columns)),
+        Polygons(rings, Counting(segments.count), segments.sizes, columns),
         lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
         check,
     )

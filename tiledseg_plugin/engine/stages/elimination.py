@@ -6,12 +6,13 @@ a smaller graph, to be joined with those of its neighbours.
 """
 
 from dataclasses import dataclass
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..kernels.contract import DECIDED, Kernels, Merging, RemainingRegions
+from ..kernels.contract import DECIDED, Kernels, Merging
 from ..machine import ThreadPool
+from .nesting import Nested, firsts_at, regions_at
 
 
 class EliminationRules(NamedTuple):
@@ -20,11 +21,18 @@ class EliminationRules(NamedTuple):
     weights : of the limbs of sums, see `colours`
     min_pixels : a smaller region is merged into a neighbour
     threshold : greatest distance of mean colours, None for no limit
+    levels : greater minimum sizes, ascending, whose regions are wanted, too
     """
 
     weights: Tuple[float, ...]
     min_pixels: int
     threshold: Optional[float]
+    levels: Tuple[int, ...] = ()
+
+    @property
+    def all_sizes(self) -> Tuple[int, ...]:
+        """The minimum sizes, ascending."""
+        return (self.min_pixels, *self.levels)
 
 
 class ClumpGraph(NamedTuple):
@@ -73,22 +81,28 @@ class Graph:
 class Merged:
     """What merging within a graph has left.
 
-    region_of : (n,) uint32, the region of each of the graph's clumps
-    undecided : (regions,) bool; `left` holds these, in their order
+    region_of : (n,) uint32, the region of each of the graph's clumps, by the least minimum size
+    decided : (regions,) bool, those that are found here to be segments; others are undecided or, where there are
+        levels, may have been decided before they came into the graph
     sizes, earliest : (decided regions,) int64, see `Graph`
+    left : what is undecided, by the greatest minimum size
+    began_as : (left,) uint32, the region that gives each of `left` its place; without levels that is all of it
+    nested : what becomes of the regions at further levels, None without
     """
 
     region_of: np.ndarray
-    undecided: np.ndarray
+    decided: np.ndarray
     sizes: np.ndarray
     earliest: np.ndarray
     left: Graph
+    began_as: np.ndarray
+    nested: Optional[Nested] = None
 
 
 def eliminate(
     kernel: Kernels, clumps: ClumpGraph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
 ) -> Merging:
-    """Run all steps that can change anything.
+    """Run all steps that can change anything, up to the greatest minimum size.
 
     Parameters
     ----------
@@ -103,13 +117,16 @@ def eliminate(
     sizes, sums, edges, undecided_from, shared = clumps
     del clumps
     most = max(int(sizes.sum()), 0 if undecided_from is None else int(undecided_from.max(initial=0)))
-    least = min(rules.min_pixels, most + 1)  # a limit beyond all of the pixels says no more than this
+    least = min(rules.all_sizes[-1], most + 1)  # a limit beyond all of the pixels says no more than this
     limit = np.inf if rules.threshold is None else rules.threshold
-    elimination = kernel.Elimination(sizes, sums, np.array(rules.weights), edges, least, limit, undecided_from, shared)
+    weights, keeps_links = np.array(rules.weights), bool(rules.levels)
+    elimination = kernel.Elimination(
+        sizes, sums, weights, edges, least, limit, undecided_from, shared, keeps_links=keeps_links
+    )
     del edges  # it has lists of them
     with ThreadPool(workers) as pool:
         area = elimination.next_area(0)
-        while area is not None and area <= rules.min_pixels:
+        while area is not None and area <= rules.all_sizes[-1]:
             advance(min(area / least, 1.0))
             merged = elimination.step(area, pool.map if workers > 1 else map)
             area = area + 1 if merged else elimination.next_area(area)
@@ -136,20 +153,38 @@ def merge_within(
         advance,
         workers,
     )
-    return _merged(graph, elimination.regions(), elimination.into)
+    return _merged(graph, elimination, rules)
 
 
-def _merged(graph: Graph, regions: RemainingRegions, into: np.ndarray) -> Merged:
-    """What is left of a graph, of whose clumps `into` says which each has become a part of."""
-    region_of = np.empty(graph.sizes.size, np.uint32)
-    region_of[regions.roots] = np.arange(regions.roots.size, dtype=np.uint32)
-    region_of = region_of[into]
-    order = np.argsort(graph.earliest, kind="stable")[::-1]
-    earliest = np.empty(regions.roots.size, np.int64)
-    earliest[region_of[order]] = graph.earliest[order]  # of those written to one place the last one stays
+def eliminate_to_levels(
+    kernel: Kernels, clumps: ClumpGraph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
+) -> List[np.ndarray]:
+    """What the clumps of a whole graph become with each of several minimum sizes, for the price of the greatest one.
+
+    Parameters
+    ----------
+    rules : `min_pixels`, and the other minimum sizes as its `levels`
+    others : see `eliminate`
+
+    Returns
+    -------
+    a (n,) uint32 for each of `rules.all_sizes`, the clump that each has become a part of: just what `into` of an
+    elimination with that `min_pixels` alone would be
+    """
+    if not rules.levels:
+        return [eliminate(kernel, clumps, rules, advance, workers).into]
+    links = eliminate(kernel, clumps, rules, advance, workers).links
+    return [regions_at(links, size) for size in rules.all_sizes]
+
+
+def _merged(graph: Graph, elimination: Merging, rules: EliminationRules) -> Merged:
+    """What is left of a graph after the last step."""
+    regions, into = elimination.regions(), elimination.into
     undecided = regions.undecided_from != DECIDED
     number = np.cumsum(undecided, dtype=np.uint32)  # 1 + index of undecided regions
-    at_border = np.append(np.uint32(0), number[region_of])
+    number[~undecided] = 0
+    joined_in, earliest = _gathered(regions.roots, into, graph.earliest)
+    at_border = np.append(np.uint32(0), number[joined_in])
     roots = regions.roots[undecided]
     left = Graph(
         regions.sizes[undecided],
@@ -161,7 +196,44 @@ def _merged(graph: Graph, regions: RemainingRegions, into: np.ndarray) -> Merged
         {side: at_border[border] for side, border in graph.borders.items()},
         regions.undecided_from[undecided],
     )
-    return Merged(region_of, undecided, regions.sizes[~undecided], earliest[~undecided], left)
+    if not rules.levels:
+        began_as = np.flatnonzero(undecided).astype(np.uint32)
+        return Merged(joined_in, ~undecided, regions.sizes[~undecided], earliest[~undecided], left, began_as)
+    into = regions_at(elimination.links, rules.min_pixels)
+    roots = np.flatnonzero(into == np.arange(into.size, dtype=np.uint32))
+    region_of, earliest = _gathered(roots, into, graph.earliest)
+    left_in, undecided_from = number[joined_in[roots]], regions.undecided_from[joined_in[roots]]
+    decided = undecided_from > rules.min_pixels
+    if graph.undecided_from is not None:
+        decided &= graph.undecided_from[roots] <= rules.min_pixels
+    sizes = np.bincount(region_of, graph.sizes, roots.size).astype(np.int64)  # as doubles, which hold them exactly
+    firsts = firsts_at(elimination.links, roots, region_of, earliest, rules.levels)
+    began_as = region_of[regions.roots[undecided]]
+    nested = Nested(left_in, undecided_from, firsts)
+    return Merged(region_of, decided, sizes[decided], earliest[decided], left, began_as, nested)
+
+
+def _gathered(roots: np.ndarray, into: np.ndarray, earliest: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Regions by their index rather than by their clumps.
+
+    Parameters
+    ----------
+    roots : (regions,) the clump that stands for each, ascending
+    into : (n,) the one of these that each clump is in
+    earliest : (n,) int64, the first pixel of each clump
+
+    Returns
+    -------
+    region_of : (n,) uint32
+    earliest : (regions,) int64, the first pixel of each
+    """
+    region_of = np.empty(into.size, np.uint32)
+    region_of[roots] = np.arange(roots.size, dtype=np.uint32)
+    region_of = region_of[into]
+    order = np.argsort(earliest, kind="stable")[::-1]
+    first = np.empty(roots.size, np.int64)
+    first[region_of[order]] = earliest[order]  # of those written to one place the last one stays
+    return region_of, first
 
 
 def in_order_of_appearance(values: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     merged.region_of = merged.region_of[number]
     together = None
     if moments:
-        together = add_up(kernel, moments, np.concatenate(sizes), merged.region_of, merged.undecided.size)
+        together = add_up(kernel, moments, np.concatenate(sizes), merged.region_of, merged.decided.size)
     left = Left(merged, together, np.cumsum([each.size for each in sizes]).tolist(), [joined])
     save_part(job.folder, group.number, left)
     return GroupResult(group.number, joined)

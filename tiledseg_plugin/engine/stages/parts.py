@@ -10,8 +10,10 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..files.work_folder import WorkFolder, narrowed
+from ..kernels.contract import DECIDED
 from .elimination import Graph, Merged
 from .moments import RegionMoments, has_moments, moments_in
+from .nesting import Nested
 
 SIDES = ("top", "bottom", "left", "right")
 GRAPH_TYPES = {  # of the arrays of a graph; in files they are as narrow as they can be
@@ -64,12 +66,17 @@ class Decided(NamedTuple):
 
     region_of : empty for a piece, whose pixels hold the regions themselves
     members_end : (members,) int64, see `Left`
+    nested : None without further levels
     """
 
     region_of: np.ndarray
-    undecided: np.ndarray
+    decided: np.ndarray
     earliest: np.ndarray
     members_end: np.ndarray
+    nested: Optional[Nested] = None
+
+
+IN_FILES = tuple(name for name in Decided._fields if name != "nested")
 
 
 def save_part(folder: WorkFolder, number: int, left: Left) -> None:
@@ -86,17 +93,18 @@ def save_part(folder: WorkFolder, number: int, left: Left) -> None:
         border_of=np.array([(piece_id, SIDES.index(side)) for piece_id, side in sides], np.int64).reshape(-1, 2),
         border_ends=np.cumsum([border.size for border in borders], dtype=np.int64),
         borders=np.concatenate([np.empty(0, np.uint32), *borders]),
-        **(moments.of(merged.undecided).arrays() if moments else {}),
+        **(moments.of(merged.began_as).arrays() if moments else {}),
     )
     folder.save(
         merged_of(number),
         region_of=merged.region_of if len(left.members_end) else np.empty(0, np.uint32),
-        undecided=merged.undecided,
+        decided=merged.decided,
         sizes=narrowed(merged.sizes),
         earliest=merged.earliest,
         members_end=np.asarray(left.members_end, np.int64),
         result=np.asarray(left.result, np.float64),
-        **(moments.of(~merged.undecided).arrays() if moments else {}),
+        **(merged.nested._asdict() if merged.nested else {}),
+        **(moments.of(merged.decided).arrays() if moments else {}),
     )
 
 
@@ -122,7 +130,7 @@ def load_undecided(folder: WorkFolder, number: int) -> Undecided:
     """
     saved = load_or_raise(folder, graph_of(number))
     if not _fit_in_graph(saved):
-        raise _damaged(folder, graph_of(number))
+        raise damaged(folder, graph_of(number))
     arrays = {name: saved[name].astype(dtype, copy=False) for name, dtype in GRAPH_TYPES.items()}
     for name, base in zip(("first", "earliest"), saved["base"]):
         arrays[name] = arrays[name] + base
@@ -130,16 +138,22 @@ def load_undecided(folder: WorkFolder, number: int) -> Undecided:
     return Undecided(graph, moments_in(saved) if has_moments(saved) else None)
 
 
-def load_decided(folder: WorkFolder, number: int) -> Decided:
+def load_decided(folder: WorkFolder, number: int, levels: int = 0) -> Decided:
     """What `save_part` has written of a part's regions.
+
+    Parameters
+    ----------
+    levels : how many minimum sizes there are besides the least
 
     Raises
     ------
     SegmentationError : it is missing or damaged
     """
-    decided = Decided(**load_or_raise(folder, merged_of(number), *Decided._fields))
-    if not _fit_together(decided):
-        raise _damaged(folder, merged_of(number))
+    saved = load_or_raise(folder, merged_of(number), *IN_FILES, *(Nested._fields if levels else ()))
+    nested = Nested(*(saved.pop(name) for name in Nested._fields)) if levels else None
+    decided = Decided(**saved, nested=nested)
+    if not _fit_together(decided) or (nested and not _fit_to_regions(nested, (levels, decided.decided.size))):
+        raise damaged(folder, merged_of(number))
     return decided
 
 
@@ -160,12 +174,21 @@ def _fit_in_graph(saved: Dict[str, np.ndarray]) -> bool:
 
 
 def _fit_together(decided: Decided) -> bool:
-    count = decided.undecided.size
+    count = decided.decided.size
     return (
-        decided.undecided.dtype == bool
+        decided.decided.dtype == bool
         and decided.region_of.dtype.kind in "iu"
         and _are_within(decided.region_of, count)
-        and decided.earliest.size == count - np.count_nonzero(decided.undecided)
+        and decided.earliest.size == np.count_nonzero(decided.decided)
+    )
+
+
+def _fit_to_regions(nested: Nested, shape: Tuple[int, int]) -> bool:
+    return (
+        nested.firsts.shape == shape
+        and nested.left_in.shape == nested.undecided_from.shape == shape[1:]
+        and all(array.dtype.kind in "iu" for array in nested)
+        and bool(np.all((nested.left_in > 0) == (nested.undecided_from != DECIDED)))
     )
 
 
@@ -188,9 +211,10 @@ def load_or_raise(folder: WorkFolder, name: str, *wanted: str) -> Dict[str, np.n
     """
     saved = folder.load(name, *wanted)
     if saved is None:
-        raise _damaged(folder, name)
+        raise damaged(folder, name)
     return saved
 
 
-def _damaged(folder: WorkFolder, name: str) -> SegmentationError:
+def damaged(folder: WorkFolder, name: str) -> SegmentationError:
+    """The error that says so."""
     return SegmentationError(f"The file {name} in {folder.path} is damaged: start the run again.")

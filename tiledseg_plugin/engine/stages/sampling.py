@@ -127,22 +127,42 @@ def colours_of_values(values: np.ndarray, colours: Union[Stretched, Raw], kernel
     return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
 
 
-def colours_of_blocks(job: KeptJob, blocks: Sequence[Window], check_cancelled: Callable[[], None]) -> Part:
-    """The different colours of the sample in some blocks: a task of the survey's end."""
-    kernel, _ = kernels.choose(job.sample.kernels)
-    positions, values = [], []
+class SampledValues(NamedTuple):
+    """Of the sample in some blocks, in raster order.
+
+    positions : (n,) int64 in the raster
+    values : (bands, n) of the raster's dtype
+    """
+
+    positions: np.ndarray
+    values: np.ndarray
+
+
+def sampled_values(
+    folder: WorkFolder, raster: Raster, blocks: Sequence[Window], check_cancelled: Callable[[], None]
+) -> SampledValues:
+    """What the survey has left of blocks that have any."""
+    positions = [np.empty(0, np.int64)]
+    values = [np.empty((len(raster.bands), 0), raster.dtype)]
     for block in blocks:
         check_cancelled()
-        saved = load_or_raise(job.folder, _name_of(block), "places", "values")
+        saved = load_or_raise(folder, _name_of(block), "places", "values")
         rows, cols = np.divmod(saved["places"].astype(np.int64), block.width)
-        positions.append((block.row + rows) * job.sample.raster.width + block.col + cols)
+        positions.append((block.row + rows) * raster.width + block.col + cols)
         values.append(saved["values"])
     where = np.concatenate(positions)
     order = np.argsort(where, kind="stable")
-    compared = colours_of_values(np.concatenate(values, axis=1)[:, order], job.sample.colours, kernel)
+    return SampledValues(where[order], np.concatenate(values, axis=1)[:, order])
+
+
+def colours_of_blocks(job: KeptJob, blocks: Sequence[Window], check_cancelled: Callable[[], None]) -> Part:
+    """The different colours of the sample in some blocks: a task of the survey's end."""
+    kernel, _ = kernels.choose(job.sample.kernels)
+    sampled = sampled_values(job.folder, job.sample.raster, blocks, check_cancelled)
+    compared = colours_of_values(sampled.values, job.sample.colours, kernel)
     check_cancelled()
     colours, counts, first = distinct_colours(compared, kernel)
-    return colours, counts, where[order][first]
+    return colours, counts, sampled.positions[first]
 
 
 def kept_sample(

@@ -13,6 +13,7 @@ from .outlines import finish_rings, trace_outlines
 from .pixels import compact, relabel, translate
 from .quantiles import region_histograms
 from .recipes import make
+from .shapes import nearest_pixels, region_shapes
 from .simplification import simplify_rings
 from .singles import eliminate_singles
 
@@ -32,10 +33,12 @@ __all__ = [
     "find_edges",
     "finish_rings",
     "nearest_centre",
+    "nearest_pixels",
     "nearest_two",
     "reassign",
     "region_histograms",
     "region_moments",
+    "region_shapes",
     "relabel",
     "simplify_rings",
     "sum_members",

@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..contract import DECIDED, RemainingRegions, Run
+from ..contract import DECIDED, NO_LEVEL, Links, RemainingRegions, Run
 from .cache import inner, kernel
 from .graph import (
     LENGTH,
@@ -264,6 +264,7 @@ class Elimination:
         threshold: float,
         undecided_from: Optional[np.ndarray] = None,
         shared: Optional[np.ndarray] = None,
+        keeps_links: bool = False,
     ) -> None:
         count = sizes.size
         self.weights = np.asarray(weights, np.float64)
@@ -294,6 +295,8 @@ class Elimination:
         # the number now of each clump or of what it has become a part of, and the number at first of each that is left
         self.whole: Optional[np.ndarray] = None
         self.survivors = np.empty(0, np.uint32)
+        kept = count if keeps_links else 0
+        self.links = Links(np.arange(kept, dtype=np.uint32), np.full(kept, NO_LEVEL, np.uint32))
 
     def step(self, area: int, run: Run = map) -> int:
         """Defined by `plain.elimination.Elimination.step`."""
@@ -316,10 +319,21 @@ class Elimination:
             doubt = clumps.undecided, clumps.undecided_from
             kept, self.retries = leave_doubtful(*decisions, self.retries, *self.room, area, *doubt, *lists)
             decisions = decisions.part(0, kept)
+        if self.links.level.size:
+            self._note_links(decisions, area)
         grown = clumps.sizes, self.listed, clumps.sums, self.weights, clumps.means, clumps.changed
         self.retries, merged = _merge(*decisions, area, *grown, stamp, lists.into, lists.members, *self.queues)
         self.live -= merged
         return merged
+
+    def _note_links(self, decisions: Decisions, area: int) -> None:
+        """Remember what is about to be merged, by the numbers that clumps had at first."""
+        chosen = np.flatnonzero(decisions.choice != NOBODY)
+        merged, partner = decisions.waiting[chosen], decisions.choice[chosen]
+        level = area + (self.clumps.sizes[merged] == area)
+        if self.whole is not None:
+            merged, partner = self.survivors[merged], self.survivors[partner]
+        self.links.partner[merged], self.links.level[merged] = partner, level
 
     def _call_up(self, area: int) -> Decisions:
         """Those that decide in the step `area`: those that found no partner before, and those whose size it is."""

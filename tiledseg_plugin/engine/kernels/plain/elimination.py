@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ..contract import DECIDED, RemainingRegions, Run
+from ..contract import DECIDED, NO_LEVEL, Links, RemainingRegions, Run
 
 
 def band_means(sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -36,6 +36,7 @@ class Elimination:
     undecided_from : (n,) uint32, the step from which on each clump takes part; None where all do from the first on
     shared : (n,) bool, clumps that touch or reach what is not in this graph; None where the graph is the whole one.
         Then only what they cannot have any influence on is merged; `regions` returns what is left.
+    keeps_links : bool, whether `links` are wanted, see `contract.Links`
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Elimination:
         threshold: float,
         undecided_from: Optional[np.ndarray] = None,
         shared: Optional[np.ndarray] = None,
+        keeps_links: bool = False,
     ) -> None:
         self.sizes, self.sums, self.weights = sizes.copy(), sums, weights
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
@@ -57,6 +59,8 @@ class Elimination:
         self.neighbour = np.concatenate([edges[:, 1], edges[:, 0]])
         self.undecided_from = np.zeros(sizes.size, np.uint32) if undecided_from is None else undecided_from.copy()
         self.undecided: Any = None if shared is None else shared.copy()
+        kept = sizes.size if keeps_links else 0
+        self.links = Links(np.arange(kept, dtype=np.uint32), np.full(kept, NO_LEVEL, np.uint32))
         self._keep(self.sizes[self.source] < min_pixels)
 
     def _keep(self, wanted: np.ndarray) -> None:
@@ -88,6 +92,9 @@ class Elimination:
         order = np.lexsort((neighbour, distance, source))
         source, neighbour = source[order], neighbour[order]
         best = np.flatnonzero(np.diff(source, prepend=np.int64(-1)))
+        if self.links.level.size:
+            self.links.partner[source[best]] = neighbour[best]
+            self.links.level[source[best]] = area + (self.sizes[source[best]] == area)
         self._merge(source[best], neighbour[best])
         return best.size
 
