@@ -103,7 +103,7 @@ def segment_here(given: argparse.Namespace) -> None:
 
         def advance(self, fraction: float, text: str = "") -> None:
             super().advance(fraction, text)
-            events.append((time.monotonic() - started, time.process_time(), "", fraction, kernels.slow_for()))
+            events.append((time.monotonic() - started, time.process_time(), "", fraction, kernels.seconds_lost()))
 
     class Foretold(progress.Feedback):
         """Remembers when which part was said to be done, and the memory of this process then."""

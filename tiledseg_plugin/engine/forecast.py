@@ -42,7 +42,8 @@ class Forecast:
         self._expected = dict(expected)
         self._took: Dict[str, float] = {}
         self._stage = ""
-        self._begun: Optional[float] = None  # when the first step of the first stage was finished
+        self._begun: Optional[float] = None  # when the first step of the first stage was finished; starting is no work
+        self._skipped = 0.0  # what was expected of that step
         self._stage_begun = 0.0
         self._origin = (0.0, 0.0)  # when, and at which fraction of it, the stage's own pace began to count
 
@@ -65,18 +66,22 @@ class Forecast:
         held_for : seconds for which the run will still be slower than it will be then; None where nothing holds it up
         """
         if self._begun is None and fraction > 0:
-            self._begun = now
+            self._begun, self._skipped = now, fraction * self._expected[self._stage]
             self._stage_begun, self._origin = now, (now, fraction)
         since = 0.0 if self._begun is None else now - self._begun
         if held_for is not None:
             self._origin = now, fraction
-        shares = self._proportions(fraction)
-        if since < SETTLING_SECONDS:
-            return Left(shares, since * (1 / shares - 1) if since >= KNOWN_SECONDS and shares >= KNOWN_SHARE else None)
+        done, whole = self._done(fraction), sum(self._expected.values())
+        if since < SETTLING_SECONDS and held_for is None:
+            known = since >= KNOWN_SECONDS and done >= KNOWN_SHARE * whole
+            return Left(done / whole, since * (whole - done) / (done - self._skipped) if known else None)
         pace = self._pace(fraction, now)
         own = self._left_of_stage(fraction, now, pace) + (held_for or 0.0)
         later = pace * sum(self._expected[stage] for stage in self._following())
         before = sum(self._took.get(stage, 0.0) for stage in self._preceding()) + now - self._stage_begun
+        before += pace * self._skipped
+        if since < SETTLING_SECONDS:
+            return Left(done / whole, own + later if since >= KNOWN_SECONDS else None)
         return Left(before / max(before + own + later, 1e-9), own + later)
 
     def _preceding(self) -> List[str]:
@@ -87,18 +92,18 @@ class Forecast:
         stages = list(self._expected)
         return stages[stages.index(self._stage) + 1 :]
 
-    def _proportions(self, fraction: float) -> float:
-        done = sum(self._expected[stage] for stage in self._preceding()) + fraction * self._expected[self._stage]
-        return done / sum(self._expected.values())
+    def _done(self, fraction: float) -> float:
+        """What was expected of all that is done."""
+        return sum(self._expected[stage] for stage in self._preceding()) + fraction * self._expected[self._stage]
 
     def _pace(self, fraction: float, now: float) -> float:
         """Seconds for what was expected to take one; of what is measured, and of what is done of this stage."""
         begun, at_fraction = self._origin
         finished = [stage for stage in self._preceding() if stage in self._took]
         measured = sum(self._took[stage] for stage in finished) + now - begun
-        expected = sum(self._expected[stage] for stage in finished)
+        expected = sum(self._expected[stage] for stage in finished) - (self._skipped if finished else 0.0)
         expected += max(fraction - at_fraction, 0.0) * self._expected[self._stage]
-        return measured / expected if expected and measured else 1.0
+        return measured / expected if expected > 0 and measured > 0 else 1.0
 
     def _left_of_stage(self, fraction: float, now: float, pace: float) -> float:
         """Seconds for the rest of the current stage."""

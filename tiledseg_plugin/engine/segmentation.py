@@ -134,6 +134,13 @@ def segment(parameters: SegmentParameters, feedback: Feedback) -> SegmentResult:
     return result
 
 
+def weights_of(parameters: SegmentParameters, raster: Raster) -> Dict[str, float]:
+    """The stages of a run, in their order, with what they take in proportion to each other (see `progress`)."""
+    workers = parameters.workers or available_cores()
+    costs = {**ENGINE_STAGES[parameters.engine], **stages(parameters, raster)}
+    return {stage: cost.among(workers) for stage, cost in costs.items()}
+
+
 class _Surveyed(NamedTuple):
     """What the pass over the raster has found."""
 
@@ -187,10 +194,7 @@ class _Run:
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
-        workers = parameters.workers or available_cores()
-        costs = {**ENGINE_STAGES[parameters.engine], **stages(parameters, self.raster)}
-        weights = {stage: cost.among(workers) for stage, cost in costs.items()}
-        self.progress = Progress(feedback, weights, kernels.slow_for)
+        self.progress = Progress(feedback, weights_of(parameters, self.raster), kernels.seconds_lost)
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
         self.is_decoded = False
         self._under_way = ExitStack()  # what has to be stopped in the end

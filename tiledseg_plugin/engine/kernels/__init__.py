@@ -15,7 +15,6 @@ from .contract import Check, Kernels
 
 CHOICES = ("auto", "compiled", "plain")
 VARIABLE = "TILEDSEG_KERNELS"
-PLAIN_LOSES = 0.8  # of the time in which plain kernels work: compiled ones would have done that much in the rest of it
 
 Loaded = Tuple[Optional[Kernels], str]  # the compiled kernels, or None and the reason
 
@@ -104,10 +103,9 @@ def are_being_made() -> bool:
     return not growing.shared.reason and not growing.shared.is_complete
 
 
-def slow_for() -> Optional[float]:
-    """For how many seconds more a run is slower for kernels that are being compiled; None where none are."""
-    left = growing.shared.seconds_until_complete()
-    return None if left is None else left * PLAIN_LOSES
+def seconds_lost() -> Optional[float]:
+    """For how many seconds more a run is slower for kernels that are being compiled; None where it is not."""
+    return growing.shared.seconds_lost()
 
 
 def used(kernel: Kernels) -> str:
