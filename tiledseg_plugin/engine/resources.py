@@ -2,9 +2,9 @@
 """What a run will need: memory of a worker and of the main process, space on disk; and how many workers that allows.
 
 The figures are upper ends of what was measured on real rasters, for both sets of kernels; `scripts/estimates.py` holds
-them against runs. What grows with the raster in one process: the different colours of the sample (with many bands nearly
-as many as pixels in it), a few counts for each tile, and chains of outlines that cross the windows of POLYGONS, 0.1 bytes
-a pixel. The algorithms over existing segments hold a row a segment: 40 bytes for each band of VALUES.
+them against runs. What grows with the raster in one process: the different colours of the sample (with many bands
+nearly as many as pixels in it), a few counts for each tile, and chains of outlines that cross the windows of POLYGONS,
+0.1 bytes a pixel. The algorithms over existing segments hold a row a segment: 40 bytes for each band of VALUES.
 """
 
 import math
