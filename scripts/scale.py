@@ -2,7 +2,7 @@
 """A run on a raster of any size: is it right, how long does it take, what does it need?
 
 usage: scale.py MEGAPIXELS [--source RASTER] [--bands 8,9,3] [--execution auto] [--workers 0] [--tile 2000]
-                [--with mean_image,polygons] [--floats] [--suffix .tif] [--record FILE]
+                [--with mean_image,polygons] [--floats] [--files] [--suffix .tif] [--record FILE]
                 [--windows 6] [--folder build/scale]
 
 The raster is a VRT that mirrors a scene (`mirrored`). What is printed: the time, in all and a pixel; the peak memory of
@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from measure import Measured, measure  # noqa: E402
 
 LOOK_SECONDS = 0.2
+OVERLAP = 5  # pixels by which footprints reach over those beside them
 LIMIT_SECONDS = 6 * 3600
 SYNTHETIC = ROOT / "tests" / "data" / "synthetic_full.tif"
 
@@ -119,6 +120,7 @@ def segment_here(given: argparse.Namespace) -> None:
     segmentation.Progress = Remembered  # type: ignore[misc]
     feedback = Foretold()
     scene, output = given.segment
+    tiles = Path("tiles.json")
     wanted = [name for name in getattr(given, "with").split(",") if name]
     others = {name: str(Path(name).absolute()) + (".tif" if name == "mean_image" else ".gpkg") for name in wanted}
     parameters = SegmentParameters(
@@ -128,6 +130,7 @@ def segment_here(given: argparse.Namespace) -> None:
         workers=int(given.workers),
         tile_width=given.tile,
         tile_height=given.tile,
+        tiles=tuple(map(tuple, json.loads(tiles.read_text()))) if tiles.exists() else (),
         dask_scheduler=given.scheduler,
         work_dir="temporary/work" if given.scheduler else "",
         **others,
@@ -195,6 +198,7 @@ def main() -> int:
     parser.add_argument("--tile", type=int, default=2000)
     parser.add_argument("--with", default="", help="mean_image, polygons, or both with a comma")
     parser.add_argument("--floats", action="store_true", help="the values as float32")
+    parser.add_argument("--files", action="store_true", help="many files, whose overlapping footprints are the tiles")
     parser.add_argument("--suffix", default=".tif", help="of OUTPUT")
     parser.add_argument("--record", type=Path)
     parser.add_argument("--windows", type=int, default=6)
@@ -206,14 +210,16 @@ def main() -> int:
         segment_here(given)
         return 0
     from cut_windows import check
-    from mirrored import make_mirrored
+    from mirrored import footprints, make_mirrored
 
     folder = given.folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     side = max(1, round((given.megapixels * 1e6) ** 0.5))
     bands = [int(number) for number in given.bands.split(",")] if given.bands else []
-    scene = make_mirrored(given.source or str(SYNTHETIC), bands, side, folder, given.floats)
+    scene = make_mirrored(given.source or str(SYNTHETIC), bands, side, folder, given.floats, given.files)
+    if given.files:
+        (folder / "tiles.json").write_text(json.dumps(footprints(scene, OVERLAP)))
     measured, disk = run(scene, folder, given)
     if measured.failure():
         print(measured.said, file=sys.stderr)
