@@ -18,7 +18,8 @@ from ..kernels.contract import Kernels
 from ..stages.kmeans import cluster, distinct_colours
 from ..stages.plan import Plan, Tile, plan_grid
 from ..stages.polygon_pixels import PlacedPolygon
-from ..stages.statistics import Summary, sample_colours
+from ..stages.sampling import SampledValues, colours_of_values
+from ..stages.statistics import Summary
 
 MOST_PIXELS = 1 << 22  # of an area; larger ones are parted, so that memory is bounded
 SIDE = 2000  # of the parts
@@ -100,14 +101,14 @@ class Sampled:
     positions: np.ndarray
 
 
-def land_covers(summary: Summary, raster: Raster, positions: np.ndarray, kernel: Kernels) -> Sampled:
+def land_covers(summary: Summary, raster: Raster, sample: SampledValues, kernel: Kernels) -> Sampled:
     """A few classes of the sampled pixels, found by k-means; the stretch makes bands weigh alike."""
-    colours = sample_colours(summary, summary.colours(raster, True), kernel)
+    colours = colours_of_values(sample.values, summary.colours(raster, True), kernel)
     different, counts, _ = distinct_colours(colours, kernel)
     centres, _ = cluster(different, counts, LAND_COVERS, 50, kernel)
     planes = np.ascontiguousarray(colours.T)[:, None, :]
     classes = kernel.nearest_centre(planes, np.ones(planes.shape[1:], bool), centres)
-    return Sampled(classes[0].astype(np.int64) - 1, positions)
+    return Sampled(classes[0].astype(np.int64) - 1, sample.positions)
 
 
 def chosen_windows(raster: Raster, plan: Plan, valid: Dict[int, int], sampled: Sampled, count: int) -> List[Tile]:
