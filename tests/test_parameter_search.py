@@ -210,8 +210,8 @@ def test_the_number_of_workers_and_the_kernels_change_nothing(scene, tmp_path):
 @pytest.mark.parametrize(
     ("layers", "parameters", "message"),
     [
-        (Layers(regions=layer([(300, 5, 9, 9)])), {}, "None of the 1 polygons of REGIONS lies over"),
-        (Layers(reference=layer([(300, 5, 9, 9)])), {}, "None of the 1 polygons of REFERENCE lies over"),
+        (Layers(regions=layer([(300, 5, 9, 9)])), {}, "No polygon of REGIONS lies over"),
+        (Layers(reference=layer([(300, 5, 9, 9)])), {}, "No polygon of REFERENCE lies over"),
         (Layers(regions=layer([(2, 2, 9, 9)])), {}, "has no valid pixel where candidates are measured"),
         (Layers(regions=PolygonLayer(())), {}, "REGIONS has no polygons"),
         (Layers(reference=layer([(2, 2, 9, 9)])), {}, "No polygon of REFERENCE has a valid pixel"),
