@@ -16,8 +16,10 @@ MANDATORY = {
     "segment": (*TILING, *K_MEANS, "ENGINE", "PER_TILE_STATISTICS", "EXECUTION"),
     "preflight": TILING,
     "statistics": ("SEGMENTS", "VALUES", "STATISTICS", "UPDATE_RAT"),
+    "rasterise": ("SEGMENTS", "COLUMN"),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "SIMPLIFY"),
+    "levels": ("SEGMENTS", "LEVEL"),
     "parameters": (
         *("INPUT", "NUM_CLUSTERS", "MIN_PIXELS", "STRETCH", "WINDOWS", "WINDOW_SIZE", "CRITERION"),
         *("SAMPLING", "KMEANS_MAX_ITERATIONS", "NODATA_RULE", "WORKERS"),
@@ -136,6 +138,7 @@ def test_all_algorithms_in_one_model_with_all_outputs_run(plugin, small_raster, 
     segments = core.QgsProcessingModelChildParameterSource.fromChildOutput("segment", "OUTPUT")
     polygons = core.QgsProcessingModelChildParameterSource.fromChildOutput("polygons", "OUTPUT")
     given = {"INPUT": raster, "SEGMENTS": segments, "VALUES": raster, "MIN_PIXELS": static(10), "REFERENCE": polygons}
+    given["LEVELS"] = static("500")
     steps = ["segment", "polygons", *sorted(set(by_name) - {"segment", "polygons", "checksegmentstatistics"})]
     for name in steps:
         definitions = by_name[name].parameterDefinitions()

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a run will need: memory of a worker and of the main process, space on disk; and how many workers that allows.
 
-The figures are upper ends of what was measured on real rasters, for both sets of kernels.
+The figures are upper ends of what was measured on real rasters, for both sets of kernels; `scripts/estimates.py` holds
+them against runs. What grows with the raster in one process: the different colours of the sample (with many bands
+nearly as many as pixels in it), a few counts for each tile, and chains of outlines that cross the windows of POLYGONS,
+0.1 bytes a pixel. The algorithms over existing segments hold a row a segment: 40 bytes for each band of VALUES.
 """
 
 import math
@@ -16,7 +19,10 @@ from .wording import counted
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
 STRIP_BYTES = 250_000_000  # what is described and written at a time
-MAIN_BYTES_A_PIXEL = 0.5  # for the sample and counts; segments themselves are read as they are needed
+STRIP_BYTES_A_PIXEL = 30  # of rasters smaller than a strip
+MAIN_BYTES_A_PIXEL = (
+    0.1  # for colours of the sample, counts and chains; segments themselves are read as they are needed
+)
 DISK_A_PIXEL = 0.8
 DISK_A_PIXEL_AND_BAND = 0.12
 BORDER_PIXELS = 1300  # a piece of so many pixels a side leaves as much along its border as it takes by itself
@@ -43,7 +49,22 @@ def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch
 
 def main_memory(valid_pixels: int) -> int:
     """Bytes that the process needs which hands the tasks out and writes the outputs, itself included."""
-    return int(WORKER_BYTES + STRIP_BYTES + MAIN_BYTES_A_PIXEL * valid_pixels)
+    strip = min(STRIP_BYTES, STRIP_BYTES_A_PIXEL * valid_pixels)
+    return int(WORKER_BYTES + strip + MAIN_BYTES_A_PIXEL * valid_pixels)
+
+
+def run_memory(valid_pixels: int, workers: int, tile_bytes: int, with_processes: bool) -> int:
+    """Bytes that all processes of a run need.
+
+    Parameters
+    ----------
+    tile_bytes : see `worker_memory`
+    with_processes : whether workers are processes of their own
+    """
+    main = main_memory(valid_pixels)
+    if with_processes:
+        return main + workers * tile_bytes
+    return max(main, WORKER_BYTES + workers * (tile_bytes - WORKER_BYTES))  # they are not busy at the same time
 
 
 def disk(valid_pixels: int, pieces: int, bands: int) -> int:

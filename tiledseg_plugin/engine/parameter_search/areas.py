@@ -18,7 +18,8 @@ from ..kernels.contract import Kernels
 from ..stages.kmeans import cluster, distinct_colours
 from ..stages.plan import Plan, Tile, plan_grid
 from ..stages.polygon_pixels import PlacedPolygon
-from ..stages.statistics import Summary, sample_colours
+from ..stages.sampling import SampledValues, colours_of_values
+from ..stages.statistics import Summary
 
 MOST_PIXELS = 1 << 22  # of an area; larger ones are parted, so that memory is bounded
 SIDE = 2000  # of the parts
@@ -103,17 +104,11 @@ class Sampled:
 
 
 def land_covers(
-    summary: Summary, raster: Raster, positions: np.ndarray, kernel: Kernels, check: Callable[[], None]
+    summary: Summary, raster: Raster, sample: SampledValues, kernel: Kernels, check: Callable[[], None]
 ) -> Sampled:
-    """A few classes of the sampled pixels, found by k-means; the stretch makes bands weigh alike.
-
-    Parameters
-    ----------
-    positions : (n,) int64, where in the raster the pixels of the sample lie, in raster order
-    """
-    thinned = slice(None, None, max(1, len(positions) // ENOUGH))
-    few = replace(summary, sample=summary.sample[thinned])
-    colours = sample_colours(few, summary.colours(raster, True), kernel)
+    """A few classes of the sampled pixels, found by k-means; the stretch makes bands weigh alike."""
+    thinned = slice(None, None, max(1, len(sample.positions) // ENOUGH))
+    colours = colours_of_values(sample.values[thinned], summary.colours(raster, True), kernel)
     different, counts, _ = distinct_colours(colours, kernel)
 
     def run(function: Callable, items: Sequence) -> Iterable:
@@ -123,7 +118,7 @@ def land_covers(
     centres, _ = cluster(different, counts, LAND_COVERS, ITERATIONS, kernel, run)
     planes = np.ascontiguousarray(colours.T)[:, None, :]
     classes = kernel.nearest_centre(planes, np.ones(planes.shape[1:], bool), centres)
-    return Sampled(classes[0].astype(np.int64) - 1, positions[thinned])
+    return Sampled(classes[0].astype(np.int64) - 1, sample.positions[thinned])
 
 
 def chosen_windows(raster: Raster, plan: Plan, valid: Dict[int, int], sampled: Sampled, count: int) -> List[Tile]:
