@@ -20,6 +20,7 @@ MANDATORY = {
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "SIMPLIFY"),
     "checksegmentstatistics": ("INPUT", *NUMBERS),
+    "coloursegments": ("SEGMENTS", "VALUES", "STATISTICS", "COLUMN"),
     "status": (),
 }
 LAYERS = ("raster", "source", "vector", "multilayer")  # types of what has to come from somewhere
@@ -132,7 +133,7 @@ def test_all_algorithms_in_one_model_with_all_outputs_run(plugin, small_raster, 
     raster = add_input(model, core.QgsProcessingParameterRasterLayer("INPUT", "Raster"))
     segments = core.QgsProcessingModelChildParameterSource.fromChildOutput("segment", "OUTPUT")
     given = {"INPUT": raster, "SEGMENTS": segments, "VALUES": raster, "MIN_PIXELS": static(10)}
-    steps = ["segment", *sorted(set(by_name) - {"segment", "checksegmentstatistics"})]
+    steps = ["segment", *sorted(set(by_name) - {"segment", "checksegmentstatistics", "coloursegments"})]
     for name in steps:
         definitions = by_name[name].parameterDefinitions()
         defaults = {d.name(): static(d.defaultValue()) for d in definitions if d.defaultValue() is not None}
