@@ -96,7 +96,10 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
         sparse_tiles=occupancy.count(SPARSE),
         valid_fraction=valid / plan.pixels,
         memory=resources.run_memory(
-            valid, workers.count, tile_bytes, _has_processes(parameters, raster, workers.count)
+            resources.main_memory(valid, len(raster.bands)),
+            workers.count,
+            tile_bytes,
+            _has_processes(parameters, raster, workers.count),
         ),
         disk=_disk(raster, plan, valid_tiles, valid),
         seconds=2 * reading + valid * (WORKER_SECONDS / workers.count + SERIAL_SECONDS),
@@ -163,7 +166,7 @@ def _disk(raster: Raster, plan: Plan, tiles: Sequence[Tile], valid: int) -> int:
     needed = resources.disk(valid, sum(len(tile.pieces) for tile in tiles), len(raster.bands), columns)
     needed += resources.output_disk(valid, len(raster.bands), columns, MOST_XML_VALUES)
     itemsize = np.dtype(raster.dtype).itemsize
-    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in plan.pieces]
+    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in part_few(plan).pieces]
     if is_worth_keeping(raster.path, len(raster.bands), itemsize, windows, Path(tempfile.gettempdir())):
         needed += pixels * len(raster.bands) * itemsize
     return needed
