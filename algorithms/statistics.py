@@ -84,6 +84,27 @@ class SegmentStatistics(SegmentsAlgorithm):
 
     def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         self._add_inputs()
+        self._add_what_is_wanted()
+        self.add(
+            QgsProcessingParameterBoolean(
+                self.UPDATE_RAT, tr("Also write into the attribute table"), defaultValue=False
+            ),
+            tr(
+                "Write the columns into the attribute table of the segments, too, in the file itself; a column that is "
+                "there with other values, or with text, stays, and the new one is called by the raster's name as well. "
+                "A segment without a value has NaN there, in a GeoPackage null, and 0 as its count. The pixel counts "
+                "in Histogram are set right where the table is of other pixels, and the log names what may be stale."
+            ),
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.OUTPUT, tr("Table of statistics"), type=QgsProcessing.SourceType.TypeVector
+            ),
+            tr("Table: .gpkg (GeoPackage), .csv, or .parquet where GDAL has it."),
+        )
+        self._add_count()
+
+    def _add_what_is_wanted(self) -> None:
         self.add(
             RastersParameter(self.MORE_VALUES, tr("More rasters of values")),
             tr(
@@ -123,24 +144,6 @@ class SegmentStatistics(SegmentsAlgorithm):
             tr("Report what the values mean, as QGIS shows them; if not, the values as they are stored."),
             advanced=True,
         )
-        self.add(
-            QgsProcessingParameterBoolean(
-                self.UPDATE_RAT, tr("Also write into the attribute table"), defaultValue=False
-            ),
-            tr(
-                "Write the columns into the attribute table of the segments, too, in the file itself; a column that is "
-                "there with other values, or with text, stays, and the new one is called by the raster's name as well. "
-                "A segment without a value has NaN there, in a GeoPackage null, and 0 as its count. The pixel counts "
-                "in Histogram are set right where the table is of other pixels, and the log names what may be stale."
-            ),
-        )
-        self.add(
-            QgsProcessingParameterVectorDestination(
-                self.OUTPUT, tr("Table of statistics"), type=QgsProcessing.SourceType.TypeVector
-            ),
-            tr("Table: .gpkg (GeoPackage), .csv, or .parquet where GDAL has it."),
-        )
-        self._add_count()
 
     def output_of(self, name: str, path: str, called: str) -> "Output":
         from ..tiledseg_plugin.engine.files.formats import TABLES

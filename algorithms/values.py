@@ -309,6 +309,7 @@ READ_HERE: Dict[str, Reader] = {
     "enum": _enum,
     "string": _text,
     "file": _text,
+    "field": _text,
     "band": _bands,
 }
 READERS: Dict[str, Reader] = {
@@ -319,6 +320,7 @@ READERS: Dict[str, Reader] = {
     "multilayer": _layers,
     "source": _layer,
     "vector": _layer,
+    "layer": _layer,
     "rasterDestination": _destination,
     "vectorDestination": _destination,
     "sink": _destination,

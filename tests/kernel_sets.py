@@ -19,7 +19,7 @@ needs_compiled = pytest.mark.skipif(compiled is None, reason=f"no compiled kerne
 both_sets = pytest.mark.parametrize(
     "kernels", [plain, pytest.param(compiled, marks=needs_compiled)], ids=["plain", "compiled"]
 )
-examples = settings(max_examples=150, deadline=None)
+examples = settings(max_examples=80, deadline=None)
 
 
 def assert_same(ours, theirs):

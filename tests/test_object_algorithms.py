@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`tiledseg:statistics` as QGIS runs it: the published interface, and what is beyond single rasters and means."""
+"""`tiledseg:statistics` and `tiledseg:rasterise` as QGIS runs them: the published interface, and what is new in it."""
 
 import csv
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from osgeo import gdal, ogr
 from rasters import read, write_raster
 from test_attributes import table_of, two_band_scene
+from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 
 pytestmark = pytest.mark.qgis
 
@@ -23,6 +26,15 @@ STATISTICS = {
     "APPLY_SCALE": ("boolean", True, True, True),
     "UPDATE_RAT": ("boolean", False, False, False),
     "OUTPUT": ("vectorDestination", None, False, False),
+}
+RASTERISE = {
+    "SEGMENTS": ("raster", None, False, False),
+    "COLUMN": ("string", "mean_1", False, False),
+    "TABLE": ("vector", None, False, True),
+    "ID_FIELD": ("field", "segment", False, True),
+    "DATA_TYPE": ("enum", "auto", True, True),
+    "NODATA": ("string", None, True, True),
+    "OUTPUT": ("rasterDestination", None, False, False),
 }
 
 
@@ -60,8 +72,14 @@ def segments(tmp_path):
     return write_raster(tmp_path / "s.tif", ids[None])
 
 
-def test_interface_of_statistics_is_the_published_one(plugin):
+def test_interface_is_the_published_one(plugin):
+    from qgis.core import QgsApplication
+
     assert interface_of("statistics") == STATISTICS
+    assert interface_of("rasterise") == RASTERISE
+    rasterise = QgsApplication.processingRegistry().createAlgorithmById("tiledseg:rasterise")
+    numbers = ("SEGMENT_COUNT", "WITHOUT_VALUE", "CLASS_COUNT")
+    assert {one.name() for one in rasterise.outputDefinitions()} == {"OUTPUT", *numbers}
 
 
 def test_options_keep_their_published_numbers(plugin):
@@ -126,3 +144,68 @@ def test_the_command_line_takes_a_series_textures_and_shares(qgis_process, segme
         *(f"c{n}_{what}_1" for n in (1, 2, 3) for what in ("share_1", "share_3", "contrast")),
     }
     del dataset
+
+
+def table_layer(folder, name="t.gpkg"):
+    """A table of 25 segments: a number, and a text for all but the last."""
+    write_table(str(folder / name), [Column("segment", np.arange(1, 26)), Column("n", np.arange(25) / 2)], lambda: None)
+    dataset = gdal.OpenEx(str(folder / name), gdal.OF_VECTOR | gdal.OF_UPDATE)
+    dataset.ExecuteSQL(f"ALTER TABLE {Path(name).stem} ADD COLUMN land TEXT")
+    dataset.ExecuteSQL(f"UPDATE {Path(name).stem} SET land = CASE WHEN n > 6 THEN 'wood' ELSE 'lake' END WHERE n < 12")
+    del dataset
+    return str(folder / name)
+
+
+@pytest.mark.parametrize("way", ["path", "layer name", "layer", "memory", "filtered"])
+def test_a_table_may_be_a_file_or_any_layer(processing, segments, tmp_path, way):
+    from qgis.core import QgsFeatureRequest, QgsProcessingException, QgsProject, QgsVectorLayer
+
+    path = table_layer(tmp_path)
+    layer = QgsVectorLayer(path, "my table", "ogr")
+    if way == "memory":
+        file, layer = layer, layer.materialize(QgsFeatureRequest())
+        assert layer.dataProvider().name() == "memory" and file.isValid()
+    if way == "filtered":
+        layer.setSubsetString("n < 6")
+    QgsProject.instance().addMapLayer(layer)
+    table = {"path": path, "layer name": layer.name()}.get(way, layer)
+    parameters = {"SEGMENTS": segments, "TABLE": table, "COLUMN": "n", "OUTPUT": str(tmp_path / "o.tif")}
+    try:
+        result = processing.run("tiledseg:rasterise", parameters)
+        with pytest.raises(QgsProcessingException, match="no such column"):
+            processing.run("tiledseg:rasterise", {**parameters, "COLUMN": "m"})
+    finally:
+        QgsProject.instance().removeMapLayer(layer.id())
+    expected = (read(segments) - 1) / 2.0
+    if way == "filtered":
+        expected[expected >= 6] = np.nan
+    assert np.array_equal(read(tmp_path / "o.tif"), expected.astype(np.float32), equal_nan=True)
+    assert (result["SEGMENT_COUNT"], result["WITHOUT_VALUE"]) == (25, 13 if way == "filtered" else 0)
+
+
+def test_classes_and_numbers_are_shown_in_colours_that_say_what_they_are(processing, segments, tmp_path):
+    from qgis.core import QgsPalettedRasterRenderer, QgsRasterLayer, QgsSingleBandPseudoColorRenderer
+    from tiledseg.algorithms.looks_by_value import show_column
+
+    parameters = {"SEGMENTS": segments, "TABLE": table_layer(tmp_path)}
+    for column, kind in (("n", QgsSingleBandPseudoColorRenderer), ("land", QgsPalettedRasterRenderer)):
+        output = str(tmp_path / f"{column}.tif")
+        result = processing.run("tiledseg:rasterise", {**parameters, "COLUMN": column, "OUTPUT": output})
+        layer = QgsRasterLayer(output)
+        if column == "land":
+            assert isinstance(layer.renderer(), QgsPalettedRasterRenderer)  # also without this plugin
+        show_column(layer)
+        assert isinstance(layer.renderer(), kind)
+        legend = [label for label, _ in layer.renderer().legendSymbologyItems()]
+        if column == "land":
+            assert result["CLASS_COUNT"] == 2 and legend == ["lake", "wood"]
+
+
+@pytest.mark.command
+def test_the_command_line_makes_a_raster_of_a_column(qgis_process, segments, tmp_path):
+    given = [f"SEGMENTS={segments}", "COLUMN=land", f"TABLE={table_layer(tmp_path)}", f"OUTPUT={tmp_path / 'o.tif'}"]
+    finished = qgis_process("--json", "run", "tiledseg:rasterise", "--", *given)
+    assert finished.returncode == 0, finished.stderr
+    results = json.loads(finished.stdout)["results"]
+    assert (results["SEGMENT_COUNT"], results["WITHOUT_VALUE"], results["CLASS_COUNT"]) == (25, 1, 2)
+    assert np.array_equal(np.unique(read(tmp_path / "o.tif")), [0, 1, 2])

@@ -174,7 +174,7 @@ def small_rasters(draw):
     return values, nodata
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     raster=small_rasters(),
     tile=st.tuples(st.integers(16, 61), st.integers(16, 61)),

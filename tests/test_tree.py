@@ -34,6 +34,7 @@ from tiledseg.tiledseg_plugin.engine.stages.tree import MOST_AT_ONCE, grow_tree,
 CENTRES = np.array([[a, b] for a in range(1, 6) for b in range(1, 6)], np.float32)
 
 any_raster = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+some_rasters = settings(any_raster, max_examples=25)
 
 
 @st.composite
@@ -246,7 +247,7 @@ def check_level(ids, larger, column):
     assert np.flatnonzero(column == np.arange(1, column.size + 1)).tolist() == first.tolist()
 
 
-@any_raster
+@some_rasters
 @given(
     drawn=segmentations(),
     most=st.integers(2, 9),

@@ -45,6 +45,8 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=0, help="so many of each sweep, spread over its places; 0: all")
     parser.add_argument("--first", type=int, default=1, help="the place to begin with, where not all are taken")
     parser.add_argument("--scenario", choices=list(SCENARIOS), help="only this one")
+    parser.add_argument("--named", default="", metavar="TEXT", help="only sweeps in whose name this is")
+    parser.add_argument("--between", nargs=2, type=int, metavar=("FROM", "TO"), help="only these places of each")
     parser.add_argument("--json", type=Path, help="a file for the results")
     given = parser.parse_args()
     folder, tallies, begun = Path(tempfile.mkdtemp(prefix="faults-")), [], time.monotonic()
@@ -55,8 +57,10 @@ def main() -> int:
                     continue
                 if given.scenario and not sweep.tally.name.startswith(f"{given.scenario},"):
                     continue
+                if given.named not in sweep.tally.name:
+                    continue
                 sweep.tally.kind = kind
-                tallies.append(sweep.run(given.cases, given.first))
+                tallies.append(sweep.run(given.cases, given.first, given.between))
                 print(sweep.tally, flush=True)
                 for fault in sweep.tally.faults:
                     print(f"  FAULT at {fault}", flush=True)
@@ -66,7 +70,7 @@ def main() -> int:
         given.json.write_text(json.dumps([vars(tally) for tally in tallies]), encoding="utf-8")
     else:
         _print_sentences(tallies)
-    faults, cases = (sum(values) for values in zip(*((len(one.faults), one.cases) for one in tallies)))
+    faults, cases = sum(len(one.faults) for one in tallies), sum(one.cases for one in tallies)
     print(f"{cases} cases in {time.monotonic() - begun:.0f} s: {faults} faults.")
     return 1 if faults else 0
 

@@ -31,6 +31,7 @@ from .report import peak_memory, report_path, write_report
 from .resources import worker_memory
 from .stages.colours import Raw, Stretched
 from .stages.context import RunContext
+from .stages.effects import known_of, nothing_merged, without_effect
 from .stages.elimination import EliminationRules
 from .stages.graph import GroupJob
 from .stages.numbering import Segments, number_segments
@@ -241,6 +242,10 @@ class _Run:
         runner.prepare(self.parameters.kernels)
         self.feedback.info(note)
         context = RunContext(self.parameters, self.raster, self.plan, kernel, runner, self.progress, self.folder)
+        if not self.with_rsgislib:
+            known = known_of(surveyed.summary, surveyed.colours, self.plan.zones)
+            for sentence in without_effect(self.parameters, known):
+                self.feedback.notice(sentence)
         learned = self._learn(context, surveyed)
         segmented = self._segment(context, surveyed, learned)
         return self._write(context, surveyed, learned, segmented)
@@ -341,6 +346,9 @@ class _Run:
             for sentence in kernels.failures(context.kernel):
                 self.feedback.info(sentence)
             result = self._result(context, surveyed.occupancy, segmented)
+            counts = segmented.segments.clumps or 0, result.segment_count, result.undersized_segments
+            for sentence in nothing_merged(self.parameters, *counts):
+                self.feedback.notice(sentence)
             facts = _facts(context, surveyed.colours, learned)
             write_report(report_path(paths["output"]), self.parameters, result, {**facts, **segmented.facts})
         self.progress.complete()

@@ -31,6 +31,7 @@ WITH_TASKS = (
     "products.outlines",
     "products.shape_sums",
     "products.inside_points",
+    "products.neighbour_pairs",
 )
 
 _stages: Dict[Parcel, tuple] = {}

@@ -39,7 +39,7 @@ KEPT = "|".join(  # after the prefix, what a run can be taken up from
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         r"(places|ready)-\d+-\d+\.npz|beside\.bin",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
-        rf"(sums|reach|borders|pairs)-{NUMBER}\.npy",
+        rf"(sums|reach|borders|pairs|differences)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
         r"(survey|sample)\.npz|(ids|sizes|sides|centroids|means|classes)\.npy",
     )

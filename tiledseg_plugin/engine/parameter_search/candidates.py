@@ -94,7 +94,7 @@ class SearchParameters(PlainParameters):
         self.check_kinds()
         for name, values, least, most in (
             ("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS),
-            ("MIN_PIXELS", self.min_pixels, 1, LARGEST),
+            ("MIN_PIXELS", self.min_pixels, 1, None),
         ):
             _check_list(name, values)
             for value in values:

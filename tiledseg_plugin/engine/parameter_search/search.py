@@ -159,6 +159,8 @@ class _Search:
             runner.close()
             folder.close(True)
         judged = judge(parameters, found, [len(pixels.centres) for pixels in job.pixels])
+        if self.reference and judged[0].reference is None:
+            raise SegmentationError("No polygon of REFERENCE has a valid pixel: check the layer and the no-data value.")
         ordered = rank(judged, self.criterion)
         self._remark(ordered[0])
         progress.start("report", "Writing the report")
@@ -241,7 +243,7 @@ class _Search:
                 "No polygon of REFERENCE lies as a whole where candidates are measured: set WINDOWS=0, or give REGIONS "
                 "round the polygons."
             )
-        self.where.append(f"{used} of {counted(there, 'reference polygon')} lie there as a whole and are used.")
+        self.where.append(f"{used} of {counted(there, 'reference polygon')} lie there as a whole.")
         return found
 
     def _say_where(self, areas: Sequence[Area], workers: int) -> None:

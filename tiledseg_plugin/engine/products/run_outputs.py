@@ -25,7 +25,7 @@ from ..files.tables import Column
 from ..files.verification import verify_raster
 from ..forecast import Cost
 from ..parameters import SegmentParameters
-from ..progress import Background
+from ..progress import Background, Progress
 from ..stages.context import RunContext
 from ..stages.numbering import Segments
 from ..stages.ready import takes_ready_blocks
@@ -33,7 +33,8 @@ from ..stages.statistics import Summary
 from ..stages.write import write_segments
 from .attribute_columns import statistics_among
 from .attributes import run_bands
-from .mean_image import MeanImage, MeansOfRun, mean_image_type, write_mean_image
+from .looked_up import ColumnsOfRun
+from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
 from .run_columns import columns_of_run, level_columns
@@ -127,7 +128,8 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     where = _place_of_table(context, [*columns, *more], output)
     with _attribute_table(context, [*columns, *more], output, where) as complete_table:
         samples = write_segments(context, segments, output, [*columns, *more] if where == ELSEWHERE else None)
-        _write_overviews(context, output)
+        written = Output("OUTPUT", output, SEGMENTS, parameters.creation_options)
+        write_overviews(written, context.runner.workers, context.progress)
         verify_raster(
             output, samples, least_overviews(output, context.raster), allows_gaps(parameters.creation_options)
         )
@@ -168,16 +170,13 @@ def _attribute_table(context: RunContext, columns: List[Column], path: str, wher
         yield complete
 
 
-def _write_overviews(context: RunContext, path: str) -> None:
+def write_overviews(output: Output, workers: int, progress: Progress) -> None:
     """Overviews, where they have not been written along with the raster."""
-    if grows_overviews(path):
+    if grows_overviews(output.path):
         return
-    progress, workers = context.progress, context.runner.workers
-    output = Output("OUTPUT", path, SEGMENTS, context.parameters.creation_options)
     progress.start("overviews", "Building overviews")
-    if is_cog(path):
-        advance = progress.advance_as("Making a cloud optimized GeoTIFF")
-        make_cog(output, workers, advance)
+    if is_cog(output.path):
+        make_cog(output, workers, progress.advance_as("Making a cloud optimized GeoTIFF"))
     else:
         build_overviews(output, "NEAREST", workers, progress.advance_as("Building overviews"))
 
@@ -189,7 +188,7 @@ def _write_means(context: RunContext, segments: Segments, columns: Sequence[Colu
     image = MeanImage(output, context.raster, mean_image_type(run_bands(context.raster)), context.raster.names)
     means = [column.values for column in statistics_among(columns)[:: len(BAND_STATISTICS)]]
     advance = context.progress.advance_as("Writing the mean image")
-    source = MeansOfRun(_ids_of(context, segments), means)
+    source = ColumnsOfRun(_ids_of(context, segments), means)
     write_mean_image(image, source, segments.sizes, context.runner.workers, advance)
 
 

@@ -20,7 +20,8 @@ from ..progress import Feedback
 from .attribute_columns import statistic_columns
 from .attributes import Attributes
 from .existing_segments import SegmentsRun, segments_run
-from .mean_image import MeanImage, MeansOfRaster, mean_image_type, write_mean_image
+from .looked_up import ColumnsOfRaster
+from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
 
@@ -111,7 +112,7 @@ def segment_polygons(parameters: PolygonsParameters, feedback: Feedback) -> Prod
     with segments_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
         attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
         run.progress.start("outlines", "Tracing outlines")
-        job = _outline_job(run, attributes, parameters.simplify)
+        job = outline_job(run, attributes, parameters.simplify)
         rings = trace_segments(job, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
         run.progress.start("write", "Writing polygons")
         output = _output(parameters)
@@ -124,7 +125,7 @@ def segment_polygons(parameters: PolygonsParameters, feedback: Feedback) -> Prod
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)
 
 
-def _outline_job(run: SegmentsRun, attributes: Attributes, all_junctions: bool) -> OutlineJob:
+def outline_job(run: SegmentsRun, attributes: Attributes, all_junctions: bool) -> OutlineJob:
     """The job whose work folder holds the ids and sizes of the segments."""
     for name, array in (("ids", attributes.ids), ("sizes", attributes.sizes)):
         run.folder.save_array(name, array)
@@ -153,6 +154,6 @@ def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> P
         with publishing(output.path, replaced=replaced_files(output)) as path:
             image = MeanImage(output.at(path), run.segments, dtype, [band.name for band in run.bands])
             advance = run.progress.advance_as("Writing the mean image")
-            means = MeansOfRaster(run.job.ids, attributes)
+            means = ColumnsOfRaster(run.job.ids, attributes.ids, [moments.mean for moments in attributes.bands])
             write_mean_image(image, means, attributes.sizes, run.runner.workers, advance)
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)

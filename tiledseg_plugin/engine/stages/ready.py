@@ -22,7 +22,9 @@ from ..files.output_files import SEGMENTS, Output
 from ..files.outputs import create_like, grows_overviews, set_id_statistics
 from ..files.overviews import GrowingOverviews
 from ..files.publish import attributes_path
+from ..files.raster import Raster
 from ..files.ready_blocks import WITHOUT_BLOCKS, ReadyTiff, fits, levels_of, make_ready, ready_windows
+from ..files.stored import Rows
 from ..files.tables import Column
 from ..files.verification import Samples, verify_features
 from ..files.window import Window
@@ -74,8 +76,8 @@ def ids_of(piece: Piece) -> str:
     return f"ids-{piece.piece_id:07d}"
 
 
-def create_output(context: RunContext, segments: Segments, path: str, more: str = "") -> gdal.Dataset:
-    """OUTPUT, with all but its pixels.
+def output_at(context: RunContext, path: str, more: str = "") -> Output:
+    """OUTPUT, in its staging folder.
 
     Parameters
     ----------
@@ -83,13 +85,23 @@ def create_output(context: RunContext, segments: Segments, path: str, more: str 
     """
     parameters = context.parameters
     options = "|".join(some for some in (parameters.creation_options, more) if some)
-    output = Output("OUTPUT", path, SEGMENTS, options, assign_crs=parameters.assign_crs)
-    dataset = create_like(output, context.raster, 1, gdal.GDT_UInt32, context.threads)
+    return Output("OUTPUT", path, SEGMENTS, options, assign_crs=parameters.assign_crs)
+
+
+def create_ids(output: Output, raster: Raster, sizes: Rows, threads: int) -> gdal.Dataset:
+    """A raster of segment ids, with all but its pixels.
+
+    Parameters
+    ----------
+    raster : whose size and georeference it gets
+    sizes : (segments,) pixels
+    """
+    dataset = create_like(output, raster, 1, gdal.GDT_UInt32, threads)
     band = dataset.GetRasterBand(1)
     band.SetNoDataValue(0)
     band.SetDescription("segment")
     band.SetMetadataItem("LAYER_TYPE", "thematic")
-    set_id_statistics(band, segments.sizes)
+    set_id_statistics(band, sizes)
     return dataset
 
 
@@ -189,7 +201,7 @@ def _without_blocks(context: RunContext, segments: Segments, path: str) -> Ready
     """OUTPUT with nothing but its head."""
     raster = context.raster
     with collected_errors() as messages, configured(WITHOUT_BLOCKS):
-        dataset = create_output(context, segments, path, "SPARSE_OK=TRUE")
+        dataset = create_ids(output_at(context, path, "SPARSE_OK=TRUE"), raster, segments.sizes, context.threads)
         GrowingOverviews(dataset, context.threads)
         dataset.FlushCache()
         del dataset

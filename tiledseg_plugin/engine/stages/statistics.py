@@ -361,6 +361,14 @@ def load_sample(folder: WorkFolder) -> Optional[ColourSample]:
     return ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
 
 
+def fewer_clusters(found: int, wanted: int, colours: int) -> str:
+    """The sentence that says why there are fewer clusters than were asked for, of so many different colours."""
+    why = "the others found no pixel of the sample of their own"
+    if colours < wanted:
+        why = f"the raster has only {counted(colours, 'different colour')}"
+    return f"{counted(found, 'cluster')} instead of {wanted} (NUM_CLUSTERS): {why}."
+
+
 def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
     """The k-means centres of the whole raster: (k, bands) float32. `context.progress` is in its stage `statistics`."""
     parameters, progress = context.parameters, context.progress
@@ -377,9 +385,6 @@ def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
 
     centres, iterations = progress.in_background(find, "Finding cluster centres", (0.9, 1.0))
     if len(centres) < parameters.num_clusters:
-        progress.feedback.info(
-            f"{counted(len(centres), 'cluster')} instead of {parameters.num_clusters}: the others found no pixel of "
-            "the sample of their own."
-        )
+        progress.feedback.info(fewer_clusters(len(centres), parameters.num_clusters, len(sample.colours)))
     progress.feedback.debug(f"k-means: {counted(sample.counts.sum(), 'pixel')}, {counted(iterations, 'iteration')}.")
     return centres

@@ -8,16 +8,22 @@ its name. On other machines more is done there, see `ready`.
 
 from typing import Callable, Optional, Sequence
 
+import numpy as np
+
 from ..files.gdal_access import collected_errors, reason
+from ..files.output_files import Output
 from ..files.outputs import grows_overviews, made_ahead, output_windows
 from ..files.overviews import GrowingOverviews
+from ..files.raster import Raster
+from ..files.stored import Rows
 from ..files.tables import Column
 from ..files.verification import Samples
+from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from .context import RunContext
 from .numbering import Segments, table_of
 from .plan import Piece
-from .ready import IdsOf, create_output, ids_of, not_written, write_ready
+from .ready import IdsOf, create_ids, ids_of, not_written, output_at, write_ready
 from .tiles import labels_of
 
 
@@ -46,21 +52,44 @@ def write_segments(
     context.progress.start("write", "Writing segments")
     remote = context.runner.remote
     samples = write_ready(context, segments, path, table) if remote else None
-    if samples is None:
-        if remote:
-            _relabel_elsewhere(context, segments)
-        samples = _write_here(context, IdsOf.run(context, segments, remote), segments, path)
-    return samples
+    if samples is not None:
+        return samples
+    if remote:
+        _relabel_elsewhere(context, segments)
+
+    def advance(fraction: float) -> None:
+        context.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
+
+    ids_in = IdsOf.run(context, segments, remote)
+    return write_ids(output_at(context, path), context.raster, segments.sizes, ids_in, context.threads, advance)
 
 
-def _write_here(context: RunContext, ids_in: IdsOf, segments: Segments, path: str) -> Samples:
-    """Write window by window, with the threads of this process."""
-    raster, threads, remote = context.raster, context.threads, context.runner.remote
-    dataset = create_output(context, segments, path)
+def write_ids(
+    output: Output,
+    raster: Raster,
+    sizes: Rows,
+    ids_in: Callable[[Window], np.ndarray],
+    threads: int,
+    advance: Callable[[float], None],
+) -> Samples:
+    """Write a raster of segment ids, with overviews where they can be written along.
+
+    Parameters
+    ----------
+    raster : whose size and georeference it gets
+    sizes : (segments,) pixels
+    ids_in : called with a window, in any thread, returns its ids: (rows, cols) uint32
+    advance : called with the fraction that is done; raises what ends the run
+
+    Returns
+    -------
+    what to hold the finished file against
+    """
+    dataset = create_ids(output, raster, sizes, threads)
     band = dataset.GetRasterBand(1)
     windows, samples = output_windows(raster.width, raster.height), Samples()
     with collected_errors() as messages:
-        overviews = GrowingOverviews(dataset, threads) if grows_overviews(path) else None
+        overviews = GrowingOverviews(dataset, threads) if grows_overviews(output.path) else None
         for done, (window, ids) in enumerate(made_ahead(ids_in, windows, threads), 1):
             band.WriteArray(ids, window.col, window.row)
             samples.add(window, [ids])
@@ -69,8 +98,7 @@ def _write_here(context: RunContext, ids_in: IdsOf, segments: Segments, path: st
             dataset.FlushCache()  # so that closing, which cannot be cancelled, has little left to do
             if messages:
                 break
-            fraction = done / len(windows)
-            context.progress.advance(0.5 + fraction / 2 if remote else fraction, "Writing segments")
+            advance(done / len(windows))
         band.FlushCache()
         del band, overviews
         dataset.FlushCache()
