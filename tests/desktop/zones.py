@@ -16,7 +16,9 @@ def parcels(raster):
         for row in range(2, 6):
             left, bottom = whole.xMinimum() + col * wide, whole.yMinimum() + row * high
             feature = QgsFeature()
-            feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(left, bottom, left + wide * 0.97, bottom + high * 0.97)))
+            feature.setGeometry(
+                QgsGeometry.fromRect(QgsRectangle(left, bottom, left + wide * 0.97, bottom + high * 0.97))
+            )
             layer.dataProvider().addFeatures([feature])
     return layer
 

@@ -140,7 +140,7 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     progress.start("statistics", "Reading statistics")
     try:
         summary = survey(raster, plan, parameters, runner, progress)
-        summary.require_data(raster)
+        summary.require_data(raster, plan.zones)
         colours = summary.colours(raster, parameters.stretch)
         context = Context(parameters, raster, plan, kernel, runner, progress)
         sample = take_sample(context, summary, colours)

@@ -16,6 +16,8 @@ from .wording import counted
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
 STRIP_BYTES = 250_000_000  # what is described and written at a time
+ZONES_BYTES = 64_000_000  # of cells in which polygons are burnt, see `files.decoded.Cells`
+ZONES_BYTES_A_PIXEL = 14
 MAIN_BYTES_A_PIXEL = 0.5  # for the sample and counts; segments themselves are read as they are needed
 DISK_A_PIXEL = 0.8
 DISK_A_PIXEL_AND_BAND = 0.12
@@ -39,6 +41,11 @@ def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch
     compared = 1 if stretch or dtype == np.uint8 else 4
     added = compared if compared == 1 else 8 if dtype.kind in "iu" else 32
     return WORKER_BYTES + width * height * (40 + bands * (2 * dtype.itemsize + 2 * compared + added))
+
+
+def zones_memory(width: int, height: int) -> int:
+    """Bytes that zones take besides: of a tile the zone of each pixel and its walls, and cells that tiles share."""
+    return ZONES_BYTES + width * height * ZONES_BYTES_A_PIXEL
 
 
 def main_memory(valid_pixels: int) -> int:
