@@ -112,7 +112,8 @@ def test_a_tree_holds_each_piece_once_and_knows_its_borders(plan, seed):
     pieces = list(plan.pieces)
     tree = grow_tree(pieces)
     check_tree(tree, pieces)
-    assert all(1 <= len(group.members) <= MOST_AT_ONCE for group in tree.groups)
+    least = min(2, len(pieces))
+    assert all(least <= len(group.members) <= MOST_AT_ONCE for group in tree.groups)
     random.Random(seed).shuffle(pieces)
     assert grow_tree(pieces).groups == tree.groups
     some = pieces[: max(1, len(pieces) // 2)]  # the others hold no valid pixel
@@ -133,6 +134,22 @@ def test_a_tree_over_a_grid_is_flat_and_its_groups_are_compact(columns, rows):
             assert width * height == len(group.tiles)
             assert max(width, height) <= 2 * min(width, height) + 1
     assert len(tree.groups) <= max(1, columns * rows / 2)
+
+
+def test_a_half_of_one_piece_is_not_cut_again():
+    """Six pieces have their centres in one column, and the seventh lies far to the right."""
+    plan = plan_rectangles(60, 6, [*((0, row, 2, 1) for row in range(6)), (40, 0, 20, 6)])
+    tree = grow_tree(plan.pieces)
+    check_tree(tree, list(plan.pieces))
+    assert 7 in tree.whole.members and len(tree.groups) == 3
+
+
+def test_a_group_says_how_many_tiles_it_holds():
+    plan = plan_grid(60, 20, 20, 20)
+    assert str(tree_of([plan.pieces[1]]).whole) == "group of 1 tile, the first of which is tile 2,"
+    two = tree_of([plan.pieces[2], plan.pieces[1]]).whole
+    assert str(two) == "group of 2 tiles, the first of which is tile 2,"
+    assert str(grow_tree(plan.pieces).whole).startswith("group of 3 tiles, ")
 
 
 def test_borders_of_empty_tiles_are_closed_at_once():
