@@ -23,10 +23,10 @@ MEASURES = ("segments", "mean_size", "variance", "morans_i", "goodness", "f_meas
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    """96 x 60 pixels of two bands in other units: noisy patches, and a corner without data."""
+    """96 x 60 pixels of two bands in other units: noisy patches, at no window's edge, and a corner without data."""
     rng = np.random.default_rng(8)
     patches = np.kron(rng.integers(20, 200, (2, 6, 12)), np.ones((1, 10, 8), int)) + rng.integers(0, 30, (2, 60, 96))
-    values = patches.astype(np.float32) * np.array([1, 0.01], np.float32)[:, None, None]
+    values = np.roll(patches, (4, 3), (1, 2)).astype(np.float32) * np.array([1, 0.01], np.float32)[:, None, None]
     values[:, :20, :17] = -1
     return write_raster(tmp_path_factory.mktemp("scene") / "in.tif", values, -1)
 
