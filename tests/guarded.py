@@ -140,8 +140,10 @@ def engine_runs(folder, given):
     quick = {"num_clusters": 4, "min_pixels": 3, "sampling": 1, "execution": "serial", "kernels": "plain"}
     serial = {"execution": "serial", "kernels": "plain"}
     operations = {
-        "segment": run(SegmentParameters(raster, spare, tiles_source=tiles, **quick), segment),
-        "preflight": run(PreflightParameters(raster, tiles_source=tiles), preflight),
+        "segment": run(
+            SegmentParameters(raster, spare, tiles_source=tiles, zones=given.get("ZONES", ""), **quick), segment
+        ),
+        "preflight": run(PreflightParameters(raster, tiles_source=tiles, zones=given.get("ZONES", "")), preflight),
         "statistics": run(
             StatisticsParameters(segments, given["VALUES"], more_values=(given["MORE_VALUES"],), **serial),
             segment_statistics,
@@ -170,8 +172,8 @@ def engine_runs(folder, given):
 
 
 INPUTS_OF = {
-    "segment": ("INPUT", "TILES"),
-    "preflight": ("INPUT", "TILES"),
+    "segment": ("INPUT", "TILES", "ZONES"),
+    "preflight": ("INPUT", "TILES", "ZONES"),
     "statistics": ("SEGMENTS", "VALUES", "MORE_VALUES"),
     "rasterise": ("SEGMENTS", "TABLE"),
     "neighbours": ("SEGMENTS", "VALUES"),
@@ -179,7 +181,7 @@ INPUTS_OF = {
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),
 }
-VECTORS = ("TILES", "TABLE")
+VECTORS = ("TILES", "TABLE", "ZONES")
 
 
 def inputs_in(folder, name, make):
@@ -192,6 +194,7 @@ def inputs_in(folder, name, make):
         "SEGMENTS": write_raster(folder / "segments.tif", ids(), 0),
         "TILES": write_tiles(folder / "tiles.gpkg"),
         "TABLE": write_tiles(folder / "table.gpkg"),
+        "ZONES": write_tiles(folder / "zones.gpkg"),
     }
     own = folder / "own"
     own.mkdir()

@@ -16,6 +16,7 @@ from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
 from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from zone_layers import box, line, polygon, write_layer
 
 pytestmark = pytest.mark.qgis
 
@@ -80,6 +81,35 @@ REFUSED = {
     "collision": ("segment", {"POLYGONS": "{f}/p.gpkg", "S1TILES": "{f}/p.gpkg"}, r"Two outputs have one name"),
     "a user's file": ("segment", {"OUTPUT": "{f}/mine.tif"}, r"mine_report\.json is in the way of OUTPUT"),
     "no polygons": ("segment", {"TILES": "{f}/nope.gpkg"}, r"TILES .*nope\.gpkg"),
+    "no zones": ("segment", {"ZONES": "{f}/nope.gpkg"}, r"ZONES .*nope\.gpkg cannot be opened .*No such file"),
+    "text as zones": ("segment", {"ZONES": "{f}/text.tif"}, r"ZONES .*text\.tif cannot be opened .*not recognized"),
+    "no layer": (
+        "segment",
+        {"ZONES": "{f}/tiles.gpkg|layername=no"},
+        r"ZONES .* cannot be opened \(it has no such layer",
+    ),
+    "points as zones": ("segment", {"ZONES": "{f}/points.gpkg"}, r"ZONES .* holds a point where polygons or lines are"),
+    "empty zones": ("segment", {"ZONES": "{f}/nothing.gpkg"}, r"ZONES .*nothing\.gpkg has no features"),
+    "zones without shapes": (
+        "segment",
+        {"ZONES": "{f}/shapeless.gpkg"},
+        r"ZONES .*shapeless\.gpkg holds no geometries",
+    ),
+    "zones elsewhere": ("segment", {"ZONES": "{f}/far.gpkg"}, r"ZONES .*far\.gpkg does not lie over .*in\.tif"),
+    "classes elsewhere": ("segment", {"ZONES": "{f}/far.tif"}, r"ZONES .*far\.tif does not lie over .*in\.tif"),
+    "zones elsewhere of a check": ("preflight", {"ZONES": "{f}/far.gpkg"}, r"ZONES .*far\.gpkg does not lie over"),
+    "zones and RSGISLib": (
+        "segment",
+        {"ZONES": "{f}/tiles.gpkg", "ENGINE": "rsgislib"},
+        r"ZONES is for ENGINE=builtin only",
+    ),
+    "zones as output": (
+        "segment",
+        {"ZONES": "{f}/zones.tif", "OUTPUT": "{f}/zones.tif"},
+        r"is the input itself, ZONES",
+    ),
+    "outside": ("segment", {"ZONES_OUTSIDE": "leave"}, r"ZONES_OUTSIDE is 'leave', which is not one of its values"),
+    "mixed zones": ("segment", {"ZONES": "{f}/mixed.gpkg"}, r"Feature 2 of ZONES .* is a linestring among polygons"),
     "levels": ("segment", {"LEVELS": "500;2k"}, r"LEVELS is '500;2k', in which '2k' is no whole number"),
     "a level below": ("segment", {"LEVELS": "100"}, r"LEVELS is '100', in which 100 is not above MIN_PIXELS, 100:"),
     "levels that fall": ("segment", {"LEVELS": "500;300"}, r"which 300 is not above the one before it, 500:"),
@@ -143,7 +173,7 @@ REFUSED = {
         r"DISTANCE_THRESHOLD has '5,5', which is neither",
     ),
     "polygons to search in": ("parameters", {"REGIONS": "{f}/nope.gpkg"}, r"REGIONS .*nope\.gpkg"),
-    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"None of the 1 polygons of REFERENCE lies over"),
+    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"No polygon of REFERENCE lies over"),
     "criterion": ("parameters", {"CRITERION": "iou"}, r"CRITERION=iou needs reference polygons"),
     "report": ("parameters", {"REPORT": "{f}/out/r.txt"}, r"REPORT .*r\.txt is no HTML file"),
     "missing folder of a report": ("parameters", {"REPORT": "{f}/no/r.html"}, r"folder .*/no of REPORT does not exist"),
@@ -204,6 +234,13 @@ def folder(tmp_path_factory):
     write_tiles(folder / "tiles.gpkg")
     write_tiles(folder / "far.gpkg", crs="EPSG:32610")
     write_tiles(folder / "shape.shp", "ESRI Shapefile")
+    write_layer(folder / "points.gpkg", ["POINT(3 3)"])
+    write_layer(folder / "nothing.gpkg", [])
+    write_layer(folder / "shapeless.gpkg", [None])
+    write_layer(folder / "far.gpkg", [polygon(box(9000, 9000, 9009, 9009))])
+    write_layer(folder / "mixed.gpkg", [polygon(box(0, 0, 9, 9)), line([(1, 1), (9, 9)])])
+    write_raster(folder / "zones.tif", ids(), 0)
+    write_raster(folder / "far.tif", ids(), 0, geotransform=(900000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0))
     small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
     for table in ("a", "b"):
         gdal.Translate(
