@@ -2,7 +2,9 @@
 """The Processing algorithms, one file each."""
 
 from .example import ExampleData
+from .levels import SegmentLevels
 from .meanimage import SegmentMeanImage
+from .neighbours import SegmentNeighbours
 from .parameters import FindParameters
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
@@ -17,7 +19,9 @@ ALGORITHMS = (
     ColumnToRaster,
     ExampleData,
     FindParameters,
+    SegmentLevels,
     SegmentMeanImage,
+    SegmentNeighbours,
     SegmentPolygons,
     SegmentRaster,
     SegmentShape,

@@ -320,6 +320,7 @@ READERS: Dict[str, Reader] = {
     "multilayer": _layers,
     "source": _layer,
     "vector": _layer,
+    "layer": _layer,
     "rasterDestination": _destination,
     "vectorDestination": _destination,
     "sink": _destination,

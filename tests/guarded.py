@@ -13,6 +13,7 @@ from rasters import UTM, write_raster
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
 from tiledseg.tiledseg_plugin.engine.products.segment_columns import RasteriseParameters, rasterise_column
+from tiledseg.tiledseg_plugin.engine.products.segment_neighbours import NeighboursParameters, segment_neighbours
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
@@ -45,9 +46,9 @@ def contents(folder):
     }
 
 
-def write_tiles(path, driver="GPKG"):
+def write_tiles(path, driver="GPKG", crs=UTM):
     reference = osr.SpatialReference()
-    reference.SetFromUserInput(UTM)
+    reference.SetFromUserInput(crs)
     dataset = ogr.GetDriverByName(driver).CreateDataSource(str(path))
     layer = dataset.CreateLayer(Path(path).stem, reference, ogr.wkbPolygon)
     feature = ogr.Feature(layer.GetLayerDefn())
@@ -139,13 +140,16 @@ def engine_runs(folder, given):
     quick = {"num_clusters": 4, "min_pixels": 3, "sampling": 1, "execution": "serial", "kernels": "plain"}
     serial = {"execution": "serial", "kernels": "plain"}
     operations = {
-        "segment": run(SegmentParameters(raster, spare, tiles_source=tiles, **quick), segment),
-        "preflight": run(PreflightParameters(raster, tiles_source=tiles), preflight),
+        "segment": run(
+            SegmentParameters(raster, spare, tiles_source=tiles, zones=given.get("ZONES", ""), **quick), segment
+        ),
+        "preflight": run(PreflightParameters(raster, tiles_source=tiles, zones=given.get("ZONES", "")), preflight),
         "statistics": run(
             StatisticsParameters(segments, given["VALUES"], more_values=(given["MORE_VALUES"],), **serial),
             segment_statistics,
         ),
         "rasterise": run(RasteriseParameters(segments, "n", "", given["TABLE"], **serial), rasterise_column),
+        "neighbours": run(NeighboursParameters(segments, values=given["VALUES"], **serial), segment_neighbours),
         "shape": run(ShapeParameters(segments, **serial), segment_shape),
         "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **serial), segment_mean_image),
         "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **serial), segment_polygons),
@@ -155,6 +159,7 @@ def engine_runs(folder, given):
         "preflight": {"OUTPUT": "vector"},
         "statistics": {"OUTPUT": "vector"},
         "rasterise": {"OUTPUT": "raster"},
+        "neighbours": {"OUTPUT": "vector", "SUMMARY": "vector"},
         "shape": {"OUTPUT": "vector"},
         "meanimage": {"OUTPUT": "raster"},
         "polygons": {"OUTPUT": "vector"},
@@ -167,15 +172,16 @@ def engine_runs(folder, given):
 
 
 INPUTS_OF = {
-    "segment": ("INPUT", "TILES"),
-    "preflight": ("INPUT", "TILES"),
+    "segment": ("INPUT", "TILES", "ZONES"),
+    "preflight": ("INPUT", "TILES", "ZONES"),
     "statistics": ("SEGMENTS", "VALUES", "MORE_VALUES"),
     "rasterise": ("SEGMENTS", "TABLE"),
+    "neighbours": ("SEGMENTS", "VALUES"),
     "shape": ("SEGMENTS",),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),
 }
-VECTORS = ("TILES", "TABLE")
+VECTORS = ("TILES", "TABLE", "ZONES")
 
 
 def inputs_in(folder, name, make):
@@ -188,6 +194,7 @@ def inputs_in(folder, name, make):
         "SEGMENTS": write_raster(folder / "segments.tif", ids(), 0),
         "TILES": write_tiles(folder / "tiles.gpkg"),
         "TABLE": write_tiles(folder / "table.gpkg"),
+        "ZONES": write_tiles(folder / "zones.gpkg"),
     }
     own = folder / "own"
     own.mkdir()

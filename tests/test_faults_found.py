@@ -200,6 +200,24 @@ def test_earlier_files_that_went_with_their_folder_are_named_though_new_ones_are
     assert left == {"a.tif": "new", "c.tif": "earlier"}
 
 
+def test_side_files_of_an_output_that_went_with_its_folder_are_not_left_behind(tmp_path, monkeypatch):
+    """Else the next run would find them in its way."""
+    replace = os.replace
+
+    def remove(source, target):
+        replace(source, target)
+        if Path(target) == tmp_path / "a.dbf":
+            shutil.rmtree(Path(source).parent)
+
+    (tmp_path / "a.shx").write_text("earlier")
+    monkeypatch.setattr(os, "replace", remove)
+    said = "was removed while the run was using it, and the earlier .*a.shx with it; run it again"
+    with pytest.raises(SegmentationError, match=said), publishing(tmp_path / "a.shp") as path:
+        for suffix in (".shp", ".dbf", ".shx"):
+            Path(path).with_suffix(suffix).write_text("new")
+    assert not list(tmp_path.iterdir())
+
+
 class FullAfter(io.RawIOBase):
     """A file on a disk on which there is room for some more writes."""
 

@@ -76,7 +76,7 @@ def test_every_output_that_qgis_shows_is_known_to_the_engine(plugin):
 
 
 def is_input(definition):
-    return definition.type() in ("raster", "source", "vector", "multilayer")
+    return definition.type() in ("raster", "source", "vector", "layer", "multilayer")
 
 
 def qgis_pairs():

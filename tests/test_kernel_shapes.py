@@ -112,3 +112,35 @@ def test_the_nearest_pixel_is_the_first_of_those_that_are_equally_near(kernels, 
         assert nearest[region] == min(every, key=lambda place: (every[place], place))
         assert distances[region] == min(every.values())
     assert nearest.dtype == np.int64 and distances.dtype == np.float64
+
+
+@both_sets
+@pytest.mark.parametrize("seed", range(40))
+def test_borders_are_sums_over_sides(kernels, seed):
+    labels, count, _, (_, across, down) = window(seed)
+    expected = {}
+    for r in range(labels.shape[0] - 1):
+        for c in range(labels.shape[1] - 1):
+            for index, other, length in (
+                (0, labels[r + 1, c], at(across, r, c)),
+                (1, labels[r, c + 1], at(down, r, c)),
+            ):
+                if other != labels[r, c]:
+                    pair = min(labels[r, c], other), max(labels[r, c], other)
+                    expected.setdefault(pair, [0, 0])[index] += length
+    pairs, lengths = kernels.region_borders(labels, count, across, down)
+    assert_same(pairs, np.array(sorted(expected), np.uint32).reshape(-1, 2))
+    assert_same(lengths, np.array([expected[pair] for pair in sorted(expected)], np.int64).reshape(-1, 2))
+
+
+@both_sets
+def test_many_more_borders_than_regions_are_all_found(kernels):
+    """Each of 60 regions touches each other one: more pairs than any planar map of so many regions has."""
+    one, other = np.triu_indices(60, 1)
+    labels = np.zeros((2, 3 * one.size + 1), np.uint32)
+    labels[0, 0:-1:3], labels[0, 1:-1:3] = one + 1, other + 1
+    ones = np.ones((2, 1), np.int64)
+    pairs, lengths = kernels.region_borders(labels, 60, ones, ones)
+    between = pairs[:, 0] > 0
+    assert_same(pairs[between], np.stack([one + 1, other + 1], axis=1).astype(np.uint32))
+    assert (lengths[between] == [0, 1]).all()

@@ -10,11 +10,13 @@ import pytest
 from guarded import contents, ids, values, write_tiles, write_vrt
 from osgeo import gdal
 from rasters import write_raster
+from test_neighbours import with_column
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
 from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from zone_layers import box, line, polygon, write_layer
 
 pytestmark = pytest.mark.qgis
 
@@ -79,10 +81,41 @@ REFUSED = {
     "collision": ("segment", {"POLYGONS": "{f}/p.gpkg", "S1TILES": "{f}/p.gpkg"}, r"Two outputs have one name"),
     "a user's file": ("segment", {"OUTPUT": "{f}/mine.tif"}, r"mine_report\.json is in the way of OUTPUT"),
     "no polygons": ("segment", {"TILES": "{f}/nope.gpkg"}, r"TILES .*nope\.gpkg"),
+    "no zones": ("segment", {"ZONES": "{f}/nope.gpkg"}, r"ZONES .*nope\.gpkg cannot be opened .*No such file"),
+    "text as zones": ("segment", {"ZONES": "{f}/text.tif"}, r"ZONES .*text\.tif cannot be opened .*not recognized"),
+    "no layer": (
+        "segment",
+        {"ZONES": "{f}/tiles.gpkg|layername=no"},
+        r"ZONES .* cannot be opened \(it has no such layer",
+    ),
+    "points as zones": ("segment", {"ZONES": "{f}/points.gpkg"}, r"ZONES .* holds a point where polygons or lines are"),
+    "empty zones": ("segment", {"ZONES": "{f}/nothing.gpkg"}, r"ZONES .*nothing\.gpkg has no features"),
+    "zones without shapes": (
+        "segment",
+        {"ZONES": "{f}/shapeless.gpkg"},
+        r"ZONES .*shapeless\.gpkg holds no geometries",
+    ),
+    "zones elsewhere": ("segment", {"ZONES": "{f}/far.gpkg"}, r"ZONES .*far\.gpkg does not lie over .*in\.tif"),
+    "classes elsewhere": ("segment", {"ZONES": "{f}/far.tif"}, r"ZONES .*far\.tif does not lie over .*in\.tif"),
+    "zones elsewhere of a check": ("preflight", {"ZONES": "{f}/far.gpkg"}, r"ZONES .*far\.gpkg does not lie over"),
+    "zones and RSGISLib": (
+        "segment",
+        {"ZONES": "{f}/tiles.gpkg", "ENGINE": "rsgislib"},
+        r"ZONES is for ENGINE=builtin only",
+    ),
+    "zones as output": (
+        "segment",
+        {"ZONES": "{f}/zones.tif", "OUTPUT": "{f}/zones.tif"},
+        r"is the input itself, ZONES",
+    ),
+    "outside": ("segment", {"ZONES_OUTSIDE": "leave"}, r"ZONES_OUTSIDE is 'leave', which is not one of its values"),
+    "mixed zones": ("segment", {"ZONES": "{f}/mixed.gpkg"}, r"Feature 2 of ZONES .* is a linestring among polygons"),
     "levels": ("segment", {"LEVELS": "500;2k"}, r"LEVELS is '500;2k', in which '2k' is no whole number"),
     "a level below": ("segment", {"LEVELS": "100"}, r"LEVELS is '100', in which 100 is not above MIN_PIXELS, 100:"),
     "levels that fall": ("segment", {"LEVELS": "500;300"}, r"which 300 is not above the one before it, 500:"),
     "too great a level": ("segment", {"LEVELS": "99999999999"}, r"LEVELS is 99999999999: give a number of 2 to 21474"),
+    "no level": ("levels", {"LEVEL": "1,5"}, r"LEVEL is '1,5', which is not a whole number"),
+    "segments without a table": ("levels", {}, r"SEGMENTS .*s\.tif has no attribute table, or none of segments:"),
     "levels of RSGISLib": (
         "segment",
         {"LEVELS": "500", "ENGINE": "rsgislib"},
@@ -118,8 +151,37 @@ REFUSED = {
     "extension of shapes": ("shape", {"OUTPUT": "{f}/t.xyz9"}, r"OUTPUT .*'\.xyz9'"),
     "shapes of nothing": ("shape", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
     "shapes of no ids": ("shape", {"SEGMENTS": "{f}/minus.tif"}, r"holds -3, which is no segment id"),
+    "neighbours as both tables": (
+        "neighbours",
+        {"OUTPUT": "{f}/out/n.gpkg", "SUMMARY": "{f}/out/n.gpkg"},
+        r"Two outputs have one name",
+    ),
+    "extension of a summary": ("neighbours", {"SUMMARY": "{f}/t.xyz9"}, r"SUMMARY .*'\.xyz9'"),
+    "missing folder of a summary": ("neighbours", {"SUMMARY": "{f}/no/t.csv"}, r"folder .*/no of SUMMARY does not"),
+    "no such classes": (
+        "neighbours",
+        {"SEGMENTS": "{f}/covered.tif", "CLASSES": "x"},
+        r"CLASSES is 'x', .* one of cover",
+    ),
+    "classes of nothing": ("neighbours", {"CLASSES": "cover"}, r"s\.tif has no attribute table"),
     "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
     "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
+    "list": ("parameters", {"MIN_PIXELS": "20;x"}, r"MIN_PIXELS has 'x', which is not a whole number"),
+    "list of thresholds": (
+        "parameters",
+        {"DISTANCE_THRESHOLD": "5,5"},
+        r"DISTANCE_THRESHOLD has '5,5', which is neither",
+    ),
+    "polygons to search in": ("parameters", {"REGIONS": "{f}/nope.gpkg"}, r"REGIONS .*nope\.gpkg"),
+    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"No polygon of REFERENCE lies over"),
+    "criterion": ("parameters", {"CRITERION": "iou"}, r"CRITERION=iou needs reference polygons"),
+    "report": ("parameters", {"REPORT": "{f}/out/r.txt"}, r"REPORT .*r\.txt is no HTML file"),
+    "missing folder of a report": ("parameters", {"REPORT": "{f}/no/r.html"}, r"folder .*/no of REPORT does not exist"),
+    "reference as table": (
+        "parameters",
+        {"REFERENCE": "{f}/tiles.gpkg", "OUTPUT": "{f}/tiles.gpkg"},
+        r"is the input itself, REFERENCE",
+    ),
     "damaged": ("segment", {"INPUT": "{f}/damaged.tif"}, r"damaged\.tif cannot be read at column 0"),
     "model": ("checksegmentstatistics", {"segment:Segments": "{f}/in.tif"}, r"Segments .*in\.tif is the input itself"),
     "table of the model": ("checksegmentstatistics", {"statistics:Statistics": "{f}/s.xyz9"}, r"Statistics .*'\.xyz9'"),
@@ -127,11 +189,14 @@ REFUSED = {
 OUTPUTS = {
     "segment": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/o.tif", "EXECUTION": "serial"},
     "preflight": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "parameters": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "rasterise": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/r.tif"},
     "shape": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "neighbours": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
     "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
+    "levels": {"SEGMENTS": "{f}/s.tif", "LEVEL": 500, "OUTPUT": "{f}/out/l.tif"},
     "checksegmentstatistics": {
         "INPUT": "{f}/in.tif",
         "preflight:Tiles": "{f}/out/t.gpkg",
@@ -147,6 +212,7 @@ def folder(tmp_path_factory):
     write_raster(folder / "in.tif", values())
     write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
     write_raster(folder / "s.tif", ids(), 0)
+    with_column(write_raster(folder / "covered.tif", ids(), 0), "cover", gdal.GFT_Integer, [1, 2, 3, 1, 2, 3, 1])
     write_raster(folder / "far.tif", ids() + 100, 0)
     write_raster(folder / "minus.tif", np.full((1, 9, 9), -3, np.int16))
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
@@ -166,7 +232,15 @@ def folder(tmp_path_factory):
     (folder / "out").mkdir()
     write_table(str(folder / "ids.gpkg"), [Column(name, np.arange(1, 7)) for name in ("segment", "n")], lambda: None)
     write_tiles(folder / "tiles.gpkg")
+    write_tiles(folder / "far.gpkg", crs="EPSG:32610")
     write_tiles(folder / "shape.shp", "ESRI Shapefile")
+    write_layer(folder / "points.gpkg", ["POINT(3 3)"])
+    write_layer(folder / "nothing.gpkg", [])
+    write_layer(folder / "shapeless.gpkg", [None])
+    write_layer(folder / "far.gpkg", [polygon(box(9000, 9000, 9009, 9009))])
+    write_layer(folder / "mixed.gpkg", [polygon(box(0, 0, 9, 9)), line([(1, 1), (9, 9)])])
+    write_raster(folder / "zones.tif", ids(), 0)
+    write_raster(folder / "far.tif", ids(), 0, geotransform=(900000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0))
     small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
     for table in ("a", "b"):
         gdal.Translate(
@@ -242,6 +316,7 @@ RUNS = {
     "statistics": ({}, "SEGMENTS"),
     "rasterise": ({"TABLE": "{f}/ids.gpkg", "COLUMN": "n"}, "SEGMENTS"),
     "shape": ({}, "SEGMENTS"),
+    "neighbours": ({"SEGMENTS": "{f}/covered.tif", "CLASSES": "cover", "SUMMARY": "{f}/out/s.csv"}, "SEGMENTS"),
     "meanimage": ({}, "SEGMENTS"),
     "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),
 }

@@ -15,6 +15,7 @@ from headless import ROOT, plugin_path
 if not hasattr(os, "fork"):
     pytest.skip("examinations run in forked processes, which this system does not have", allow_module_level=True)
 
+pytest.importorskip("scipy", reason="connected regions are found with scipy, which is not installed")
 pytestmark = pytest.mark.slow
 
 from rasters import read, run, write_raster  # noqa: E402

@@ -28,6 +28,8 @@ INTERFACE = {
     "SAMPLING": ("number", 100, True, False, 1, None),
     "KMEANS_MAX_ITERATIONS": ("number", 200, True, False, 1, None),
     "EXTENT": ("extent", None, False, True, None, None),
+    "ZONES": ("layer", None, False, True, None, None),
+    "ZONES_OUTSIDE": ("enum", "segment", True, False, None, None),
     "NODATA": ("string", None, True, True, None, None),
     "NODATA_RULE": ("enum", "any", True, False, None, None),
     "TILE_WIDTH": ("number", 2000, False, False, 16, None),

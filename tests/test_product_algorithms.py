@@ -89,6 +89,21 @@ def test_polygons(processing, segments, tmp_path, simplify):
     np.testing.assert_allclose(areas, expected, rtol=0.5 if simplify else 1e-9)
 
 
+def test_a_level_with_polygons(processing, scene, tmp_path):
+    given = {"INPUT": scene, "OUTPUT": str(tmp_path / "s.tif"), "MIN_PIXELS": 10, "LEVELS": "60"}
+    segments = processing.run("tiledseg:segment", {**given, "EXECUTION": "serial"})
+    result = processing.run(
+        "tiledseg:levels",
+        {"SEGMENTS": segments["OUTPUT"], "LEVEL": 60, "OUTPUT": "TEMPORARY_OUTPUT", "POLYGONS": "TEMPORARY_OUTPUT"},
+    )
+    given.update(OUTPUT=str(tmp_path / "l.tif"), MIN_PIXELS=60, LEVELS="")
+    level = processing.run("tiledseg:segment", given)
+    assert np.array_equal(read(result["OUTPUT"]), read(level["OUTPUT"]))
+    assert result["SEGMENT_COUNT"] == level["SEGMENT_COUNT"] < segments["SEGMENT_COUNT"]
+    dataset = ogr.Open(result["POLYGONS"])
+    assert dataset.GetLayer(0).GetFeatureCount() == result["SEGMENT_COUNT"]
+
+
 def test_wrong_values_are_reported_in_one_sentence(processing, scene, segments, tmp_path):
     from qgis.core import QgsProcessingException
 
@@ -149,3 +164,24 @@ def test_shape_into_the_attribute_table_with_a_temporary_output(processing, segm
     assert all(np.array_equal(after[name], before[name]) for name in before)
     assert np.array_equal(after["pixels"][1:], before["Histogram"][1:]) and after["compactness"][1:].max() <= 1
     assert {"area", "x_inside", "hole_count", "on_edge"} <= set(after)
+
+
+def test_neighbours(processing, scene, segments, tmp_path):
+    parameters = {"SEGMENTS": segments, "VALUES": scene, "BANDS": [2], "UPDATE_RAT": True}
+    outputs = {"OUTPUT": str(tmp_path / "pairs.gpkg"), "SUMMARY": str(tmp_path / "summary.csv")}
+    result = processing.run("tiledseg:neighbours", {**parameters, **outputs})
+    assert {name: result[name] for name in outputs} == outputs
+    dataset = ogr.Open(result["OUTPUT"])
+    layer = dataset.GetLayer(0)
+    assert layer.GetFeatureCount() == 2 * result["PAIR_COUNT"]
+    rows = [row.items() for row in layer]
+    assert list(rows[0]) == ["segment", "neighbour", "border_length", "difference_2"]
+    assert all(row["border_length"] > 0 for row in rows)
+    columns, _ = table_of(segments)
+    assert columns["neighbours"].sum() == 2 * result["PAIR_COUNT"]
+    assert result["SEGMENT_COUNT"] == read(segments).max()
+
+
+def test_neighbours_without_a_summary(processing, segments):
+    result = processing.run("tiledseg:neighbours", {"SEGMENTS": segments, "OUTPUT": "TEMPORARY_OUTPUT"})
+    assert ogr.Open(result["OUTPUT"]) is not None and "SUMMARY" not in result

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 from rasters import Log, read, run, write_raster
-from scipy import ndimage
 from test_attributes import table_of, two_band_scene
 from test_statistics import EXPECTED, check, statistics, table
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
@@ -22,6 +21,7 @@ from tiledseg.tiledseg_plugin.engine.products.segment_statistics import (
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
 
+ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
 MOST = 2**32 - 1
 GAP = -1  # in a picture of segments: no data
 

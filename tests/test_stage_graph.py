@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.stages import graph as stage
 from tiledseg.tiledseg_plugin.engine.stages.elimination import (
     ClumpGraph,
     EliminationRules,
@@ -19,7 +20,7 @@ from tiledseg.tiledseg_plugin.engine.stages.elimination import (
 from tiledseg.tiledseg_plugin.engine.stages.graph import GroupJob, finished_group, join, process_group
 from tiledseg.tiledseg_plugin.engine.stages.parts import SIDES, Left, load_decided, load_undecided, save_part
 from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
-from tiledseg.tiledseg_plugin.engine.stages.tree import tree_of
+from tiledseg.tiledseg_plugin.engine.stages.tree import Joint, tree_of
 
 SEEDS = range(6)
 
@@ -115,6 +116,13 @@ def test_joined_members_are_the_clumps_of_all_their_pixels(seed):
     assert not graphs[tree.whole.number].borders
 
 
+def test_regions_that_touch_are_a_pair_once_a_joint():
+    borders = {(1, "right"): np.array([0, 1, 1, 2, 2, 0]), (2, "left"): np.array([3, 3, 3, 3, 0])}
+    joints = [Joint(((1, "right"), (2, "left")), (1, 0), 5)]
+    assert stage._across_borders(joints, borders).tolist() == [[0, 2], [1, 2]]
+    assert stage._across_borders(2 * joints, borders).tolist() == 2 * [[0, 2], [1, 2]]
+
+
 def test_what_is_decided_from_a_step_on_stays_with_its_leader():
     plan, nested = scheme(1)
     tree = tree_of(nested)
@@ -178,11 +186,11 @@ class Watching:
     """The plain kernels, whose elimination remembers by what its steps were run."""
 
     def __init__(self):
-        self.runs = []
+        runs = self.runs = []
 
         class Elimination(plain.Elimination):
-            def step(own, area, run=map):  # noqa: N805 - self is the kernels
-                self.runs.append(run)
+            def step(self, area, run=map):
+                runs.append(run)
                 return super().step(area, run)
 
         self.Elimination = Elimination
@@ -194,6 +202,14 @@ def test_threads_are_used_where_there_are_several():
         kernel = Watching()
         eliminated(graph, rules, workers=workers, kernel=kernel)
         assert kernel.runs and all((run is map) == (workers == 1) for run in kernel.runs)
+
+
+def test_without_a_number_of_threads_there_is_one():
+    kernel, rules = Watching(), EliminationRules((1.0,), 3, None)
+    graph = whole_graph(1)
+    eliminate(kernel, ClumpGraph(graph.sizes, graph.sums.copy(), graph.edges), rules, lambda share: None)
+    merge_within(kernel, graph, rules, lambda share: None)
+    assert kernel.runs and all(run is map for run in kernel.runs)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -216,7 +232,8 @@ def test_what_is_left_within_a_part(seed, min_pixels):
     roots = left.roots.astype(int)
     undecided = left.undecided_from != plain.elimination.DECIDED
     assert roots[merged.region_of].tolist() == expected.into.tolist() and merged.region_of.dtype == np.uint32
-    assert merged.undecided.tolist() == undecided.tolist()
+    assert merged.decided.tolist() == (~undecided).tolist() and merged.nested is None
+    assert merged.began_as.tolist() == np.flatnonzero(undecided).tolist()
     members = [np.flatnonzero(expected.into == root) for root in roots]
     earliest = np.array([before.earliest[inside].min() for inside in members])
     sizes = np.array([before.sizes[inside].sum() for inside in members])
@@ -241,7 +258,7 @@ def test_order_of_appearance():
 
 
 @pytest.mark.parametrize("inner", [False, True])
-def test_a_group_leaves_what_its_members_are_together(tmp_path, inner):
+def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inner):
     plan, nested = scheme(1)
     clusters, values = raster(1, plan)
     tree = tree_of(nested)
@@ -253,18 +270,22 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, inner):
         graph.borders = {s: b for s, b in graph.borders.items() if any(s in joint.sides for joint in group.joints)}
         graphs.append(copy.deepcopy(graph))
         region_of = np.arange(graph.sizes.size, dtype=np.uint32)
-        none = np.empty(0, np.int64)
-        save_part(folder, member, Left(Merged(region_of, np.ones(graph.sizes.size, bool), none, none, graph), None))
+        none, undecided = np.empty(0, np.int64), np.zeros(graph.sizes.size, bool)
+        save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), None))
     rules = EliminationRules((1.0,), 5, None)
     job, checks, sizes = GroupJob(folder, rules, "plain", 2), [], [graph.sizes.size for graph in graphs]
+    threads = []
+    watch = lambda *given: threads.append(given[-1]) or merge_within(*given)  # noqa: E731
+    monkeypatch.setattr(stage, "merge_within", watch)
     result = process_group(job, group, lambda: checks.append(1))
+    assert threads == [1 if inner else 2] and GroupJob(folder, rules, "plain").threads == 1
     graph, number, joined = join(group, graphs)
     merged = merge_within(plain, graph, rules, lambda fraction: None)
     assert (result.number, result.joined) == (group.number, joined) and joined > 0
     assert len(checks) > len(group.members)
     decided = load_decided(folder, group.number)
     assert decided.region_of.tolist() == merged.region_of[number].tolist()
-    assert decided.undecided.tolist() == merged.undecided.tolist()
+    assert decided.decided.tolist() == merged.decided.tolist()
     assert decided.earliest.tolist() == merged.earliest.tolist()
     assert decided.members_end.tolist() == np.cumsum(sizes).tolist()
     left = load_undecided(folder, group.number)

@@ -42,6 +42,7 @@ def write_layer(path, shapes, ids=None, crs=UTM, geotransform=GEOTRANSFORM, kind
         target.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     dataset = ogr.GetDriverByName(driver).CreateDataSource(str(path))
     layer = dataset.CreateLayer("zones", target, kind)
+    feature = None
     for index, wkt in enumerate(shapes):
         feature = ogr.Feature(layer.GetLayerDefn())
         if ids is not None:

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from strangers.isolation import Ended, Isolated, Limits
 from tiledseg.tiledseg_plugin.engine.files.journal import REPLACED
@@ -26,6 +26,7 @@ from .scenario import SCENARIOS, WORK, Scenario, contents, digest
 LIMITS = Limits(seconds=60)
 KEPT = re.compile(r"the finished result (is kept as|lies in) (.+?)[;,]")
 ALONG = re.compile(r", and the earlier (.+?) with it; run it again\.$")
+IN_THE_WAY = re.compile(r"(.+?) is in the way of .*: move it, or choose another name\.$")
 TAKEN = "taken along.json"  # beside a case: the earlier files that were in a folder when it was removed
 KILLED = "crash: SIGKILL"
 
@@ -88,12 +89,20 @@ class Sweep:
                 raise RuntimeError(f"an undisturbed run ends with {ended.fault or ended.result['said']}")
             return ended.result["log"]
 
-    def run(self, cases: int = 0, first: int = 1) -> Tally:
-        """Every place, or so many of them, evenly spread, one of which is the `first` or as far from another."""
+    def run(self, cases: int = 0, first: int = 1, between: Optional[Tuple[int, int]] = None) -> Tally:
+        """Every place, or so many of them, evenly spread, one of which is the `first` or as far from another.
+
+        Parameters
+        ----------
+        between : only places from one to another
+        """
         log = self._log = self.places()
         self.tally.places = len(log)
         share = max(1, len(log) // cases) if cases else 1
+        least, most = between or (1, len(log))
         for number in range(1 + (first - 1) % share, len(log) + 1, share)[: cases or None]:
+            if not least <= number <= most:
+                continue
             self.tally.cases += 1
             with self._place() as place:
                 fault = self._case(place, number)
@@ -135,11 +144,25 @@ class Sweep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in case.glob(".tiledseg-*") if "move it from there" in kept else []:
             shutil.rmtree(path)
+        if not all((case / name).exists() for name in self._scenario.changed):
+            return ""  # it was removed with its folder, and has been named
         again = self._isolated(place, self._scenario.attempt, case)
+        while self._is_a_rest(case, again):  # which the user moves, as the sentence says
+            again = self._isolated(place, self._scenario.attempt, case)
         if again.fault or again.result["said"]:
             return f"the next run: {again.fault or again.result['said']}\n{again.said[-3000:]}"
         wrong = self._wrong_after(case, "")
         return wrong and f"after the next run: {wrong}"
+
+    def _is_a_rest(self, case: Path, again: Ended) -> bool:
+        """Whether a run was refused for an earlier side file whose output was removed by somebody; it is moved."""
+        said = "" if again.fault else again.result["said"]
+        found = IN_THE_WAY.match(said)
+        name = Path(found.group(1)).name if found else ""
+        if name not in self._scenario.before or not injection.taken_along(case.parent / TAKEN):
+            return False
+        (case / name).unlink()
+        return True
 
     def _removal(self, number: int) -> bool:
         """Whether something is removed at a place: what cannot be had then is for the next run to remove."""

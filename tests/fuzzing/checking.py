@@ -11,6 +11,7 @@ import oracle
 
 from .files import write
 from .running import run_case
+from .zones import meaning, write_zones
 
 UNTILED = {
     "kernels": "plain",
@@ -31,17 +32,20 @@ def check(case):
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
         declared = write(case, folder)
+        layer = write_zones(case, folder)
         (folder / "out").mkdir()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ran = run_case(case, declared.path, folder / "out")
             values, nodata = _selected(case, declared)
+            zones = meaning(case, layer, declared.path, values.shape[1:])
             if case["kind"] == "small":
-                _hold_against_oracle(case, ran, values, nodata, declared.mask)
+                _hold_against_oracle(case, ran, values, nodata, declared.mask, zones)
             else:
                 _hold_against_plain(case, ran, declared.path, folder)
             if not ran.refused:
                 _check_table(ran, values, _numbers(case))
+                _check_zones(ran, *zones)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -66,9 +70,11 @@ def covered(case, shape):
     return inside
 
 
-def _hold_against_oracle(case, ran, values, nodata, mask):
-    parameters = case["parameters"]
+def _hold_against_oracle(case, ran, values, nodata, mask, zones):
+    parameters, (labels, cut) = case["parameters"], zones
     inside = covered(case, values.shape[1:])
+    if labels is not None and case["zones"]["outside"] == "exclude":
+        inside = labels != 0 if inside is None else inside & (labels != 0)
     nodata, mask = oracle.as_given(parameters.get("nodata", ""), nodata, mask)
     declared = values, nodata, mask, parameters["nodata_rule"], inside
     as_rsgislib = parameters.get("rsgislib_stretch", False)
@@ -89,8 +95,12 @@ def _hold_against_oracle(case, ran, values, nodata, mask):
         limits = _float_limits(ran, counted)
     elif as_rsgislib:
         limits = tuple(oracle.rsgislib_limits(band) for band in read)
-    expected = oracle.segment(values, valid, limits=limits, **chosen)
+    numbers = None if labels is None else labels.tolist()
+    expected = oracle.segment(values, valid, limits=limits, zones=numbers, cut=cut, **chosen)
     _compare_ids(ran.ids, expected.clumps, ran, expected)
+    for level in parameters.get("levels", ()):
+        chosen["min_pixels"] = level
+        _compare_level(ran, level, oracle.segment(values, valid, limits=limits, **chosen).clumps)
     _check_numbers(ran, expected.clumps, len(places), parameters["min_pixels"])
 
 
@@ -122,6 +132,22 @@ def _compare_ids(ids, right, ran, expected=None):
         raise Wrong(detail)
 
 
+def _compare_level(ran, level, right):
+    """The column of a level against the ids of a run with it as MIN_PIXELS: its holder is the first of its segments."""
+    if ran.table is None:
+        return  # too large for a GeoTIFF, so in a file beside it
+    try:
+        (of_run,) = oracle.level_columns({0: ran.ids, level: right}).values()
+    except AssertionError as error:
+        raise Wrong(f"level {level} is not nested: {error}") from error
+    _, first = np.unique(of_run, return_index=True)
+    different = int(np.count_nonzero(ran.table[f"level_{level}"] != (first + 1)[of_run - 1]))
+    if different:
+        raise Wrong(f"of {of_run.size} segments {different} have another holder at level {level}")
+    if ran.report["segments_at_levels"][str(level)] != first.size:
+        raise Wrong(f"level {level} has {first.size} segments, which the report does not say")
+
+
 def _check_numbers(ran, ids, valid_pixels, min_pixels):
     sizes = np.bincount(ids.ravel())[1:]
     found = ran.result.segment_count, ran.result.valid_pixels, ran.result.undersized_segments
@@ -140,12 +166,17 @@ def _hold_against_plain(case, ran, path, folder):
         pass  # what the tiles do not cover is not segmented either way; they are its only statement
     else:
         whole["parameters"].pop("tiles", None)
+    levels = whole["parameters"].pop("levels", ())
     (folder / "whole").mkdir()
     expected = run_case(whole, path, folder / "whole", **UNTILED)
     if bool(expected.refused) != bool(ran.refused):
         raise Wrong(f"refused: {ran.refused or expected.refused}, but only {'tiled' if ran.refused else 'untiled'}")
     if not ran.refused:
         _compare_ids(ran.ids, expected.ids, ran)
+        for level in levels:
+            whole["parameters"]["min_pixels"] = level
+            (folder / f"level {level}").mkdir()
+            _compare_level(ran, level, run_case(whole, path, folder / f"level {level}", **UNTILED).ids)
         valid = int(np.count_nonzero(expected.ids))
         _check_numbers(ran, expected.ids, valid, case["parameters"]["min_pixels"])
 
@@ -158,6 +189,18 @@ def _shape(case):
         top, bottom, left, right = image["crop"]
         return bottom - top, right - left
     return image["rows"], image["cols"]
+
+
+def _check_zones(ran, labels, cut):
+    """The column `zone`: of each segment the zone of all of its pixels; and no segment across a cut."""
+    flat = ran.ids.ravel()
+    if ran.table is not None and labels is not None:
+        column = np.concatenate([[0], np.nan_to_num(ran.table["zone"])])
+        wrong = (flat != 0) & (column[flat] != labels.ravel())
+        if wrong.any():
+            raise Wrong(f"the zones of {np.count_nonzero(wrong)} pixels are not those of their segments")
+    elif ran.table is not None and "zone" in ran.table:
+        raise Wrong("there is a column zone without zones that have ids")
 
 
 def _check_table(ran, values, numbers):

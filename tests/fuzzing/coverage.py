@@ -63,6 +63,13 @@ def _no_data_given(case):
     return given if given in ("not given", "none") else "a number"
 
 
+def _zones(case):
+    drawn = case.get("zones")
+    if not drawn:
+        return "none"
+    return "classes on another grid" if drawn["kind"] == "classes" and drawn["grid"][0] != 1 else drawn["kind"]
+
+
 def _layout(case):
     layout = " ".join(case["file"]["layout"])
     return ("tiled" if "TILED" in layout else "strips") + (" by pixel" if "=PIXEL" in layout else " by band")
@@ -114,10 +121,16 @@ PARAMETERS = {
         up_to(0.01, 0.1, 0.999, 1),
         lambda case: case["parameters"]["min_pixels"] / _pixels(case),
     ),
+    "LEVELS": (up_to(0, 1, 2), lambda case: len(case["parameters"].get("levels", ()))),
     "DISTANCE_THRESHOLD": (one_of("none", "tiny", "<=1", "<=1000", "huge"), _threshold),
     "STRETCH": (one_of(False, True), _parameter("stretch")),
     "SAMPLING": (up_to(1, 3, 20, 100, 9999), _parameter("sampling")),
     "KMEANS_MAX_ITERATIONS": (up_to(1, 2, 10, 199), _parameter("kmeans_max_iterations")),
+    "ZONES": (
+        one_of("none", "polygons", "lines", "classes", "classes on another grid"),
+        _zones,
+    ),
+    "ZONES_OUTSIDE": (one_of("segment", "exclude"), lambda case: (case.get("zones") or {}).get("outside", "segment")),
     "tiling": (one_of("one tile", "tiles <= 20", "larger tiles", "polygons", "polygons that overlap"), _tiling),
     "VALID_DATA_THRESHOLD": (up_to(0, 0.3, 0.9), _parameter("valid_data_threshold")),
     "EXECUTION": (

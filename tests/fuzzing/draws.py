@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Drawing cases: every parameter over its whole range, and images on which it makes a difference.
 
-A case is plain values, so that it can be kept as JSON: {"kind", "seed", "image", "file", "parameters", "run"}.
+A case is plain values, so that it can be kept as JSON: {"kind", "seed", "image", "file", "parameters", "run", "zones"}.
 """
 
 import random
@@ -10,6 +10,7 @@ import numpy as np
 
 from . import cluster
 from .images import KINDS, REAL, _real_raster
+from .zones import draw_zones
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (1.0, 1e4), (-1e9, 1e9), (1e-12, 1e-9), (-1e-3, 1e12))
@@ -37,6 +38,7 @@ def draw(kind, seed):
     file = _file(rng, image)
     parameters = _parameters(rng, kind, image, file)
     parameters.update(_nodata(random.Random(f"no data {kind} {seed}"), image, file))  # noqa: S311
+    parameters.update(_levels(random.Random(f"levels {kind} {seed}"), kind, image, parameters))  # noqa: S311
     return {
         "kind": kind,
         "seed": seed,
@@ -44,6 +46,7 @@ def draw(kind, seed):
         "file": file,
         "parameters": parameters,
         "run": _run(rng, kind),
+        "zones": draw_zones(random.Random(f"zones {kind} {seed}"), image["rows"], image["cols"]),  # noqa: S311
     }
 
 
@@ -147,6 +150,27 @@ def _nodata(rng, image, file):
     given = ["none", "none", "0", "7", "256", "-1", "0.5", "nan", "1e400", "-9999"]
     given += [str(file[name]) for name in ("fill", "nodata") if file[name] not in (None, "nan", "inf", "-inf")] * 3
     return {"nodata": rng.choice(given)}
+
+
+def _levels(rng, kind, image, parameters):
+    """LEVELS, where it is given: up to four minimum sizes above MIN_PIXELS, some of them next to each other."""
+    least, pixels = parameters["min_pixels"], image["rows"] * image["cols"]
+    if rng.random() < 0.5 or least > 10**8:
+        return {}
+    most = max(least + 2, 3 * pixels)
+    sizes = {
+        least + 1,
+        2 * least,
+        pixels,
+        pixels + 1,
+        2**31 - 1,
+        *(logarithmic(rng, least + 1, most) for _ in range(6)),
+    }
+    sizes = sorted(size for size in sizes if size > least)
+    sizes = rng.sample(sizes, rng.randint(1, 4 if kind == "small" else 2))
+    if rng.random() < 0.2:
+        sizes.append(sizes[0] + 1)
+    return {"levels": sorted({size for size in sizes if size < 2**31})}
 
 
 def _layout(rng):

@@ -17,7 +17,8 @@ from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.segmentation import segment
 from tiledseg.tiledseg_plugin.engine.stages import plan
 
-from . import cluster
+from . import cluster, undecided
+from .zones import cells_of, zones_beside
 
 
 @dataclass
@@ -53,14 +54,14 @@ def run_case(case, path, folder, **changes):
 
     Parameters
     ----------
-    path : of the raster
+    path : of the raster, beside which its zones are
     folder : for the output and what lies beside it; has to be empty
     changes : of `run`
     """
     how = {**case["run"], **changes}
     output = Path(folder) / f"out{how['extension']}"
     parameters = segment_parameters(case, path, str(output), how)
-    with pieces_of(how["least_pixels"]):
+    with pieces_of(how["least_pixels"]), undecided.watching(), cells_of(case):
         try:
             if how["execution"] == "dask":
                 parameters = replace(
@@ -88,8 +89,11 @@ def segment_parameters(case, path, output, how):
     """The engine's parameters of a case."""
     given = dict(case["parameters"])
     given["bands"] = tuple(given["bands"])
+    given["levels"] = tuple(given.get("levels", ()))
     if "tiles" in given:
         given["tiles"] = tuple(tuple(tile) for tile in given["tiles"])
+    if case.get("zones"):
+        given.update(zones=zones_beside(path), zones_outside=case["zones"]["outside"])
     given.update(execution=how["execution"], workers=how["workers"], kernels=how["kernels"])
     return SegmentParameters(input=path, output=output, **given)
 

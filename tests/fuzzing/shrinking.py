@@ -94,11 +94,19 @@ def _smaller(case):
             if case[part][name] != value:
                 yield _with(case, part, **{name: value})
     yield from _smaller_tiling(case)
+    yield from _without_zones(case)
+    yield from _fewer_levels(case)
     for name in ("num_clusters", "min_pixels", "sampling"):
         value = case["parameters"][name]
         for less in (value // 2, value - 1):
             if PLAIN_PARAMETERS[name] < less < value:
                 yield _with(case, "parameters", **{name: less})
+
+
+def _fewer_levels(case):
+    levels = case["parameters"].get("levels", [])
+    for index in range(len(levels)):
+        yield _with(case, "parameters", levels=levels[:index] + levels[index + 1 :])
 
 
 def _with(case, part, **changes):
@@ -139,7 +147,21 @@ def _cropped(case, top, bottom, left, right):
     tiles = case["parameters"].get("tiles")
     if tiles:
         changed["parameters"]["tiles"] = [[col - left, row - top, width, height] for col, row, width, height in tiles]
+    if case.get("zones"):
+        col, row = case["zones"]["offset"]
+        changed["zones"]["offset"] = [col + left, row + top]
     return changed
+
+
+def _without_zones(case):
+    """The same with fewer zones, or none."""
+    drawn = case.get("zones")
+    if drawn:
+        none = copy.deepcopy(case)
+        none["zones"] = None
+        yield none
+        for index in range(len(drawn["shapes"]) if len(drawn["shapes"]) > 1 else 0):
+            yield _with(case, "zones", shapes=drawn["shapes"][:index] + drawn["shapes"][index + 1 :])
 
 
 def _literal(case):

@@ -21,6 +21,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QObject, Qt, QTimer, pyqtSignal
 from qgis.PyQt.QtGui import QColor
 
+from ...algorithms.labels import for_whom_it_is
 from ...algorithms.text import tr
 from ..engine.errors import Cancelled, SegmentationError
 from ..engine.parameters import SegmentParameters
@@ -44,6 +45,8 @@ SHOWN = (
     "SAMPLING",
     "KMEANS_MAX_ITERATIONS",
     "EXTENT",
+    "ZONES",
+    "ZONES_OUTSIDE",
     "NODATA",
     "NODATA_RULE",
     "TILES",
@@ -170,10 +173,9 @@ class LivePreview(QObject):
         self._start(parameters, extent, raster)
 
     def _parameters(self, values: Dict[str, Any]) -> SegmentParameters:
-        algorithm = QgsApplication.processingRegistry().createAlgorithmById(SEGMENT)
         context = QgsProcessingContext()
         context.setProject(QgsProject.instance())
-        return algorithm.run_parameters(values, context)
+        return _segment().run_parameters(values, context)
 
     def _extent_in(self, raster: Optional[QgsRasterLayer]) -> Extent:
         """The view as (left, bottom, right, top) in the raster's coordinates."""
@@ -229,7 +231,9 @@ class LivePreview(QObject):
         if preview is None:
             self.reported.emit(tr("Preview: the raster is not in view."))
         else:
-            self.reported.emit(endings.of_preview(preview, is_cut, self._values()))
+            algorithm = _segment()  # its definitions go with it
+            worded = for_whom_it_is(algorithm.parameterDefinitions())
+            self.reported.emit(endings.of_preview(preview, is_cut, self._values(), worded))
         self.updated.emit()
 
     def _fill_layer(self, features: List[QgsFeature], raster: Optional[QgsRasterLayer]) -> None:
@@ -249,6 +253,10 @@ class LivePreview(QObject):
             self.layer.setRenderer(_outline_renderer(is_dense))
             self.layer.emitStyleChanged()
         self.layer.triggerRepaint()
+
+
+def _segment() -> Any:
+    return QgsApplication.processingRegistry().createAlgorithmById(SEGMENT)
 
 
 def _load(feedback: Feedback) -> Any:

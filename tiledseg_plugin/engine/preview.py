@@ -17,6 +17,7 @@ from .files.gdal_access import open_raster
 from .files.georeference import geotransform
 from .files.raster import Raster, describe, identity
 from .files.window import Window
+from .files.work_folder import WorkFolder
 from .kernels.entries import entries_of_run
 from .machine import available_cores
 from .parameters import SegmentParameters
@@ -25,10 +26,11 @@ from .preview_sizes import Sizes, sizes_in_view
 from .progress import Feedback, Progress
 from .stages.colours import Raw, Stretched
 from .stages.context import Context
+from .stages.effects import Known, known_of, without_effect
 from .stages.elimination import ClumpGraph, EliminationRules, eliminate, in_order_of_appearance
 from .stages.plan import Piece, Plan, make_plan, plan_grid
 from .stages.rsgislib_stretch import as_rsgislib_sees
-from .stages.statistics import find_centres, survey, take_sample
+from .stages.statistics import Survey, fewer_clusters, find_centres, survey, take_sample
 from .stages.tiles import PixelJob, settled_clusters
 from .stages.zone_source import find_zones, state_of
 
@@ -59,6 +61,7 @@ class Basis:
     """What a run knows before its tiles.
 
     key : of what it was made, see `basis_key`
+    different_colours : of the sample
     """
 
     key: tuple
@@ -67,6 +70,8 @@ class Basis:
     colours: Union[Stretched, Raw]
     centres: np.ndarray
     kernels: str
+    known: Known
+    different_colours: int
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Preview:
     lines : WKB multi-line strings in the raster's coordinates, the borders between segments
     segments : how many have pixels in the window
     sizes : how large they are
+    notes : what there is to say of parameters without effect, a sentence each
     """
 
     window: Window
@@ -101,6 +107,7 @@ class Preview:
     lines: Tuple[bytes, ...]
     segments: int
     sizes: Sizes
+    notes: Tuple[str, ...] = ()
 
 
 def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
@@ -130,17 +137,31 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
     plan = replace(plan, zones=find_zones(parameters, raster, check))
     progress = Progress(feedback, {"statistics": 1})
+    folder = WorkFolder("", {})
     runner = Threads(parameters.workers or available_cores())
     progress.start("statistics", "Reading statistics")
     try:
-        summary = survey(raster, plan, parameters, runner, progress)
+        job = Survey(raster, plan, parameters.sampling, folder, parameters.rsgislib_stretch)
+        summary = survey(job, runner, progress)
         summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
         context = Context(parameters, raster, plan, kernel, runner, progress)
-        centres = find_centres(context, take_sample(context, summary, colours))
+        sample = take_sample(context, summary, colours, folder)
+        different = len(sample.colours)
+        centres = find_centres(context, sample)
     finally:
         runner.close()
-    return Basis(key, raster, plan, colours, centres, kernel.NAME)
+        folder.close(True)
+    known = known_of(summary, colours, plan.zones)
+    return Basis(key, raster, plan, colours, centres, kernel.NAME, known, different)
+
+
+def notes_on(parameters: SegmentParameters, basis: Basis) -> Tuple[str, ...]:
+    """A sentence for each parameter that has no effect, or less than was asked for."""
+    notes = without_effect(parameters, basis.known)
+    if len(basis.centres) < parameters.num_clusters:
+        notes.append(fewer_clusters(len(basis.centres), parameters.num_clusters, basis.different_colours))
+    return tuple(notes)
 
 
 def window_in_view(
@@ -244,4 +265,5 @@ class Previewer:
         check_cancelled()
         is_cut = (window.col > 0, window.row > 0, window.right < raster.width, window.bottom < raster.height)
         sizes = sizes_in_view(ids, is_cut, parameters.min_pixels, kernels.choose(self._clumps.basis.kernels)[0])
-        return Preview(window, ids, lines, int(np.count_nonzero(np.unique(ids))), sizes)
+        notes = notes_on(parameters, self._clumps.basis)
+        return Preview(window, ids, lines, int(np.count_nonzero(np.unique(ids))), sizes, notes)

@@ -185,6 +185,10 @@ def _kept_beside(moves: Sequence[journal.Moves], what: str, remedy: str) -> Segm
         with suppress(OSError):  # what cannot be had now is for the next run
             journal.take_back(present)
             journal.close(present)
+        with suppress(OSError):
+            for one in moves:
+                if one not in present:
+                    journal.remove_parts(one)
         gone = [str(path) for one in moves for path in journal.lost_with_folder(one)]
         along = f", and the earlier {', '.join(gone)} with it" if gone else ""
         return SegmentationError(f"{what}: {removed[0]} was removed while the run was using it{along}; run it again.")

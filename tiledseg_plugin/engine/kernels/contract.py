@@ -168,7 +168,13 @@ class Kernels(Protocol):
         shared: Optional[np.ndarray] = None,
         keeps_links: bool = False,
     ) -> Merging:
-        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps."""
+        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps.
+
+        `undecided_from` contradicts nothing: a clump that is smaller than the least wanted decides in step
+        max(its size, its undecided_from), and when it is left undecided then, so are its neighbours; none of these is
+        undecided from a later step on. On anything else the sets may differ; a run never has it (see
+        tests/test_undecided.py).
+        """
 
     # --- products
 
@@ -193,6 +199,11 @@ class Kernels(Protocol):
         down: np.ndarray,
     ) -> Shapes:
         """(rows, cols) uint32 with a margin -> (count, 16) int64, (rows, cols) uint32 parts, int, (n, 2) uint32."""
+
+    def region_borders(
+        self, labels: np.ndarray, count: int, across: np.ndarray, down: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint32 with a margin -> (n, 2) uint32 pairs of labels, (n, 2) int64 lengths."""
 
     def nearest_pixels(
         self, labels: np.ndarray, count: int, col: int, row: int, points: np.ndarray

@@ -42,6 +42,7 @@ KINDS: Dict[str, Callable[..., str]] = {
     "compact": lambda *_: "all",
     "region_histograms": _dtype_of(2),
     "region_shapes": lambda *_: "all",
+    "region_borders": lambda *_: "all",
     "nearest_pixels": lambda *_: "all",
     "trace_outlines": lambda *_: "all",
     "finish_rings": lambda *_: "all",

@@ -19,10 +19,9 @@ from ..products.reference_measures import (
     measure_polygons,
 )
 from ..products.scale_measures import AreaSums, SegmentSums, area_sums, sums_of
-from ..stages.elimination import ClumpGraph, EliminationRules
+from ..stages.elimination import ClumpGraph, EliminationRules, eliminate_to_levels
 from ..stages.plan import Piece
 from ..stages.polygon_pixels import PlacedPolygon, burn
-from ..stages.scales import merge_to_sizes
 from ..stages.statistics import BandStatistics
 from ..stages.tiles import PixelJob, settled_clusters
 from .areas import Area
@@ -115,9 +114,9 @@ def measure_area(job: SearchJob, task: Task, check: Check) -> Optional[AreaMeasu
     del values, labels, clumped
     found = AreaMeasures([], [])
     for threshold in job.thresholds:
-        rules = EliminationRules(pixels.colours.weights, 0, threshold)
+        rules = EliminationRules(pixels.colours.weights, job.sizes[0], threshold, job.sizes[1:])
         own = graph._replace(sums=graph.sums.copy())  # they are overwritten
-        levels = merge_to_sizes(kernel, own, rules, job.sizes, lambda _: check())
+        levels = eliminate_to_levels(kernel, own, rules, lambda _: check())
         found.sums.append([area_sums(one) for one in _levels(segments, levels, check)])
         if overlaps is not None:
             found.polygons.append([measure_polygons(one) for one in _levels(overlaps, levels, check)])

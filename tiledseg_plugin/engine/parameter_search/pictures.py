@@ -10,8 +10,7 @@ import numpy as np
 
 from .. import kernels
 from ..files.window import Window
-from ..stages.elimination import ClumpGraph, EliminationRules
-from ..stages.scales import merge_to_sizes
+from ..stages.elimination import ClumpGraph, EliminationRules, eliminate
 from .areas import Area
 from .measuring import Clumped, SearchJob, clump_area
 
@@ -51,11 +50,11 @@ class Shown:
         kernel, _ = kernels.choose(pixels.kernels)
         raster = self.job.raster
         clumped = clump_area(pixels, self.window.grown(MARGIN, raster.width, raster.height), kernel, self.check)
-        rules = EliminationRules(pixels.colours.weights, 0, threshold)
+        rules = EliminationRules(pixels.colours.weights, size, threshold)
         graph = ClumpGraph(clumped.graph.sizes, clumped.graph.sums.copy(), clumped.graph.edges)
         ids = np.zeros(clumped.labels.shape, np.uint32)
         if graph.sizes.size:
-            (into,) = merge_to_sizes(kernel, graph, rules, [size], lambda _: self.check())
+            into = eliminate(kernel, graph, rules, lambda _: self.check()).into
             ids = np.append(np.uint32(0), into + np.uint32(1))[clumped.labels]
         rows, cols = self.window.within(clumped.window)
         return png(with_outlines(self._image(clumped), ids[rows, cols]))

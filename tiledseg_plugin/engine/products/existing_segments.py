@@ -165,7 +165,7 @@ def segments_run(
         described = tuple(band for raster in rasters for band in raster.bands)
         sources = tuple(raster.path for raster in rasters for _ in raster.bands)
         yield SegmentsRun(segments, job, described, runner, progress, folder, sources)
-        progress.finish()
+        progress.complete()
     finally:
         try:
             if starting is not None:

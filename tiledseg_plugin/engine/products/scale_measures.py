@@ -18,13 +18,12 @@ Dragut et al. (2014), Automated parameterisation for multi-scale image segmentat
 Photogrammetry and Remote Sensing 88.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Iterable, List, Sequence
 
 import numpy as np
 
 from ..kernels.contract import Kernels
-from ..stages.scales import distinct_edges
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,20 @@ class SegmentSums:
     """What is known of each segment of an area, of which only those count that have a pixel.
 
     pixels : (n,) int64
-    sums, squares : (n, bands) float64, of the values in standard deviations
+    sums : (n, bands) float64, of the values in standard deviations
+    within : (n, bands) float64, of the squares of their deviations from the segment's mean
     edges : (m, 2) uint32, pairs of segments that touch, each once
     """
 
     pixels: np.ndarray
     sums: np.ndarray
-    squares: np.ndarray
+    within: np.ndarray
     edges: np.ndarray
+
+    @property
+    def means(self) -> np.ndarray:
+        """(n, bands) float64; 0 where a segment has no pixel."""
+        return self.sums / np.maximum(self.pixels, 1)[:, None]
 
     def joined(self, holder: np.ndarray) -> "SegmentSums":
         """The same of larger segments.
@@ -50,12 +55,19 @@ class SegmentSums:
         """
         numbers, place = np.unique(holder, return_inverse=True)
         place = place.reshape(-1).astype(np.uint32)
-        return SegmentSums(
-            np.bincount(place, self.pixels, numbers.size).astype(np.int64),
-            _added(place, self.sums, numbers.size),
-            _added(place, self.squares, numbers.size),
-            distinct_edges(place[self.edges]),
+        pixels = np.bincount(place, self.pixels, numbers.size).astype(np.int64)
+        joined = SegmentSums(
+            pixels, _added(place, self.sums, numbers.size), self.within, distinct_edges(place[self.edges])
         )
+        between = self.pixels[:, None] * np.square(self.means - joined.means[place])
+        return replace(joined, within=_added(place, self.within + between, numbers.size))
+
+
+def distinct_edges(edges: np.ndarray) -> np.ndarray:
+    """Each pair of different ones once, the lower first: (n, 2) of the dtype of `edges`."""
+    low, high = edges.min(axis=1), edges.max(axis=1)
+    keys = np.unique((low.astype(np.uint64) << np.uint64(32) | high)[low != high])
+    return np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1).astype(edges.dtype)
 
 
 def _added(place: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
@@ -77,10 +89,14 @@ def sums_of(labels: np.ndarray, count: int, planes: Iterable[np.ndarray], kernel
         return np.bincount(flat, values.ravel(), count + 1)[1:]
 
     pixels = np.bincount(flat, minlength=count + 1)[1:].astype(np.int64)
-    both = [(per_segment(plane), per_segment(plane * plane)) for plane in planes]
-    sums, squares = (np.stack(arrays, axis=1) for arrays in zip(*both))
+    sums, within = [], []
+    for plane in planes:
+        total = per_segment(plane)
+        deviations = plane - np.append(0.0, total / np.maximum(pixels, 1))[labels]
+        sums.append(total)
+        within.append(per_segment(deviations * deviations))
     edges = kernel.find_edges(labels, count) - np.uint32(1)
-    return SegmentSums(pixels, sums, squares, edges)
+    return SegmentSums(pixels, np.stack(sums, axis=1), np.stack(within, axis=1), edges)
 
 
 @dataclass(frozen=True)
@@ -114,9 +130,7 @@ class AreaSums:
 def area_sums(segments: SegmentSums) -> AreaSums:
     """Add up over the segments of an area."""
     there = segments.pixels > 0
-    pixels = np.maximum(segments.pixels, 1)[:, None]
-    means = segments.sums / pixels
-    within = np.maximum(segments.squares - segments.sums * means, 0.0)  # rounding may make a little less than nothing
+    means, within = segments.means, segments.within
     one, other = means[segments.edges[:, 0]], means[segments.edges[:, 1]]
     return AreaSums(
         int(np.count_nonzero(there)),
@@ -124,12 +138,12 @@ def area_sums(segments: SegmentSums) -> AreaSums:
         len(segments.edges),
         within.sum(axis=0),
         segments.sums.sum(axis=0),
-        segments.squares.sum(axis=0),
+        (within + segments.sums * means).sum(axis=0),
         means[there].sum(axis=0),
         np.square(means[there]).sum(axis=0),
         (one * other).sum(axis=0),
         (one + other).sum(axis=0),
-        np.sqrt(within / pixels).sum(axis=0),
+        np.sqrt(within / np.maximum(segments.pixels, 1)[:, None]).sum(axis=0),
     )
 
 

@@ -19,7 +19,7 @@ from ..files.dataset_files import paths_in
 from ..files.foreign import is_endless
 from ..files.gdal_access import collected_errors, open_raster, reason
 from ..files.georeference import geotransform, spatial_reference
-from ..files.raster import Raster
+from ..files.raster import Raster, describe
 from ..files.window import Window
 from ..parameters import PreflightParameters, SegmentParameters
 from .zone_raster import class_raster
@@ -50,8 +50,7 @@ def find_zones(
     """
     if not parameters.zones:
         return None
-    if is_endless(parameters.zones):
-        raise SegmentationError(f"ZONES {parameters.zones} is a pipe or a device: choose a file.")
+    check_zones(parameters.zones)
     excludes = parameters.zones_outside == "exclude"
     if is_raster(parameters.zones):
         return RasterZones(class_raster(parameters.zones, raster), raster.left, raster.top, excludes)
@@ -63,6 +62,21 @@ def find_zones(
         )
     kind = PolygonZones if layer.wanted == POLYGONS else LineZones
     return kind(parts, raster.left, raster.top, excludes and kind is PolygonZones)
+
+
+def check_zones(source: str) -> None:
+    """Refuse what is neither a layer of polygons or lines nor a raster, without reading it.
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong
+    """
+    if is_endless(source):
+        raise SegmentationError(f"ZONES {source} is a pipe or a device: choose a file.")
+    if is_raster(source):
+        describe(source, (1,))
+    else:
+        _Layer.opened(source)
 
 
 def is_raster(source: str) -> bool:
@@ -121,7 +135,7 @@ class _Layer(NamedTuple):
     def opened(source: str) -> "_Layer":
         path, options = _taken_apart(source)
         with collected_errors() as messages:
-            dataset = gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY)
+            dataset = gdal.OpenEx(path, gdal.OF_VECTOR | gdal.OF_READONLY | gdal.OF_VERBOSE_ERROR)
             layer = None if dataset is None else _layer_of(dataset, options)
             if layer is not None and options.get("subset") and layer.SetAttributeFilter(options["subset"]):
                 layer = None

@@ -5,6 +5,7 @@ from ..contract import Check
 from ..entries import entries_of_run
 from ..plain.elimination import band_means
 from .attributes import add_moments, region_moments
+from .borders import region_borders
 from .centres import NearestCentre, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
@@ -36,6 +37,7 @@ __all__ = [
     "nearest_pixels",
     "nearest_two",
     "reassign",
+    "region_borders",
     "region_histograms",
     "region_moments",
     "region_shapes",

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..contract import DECIDED, NO_LEVEL, Links, RemainingRegions, Run
 from .cache import inner, kernel
+from .changes import mark_beside, note_links
 from .graph import (
     LENGTH,
     NEXT,
@@ -25,6 +26,7 @@ from .graph import (
 from .queues import Queues, call_up, queue, queue_again
 from .undecided import DOUBTFUL, Decisions, Room, leave_doubtful, list_undecided_edges
 
+ALL = np.iinfo(np.int64).max  # of `listed`: all clumps have lists
 PIECE = 1 << 12  # clumps a call, where several threads decide
 WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
 
@@ -92,6 +94,8 @@ def _decide(
     undecided: np.ndarray,
     changed: np.ndarray,
     stamp: int,
+    is_quiet: bool,
+    is_marked: bool,
     into: np.ndarray,
     members: np.ndarray,
     neighbours: np.ndarray,
@@ -101,7 +105,7 @@ def _decide(
     DOUBTFUL is noted for those that are undecided, or have an undecided neighbour. The lists of the clump's members
     lose the clump itself and most repetitions. Nothing else changes, and no clump reads what another one writes, so
     that threads can share the work. The first `retries` clumps found no partner in the last step, whose number is
-    `stamp`.
+    `stamp`, and in which nothing was merged if it `is_quiet`; if it `is_marked`, see `changes.mark_beside`.
     """
     for i in range(waiting.size):
         clump = waiting[i]
@@ -109,7 +113,10 @@ def _decide(
         if undecided.size and undecided[clump]:
             choice[i] = DOUBTFUL
             continue
-        if i < retries and _is_unchanged(clump, stamp, changed, members, neighbours):
+        if i < retries and (
+            is_quiet
+            or (changed[clump] != stamp if is_marked else _is_unchanged(clump, stamp, changed, members, neighbours))
+        ):
             continue
         nearest, chosen, doubtful = np.float32(np.inf), NOBODY, False
         before = last = member = clump
@@ -186,16 +193,23 @@ def _merge(
     stamp: int,
     into: np.ndarray,
     members: np.ndarray,
+    survivors: np.ndarray,
+    partner: np.ndarray,
+    level: np.ndarray,
+    neighbours: np.ndarray,
     first_called: np.ndarray,
     next_called: np.ndarray,
-) -> Tuple[int, int]:
-    """Carry the noted merges out, in the step of the number `stamp`.
+) -> Tuple[int, int, bool]:
+    """Carry the noted merges out, in the step of the number `stamp`; `partner` and `level` are empty or the links.
 
     Returns
     -------
     kept : how many clumps go on waiting, which stand first in `waiting`
     merged : how many have been merged
+    is_marked : see `changes.mark_beside`
     """
+    if level.size:
+        note_links(waiting, choice, area, sizes, survivors, partner, level)
     _join(waiting, choice, tail, sizes, sums, listed, into, members)
     kept = 0
     merged = 0
@@ -213,7 +227,8 @@ def _merge(
             kept += 1
         else:
             queue(clump, sizes[clump], sizes, first_called, next_called)
-    return kept, merged
+    is_marked = listed == ALL and mark_beside(choice, 4 * kept + 16, stamp, changed, into, members, neighbours)
+    return kept, merged, is_marked
 
 
 @kernel
@@ -283,7 +298,7 @@ class Elimination:
         self.queues = Queues(np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32), np.empty(count, np.uint32))
         _prepare(clumps.sizes, sums, self.weights, clumps.undecided_from, clumps.means, *self.queues)
         # a large clump that turns out to be undecided makes its neighbours undecided, so it needs a list of them
-        self.listed = np.iinfo(np.int64).max if clumps.undecided.size else min_pixels
+        self.listed = ALL if clumps.undecided.size or keeps_links else min_pixels
         start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
         neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
         list_neighbours(edges, sizes, *limits, start, neighbours)
@@ -291,6 +306,7 @@ class Elimination:
         self.decisions, self.retries = Decisions(*(np.empty(count, np.uint32) for _ in range(3))), 0
         self.room = Room(*(np.empty(clumps.undecided.size, np.uint32) for _ in range(2)))
         self.area = self.steps = 0
+        self.is_quiet = self.is_marked = False
         self.live = count
         # the number now of each clump or of what it has become a part of, and the number at first of each that is left
         self.whole: Optional[np.ndarray] = None
@@ -308,10 +324,12 @@ class Elimination:
         # must never come back, or a clump that grows keeps an old mean; there are fewer steps than pixels
         stamp = np.uint32(self.steps)
 
+        last = self.is_quiet, self.is_marked
+
         def decide(begin: int) -> None:
             part, retries = decisions.part(begin, begin + PIECE), self.retries - begin
             known = clumps.sizes, clumps.means, clumps.undecided, clumps.changed
-            _decide(*part, retries, self.threshold, *known, before, *lists)
+            _decide(*part, retries, self.threshold, *known, before, *last, *lists)
 
         for _ in run(decide, range(0, decisions.waiting.size, PIECE)):
             pass
@@ -319,35 +337,31 @@ class Elimination:
             doubt = clumps.undecided, clumps.undecided_from
             kept, self.retries = leave_doubtful(*decisions, self.retries, *self.room, area, *doubt, *lists)
             decisions = decisions.part(0, kept)
-        if self.links.level.size:
-            self._note_links(decisions, area)
         grown = clumps.sizes, self.listed, clumps.sums, self.weights, clumps.means, clumps.changed
-        self.retries, merged = _merge(*decisions, area, *grown, stamp, lists.into, lists.members, *self.queues)
+        known = lists.into, lists.members, self.survivors, *self.links, lists.neighbours
+        self.retries, merged, self.is_marked = _merge(*decisions, area, *grown, stamp, *known, *self.queues)
         self.live -= merged
+        self.is_quiet = not merged
         return merged
-
-    def _note_links(self, decisions: Decisions, area: int) -> None:
-        """Remember what is about to be merged, by the numbers that clumps had at first."""
-        chosen = np.flatnonzero(decisions.choice != NOBODY)
-        merged, partner = decisions.waiting[chosen], decisions.choice[chosen]
-        level = area + (self.clumps.sizes[merged] == area)
-        if self.whole is not None:
-            merged, partner = self.survivors[merged], self.survivors[partner]
-        self.links.partner[merged], self.links.level[merged] = partner, level
 
     def _call_up(self, area: int) -> Decisions:
         """Those that decide in the step `area`: those that found no partner before, and those whose size it is."""
         sizes, waiting, count = self.clumps.sizes, self.decisions.waiting, self.retries
-        queued = self.queues.first_called[self.area + 1 : area + 1] != NOBODY
-        for called in self.area + 1 + np.flatnonzero(queued):
+        first_called, begin = self.queues.first_called, self.area + 1
+        for called in (area,) if area == begin else begin + np.flatnonzero(first_called[begin : area + 1] != NOBODY):
             count = call_up(called, waiting, count, sizes, self.lists.into, *self.queues)
         self.area = area
         return self.decisions.part(0, count)
 
     def next_area(self, area: int) -> Optional[int]:
         """Defined by `plain.elimination.Elimination.next_area`."""
-        queued = np.flatnonzero(self.queues.first_called[area + 1 :] != NOBODY)
-        return area + 1 + int(queued[0]) if queued.size else None
+        first_called, begin, length = self.queues.first_called, area + 1, 64
+        while begin < first_called.size:  # a little at first: the next is near, and there may be millions of steps
+            queued = first_called[begin : begin + length] != NOBODY
+            if queued.any():
+                return begin + int(queued.argmax())
+            begin, length = begin + length, 4 * length
+        return None
 
     def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import (
     attributes,
+    borders,
     centres,
     clumps,
     elimination,
@@ -128,6 +129,11 @@ def _region_shapes(kind: str) -> None:
     shapes.region_shapes(np.ones((4, 4), np.uint32), 1, (1, 3, 1, 3), lengths, lengths, lengths)
 
 
+def _region_borders(kind: str) -> None:
+    lengths = np.ones((4, 1), np.int64)
+    borders.region_borders(np.ones((4, 4), np.uint32), 1, lengths, lengths)
+
+
 def _nearest_pixels(kind: str) -> None:
     shapes.nearest_pixels(np.ones((2, 2), np.uint32), 1, 0, 0, np.zeros((1, 2)))
 
@@ -163,6 +169,7 @@ RECIPES: Dict[str, Callable[[str], None]] = {
     "compact": _compact,
     "region_histograms": _region_histograms,
     "region_shapes": _region_shapes,
+    "region_borders": _region_borders,
     "nearest_pixels": _nearest_pixels,
     "trace_outlines": _trace_outlines,
     "finish_rings": _finish_rings,

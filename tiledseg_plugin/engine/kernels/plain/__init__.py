@@ -15,6 +15,7 @@ The stages are those of Shepherd, Bunting & Dymond (2019), Remote Sensing 11(6),
 
 from ..contract import Check
 from .attributes import add_moments, region_moments
+from .borders import region_borders
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination, band_means
 from .lloyd import distinct, reassign, sum_members
@@ -43,6 +44,7 @@ __all__ = [
     "nearest_pixels",
     "nearest_two",
     "reassign",
+    "region_borders",
     "region_histograms",
     "region_moments",
     "region_shapes",
