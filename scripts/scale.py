@@ -119,22 +119,7 @@ def segment_here(given: argparse.Namespace) -> None:
 
     segmentation.Progress = Remembered  # type: ignore[misc]
     feedback = Foretold()
-    scene, output = given.segment
-    tiles = Path("tiles.json")
-    wanted = [name for name in getattr(given, "with").split(",") if name]
-    others = {name: str(Path(name).absolute()) + (".tif" if name == "mean_image" else ".gpkg") for name in wanted}
-    parameters = SegmentParameters(
-        scene,
-        output,
-        execution=given.execution,
-        workers=int(given.workers),
-        tile_width=given.tile,
-        tile_height=given.tile,
-        tiles=tuple(map(tuple, json.loads(tiles.read_text()))) if tiles.exists() else (),
-        dask_scheduler=given.scheduler,
-        work_dir="temporary/work" if given.scheduler else "",
-        **others,
-    )
+    parameters = SegmentParameters(**parameters_of(given))
     result = segmentation.segment(parameters, feedback)
     begun = [(stage, spent) for _, spent, stage, *_ in events if stage] + [("", time.process_time())]
     cpu = {stage: end - spent for (stage, spent), (_, end) in zip(begun, begun[1:])}
@@ -150,6 +135,25 @@ def segment_here(given: argparse.Namespace) -> None:
         "cpu": cpu,
     }
     Path("details.json").write_text(json.dumps(details))
+
+
+def parameters_of(given: argparse.Namespace) -> Dict[str, Any]:
+    """Of the run."""
+    scene, output = given.segment
+    tiles = Path("tiles.json")
+    wanted = [name for name in getattr(given, "with").split(",") if name]
+    return {
+        "input": scene,
+        "output": output,
+        "execution": given.execution,
+        "workers": int(given.workers),
+        "tile_width": given.tile,
+        "tile_height": given.tile,
+        "tiles": tuple(map(tuple, json.loads(tiles.read_text()))) if tiles.exists() else (),
+        "dask_scheduler": given.scheduler,
+        "work_dir": "temporary/work" if given.scheduler else "",
+        **{name: str(Path(name).absolute()) + (".tif" if name == "mean_image" else ".gpkg") for name in wanted},
+    }
 
 
 def corners(side: int, tile: int, count: int) -> List[Tuple[int, int]]:

@@ -173,7 +173,7 @@ REFUSED = {
         r"DISTANCE_THRESHOLD has '5,5', which is neither",
     ),
     "polygons to search in": ("parameters", {"REGIONS": "{f}/nope.gpkg"}, r"REGIONS .*nope\.gpkg"),
-    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"None of the 1 polygons of REFERENCE lies over"),
+    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"No polygon of REFERENCE lies over"),
     "criterion": ("parameters", {"CRITERION": "iou"}, r"CRITERION=iou needs reference polygons"),
     "report": ("parameters", {"REPORT": "{f}/out/r.txt"}, r"REPORT .*r\.txt is no HTML file"),
     "missing folder of a report": ("parameters", {"REPORT": "{f}/no/r.html"}, r"folder .*/no of REPORT does not exist"),

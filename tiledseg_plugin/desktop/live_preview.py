@@ -231,7 +231,8 @@ class LivePreview(QObject):
         if preview is None:
             self.reported.emit(tr("Preview: the raster is not in view."))
         else:
-            worded = for_whom_it_is(_segment().parameterDefinitions())
+            algorithm = _segment()  # its definitions go with it
+            worded = for_whom_it_is(algorithm.parameterDefinitions())
             self.reported.emit(endings.of_preview(preview, is_cut, self._values(), worded))
         self.updated.emit()
 

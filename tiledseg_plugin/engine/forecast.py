@@ -73,7 +73,7 @@ class Forecast:
             self._origin = now, fraction
         done, whole = self._done(fraction), sum(self._expected.values())
         if since < SETTLING_SECONDS and held_for is None:
-            known = since >= KNOWN_SECONDS and done >= KNOWN_SHARE * whole
+            known = since >= KNOWN_SECONDS and done >= KNOWN_SHARE * whole and done > self._skipped
             return Left(done / whole, since * (whole - done) / (done - self._skipped) if known else None)
         pace = self._pace(fraction, now)
         own = self._left_of_stage(fraction, now, pace) + (held_for or 0.0)

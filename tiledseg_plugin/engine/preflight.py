@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, Sequence, Tuple
 import numpy as np
 
 from . import execution, resources
+from .files.attribute_table import BAND_STATISTICS, MOST_XML_VALUES, OWN_COLUMNS
 from .files.decoded import is_worth_keeping
 from .files.gdal_access import OpenRasters
 from .files.output_files import check_files, layer_output
@@ -20,14 +21,13 @@ from .files.window import Window
 from .parameters import PreflightParameters
 from .products.tile_records import TileRecord, tile_records
 from .progress import Feedback, Progress
-from .stages.plan import EMPTY, SPARSE, Plan, Tile, extent_of, judge_tiles, make_plan
+from .stages.plan import EMPTY, SPARSE, Plan, Tile, extent_of, judge_tiles, make_plan, part_few
 from .stages.statistics import blocks, decoded_together
 from .stages.tiles import HALO
 from .stages.zone_source import find_zones
 from .wording import counted
 
 WORTH_A_WARNING = 0.05  # of the pixels, by which the two rules of no data differ
-OUTPUT_BYTES = 1  # a pixel, compressed
 WORKER_SECONDS = 2.5e-7  # a valid pixel, for each worker
 SERIAL_SECONDS = 1e-7  # a valid pixel: the graph and writing
 
@@ -96,7 +96,10 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
         sparse_tiles=occupancy.count(SPARSE),
         valid_fraction=valid / plan.pixels,
         memory=resources.run_memory(
-            valid, workers.count, tile_bytes, _has_processes(parameters, raster, workers.count)
+            resources.main_memory(valid, len(raster.bands)),
+            workers.count,
+            tile_bytes,
+            _has_processes(parameters, raster, workers.count),
         ),
         disk=_disk(raster, plan, valid_tiles, valid),
         seconds=2 * reading + valid * (WORKER_SECONDS / workers.count + SERIAL_SECONDS),
@@ -159,17 +162,19 @@ def _has_processes(parameters: PreflightParameters, raster: Raster, workers: int
 def _disk(raster: Raster, plan: Plan, tiles: Sequence[Tile], valid: int) -> int:
     """Bytes of intermediate files and of OUTPUT, with what is decoded once and kept, if anything is."""
     pixels = raster.width * raster.height
-    needed = resources.disk(valid, sum(len(tile.pieces) for tile in tiles), len(raster.bands)) + pixels * OUTPUT_BYTES
+    columns = len(OWN_COLUMNS) + len(raster.bands) * len(BAND_STATISTICS)
+    needed = resources.disk(valid, sum(len(tile.pieces) for tile in tiles), len(raster.bands), columns)
+    needed += resources.output_disk(valid, len(raster.bands), columns, MOST_XML_VALUES)
     itemsize = np.dtype(raster.dtype).itemsize
-    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in plan.pieces]
+    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in part_few(plan).pieces]
     if is_worth_keeping(raster.path, len(raster.bands), itemsize, windows, Path(tempfile.gettempdir())):
         needed += pixels * len(raster.bands) * itemsize
     return needed
 
 
 def _tile_memory(raster: Raster, plan: Plan) -> int:
-    """Bytes that a worker needs for the largest piece."""
-    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in plan.pieces]
+    """Bytes that a worker needs for the largest piece, as a run parts them."""
+    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in part_few(plan).pieces]
     largest = max(windows, key=lambda window: window.pixels)
     return resources.worker_memory(largest.width, largest.height, len(raster.bands), raster.dtype)
 

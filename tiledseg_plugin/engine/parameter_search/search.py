@@ -172,7 +172,11 @@ class _Search:
         entries: Dict[str, None] = {}
         for stretch, number in self.parameters.clusterings:
             entries.update(dict.fromkeys(entries_of_run(self.raster.dtype, len(self.raster.bands), stretch, number)))
-        kernel, note = kernels.choose(self.parameters.kernels, self.progress.check_cancelled, list(entries))
+        kernel, note = self.progress.in_background(
+            lambda check, advance: kernels.choose(self.parameters.kernels, check, list(entries)),
+            "Loading the kernels",
+            (0.0, 0.0),
+        )
         self.feedback.info(note)
         return kernel
 
@@ -227,7 +231,11 @@ class _Search:
                 f"Measured in {counted(len(tiles), 'window')} of about {size}, those with most reference polygons."
             )
         else:
-            sampled = parts.land_covers(summary, raster, sample, kernel)
+            sampled = self.progress.in_background(
+                lambda check, advance: parts.land_covers(summary, raster, sample, kernel, check),
+                "Choosing windows",
+                (0.8, 0.8),
+            )
             tiles = parts.chosen_windows(raster, plan, summary.valid_pixels, sampled, parameters.windows)
             self.where.append(
                 f"Measured in {counted(len(tiles), 'window')} of about {size}, spread over the valid area and chosen "

@@ -119,6 +119,8 @@ def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) 
     attributes = run.named(Attributes(sums.ids, sums.sizes, ()))
     if parameters.update_rat:
         check_rows_fit(parameters.segments, attributes)
+    else:
+        run.compare_table(attributes)
     progress.start("points", "Finding points inside")
     advance = progress.advance_as("Finding points inside")
     inside = inside_points(job, run.segments, sums, (run.runner, run.check), advance)
