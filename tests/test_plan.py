@@ -230,6 +230,15 @@ def test_a_thousand_tiles_may_be_as_small_as_those_of_a_grid_and_no_smaller():
     with pytest.raises(SegmentationError, match=r"1040 polygons of 255\.0 pixels on average"):
         plan_rectangles(680, 416, scheme(17, 15))
     assert len(plan_rectangles(680, 416, scheme(17, 15)[:1000]).tiles) == 1000
+    with pytest.raises(SegmentationError, match="1001 polygons"):
+        plan_rectangles(680, 416, scheme(17, 15)[:1001])
+
+
+def test_a_task_takes_as_much_as_four_full_tiles_at_most():
+    plan = plan_grid(8 * 32, 32, 32, 32)
+    for valid, sizes in ((1000, [4, 4]), (1023, [4, 4]), (500, [8])):
+        occupancy = judge_tiles(plan, dict.fromkeys(range(1, 9), valid), 1.0)
+        assert [len(unit) for unit in work_units(plan, occupancy)] == sizes
 
 
 @pytest.mark.parametrize("width, height, pieces", [(1024, 1024, 4), (1024, 1023, 1), (1 << 20, 1, 1), (1 << 19, 2, 4)])
