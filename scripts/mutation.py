@@ -42,6 +42,7 @@ MODULES = {
         "tests/test_stage_graph.py",
         "tests/test_levels.py::test_levels_of",
         "tests/test_levels.py::test_links",
+        "tests/test_tree.py::test_any",
     ],
     STAGES + "graph.py": ["tests/test_stage_graph.py"],
     STAGES + "numbering.py": ["tests/test_tree.py"],
