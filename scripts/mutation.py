@@ -38,7 +38,12 @@ MODULES = {
     KERNELS + "pixels.py": ["tests/test_kernel_pixels.py"],
     KERNELS + "quantiles.py": ["tests/test_kernel_regions.py"],
     KERNELS + "simplification.py": ["tests/test_kernel_outlines.py"],
-    STAGES + "elimination.py": ["tests/test_stage_graph.py", "tests/test_scales.py"],
+    STAGES + "elimination.py": [
+        "tests/test_stage_graph.py",
+        "tests/test_levels.py::test_levels_of",
+        "tests/test_levels.py::test_links",
+        "tests/test_tree.py::test_any",
+    ],
     STAGES + "graph.py": ["tests/test_stage_graph.py"],
     STAGES + "numbering.py": ["tests/test_tree.py"],
     STAGES + "parts.py": ["tests/test_parts.py", "tests/test_stage_graph.py", "tests/test_tree.py"],

@@ -2,6 +2,7 @@
 """Nothing is lost where an output cannot be replaced: files that other programs hold, full disks, foreign files."""
 
 import errno
+import gc
 import os
 import shutil
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.windows import held_here
 from rasters import run, write_raster
 from replacing import CASES, GROUPS, Killed, Steps, content, prepare, publish_new, states
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
@@ -209,3 +211,20 @@ def test_a_table_that_cannot_be_updated_is_reported_at_the_start(tmp_path, monke
     with pytest.raises(SegmentationError, match=f"SEGMENTS .*{name} cannot be replaced .*{held}.* close it in other"):
         check_statistics(parameters)
     assert content(tmp_path) == before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_run_leaves_no_file_of_its_work_folder_open(tmp_path, dtype):
+    """Not even for the garbage collector: Windows could not remove the folder."""
+    values = np.kron(np.random.default_rng(1).integers(1, 200, (2, 8, 9)), np.ones((1, 6, 6), int)).astype(dtype)
+    raster = write_raster(tmp_path / "in.tif", values)
+    products = {"mean_image": str(tmp_path / "m.tif"), "polygons": str(tmp_path / "p.gpkg"), "levels": (40,)}
+    gc.collect()
+    gc.disable()
+    try:
+        work, quick = tmp_path / "work", {"num_clusters": 5, "min_pixels": 5, "kernels": "plain", "execution": "serial"}
+        run(raster, tmp_path / "o.tif", tile_width=20, work_dir=str(work), **quick, **products)
+        assert [path for path in held_here() if path.startswith(f"{work}{os.sep}")] == []
+    finally:
+        gc.enable()

@@ -196,3 +196,17 @@ def test_attributes_are_set_first_in_the_class_or_its_init():
         (where, name) for where, node, owner in methods for name in names_set_in([node]) - first[owner] - OF_A_BASE
     ]
     assert later == []
+
+
+def names_in(node):
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def test_no_function_within_a_function_names_itself():
+    """It would keep all that it knows, such as arrays in files that stay open, until the garbage is collected."""
+    found = []
+    for path in modules():
+        functions = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)]
+        inner = {node for outer in functions for node in ast.walk(outer) if node in functions and node is not outer}
+        found += [f"{path.name}:{node.lineno}" for node in inner if node.name in set().union(*map(names_in, node.body))]
+    assert found == []

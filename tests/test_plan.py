@@ -222,6 +222,35 @@ def test_thousands_of_tiles_of_a_pixel_are_refused():
         plan_rectangles(100, 100, [(i % 100, i // 100, 1, 1) for i in range(5000)])
 
 
+def test_a_thousand_tiles_may_be_as_small_as_those_of_a_grid_and_no_smaller():
+    def scheme(width, height):
+        return [(col * width, row * height, width, height) for row in range(26) for col in range(40)]
+
+    assert len(plan_rectangles(640, 416, scheme(16, 16)).tiles) == 1040
+    with pytest.raises(SegmentationError, match=r"1040 polygons of 255\.0 pixels on average"):
+        plan_rectangles(680, 416, scheme(17, 15))
+    assert len(plan_rectangles(680, 416, scheme(17, 15)[:1000]).tiles) == 1000
+    with pytest.raises(SegmentationError, match="1001 polygons"):
+        plan_rectangles(680, 416, scheme(17, 15)[:1001])
+
+
+def test_a_task_takes_as_much_as_four_full_tiles_at_most():
+    plan = plan_grid(8 * 32, 32, 32, 32)
+    for valid, sizes in ((1000, [4, 4]), (1023, [4, 4]), (500, [8])):
+        occupancy = judge_tiles(plan, dict.fromkeys(range(1, 9), valid), 1.0)
+        assert [len(unit) for unit in work_units(plan, occupancy)] == sizes
+
+
+@pytest.mark.parametrize("width, height, pieces", [(1024, 1024, 4), (1024, 1023, 1), (1 << 20, 1, 1), (1 << 19, 2, 4)])
+def test_large_pieces_are_parted_where_they_are_few(width, height, pieces):
+    assert len(part_few(plan_grid(width, height, 1 << 21, 1 << 21)).pieces) == pieces
+
+
+def test_four_tiles_are_enough(monkeypatch):
+    monkeypatch.setattr(plan_module, "LEAST_PIXELS", 1)
+    assert [len(part_few(plan_grid(40 * count, 40, 40, 40)).pieces) for count in (1, 3, 4, 5)] == [4, 12, 4, 5]
+
+
 L_SHAPE_WITH_SLIVER = [
     (100, 60, 300, 200),
     (100, 260, 100, 140),

@@ -113,6 +113,7 @@ def test_a_run_that_did_would_be_seen(monkeypatch):
         for number in range(60):
             case = draw("small", f"undecided-{number}")
             case["run"].update(execution="serial", interrupted="", kernels="plain")
-            case["parameters"].pop("tiles", None)
+            for name in ("tiles", "levels"):
+                case["parameters"].pop(name, None)
             case["parameters"].update(tile_width=16, tile_height=16, min_pixels=30)
             checking.check(case)

@@ -143,15 +143,16 @@ def added_pairwise(count: int, values: Callable[[int, int], np.ndarray], most: i
     ----------
     values : called with a range of them, first and end
     """
+    return _added(values, 0, count, most)
 
-    def add(first: int, size: int) -> float:
-        if size <= most:
-            return float(values(first, first + size).sum())
-        half = size // 2
-        half -= half % 8
-        return add(first, half) + add(first + half, size - half)
 
-    return add(0, count)
+def _added(values: Callable[[int, int], np.ndarray], first: int, size: int, most: int) -> float:
+    # no function within a function: one that names itself would keep `values`, and files open, until it is collected
+    if size <= most:
+        return float(values(first, first + size).sum())
+    half = size // 2
+    half -= half % 8
+    return _added(values, first, half, most) + _added(values, first + half, size - half, most)
 
 
 def output_windows(width: int, height: int) -> List[Window]:
