@@ -4,6 +4,7 @@
 from .example import ExampleData
 from .levels import SegmentLevels
 from .meanimage import SegmentMeanImage
+from .neighbours import SegmentNeighbours
 from .parameters import FindParameters
 from .polygons import SegmentPolygons
 from .preflight import CheckTiles
@@ -20,6 +21,7 @@ ALGORITHMS = (
     FindParameters,
     SegmentLevels,
     SegmentMeanImage,
+    SegmentNeighbours,
     SegmentPolygons,
     SegmentRaster,
     SegmentShape,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A raster of any size that takes no room on the disk: a VRT that repeats a scene, mirrored so that no seam shows."""
 
+import os
 from pathlib import Path
-from typing import Sequence
+from typing import List, Sequence, Tuple
 
 import numpy as np
 from osgeo import gdal
@@ -10,13 +11,16 @@ from osgeo import gdal
 MOST_UNIT_PIXELS = 1 << 24
 
 
-def make_mirrored(source: str, bands: Sequence[int], side: int, folder: Path, floats: bool = False) -> Path:
+def make_mirrored(
+    source: str, bands: Sequence[int], side: int, folder: Path, floats: bool = False, files: bool = False
+) -> Path:
     """A VRT of `side` x `side` pixels; the scene with its mirror images, which it repeats, lies beside it.
 
     Parameters
     ----------
     bands : 1-based, none for all
     floats : whether the values become float32
+    files : whether each repetition is a file of its own, as far as GDAL knows
     """
     unit = folder / "unit.tif"
     _make_unit(source, bands, unit, floats)
@@ -35,8 +39,9 @@ def make_mirrored(source: str, bands: Sequence[int], side: int, folder: Path, fl
             for left in range(0, side, width):
                 columns, rows = min(width, side - left), min(height, side - top)
                 size = f'xSize="{columns}" ySize="{rows}"'
+                name = _linked(unit, top // height, left // width) if files else unit.name
                 lines.append(
-                    f'<SimpleSource><SourceFilename relativeToVRT="1">{unit.name}</SourceFilename>'
+                    f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
                     f"<SourceBand>{number}</SourceBand>"
                     f'<SourceProperties RasterXSize="{width}" RasterYSize="{height}" DataType="{kind}" '
                     f'BlockXSize="{block[0]}" BlockYSize="{block[1]}"/>'
@@ -46,6 +51,29 @@ def make_mirrored(source: str, bands: Sequence[int], side: int, folder: Path, fl
     path = folder / "scene.vrt"
     path.write_text("\n".join([*lines, "</VRTDataset>"]), encoding="utf-8")
     return path
+
+
+def footprints(scene: Path, overlap: int) -> List[Tuple[int, int, int, int]]:
+    """(column, row, width, height) of what `make_mirrored` repeats, each with so many pixels more on all sides."""
+    whole, unit = (gdal.Open(str(path)) for path in (scene, scene.with_name("unit.tif")))
+    side = whole.RasterXSize
+    found = []
+    for top in range(0, side, unit.RasterYSize):
+        for left in range(0, side, unit.RasterXSize):
+            col, row = max(left - overlap, 0), max(top - overlap, 0)
+            right, bottom = (min(end, side) + overlap for end in (left + unit.RasterXSize, top + unit.RasterYSize))
+            found.append((col, row, min(right, side) - col, min(bottom, side) - row))
+    return found
+
+
+def _linked(unit: Path, row: int, col: int) -> str:
+    """Another name of the scene, in a folder beside it."""
+    name = f"files/{row:03d}-{col:03d}.tif"
+    path = unit.with_name("files") / Path(name).name
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        os.link(unit, path)
+    return name
 
 
 def gdal_escape(text: str) -> str:

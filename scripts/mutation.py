@@ -26,7 +26,8 @@ import types
 
 import headless
 
-# what is mutated, below tiledseg_plugin/, and the tests that have to notice; the quickest first
+# what is mutated, below tiledseg_plugin/, and the tests that have to notice, files or how their names begin; the
+# quickest first
 KERNELS, STAGES = "engine/kernels/plain/", "engine/stages/"
 MODULES = {
     KERNELS + "attributes.py": ["tests/test_kernel_regions.py"],
@@ -37,14 +38,22 @@ MODULES = {
     KERNELS + "pixels.py": ["tests/test_kernel_pixels.py"],
     KERNELS + "quantiles.py": ["tests/test_kernel_regions.py"],
     KERNELS + "simplification.py": ["tests/test_kernel_outlines.py"],
-    STAGES + "elimination.py": ["tests/test_stage_graph.py", "tests/test_tree.py"],
-    STAGES + "graph.py": ["tests/test_stage_graph.py", "tests/test_tree.py"],
+    STAGES + "elimination.py": ["tests/test_stage_graph.py", "tests/test_scales.py"],
+    STAGES + "graph.py": ["tests/test_stage_graph.py"],
     STAGES + "numbering.py": ["tests/test_tree.py"],
-    STAGES + "parts.py": ["tests/test_parts.py", "tests/test_tree.py"],
-    STAGES + "plan.py": ["tests/test_plan.py", "tests/test_tree.py"],
-    STAGES + "polygon_tiles.py": ["tests/test_polygon_tiles.py", "tests/test_extent.py"],
-    STAGES + "schedule.py": ["tests/test_schedule.py", "tests/test_tree.py"],
-    STAGES + "tree.py": ["tests/test_tree.py"],
+    STAGES + "parts.py": ["tests/test_parts.py", "tests/test_stage_graph.py", "tests/test_tree.py"],
+    STAGES + "plan.py": ["tests/test_plan.py"],
+    STAGES + "polygon_tiles.py": [
+        "tests/test_polygon_tiles.py",
+        "tests/test_extent.py::test_edges",
+        "tests/test_extent.py::test_another",
+    ],
+    STAGES + "schedule.py": ["tests/test_schedule.py"],
+    STAGES + "tree.py": [
+        "tests/test_tree.py::test_a_tree",
+        "tests/test_tree.py::test_borders",
+        "tests/test_schedule.py",
+    ],
 }
 SURVIVORS = headless.ROOT / "tests" / "mutation-survivors.txt"
 RESULTS = headless.BUILD / "mutation-results"
@@ -297,9 +306,8 @@ class Campaign:
 
     def pytest_runtestloop(self, session):
         for name in self.modules:
-            files = [headless.ROOT / test for test in MODULES[name]]
             chosen = [item for item in session.items if not LEFT_OUT & set(item.fixturenames)]
-            items = [item for file in files for item in chosen if item.path == file]
+            items = [item for test in MODULES[name] for item in chosen if item.nodeid.startswith(test)]
             self.unexplained += try_module(name, items, self.again)
         return True
 
@@ -326,7 +334,7 @@ def main():
     import pytest
 
     campaign = Campaign(chosen, arguments.again)
-    tests = dict.fromkeys(test for name in chosen for test in MODULES[name])
+    tests = dict.fromkeys(test.partition("::")[0] for name in chosen for test in MODULES[name])
     options = ["-q", "-s", "-p", "no:cacheprovider", "-o", "addopts=", "-k", "not compiled"]
     status = pytest.main([*options, *tests], plugins=[campaign])
     OUTPUT.unlink(missing_ok=True)

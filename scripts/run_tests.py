@@ -22,7 +22,10 @@ NO_TESTS = 5  # pytest's exit status where nothing was chosen
 MOST_AT_A_TIME = 6  # each may have QGIS and compiled kernels in memory
 LIMIT_SECONDS = 1800.0  # for a file, on a slow machine
 # these take longest, so they begin first
-LONGEST = ("segmentation", "odd", "execution", "dask", "dask_workers", "messages", "growing", "faults_sweeps", "fuzz")
+LONGEST = (
+    *("odd", "segmentation", "execution", "desktop_toolbox", "dask_workers", "whole_range", "fuzz", "faults_sweeps"),
+    *("messages", "plan", "dask", "preflight_algorithm", "attributes", "extent", "growing"),
+)
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
 
 

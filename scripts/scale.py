@@ -2,7 +2,7 @@
 """A run on a raster of any size: is it right, how long does it take, what does it need?
 
 usage: scale.py MEGAPIXELS [--source RASTER] [--bands 8,9,3] [--execution auto] [--workers 0] [--tile 2000]
-                [--with mean_image,polygons] [--floats] [--suffix .tif] [--record FILE]
+                [--with mean_image,polygons] [--floats] [--files] [--suffix .tif] [--record FILE]
                 [--windows 6] [--folder build/scale]
 
 The raster is a VRT that mirrors a scene (`mirrored`). What is printed: the time, in all and a pixel; the peak memory of
@@ -33,7 +33,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from measure import Measured, measure  # noqa: E402
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.2
+OVERLAP = 5  # pixels by which footprints reach over those beside them
 LIMIT_SECONDS = 6 * 3600
 SYNTHETIC = ROOT / "tests" / "data" / "synthetic_full.tif"
 
@@ -87,7 +88,7 @@ def run(scene: Path, folder: Path, given: argparse.Namespace) -> Tuple[Measured,
 def segment_here(given: argparse.Namespace) -> None:
     """What the process of `run` does; its result goes into a file."""
     sys.path.insert(0, str(headless.plugin_path()))
-    from tiledseg.tiledseg_plugin.engine import progress, segmentation
+    from tiledseg.tiledseg_plugin.engine import kernels, progress, segmentation
     from tiledseg.tiledseg_plugin.engine.machine import used_memory
     from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 
@@ -95,15 +96,15 @@ def segment_here(given: argparse.Namespace) -> None:
     started = time.monotonic()
 
     class Remembered(progress.Progress):
-        """Remembers what it is told, and when."""
+        """Remembers what it is told, and when: seconds, those of processors, stage, fraction, what holds it up."""
 
         def start(self, stage: str, text: str) -> None:
             super().start(stage, text)
-            events.append((time.monotonic() - started, stage, 0.0))
+            events.append((time.monotonic() - started, time.process_time(), stage, 0.0, None))
 
         def advance(self, fraction: float, text: str = "") -> None:
             super().advance(fraction, text)
-            events.append((time.monotonic() - started, "", fraction))
+            events.append((time.monotonic() - started, time.process_time(), "", fraction, kernels.seconds_lost()))
 
     class Foretold(progress.Feedback):
         """Remembers when which part was said to be done, and the memory of this process then."""
@@ -118,21 +119,10 @@ def segment_here(given: argparse.Namespace) -> None:
 
     segmentation.Progress = Remembered  # type: ignore[misc]
     feedback = Foretold()
-    scene, output = given.segment
-    wanted = [name for name in getattr(given, "with").split(",") if name]
-    others = {name: str(Path(name).absolute()) + (".tif" if name == "mean_image" else ".gpkg") for name in wanted}
-    parameters = SegmentParameters(
-        scene,
-        output,
-        execution=given.execution,
-        workers=int(given.workers),
-        tile_width=given.tile,
-        tile_height=given.tile,
-        dask_scheduler=given.scheduler,
-        work_dir="temporary/work" if given.scheduler else "",
-        **others,
-    )
+    parameters = SegmentParameters(**parameters_of(given))
     result = segmentation.segment(parameters, feedback)
+    begun = [(stage, spent) for _, spent, stage, *_ in events if stage] + [("", time.process_time())]
+    cpu = {stage: end - spent for (stage, spent), (_, end) in zip(begun, begun[1:])}
     details = {
         "seconds": result.seconds,
         "stages": result.stages,
@@ -142,8 +132,28 @@ def segment_here(given: argparse.Namespace) -> None:
         "memory": feedback.memory,
         "events": events,
         "own_cpu_seconds": time.process_time(),
+        "cpu": cpu,
     }
     Path("details.json").write_text(json.dumps(details))
+
+
+def parameters_of(given: argparse.Namespace) -> Dict[str, Any]:
+    """Of the run."""
+    scene, output = given.segment
+    tiles = Path("tiles.json")
+    wanted = [name for name in getattr(given, "with").split(",") if name]
+    return {
+        "input": scene,
+        "output": output,
+        "execution": given.execution,
+        "workers": int(given.workers),
+        "tile_width": given.tile,
+        "tile_height": given.tile,
+        "tiles": tuple(map(tuple, json.loads(tiles.read_text()))) if tiles.exists() else (),
+        "dask_scheduler": given.scheduler,
+        "work_dir": "temporary/work" if given.scheduler else "",
+        **{name: str(Path(name).absolute()) + (".tif" if name == "mean_image" else ".gpkg") for name in wanted},
+    }
 
 
 def corners(side: int, tile: int, count: int) -> List[Tuple[int, int]]:
@@ -167,7 +177,10 @@ def report_on(measured: Measured, disk: int, details: Dict[str, Any], pixels: in
     begin = 0.0
     for name, seconds in details["stages"].items():
         used = [memory for at, memory in details["memory"] if begin <= at < begin + seconds] or [0]
-        print(f"    {name}: {seconds:.1f} s, up to {max(used) / 1e6:.0f} MB in the main process")
+        print(
+            f"    {name}: {seconds:.1f} s, {details['cpu'][name]:.1f} s of processors and up to "
+            f"{max(used) / 1e6:.0f} MB in the main process"
+        )
         begin += seconds
     print(f"memory: main process {measured.peak_memory / 1e9:.2f} GB")
     for child in measured.children:
@@ -189,6 +202,7 @@ def main() -> int:
     parser.add_argument("--tile", type=int, default=2000)
     parser.add_argument("--with", default="", help="mean_image, polygons, or both with a comma")
     parser.add_argument("--floats", action="store_true", help="the values as float32")
+    parser.add_argument("--files", action="store_true", help="many files, whose overlapping footprints are the tiles")
     parser.add_argument("--suffix", default=".tif", help="of OUTPUT")
     parser.add_argument("--record", type=Path)
     parser.add_argument("--windows", type=int, default=6)
@@ -200,14 +214,16 @@ def main() -> int:
         segment_here(given)
         return 0
     from cut_windows import check
-    from mirrored import make_mirrored
+    from mirrored import footprints, make_mirrored
 
     folder = given.folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     side = max(1, round((given.megapixels * 1e6) ** 0.5))
     bands = [int(number) for number in given.bands.split(",")] if given.bands else []
-    scene = make_mirrored(given.source or str(SYNTHETIC), bands, side, folder, given.floats)
+    scene = make_mirrored(given.source or str(SYNTHETIC), bands, side, folder, given.floats, given.files)
+    if given.files:
+        (folder / "tiles.json").write_text(json.dumps(footprints(scene, OVERLAP)))
     measured, disk = run(scene, folder, given)
     if measured.failure():
         print(measured.said, file=sys.stderr)
@@ -215,7 +231,7 @@ def main() -> int:
         return 1
     details = json.loads((folder / "details.json").read_text())
     if given.record:
-        given.record.write_text(json.dumps({"seconds": details["seconds"], "events": details["events"]}))
+        given.record.write_text(json.dumps({name: details[name] for name in ("seconds", "own_cpu_seconds", "events")}))
     report_on(measured, disk, details, side * side)
     compared, wrong = check(scene, folder / f"segments{given.suffix}", corners(side, given.tile, given.windows))
     print(f"checked: {compared} pixels in {given.windows} windows, {wrong} of them wrong")

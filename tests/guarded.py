@@ -13,6 +13,7 @@ from rasters import UTM, write_raster
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
 from tiledseg.tiledseg_plugin.engine.products.segment_columns import RasteriseParameters, rasterise_column
+from tiledseg.tiledseg_plugin.engine.products.segment_neighbours import NeighboursParameters, segment_neighbours
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
@@ -148,6 +149,7 @@ def engine_runs(folder, given):
             segment_statistics,
         ),
         "rasterise": run(RasteriseParameters(segments, "n", "", given["TABLE"], **serial), rasterise_column),
+        "neighbours": run(NeighboursParameters(segments, values=given["VALUES"], **serial), segment_neighbours),
         "shape": run(ShapeParameters(segments, **serial), segment_shape),
         "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **serial), segment_mean_image),
         "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **serial), segment_polygons),
@@ -157,6 +159,7 @@ def engine_runs(folder, given):
         "preflight": {"OUTPUT": "vector"},
         "statistics": {"OUTPUT": "vector"},
         "rasterise": {"OUTPUT": "raster"},
+        "neighbours": {"OUTPUT": "vector", "SUMMARY": "vector"},
         "shape": {"OUTPUT": "vector"},
         "meanimage": {"OUTPUT": "raster"},
         "polygons": {"OUTPUT": "vector"},
@@ -173,6 +176,7 @@ INPUTS_OF = {
     "preflight": ("INPUT", "TILES", "ZONES"),
     "statistics": ("SEGMENTS", "VALUES", "MORE_VALUES"),
     "rasterise": ("SEGMENTS", "TABLE"),
+    "neighbours": ("SEGMENTS", "VALUES"),
     "shape": ("SEGMENTS",),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),

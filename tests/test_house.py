@@ -13,7 +13,7 @@ from tiledseg.tiledseg_plugin.engine.execution.dask_worker import WITH_TASKS
 ENGINE = "tiledseg_plugin/engine"
 # from the bottom to the top: a module may import from its own room and from those before it
 FLOORS = (
-    ("values", "errors wording parameters progress machine resources report"),
+    ("values", "errors wording parameters forecast progress machine resources report"),
     ("files", "files"),
     ("kernels", "kernels"),
     ("execution", "execution"),

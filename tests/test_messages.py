@@ -10,6 +10,7 @@ import pytest
 from guarded import contents, ids, values, write_tiles, write_vrt
 from osgeo import gdal
 from rasters import write_raster
+from test_neighbours import with_column
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
@@ -150,6 +151,19 @@ REFUSED = {
     "extension of shapes": ("shape", {"OUTPUT": "{f}/t.xyz9"}, r"OUTPUT .*'\.xyz9'"),
     "shapes of nothing": ("shape", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
     "shapes of no ids": ("shape", {"SEGMENTS": "{f}/minus.tif"}, r"holds -3, which is no segment id"),
+    "neighbours as both tables": (
+        "neighbours",
+        {"OUTPUT": "{f}/out/n.gpkg", "SUMMARY": "{f}/out/n.gpkg"},
+        r"Two outputs have one name",
+    ),
+    "extension of a summary": ("neighbours", {"SUMMARY": "{f}/t.xyz9"}, r"SUMMARY .*'\.xyz9'"),
+    "missing folder of a summary": ("neighbours", {"SUMMARY": "{f}/no/t.csv"}, r"folder .*/no of SUMMARY does not"),
+    "no such classes": (
+        "neighbours",
+        {"SEGMENTS": "{f}/covered.tif", "CLASSES": "x"},
+        r"CLASSES is 'x', .* one of cover",
+    ),
+    "classes of nothing": ("neighbours", {"CLASSES": "cover"}, r"s\.tif has no attribute table"),
     "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
     "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
     "list": ("parameters", {"MIN_PIXELS": "20;x"}, r"MIN_PIXELS has 'x', which is not a whole number"),
@@ -159,7 +173,7 @@ REFUSED = {
         r"DISTANCE_THRESHOLD has '5,5', which is neither",
     ),
     "polygons to search in": ("parameters", {"REGIONS": "{f}/nope.gpkg"}, r"REGIONS .*nope\.gpkg"),
-    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"None of the 1 polygons of REFERENCE lies over"),
+    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"No polygon of REFERENCE lies over"),
     "criterion": ("parameters", {"CRITERION": "iou"}, r"CRITERION=iou needs reference polygons"),
     "report": ("parameters", {"REPORT": "{f}/out/r.txt"}, r"REPORT .*r\.txt is no HTML file"),
     "missing folder of a report": ("parameters", {"REPORT": "{f}/no/r.html"}, r"folder .*/no of REPORT does not exist"),
@@ -179,6 +193,7 @@ OUTPUTS = {
     "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "rasterise": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/r.tif"},
     "shape": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "neighbours": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
     "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
     "levels": {"SEGMENTS": "{f}/s.tif", "LEVEL": 500, "OUTPUT": "{f}/out/l.tif"},
@@ -197,6 +212,7 @@ def folder(tmp_path_factory):
     write_raster(folder / "in.tif", values())
     write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
     write_raster(folder / "s.tif", ids(), 0)
+    with_column(write_raster(folder / "covered.tif", ids(), 0), "cover", gdal.GFT_Integer, [1, 2, 3, 1, 2, 3, 1])
     write_raster(folder / "far.tif", ids() + 100, 0)
     write_raster(folder / "minus.tif", np.full((1, 9, 9), -3, np.int16))
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
@@ -300,6 +316,7 @@ RUNS = {
     "statistics": ({}, "SEGMENTS"),
     "rasterise": ({"TABLE": "{f}/ids.gpkg", "COLUMN": "n"}, "SEGMENTS"),
     "shape": ({}, "SEGMENTS"),
+    "neighbours": ({"SEGMENTS": "{f}/covered.tif", "CLASSES": "cover", "SUMMARY": "{f}/out/s.csv"}, "SEGMENTS"),
     "meanimage": ({}, "SEGMENTS"),
     "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),
 }

@@ -179,6 +179,20 @@ def test_reference_polygons(scene, tmp_path):
     assert min(rows, key=lambda row: row["rms"])["rank"] == 1
 
 
+def test_polygons_of_a_run_are_matched_by_its_parameters_alone(scene, tmp_path):
+    run(scene, tmp_path / "o.tif", polygons=str(tmp_path / "o.gpkg"), num_clusters=9, min_pixels=20, sampling=3)
+    dataset = ogr.Open(str(tmp_path / "o.gpkg"))
+    shapes = tuple(bytes(feature.GetGeometryRef().ExportToWkb()) for feature in dataset.GetLayer(0))
+    crs = dataset.GetLayer(0).GetSpatialRef().ExportToWkt()
+    layers = Layers(reference=PolygonLayer(shapes, crs, crs))
+    rows, result = search(scene, tmp_path, layers, num_clusters=(5, 9, 14), min_pixels=(5, 20, 60))
+    assert (result.best.num_clusters, result.best.min_pixels, result.score) == (9, 20, 0)
+    assert result.polygon_count == len(shapes)
+    for row in rows:
+        perfect = [row[name] for name in ("over", "under", "rms", "quality_rate", "iou", "pse", "nsr", "ed2")]
+        assert (perfect == [0, 0, 0, 0, 1, 0, 0, 0]) == (row["rank"] == 1)
+
+
 @pytest.mark.parametrize("criterion", ["goodness", "iou", "ed2"])
 def test_criteria(scene, tmp_path, criterion):
     layers = Layers(reference=layer([(40, 10, 8, 10), (48, 20, 16, 10)]))
@@ -210,8 +224,8 @@ def test_the_number_of_workers_and_the_kernels_change_nothing(scene, tmp_path):
 @pytest.mark.parametrize(
     ("layers", "parameters", "message"),
     [
-        (Layers(regions=layer([(300, 5, 9, 9)])), {}, "None of the 1 polygons of REGIONS lies over"),
-        (Layers(reference=layer([(300, 5, 9, 9)])), {}, "None of the 1 polygons of REFERENCE lies over"),
+        (Layers(regions=layer([(300, 5, 9, 9)])), {}, "No polygon of REGIONS lies over"),
+        (Layers(reference=layer([(300, 5, 9, 9)])), {}, "No polygon of REFERENCE lies over"),
         (Layers(regions=layer([(2, 2, 9, 9)])), {}, "has no valid pixel where candidates are measured"),
         (Layers(regions=PolygonLayer(())), {}, "REGIONS has no polygons"),
         (Layers(reference=layer([(2, 2, 9, 9)])), {}, "No polygon of REFERENCE has a valid pixel"),

@@ -17,7 +17,7 @@ INTERFACE = {
     "INPUT": ("raster", None, False, False),
     "BANDS": ("band", None, False, True),
     "NUM_CLUSTERS": ("string", "20;40;60;100", False, False),
-    "MIN_PIXELS": ("string", "25;50;100;200;400;800", False, False),
+    "MIN_PIXELS": ("string", "25;50;100;200;500;1000;2000;5000", False, False),
     "DISTANCE_THRESHOLD": ("string", "100", False, True),
     "STRETCH": ("enum", "on", False, False),
     "REGIONS": ("source", None, False, True),

@@ -189,7 +189,7 @@ def test_every_parameter_is_explained_and_accepts_its_default(plugin):
         for definition in algorithm.parameterDefinitions():
             assert definition.description(), definition.name()
             assert len(definition.help()) > 20, definition.name()
-            if type(algorithm).__name__ != "CheckSegmentStatistics":  # QGIS composes the names of a model's outputs
+            if not hasattr(algorithm, "FILE"):  # QGIS composes the names of a model's outputs
                 assert definition.name() == definition.name().upper()
             if definition.defaultValue() is not None:
                 assert definition.checkValueIsAcceptable(definition.defaultValue(), QgsProcessingContext())

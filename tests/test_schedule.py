@@ -187,3 +187,25 @@ def test_few_tasks_are_parted_and_a_tile_is_finished_with_its_last_piece(process
     assert went.log.ended == [1, 2]
     assert went.log.texts.count("Segmented tile 2 of 2") == 1
     assert went.runner.percents[(2,)] == pytest.approx(2 * 50 / len(plan.pieces))
+
+
+def test_four_tasks_are_enough(process):
+    plan = plan_rectangles(40, 30, [(5, 5, 5, 5), (0, 0, 20, 30), (20, 0, 20, 15), (20, 15, 20, 15)])
+    units = [tuple(tile.pieces) for tile in plan.tiles]
+    assert len(units) == schedule.FEW_TILES < len(plan.pieces)
+    went = process(tree_of(list(plan.pieces)), units)
+    assert [item for item in went.runner.order if isinstance(item, tuple)] == names(units)
+
+
+def test_parts_that_nobody_waits_for_do_not_stop_the_others(tree):
+    queue = Queue(tree, [], set())
+    queue.finished([7, 1, 2])
+    assert names(queue.tasks) == [5]
+
+
+def test_a_task_is_a_group_or_pieces(tree, monkeypatch):
+    monkeypatch.setattr(schedule, "process_group", lambda job, group, check: (job, group.number, check))
+    monkeypatch.setattr(schedule, "process_unit", lambda job, pieces, check: [(job, len(pieces), check)])
+    job = PartJob("of tiles", "of groups")
+    assert schedule.process_part(job, tree.groups[0], "check") == [("of groups", 5, "check")]
+    assert schedule.process_part(job, tree.pieces[:2], "check") == [("of tiles", 2, "check")]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kernel_sets import available, needs_compiled
 from osgeo import gdal
 from rasters import Log, read, run, segment_untiled, write_raster
 from tiledseg.tiledseg_plugin.engine import segmentation
@@ -33,7 +34,7 @@ def reference(folder, name):
     return stages, parameters
 
 
-@pytest.mark.parametrize("kernels", ["compiled", "plain"])
+@pytest.mark.parametrize("kernels", [pytest.param("compiled", marks=needs_compiled), "plain"])
 def test_synthetic_holes_without_stretch_equal_rsgislib(data, tmp_path, kernels):
     stages, parameters = reference(data, "synthetic_holes_nostretch")
     ids, _ = run(data / "synthetic_holes.tif", tmp_path / "out.tif", tile_width=50, kernels=kernels, **parameters)
@@ -52,9 +53,9 @@ def test_naip_without_stretch_equals_rsgislib(shared, tmp_path, tile):
 
 # tile width and height, execution, workers, kernels
 WAYS = [
-    ((64, 64), "threads", 2, "compiled"),
-    ((256, 256), "serial", 1, "compiled"),
-    ((1000, 100), "threads", 4, "compiled"),
+    ((64, 64), "threads", 2, available[0]),
+    ((256, 256), "serial", 1, available[0]),
+    ((1000, 100), "threads", 4, available[0]),
 ]
 WAYS_OF_A_PART = [
     ((100, 37), "threads", 2, "plain"),
@@ -108,7 +109,7 @@ def test_synthetic_raster_does_not_depend_on_tiles(data, tmp_path, tile):
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
     st.tuples(st.integers(-1, 1), st.integers(-1, 1)),
     st.tuples(st.integers(16, 40), st.integers(16, 40)),
-    st.sampled_from(["compiled", "plain"]),
+    st.sampled_from(available),
 )
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_result_is_that_of_one_tile_at_whole_multiples_of_a_tile_and_a_pixel_beside(
@@ -174,7 +175,7 @@ def small_rasters(draw):
     return values, nodata
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     raster=small_rasters(),
     tile=st.tuples(st.integers(16, 61), st.integers(16, 61)),
@@ -186,7 +187,7 @@ def small_rasters(draw):
     as_rsgislib=st.booleans(),
     nodata_rule=st.sampled_from(["any", "all"]),
     execution=st.sampled_from(["serial", "threads"]),
-    kernels=st.sampled_from([("compiled", "plain"), ("plain", "compiled"), ("plain", "plain")]),
+    kernels=st.sampled_from([(available[0], "plain"), ("plain", available[0]), ("plain", "plain")]),
 )
 def test_result_never_depends_on_tiling(
     raster,

@@ -20,7 +20,7 @@ from tiledseg.tiledseg_plugin.engine.stages.elimination import (
 from tiledseg.tiledseg_plugin.engine.stages.graph import GroupJob, finished_group, join, process_group
 from tiledseg.tiledseg_plugin.engine.stages.parts import SIDES, Left, load_decided, load_undecided, save_part
 from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
-from tiledseg.tiledseg_plugin.engine.stages.tree import tree_of
+from tiledseg.tiledseg_plugin.engine.stages.tree import Joint, tree_of
 
 SEEDS = range(6)
 
@@ -114,6 +114,13 @@ def test_joined_members_are_the_clumps_of_all_their_pixels(seed):
         assert own[number].tolist() == np.concatenate([each.clusters for each in before]).tolist()
         graphs[group.number] = graph
     assert not graphs[tree.whole.number].borders
+
+
+def test_regions_that_touch_are_a_pair_once_a_joint():
+    borders = {(1, "right"): np.array([0, 1, 1, 2, 2, 0]), (2, "left"): np.array([3, 3, 3, 3, 0])}
+    joints = [Joint(((1, "right"), (2, "left")), (1, 0), 5)]
+    assert stage._across_borders(joints, borders).tolist() == [[0, 2], [1, 2]]
+    assert stage._across_borders(2 * joints, borders).tolist() == 2 * [[0, 2], [1, 2]]
 
 
 def test_what_is_decided_from_a_step_on_stays_with_its_leader():

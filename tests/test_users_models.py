@@ -25,6 +25,7 @@ MANDATORY = {
         *("SAMPLING", "KMEANS_MAX_ITERATIONS", "NODATA_RULE", "WORKERS"),
     ),
     "checksegmentstatistics": ("INPUT", *NUMBERS),
+    "coloursegments": ("SEGMENTS", "VALUES", "STATISTICS", "COLUMN"),
     "status": (),
 }
 LAYERS = ("raster", "source", "vector", "multilayer")  # types of what has to come from somewhere
@@ -139,7 +140,8 @@ def test_all_algorithms_in_one_model_with_all_outputs_run(plugin, small_raster, 
     polygons = core.QgsProcessingModelChildParameterSource.fromChildOutput("polygons", "OUTPUT")
     given = {"INPUT": raster, "SEGMENTS": segments, "VALUES": raster, "MIN_PIXELS": static(10), "REFERENCE": polygons}
     given["LEVELS"] = static("500")
-    steps = ["segment", "polygons", *sorted(set(by_name) - {"segment", "polygons", "checksegmentstatistics"})]
+    first, models = ["segment", "polygons"], {"checksegmentstatistics", "coloursegments"}
+    steps = [*first, *sorted(set(by_name) - {*first, *models})]
     for name in steps:
         definitions = by_name[name].parameterDefinitions()
         defaults = {d.name(): static(d.defaultValue()) for d in definitions if d.defaultValue() is not None}

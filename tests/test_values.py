@@ -14,6 +14,7 @@ from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
 from tiledseg.tiledseg_plugin.engine.products.segment_columns import RasteriseParameters, rasterise_column
+from tiledseg.tiledseg_plugin.engine.products.segment_neighbours import NeighboursParameters, segment_neighbours
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
@@ -28,6 +29,7 @@ ALGORITHMS = (
     "preflight",
     "statistics",
     "shape",
+    "neighbours",
     "rasterise",
     "meanimage",
     "polygons",
@@ -246,6 +248,7 @@ RUNS = {
     SegmentParameters: lambda given: given.check(),
     PreflightParameters: lambda given: preflight(given, Feedback()),
     StatisticsParameters: lambda given: segment_statistics(given, Feedback()),
+    NeighboursParameters: lambda given: segment_neighbours(given, Feedback()),
     RasteriseParameters: lambda given: rasterise_column(given, Feedback()),
     ShapeParameters: lambda given: segment_shape(given, Feedback()),
     PolygonsParameters: lambda given: segment_polygons(given, Feedback()),

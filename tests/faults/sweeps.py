@@ -144,6 +144,8 @@ class Sweep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in case.glob(".tiledseg-*") if "move it from there" in kept else []:
             shutil.rmtree(path)
+        if not all((case / name).exists() for name in self._scenario.changed):
+            return ""  # it was removed with its folder, and has been named
         again = self._isolated(place, self._scenario.attempt, case)
         while self._is_a_rest(case, again):  # which the user moves, as the sentence says
             again = self._isolated(place, self._scenario.attempt, case)

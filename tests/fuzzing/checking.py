@@ -98,6 +98,9 @@ def _hold_against_oracle(case, ran, values, nodata, mask, zones):
     numbers = None if labels is None else labels.tolist()
     expected = oracle.segment(values, valid, limits=limits, zones=numbers, cut=cut, **chosen)
     _compare_ids(ran.ids, expected.clumps, ran, expected)
+    for level in parameters.get("levels", ()):
+        chosen["min_pixels"] = level
+        _compare_level(ran, level, oracle.segment(values, valid, limits=limits, **chosen).clumps)
     _check_numbers(ran, expected.clumps, len(places), parameters["min_pixels"])
 
 
@@ -129,6 +132,22 @@ def _compare_ids(ids, right, ran, expected=None):
         raise Wrong(detail)
 
 
+def _compare_level(ran, level, right):
+    """The column of a level against the ids of a run with it as MIN_PIXELS: its holder is the first of its segments."""
+    if ran.table is None:
+        return  # too large for a GeoTIFF, so in a file beside it
+    try:
+        (of_run,) = oracle.level_columns({0: ran.ids, level: right}).values()
+    except AssertionError as error:
+        raise Wrong(f"level {level} is not nested: {error}") from error
+    _, first = np.unique(of_run, return_index=True)
+    different = int(np.count_nonzero(ran.table[f"level_{level}"] != (first + 1)[of_run - 1]))
+    if different:
+        raise Wrong(f"of {of_run.size} segments {different} have another holder at level {level}")
+    if ran.report["segments_at_levels"][str(level)] != first.size:
+        raise Wrong(f"level {level} has {first.size} segments, which the report does not say")
+
+
 def _check_numbers(ran, ids, valid_pixels, min_pixels):
     sizes = np.bincount(ids.ravel())[1:]
     found = ran.result.segment_count, ran.result.valid_pixels, ran.result.undersized_segments
@@ -147,12 +166,17 @@ def _hold_against_plain(case, ran, path, folder):
         pass  # what the tiles do not cover is not segmented either way; they are its only statement
     else:
         whole["parameters"].pop("tiles", None)
+    levels = whole["parameters"].pop("levels", ())
     (folder / "whole").mkdir()
     expected = run_case(whole, path, folder / "whole", **UNTILED)
     if bool(expected.refused) != bool(ran.refused):
         raise Wrong(f"refused: {ran.refused or expected.refused}, but only {'tiled' if ran.refused else 'untiled'}")
     if not ran.refused:
         _compare_ids(ran.ids, expected.ids, ran)
+        for level in levels:
+            whole["parameters"]["min_pixels"] = level
+            (folder / f"level {level}").mkdir()
+            _compare_level(ran, level, run_case(whole, path, folder / f"level {level}", **UNTILED).ids)
         valid = int(np.count_nonzero(expected.ids))
         _check_numbers(ran, expected.ids, valid, case["parameters"]["min_pixels"])
 

@@ -121,6 +121,7 @@ PARAMETERS = {
         up_to(0.01, 0.1, 0.999, 1),
         lambda case: case["parameters"]["min_pixels"] / _pixels(case),
     ),
+    "LEVELS": (up_to(0, 1, 2), lambda case: len(case["parameters"].get("levels", ()))),
     "DISTANCE_THRESHOLD": (one_of("none", "tiny", "<=1", "<=1000", "huge"), _threshold),
     "STRETCH": (one_of(False, True), _parameter("stretch")),
     "SAMPLING": (up_to(1, 3, 20, 100, 9999), _parameter("sampling")),

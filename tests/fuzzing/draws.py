@@ -38,6 +38,7 @@ def draw(kind, seed):
     file = _file(rng, image)
     parameters = _parameters(rng, kind, image, file)
     parameters.update(_nodata(random.Random(f"no data {kind} {seed}"), image, file))  # noqa: S311
+    parameters.update(_levels(random.Random(f"levels {kind} {seed}"), kind, image, parameters))  # noqa: S311
     return {
         "kind": kind,
         "seed": seed,
@@ -149,6 +150,27 @@ def _nodata(rng, image, file):
     given = ["none", "none", "0", "7", "256", "-1", "0.5", "nan", "1e400", "-9999"]
     given += [str(file[name]) for name in ("fill", "nodata") if file[name] not in (None, "nan", "inf", "-inf")] * 3
     return {"nodata": rng.choice(given)}
+
+
+def _levels(rng, kind, image, parameters):
+    """LEVELS, where it is given: up to four minimum sizes above MIN_PIXELS, some of them next to each other."""
+    least, pixels = parameters["min_pixels"], image["rows"] * image["cols"]
+    if rng.random() < 0.5 or least > 10**8:
+        return {}
+    most = max(least + 2, 3 * pixels)
+    sizes = {
+        least + 1,
+        2 * least,
+        pixels,
+        pixels + 1,
+        2**31 - 1,
+        *(logarithmic(rng, least + 1, most) for _ in range(6)),
+    }
+    sizes = sorted(size for size in sizes if size > least)
+    sizes = rng.sample(sizes, rng.randint(1, 4 if kind == "small" else 2))
+    if rng.random() < 0.2:
+        sizes.append(sizes[0] + 1)
+    return {"levels": sorted({size for size in sizes if size < 2**31})}
 
 
 def _layout(rng):

@@ -95,11 +95,18 @@ def _smaller(case):
                 yield _with(case, part, **{name: value})
     yield from _smaller_tiling(case)
     yield from _without_zones(case)
+    yield from _fewer_levels(case)
     for name in ("num_clusters", "min_pixels", "sampling"):
         value = case["parameters"][name]
         for less in (value // 2, value - 1):
             if PLAIN_PARAMETERS[name] < less < value:
                 yield _with(case, "parameters", **{name: less})
+
+
+def _fewer_levels(case):
+    levels = case["parameters"].get("levels", [])
+    for index in range(len(levels)):
+        yield _with(case, "parameters", levels=levels[:index] + levels[index + 1 :])
 
 
 def _with(case, part, **changes):

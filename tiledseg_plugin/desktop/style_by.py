@@ -148,21 +148,30 @@ class StyleBy(QObject):
             return
         place = self.place_for(path)
 
-        def work(feedback: Feedback) -> Tuple[QgsRasterLayer, Tuple[float, float]]:
-            from ..engine.products import segment_values
+        def work(feedback: Feedback) -> Tuple[QgsRasterLayer, Tuple[float, float], str]:
+            from ..engine.products import segment_values, table_agreement
 
             check = _check(feedback)
             columns = segment_values.read_columns(path, colouring.columns, check)
             values = _evaluated(colouring, [columns[name] for name in colouring.columns])
             values[0] = float("nan")
+            said, there = table_agreement.looked_over(path, check)
+            if there is not None:
+                values = segment_values.only_of(values, there)
             segment_values.write_values(place, path, values, colouring.title)
-            return _opened(place, colouring), segment_values.limits(values)
+            return _opened(place, colouring), segment_values.limits(values), said
 
         self._start(work, lambda found: self._show_values(layer, colouring, *found))
 
     def _show_values(
-        self, layer: QgsRasterLayer, colouring: Colouring, shown: QgsRasterLayer, limits: Tuple[float, float]
+        self,
+        layer: QgsRasterLayer,
+        colouring: Colouring,
+        shown: QgsRasterLayer,
+        limits: Tuple[float, float],
+        said: str,
     ) -> None:
+        """Show a layer of values; `said` is what the user should know of the table that they are from."""
         if not layers.is_there(layer):
             return
         project = QgsProject.instance()
@@ -175,7 +184,7 @@ class StyleBy(QObject):
         parent, index = (node.parent(), node.parent().children().index(node)) if node else (project.layerTreeRoot(), 0)
         parent.insertLayer(index, shown)
         layers.switch_off(layer)
-        self._shown(shown, tr("Coloured by {}.").format(colouring.title))
+        self._shown(shown, " ".join([tr("Coloured by {}.").format(colouring.title), said]).rstrip())
 
     def _shown(self, layer: QgsMapLayer, text: str) -> None:
         layer.triggerRepaint()

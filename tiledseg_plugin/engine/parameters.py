@@ -225,6 +225,7 @@ class PreflightParameters(PlainParameters):
     zones: str = SegmentParameters.zones
     zones_outside: str = SegmentParameters.zones_outside
     valid_data_threshold: float = SegmentParameters.valid_data_threshold
+    execution: str = SegmentParameters.execution
     workers: int = SegmentParameters.workers
     output: str = ""
     tiles_source: str = ""

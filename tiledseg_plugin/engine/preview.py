@@ -17,6 +17,7 @@ from .files.gdal_access import open_raster
 from .files.georeference import geotransform
 from .files.raster import Raster, describe, identity
 from .files.window import Window
+from .files.work_folder import WorkFolder
 from .kernels.entries import entries_of_run
 from .machine import available_cores
 from .parameters import SegmentParameters
@@ -29,7 +30,7 @@ from .stages.effects import Known, known_of, without_effect
 from .stages.elimination import ClumpGraph, EliminationRules, eliminate, in_order_of_appearance
 from .stages.plan import Piece, Plan, make_plan, plan_grid
 from .stages.rsgislib_stretch import as_rsgislib_sees
-from .stages.statistics import fewer_clusters, find_centres, survey, take_sample
+from .stages.statistics import Survey, fewer_clusters, find_centres, survey, take_sample
 from .stages.tiles import PixelJob, settled_clusters
 from .stages.zone_source import find_zones, state_of
 
@@ -136,19 +137,23 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
     plan = replace(plan, zones=find_zones(parameters, raster, check))
     progress = Progress(feedback, {"statistics": 1})
+    folder = WorkFolder("", {})
     runner = Threads(parameters.workers or available_cores())
     progress.start("statistics", "Reading statistics")
     try:
-        summary = survey(raster, plan, parameters, runner, progress)
+        job = Survey(raster, plan, parameters.sampling, folder, parameters.rsgislib_stretch)
+        summary = survey(job, runner, progress)
         summary.require_data(raster, plan.zones)
         colours = summary.colours(raster, parameters.stretch)
         context = Context(parameters, raster, plan, kernel, runner, progress)
-        sample = take_sample(context, summary, colours)
+        sample = take_sample(context, summary, colours, folder)
+        different = len(sample.colours)
         centres = find_centres(context, sample)
     finally:
         runner.close()
+        folder.close(True)
     known = known_of(summary, colours, plan.zones)
-    return Basis(key, raster, plan, colours, centres, kernel.NAME, known, len(sample.colours))
+    return Basis(key, raster, plan, colours, centres, kernel.NAME, known, different)
 
 
 def notes_on(parameters: SegmentParameters, basis: Basis) -> Tuple[str, ...]:

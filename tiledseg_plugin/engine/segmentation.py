@@ -19,8 +19,10 @@ from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
 from .files.stored import in_lots
 from .files.work_folder import WorkFolder
+from .forecast import Cost
 from .kernels.contract import Kernels
 from .kernels.entries import entries_of_run
+from .machine import available_cores
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, tile_records
@@ -33,12 +35,14 @@ from .stages.effects import known_of, nothing_merged, without_effect
 from .stages.elimination import EliminationRules
 from .stages.graph import GroupJob
 from .stages.numbering import Segments, number_segments
+from .stages.parts import merged_of
 from .stages.plan import EMPTY, SPARSE, Occupancy, Plan, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
 from .stages.sampling import ColourSample
 from .stages.schedule import GROUPS_SHARE, PartJob, process_parts
 from .stages.statistics import (
     Summary,
+    Survey,
     blocks,
     find_centres,
     load_sample,
@@ -54,9 +58,15 @@ from .stages.zone_source import digest_of, find_zones
 from .stages.zones import in_folder
 from .wording import counted
 
-ENGINE_STAGES: Dict[str, Dict[str, float]] = {
-    "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
-    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6},
+ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
+    "builtin": {"statistics": Cost(25, 12), "tiles": Cost(130), "graph": Cost(9, 1)},
+    "rsgislib": {
+        "statistics": Cost(25, 12),
+        "stage 1": Cost(750),
+        "stage 2": Cost(250),
+        "stage 3": Cost(90),
+        "merge": Cost(90),
+    },
 }
 DECIDING = (
     "bands",
@@ -125,6 +135,13 @@ def segment(parameters: SegmentParameters, feedback: Feedback) -> SegmentResult:
     return result
 
 
+def weights_of(parameters: SegmentParameters, raster: Raster) -> Dict[str, float]:
+    """The stages of a run, in their order, with what they take in proportion to each other (see `progress`)."""
+    workers = parameters.workers or available_cores()
+    costs = {**ENGINE_STAGES[parameters.engine], **stages(parameters, raster)}
+    return {stage: cost.among(workers) for stage, cost in costs.items()}
+
+
 class _Surveyed(NamedTuple):
     """What the pass over the raster has found."""
 
@@ -178,7 +195,7 @@ class _Run:
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
-        self.progress = Progress(feedback, {**ENGINE_STAGES[parameters.engine], **stages(parameters)})
+        self.progress = Progress(feedback, weights_of(parameters, self.raster), kernels.seconds_lost)
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
         self.is_decoded = False
         self._under_way = ExitStack()  # what has to be stopped in the end
@@ -258,11 +275,13 @@ class _Run:
     def _survey(self, runner: Runner) -> _Surveyed:
         """The statistics of the raster, and what follows from them for the tiles and the colours."""
         parameters, plan = self.parameters, self.plan
-        summary = load_summary(self.folder)
+        summary = load_summary(self.folder, self.raster)
         if summary is not None:
             self.feedback.info("Statistics are taken from the interrupted run.")
         else:
-            summary = survey(self.raster, plan, parameters, runner, self.progress, self._cells(runner))
+            as_rsgislib, cells = parameters.rsgislib_stretch, self._cells(runner)
+            job = Survey(self.raster, plan, parameters.sampling, self.folder, as_rsgislib, cells)
+            summary = survey(job, runner, self.progress)
             if not self.folder.is_temporary:
                 save_summary(summary, self.folder)
         summary.require_data(self.raster, self.plan.zones)
@@ -279,7 +298,7 @@ class _Run:
         if self.with_rsgislib or runner.remote:
             return None
         windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in self.plan.pieces]
-        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder):
+        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder.path):
             return None
         self.is_decoded = True
         self.feedback.info("Values are kept in the work folder, as the blocks of the file are slow to read.")
@@ -291,7 +310,7 @@ class _Run:
             return _Learned(None, None)
         sample = load_sample(self.folder)
         if sample is None:
-            sample = take_sample(context, surveyed.summary, surveyed.colours)
+            sample = take_sample(context, surveyed.summary, surveyed.colours, self.folder)
             if sample.step != self.parameters.sampling and not self.folder.is_temporary:
                 save_sample(sample, self.folder)
         return _Learned(sample, find_centres(context, sample))
@@ -311,6 +330,9 @@ class _Run:
         tree = grow_tree([piece for unit in units for piece in unit])
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)
+        if self.folder.is_temporary:  # nobody takes this run up
+            for number in tree.extents():
+                self.folder.drop(merged_of(number))
         facts = {"initial_clumps": segments.clumps, "segments_at_levels": segments.at_levels}
         return _Segmented(segments, list(finished.pieces.values()), facts)
 
@@ -330,6 +352,7 @@ class _Run:
                 self.feedback.notice(sentence)
             facts = _facts(context, surveyed.colours, learned)
             write_report(report_path(paths["output"]), self.parameters, result, {**facts, **segmented.facts})
+        self.progress.complete()
         return result
 
     def _result(self, context: RunContext, occupancy: Occupancy, segmented: _Segmented) -> SegmentResult:

@@ -25,6 +25,7 @@ WITH_TASKS = (
     "stages.schedule",
     "stages.numbering",
     "stages.write",
+    "stages.ready",
     "products.attributes",
     "products.run_columns",
     "products.outlines",

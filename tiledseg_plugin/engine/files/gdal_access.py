@@ -8,7 +8,7 @@ handler that is pushed for a block and popped after it. Each thread has handlers
 import threading
 from contextlib import contextmanager
 from types import ModuleType
-from typing import ContextManager, Iterator, List, Mapping, Sequence
+from typing import ContextManager, Iterator, List, Mapping, Sequence, Tuple
 
 from osgeo import gdal, ogr, osr
 
@@ -189,3 +189,27 @@ def open_raster(path: str) -> gdal.Dataset:
     if not dataset.RasterCount:
         raise SegmentationError(f"{path} holds no raster band itself: choose one of its subdatasets.")
     return dataset
+
+
+class OpenRasters:
+    """The raster that tasks read, opened once by each thread: a virtual one of thousands of files takes long to open.
+
+    It belongs to what the tasks of a stage share, and is closed with that; nothing of it travels to workers.
+    """
+
+    def __init__(self) -> None:
+        self._opened = threading.local()
+
+    def __reduce__(self) -> Tuple[type, Tuple[()]]:
+        return OpenRasters, ()
+
+    def get(self, path: str) -> gdal.Dataset:
+        """The dataset, for this thread.
+
+        Raises
+        ------
+        SegmentationError : see `open_raster`
+        """
+        if getattr(self._opened, "path", None) != path:
+            self._opened.dataset, self._opened.path = open_raster(path), path
+        return self._opened.dataset

@@ -7,7 +7,7 @@ that a run on the whole raster makes; only what lies in the area is measured.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
@@ -18,13 +18,16 @@ from ..kernels.contract import Kernels
 from ..stages.kmeans import cluster, distinct_colours
 from ..stages.plan import Plan, Tile, plan_grid
 from ..stages.polygon_pixels import PlacedPolygon
-from ..stages.statistics import Summary, sample_colours
+from ..stages.sampling import SampledValues, colours_of_values
+from ..stages.statistics import Summary
 
 MOST_PIXELS = 1 << 22  # of an area; larger ones are parted, so that memory is bounded
 SIDE = 2000  # of the parts
 MARGIN = 64  # pixels at least that are segmented round an area
 MOST_MARGIN = 500
 LAND_COVERS = 8  # classes by which windows are chosen
+ENOUGH = 200_000  # sampled pixels to find them by
+ITERATIONS = 50  # of k-means
 SPREAD = 0.5  # how much it counts that windows lie far from each other, against that they hold what the raster holds
 HALF = 0.5  # of a window should be valid
 
@@ -100,14 +103,22 @@ class Sampled:
     positions: np.ndarray
 
 
-def land_covers(summary: Summary, raster: Raster, positions: np.ndarray, kernel: Kernels) -> Sampled:
+def land_covers(
+    summary: Summary, raster: Raster, sample: SampledValues, kernel: Kernels, check: Callable[[], None]
+) -> Sampled:
     """A few classes of the sampled pixels, found by k-means; the stretch makes bands weigh alike."""
-    colours = sample_colours(summary, summary.colours(raster, True), kernel)
+    thinned = slice(None, None, max(1, len(sample.positions) // ENOUGH))
+    colours = colours_of_values(sample.values[thinned], summary.colours(raster, True), kernel)
     different, counts, _ = distinct_colours(colours, kernel)
-    centres, _ = cluster(different, counts, LAND_COVERS, 50, kernel)
+
+    def run(function: Callable, items: Sequence) -> Iterable:
+        check()
+        return map(function, items)
+
+    centres, _ = cluster(different, counts, LAND_COVERS, ITERATIONS, kernel, run)
     planes = np.ascontiguousarray(colours.T)[:, None, :]
     classes = kernel.nearest_centre(planes, np.ones(planes.shape[1:], bool), centres)
-    return Sampled(classes[0].astype(np.int64) - 1, positions)
+    return Sampled(classes[0].astype(np.int64) - 1, sample.positions[thinned])
 
 
 def chosen_windows(raster: Raster, plan: Plan, valid: Dict[int, int], sampled: Sampled, count: int) -> List[Tile]:

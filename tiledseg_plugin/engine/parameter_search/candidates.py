@@ -75,7 +75,7 @@ class SearchParameters(PlainParameters):
     polygon_table: str = ""
     bands: Tuple[int, ...] = ()
     num_clusters: Tuple[int, ...] = (20, 40, 60, 100)
-    min_pixels: Tuple[int, ...] = (25, 50, 100, 200, 400, 800)
+    min_pixels: Tuple[int, ...] = (25, 50, 100, 200, 500, 1000, 2000, 5000)
     distance_thresholds: Tuple[Optional[float], ...] = (100.0,)
     stretch: str = "on"
     windows: int = 6

@@ -6,7 +6,7 @@ from html import escape
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 30, 42
+LEFT, RIGHT, TOP, BOTTOM = 58, 22, 30, 42
 # tones that colour-blind people tell apart, too (Okabe and Ito)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a8a00")
 DASHES = ("", "6 3", "2 3", "8 3 2 3")

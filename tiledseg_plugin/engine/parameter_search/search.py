@@ -16,6 +16,7 @@ from ..files.output_files import VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing_together, recover_beside
 from ..files.raster import Raster, describe
 from ..files.tables import write_table
+from ..files.work_folder import WorkFolder
 from ..kernels.contract import Kernels
 from ..kernels.entries import entries_of_run
 from ..progress import Feedback, Progress
@@ -24,7 +25,8 @@ from ..stages.context import Context
 from ..stages.plan import Plan, plan_grid
 from ..stages.polygon_pixels import PlacedPolygon, place
 from ..stages.polygon_tiles import polygons_in_pixels
-from ..stages.statistics import Summary, Survey, find_centres, summarise, survey_all, take_sample
+from ..stages.sampling import SampledValues, sampled_values
+from ..stages.statistics import Summary, Survey, blocks, find_centres, survey, take_sample
 from ..stages.tiles import PixelJob
 from ..wording import counted
 from . import areas as parts
@@ -147,13 +149,15 @@ class _Search:
         memory = self._task_memory()
         tasks = len(parameters.clusterings) * max(parameters.windows, 1)
         chosen = choose_workers(parameters.workers, tasks, memory)
+        folder = WorkFolder("", {})
         runner = execution.create("threads", chosen.count)
         try:
-            job = self._learn(kernel, runner)
+            job = self._learn(kernel, runner, folder)
             self._say_where(job.areas, chosen.count)
             found = self._try_all(job, runner)
         finally:
             runner.close()
+            folder.close(True)
         judged = judge(parameters, found, [len(pixels.centres) for pixels in job.pixels])
         if self.reference and judged[0].reference is None:
             raise SegmentationError("No polygon of REFERENCE has a valid pixel: check the layer and the no-data value.")
@@ -161,14 +165,18 @@ class _Search:
         self._remark(ordered[0])
         progress.start("report", "Writing the report")
         self._write(job, judged, ordered)
-        progress.finish()
+        progress.complete()
         return self._result(job, ordered)
 
     def _kernel(self) -> Kernels:
         entries: Dict[str, None] = {}
         for stretch, number in self.parameters.clusterings:
             entries.update(dict.fromkeys(entries_of_run(self.raster.dtype, len(self.raster.bands), stretch, number)))
-        kernel, note = kernels.choose(self.parameters.kernels, self.progress.check_cancelled, list(entries))
+        kernel, note = self.progress.in_background(
+            lambda check, advance: kernels.choose(self.parameters.kernels, check, list(entries)),
+            "Loading the kernels",
+            (0.0, 0.0),
+        )
         self.feedback.info(note)
         return kernel
 
@@ -181,24 +189,24 @@ class _Search:
         tile = worker_memory(width, height, len(raster.bands), raster.dtype, stretched)
         return tile + BYTES_A_PIXEL * width * height
 
-    def _learn(self, kernel: Kernels, runner: Runner) -> SearchJob:
+    def _learn(self, kernel: Kernels, runner: Runner, folder: WorkFolder) -> SearchJob:
         """Statistics, clusters and areas."""
         parameters, raster, progress = self.parameters, self.raster, self.progress
         whole = plan_grid(raster.width, raster.height, raster.width, raster.height)
-        blocks = survey_all(Survey(raster, self.plan, parameters.sampling), runner, progress)
-        summary = summarise(raster, self.plan, blocks)
+        summary = survey(Survey(raster, self.plan, parameters.sampling, folder), runner, progress)
         summary.require_data(raster)
-        positions = np.sort(np.concatenate([block.positions for block in blocks]))
-        areas = self._areas(summary, positions, kernel)
+        sampled = [block for block, count in zip(blocks(raster), summary.sampled) if count]
+        sample = sampled_values(folder, raster, sampled, progress.check_cancelled)
+        areas = self._areas(summary, sample, kernel)
         pixels = []
         for clustering in parameters.clusterings:
             colours = summary.colours(raster, clustering.stretch)
             context = Context(parameters.of(clustering), raster, whole, kernel, runner, progress)
-            centres = find_centres(context, take_sample(context, summary, colours))
+            centres = find_centres(context, take_sample(context, summary, colours, folder))
             pixels.append(PixelJob(raster, whole, colours, centres, parameters.kernels))
         return SearchJob(raster, tuple(areas), tuple(pixels), summary.bands, parameters.thresholds, parameters.sizes)
 
-    def _areas(self, summary: Summary, positions: np.ndarray, kernel: Kernels) -> List[Area]:
+    def _areas(self, summary: Summary, sample: SampledValues, kernel: Kernels) -> List[Area]:
         """Where candidates are measured; `where` gets the sentence that says so."""
         parameters, raster = self.parameters, self.raster
         valid = sum(summary.valid_pixels.values())
@@ -210,11 +218,11 @@ class _Search:
             self.where.append(f"Measured in the whole raster, {raster.size}.")
             found = parts.whole_raster(raster, self.margin)
         else:
-            found = self._windows(self.plan, summary, positions, kernel)
+            found = self._windows(self.plan, summary, sample, kernel)
         parts.require_areas(found, raster)
         return self._with_reference(found) if self.reference else found
 
-    def _windows(self, plan: Plan, summary: Summary, positions: np.ndarray, kernel: Kernels) -> List[Area]:
+    def _windows(self, plan: Plan, summary: Summary, sample: SampledValues, kernel: Kernels) -> List[Area]:
         parameters, raster = self.parameters, self.raster
         size = f"{plan.tiles[0].window.width} x {plan.tiles[0].window.height} pixels"
         if self.reference:
@@ -223,7 +231,11 @@ class _Search:
                 f"Measured in {counted(len(tiles), 'window')} of about {size}, those with most reference polygons."
             )
         else:
-            sampled = parts.land_covers(summary, raster, positions, kernel)
+            sampled = self.progress.in_background(
+                lambda check, advance: parts.land_covers(summary, raster, sample, kernel, check),
+                "Choosing windows",
+                (0.8, 0.8),
+            )
             tiles = parts.chosen_windows(raster, plan, summary.valid_pixels, sampled, parameters.windows)
             self.where.append(
                 f"Measured in {counted(len(tiles), 'window')} of about {size}, spread over the valid area and chosen "

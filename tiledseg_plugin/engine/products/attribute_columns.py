@@ -51,6 +51,11 @@ def statistic_columns(attributes: Attributes, bands: Sequence[Band]) -> List[Col
     return columns
 
 
+def statistics_among(columns: Sequence[Column]) -> List[Column]:
+    """Those of `statistic_columns` among `attribute_columns`."""
+    return [column for column in columns if column.name.rpartition("_")[0] in BAND_STATISTICS]
+
+
 def statistic_column(statistic: str, band: Band, values: np.ndarray, source: str = "") -> Column:
     """A column such as mean_1; where the band has a name, people read "mean of band 1, blue".
 

@@ -20,6 +20,7 @@ from ..stages.statistics import BLOCK_PIXELS
 from .alignment import bands_on_grid, describe_values
 from .attributes import AttributeJob, Attributes, describe_segments
 from .segment_ids import RasterIds
+from .table_agreement import claim_of, disagreement
 
 
 class ProductParameters(Protocol):
@@ -66,8 +67,12 @@ class SegmentsRun:
         """Raise Cancelled if the user wants the run to end; pass on what the execution has to say."""
         self.progress.listening_to(self.runner)()
 
-    def measure(self) -> Attributes:
-        """The attributes of all segments.
+    def measure(self, compares_table: bool = True) -> Attributes:
+        """The attributes of all segments; says so if the attribute table of SEGMENTS is of other pixels.
+
+        Parameters
+        ----------
+        compares_table : False where the table is to be updated, which says that itself
 
         Raises
         ------
@@ -78,6 +83,8 @@ class SegmentsRun:
             self.job, None, self.runner, self.progress.advance_as("Reading values"), self.check
         )
         self.check_found(attributes.ids)
+        if compares_table:
+            self.compare_table(self.named(attributes))
         if self.job.bands and not any(moments.counts.any() for moments in attributes.bands):
             raise SegmentationError("VALUES has no valid pixel in any segment: check that it overlaps SEGMENTS.")
         for source in dict.fromkeys(self.sources):
@@ -96,6 +103,18 @@ class SegmentsRun:
             raise SegmentationError(f"SEGMENTS {self.segments.path} holds no segment: all of its pixels are no data.")
         if RasterIds(self.segments).named(ids[:1])[0] == 0:
             self.progress.feedback.info("SEGMENTS declares what is no data in it, and 0 is not, so 0 is a segment.")
+
+    def compare_table(self, attributes: Attributes) -> None:
+        """Say so if the attribute table of SEGMENTS is of other pixels, as where it was cut out of a larger raster.
+
+        Parameters
+        ----------
+        attributes : with the ids that SEGMENTS has
+        """
+        absent = RasterIds(self.segments).absent
+        sentence = disagreement(claim_of(self.segments.path), attributes.ids, attributes.sizes, absent)
+        if sentence:
+            self.progress.feedback.warning(sentence)
 
     def named(self, attributes: Attributes) -> Attributes:
         """The attributes with the ids that SEGMENTS has, rather than those by which segments are counted here."""
@@ -146,7 +165,7 @@ def segments_run(
         described = tuple(band for raster in rasters for band in raster.bands)
         sources = tuple(raster.path for raster in rasters for _ in raster.bands)
         yield SegmentsRun(segments, job, described, runner, progress, folder, sources)
-        progress.finish()
+        progress.complete()
     finally:
         try:
             if starting is not None:

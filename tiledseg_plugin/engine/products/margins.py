@@ -6,11 +6,12 @@ from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from ..files.gdal_access import open_raster
 from ..files.raster import Raster
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..stages.statistics import blocks
-from .pixel_sizes import PixelSizes
+from .pixel_sizes import PixelSizes, pixel_sizes
 from .segment_ids import SegmentIds
 
 MOST_PIXELS = 1 << 28  # in a window, so that no sum over its sides is beyond 64 bits
@@ -59,6 +60,11 @@ class SidesJob:
             return self.sizes.window(col, row, cols, rows)
         area, across, down = np.array(self.folder.map_array(SIDES)[:, row + 1 : row + 1 + rows])
         return area, across, down
+
+
+def sides_of(ids: SegmentIds, raster: Raster, kernels: str, folder: WorkFolder) -> SidesJob:
+    """What passes over the pixels of a raster of segments, and their sides, share."""
+    return SidesJob(ids, raster.width, raster.height, pixel_sizes(open_raster(raster.path)), kernels, folder)
 
 
 class WithMargin(NamedTuple):

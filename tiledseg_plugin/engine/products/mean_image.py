@@ -10,10 +10,9 @@ import numpy as np
 from ..files.no_data import Band
 from ..files.output_files import Output
 from ..files.raster import Raster
+from ..files.stored import Rows
 from ..progress import Advance
-from .attributes import Attributes
-from .looked_up import LookedUp, write_looked_up
-from .segment_ids import SegmentIds
+from .looked_up import ColumnSource, LookedUp, write_looked_up
 
 
 def mean_image_type(bands: Sequence[Raster]) -> np.dtype:
@@ -54,14 +53,13 @@ class MeanImage:
     names: Sequence[str] = ()
 
 
-def write_mean_image(
-    image: MeanImage, source: SegmentIds, attributes: Attributes, workers: int, advance: Advance
-) -> None:
-    """Write the means of all bands of the attributes, NaN where there is none.
+def write_mean_image(image: MeanImage, source: ColumnSource, sizes: Rows, workers: int, advance: Advance) -> None:
+    """Write the means of all bands, NaN where there is none.
 
     Parameters
     ----------
-    source : of the segments' ids
+    source : of the means
+    sizes : (segments,) int64 pixels
     workers : threads that look means up and compress
     advance : called with the fraction that is done
 
@@ -69,6 +67,5 @@ def write_mean_image(
     ------
     SegmentationError : it cannot be written
     """
-    means = [moments.mean for moments in attributes.bands]
-    looked_up = LookedUp(image.output, image.grid, image.dtype, means, math.nan, image.names)
-    write_looked_up(looked_up, source, attributes, workers, advance)
+    looked_up = LookedUp(image.output, image.grid, image.dtype, math.nan, image.names)
+    write_looked_up(looked_up, source, sizes, workers, advance)

@@ -55,7 +55,7 @@ class Ranks:
         self, job: AttributeJob, window: Window, ids: np.ndarray, labels: np.ndarray
     ) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
         """The values of each band; see `histograms.Countable`."""
-        return band_values(self.bands, window, labels)
+        return band_values(self.bands, window, labels, job.rasters)
 
     def described(self, index: int, starts: np.ndarray, distinct: np.ndarray, frequencies: np.ndarray) -> Described:
         """Order statistics of stored values; see `histograms.Countable`."""

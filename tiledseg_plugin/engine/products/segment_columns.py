@@ -18,7 +18,7 @@ from ..progress import Feedback
 from ..wording import counted
 from .existing_segments import segments_run
 from .id_columns import ID, IdColumn, TableSource, check_column, read_column
-from .looked_up import LookedUp, write_looked_up
+from .looked_up import ColumnsOfRaster, LookedUp, write_looked_up
 
 TYPES = ("auto", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 MOST_CLASSES = 65535
@@ -127,9 +127,10 @@ def rasterise_column(parameters: RasteriseParameters, feedback: Feedback) -> Ras
         run.progress.start("write", "Writing the raster")
         output = output_of(parameters)
         with publishing(output.path, replaced=replaced_files(output)) as path:
-            image = LookedUp(output.at(path), run.segments, dtype, [values], nodata, [parameters.column], "NEAREST")
+            image = LookedUp(output.at(path), run.segments, dtype, nodata, [parameters.column], "NEAREST")
+            source = ColumnsOfRaster(run.job.ids, attributes.ids, [values])
             advance = run.progress.advance_as("Writing the raster")
-            write_looked_up(image, run.job.ids, attributes, run.runner.workers, advance)
+            write_looked_up(image, source, attributes.sizes, run.runner.workers, advance)
             if classes:
                 known = ~np.isnan(values)
                 pixels = np.bincount(values[known].astype(np.int64), attributes.sizes[known], len(classes) + 1)

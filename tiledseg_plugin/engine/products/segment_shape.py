@@ -7,7 +7,6 @@ from typing import Dict, List, Sequence, Tuple
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
-from ..files.gdal_access import open_raster
 from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing_together, recover_beside
 from ..files.raster import describe
@@ -18,8 +17,7 @@ from ..wording import counted
 from .attributes import Attributes
 from .existing_segments import SegmentsRun, segments_run
 from .inside_points import inside_points
-from .margins import SidesJob
-from .pixel_sizes import pixel_sizes
+from .margins import sides_of
 from .shape_columns import shape_columns
 from .shape_sums import sum_shapes
 from .update_table import check_rows_fit, check_table_format, file_to_update, write_update
@@ -110,16 +108,9 @@ def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ShapeResul
     return ShapeResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 
-def sides_job(run: SegmentsRun) -> SidesJob:
-    """What passes over the pixels of existing segments, and their sides, share."""
-    segments = run.segments
-    sizes = pixel_sizes(open_raster(segments.path))
-    return SidesJob(run.job.ids, segments.width, segments.height, sizes, run.job.kernels, run.folder)
-
-
 def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) -> Tuple[Attributes, List[Column]]:
     """The segments under their own ids, and the columns of their shape."""
-    progress, job = run.progress, sides_job(run)
+    progress, job = run.progress, sides_of(run.job.ids, run.segments, run.job.kernels, run.folder)
     if job.sizes.ellipsoid is not None:
         feedback.info("Coordinates are geographic: areas and lengths are measured on the ellipsoid, in metres.")
     progress.start("shapes", "Measuring shapes")
@@ -128,6 +119,8 @@ def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) 
     attributes = run.named(Attributes(sums.ids, sums.sizes, ()))
     if parameters.update_rat:
         check_rows_fit(parameters.segments, attributes)
+    else:
+        run.compare_table(attributes)
     progress.start("points", "Finding points inside")
     advance = progress.advance_as("Finding points inside")
     inside = inside_points(job, run.segments, sums, (run.runner, run.check), advance)

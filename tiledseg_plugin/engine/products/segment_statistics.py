@@ -154,7 +154,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
     check_statistics(parameters)
     further = Further(parameters.more_values, parameters.apply_scale)
     with segments_run(parameters, feedback, _stages(parameters.named), further) as run:
-        attributes = run.measure()
+        attributes = run.measure(not parameters.update_rat)
         if parameters.update_rat:
             check_rows_fit(parameters.segments, attributes)
         counts = _counted(parameters, run, attributes)

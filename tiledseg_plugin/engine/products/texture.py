@@ -63,7 +63,7 @@ class Textures:
         around = Window(window.col - left, window.row, window.width + left + right, window.height + below)
         every = job.ids.reader()(around)
         inside = np.arange(1, every.size + 1, dtype=np.uint32)  # that a pixel counts, and which one it is
-        for (values, counted), limits in zip(band_values(self.bands, around, inside), self.limits):
+        for (values, counted), limits in zip(band_values(self.bands, around, inside, job.rasters), self.limits):
             valid = (counted.reshape(every.shape) != 0) & (every != 0)
             grey = grey_levels(values, limits, self.levels).reshape(every.shape)
             yield pairs(grey, np.where(valid, every, 0), labels.reshape(ids.shape), left, self.levels)

@@ -100,10 +100,7 @@ def polygons_in_pixels(
             if placed.Intersects(outline):
                 found.append((number, bytes(placed.ExportToWkb())))
     if not found:
-        raise SegmentationError(
-            f"None of the {len(polygons)} polygons of {name} lies over {path}: check the layer and both coordinate "
-            "systems."
-        )
+        raise SegmentationError(f"No polygon of {name} lies over {path}: check the layer and both coordinate systems.")
     return tuple(found)
 
 

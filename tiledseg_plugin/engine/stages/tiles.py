@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import kernels
 from ..files.decoded import AnyCells, Cells, Decoded
-from ..files.gdal_access import open_raster
+from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
@@ -50,6 +50,11 @@ class PixelJob:
     def cells(self) -> AnyCells:
         """What tiles beside each other read of a raster that is resampled."""
         return Cells()
+
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,7 @@ def settled_clusters(
 ) -> SettledClusters:
     """Read and label a piece and its margin, which stays, as to cut it off would copy all bands."""
     raster = job.raster
-    dataset = open_raster(raster.path)
+    dataset = job.rasters.get(raster.path)
     halo = HALO
     while True:
         window = piece.window.grown(halo, raster.width, raster.height)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..contract import DECIDED, NO_LEVEL, Links, RemainingRegions, Run
 from .cache import inner, kernel
+from .changes import mark_beside, note_links
 from .graph import (
     LENGTH,
     NEXT,
@@ -25,6 +26,7 @@ from .graph import (
 from .queues import Queues, call_up, queue, queue_again
 from .undecided import DOUBTFUL, Decisions, Room, leave_doubtful, list_undecided_edges
 
+ALL = np.iinfo(np.int64).max  # of `listed`: all clumps have lists
 PIECE = 1 << 12  # clumps a call, where several threads decide
 WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
 
@@ -93,6 +95,7 @@ def _decide(
     changed: np.ndarray,
     stamp: int,
     is_quiet: bool,
+    is_marked: bool,
     into: np.ndarray,
     members: np.ndarray,
     neighbours: np.ndarray,
@@ -102,7 +105,7 @@ def _decide(
     DOUBTFUL is noted for those that are undecided, or have an undecided neighbour. The lists of the clump's members
     lose the clump itself and most repetitions. Nothing else changes, and no clump reads what another one writes, so
     that threads can share the work. The first `retries` clumps found no partner in the last step, whose number is
-    `stamp`, and in which nothing was merged if it `is_quiet`.
+    `stamp`, and in which nothing was merged if it `is_quiet`; if it `is_marked`, see `changes.mark_beside`.
     """
     for i in range(waiting.size):
         clump = waiting[i]
@@ -110,7 +113,10 @@ def _decide(
         if undecided.size and undecided[clump]:
             choice[i] = DOUBTFUL
             continue
-        if i < retries and (is_quiet or _is_unchanged(clump, stamp, changed, members, neighbours)):
+        if i < retries and (
+            is_quiet
+            or (changed[clump] != stamp if is_marked else _is_unchanged(clump, stamp, changed, members, neighbours))
+        ):
             continue
         nearest, chosen, doubtful = np.float32(np.inf), NOBODY, False
         before = last = member = clump
@@ -141,29 +147,6 @@ def _decide(
             member = following
         choice[i] = DOUBTFUL if doubtful else chosen
         tail[i] = last
-
-
-@inner
-def _note(
-    waiting: np.ndarray,
-    choice: np.ndarray,
-    area: int,
-    sizes: np.ndarray,
-    survivors: np.ndarray,
-    partner: np.ndarray,
-    level: np.ndarray,
-) -> None:
-    """Remember what is about to be merged in the step `area`, by the numbers that clumps had at first.
-
-    See `contract.Links`. `survivors` is empty as long as no clump has another number.
-    """
-    for i in range(waiting.size):
-        if choice[i] == NOBODY:
-            continue
-        clump, chosen = waiting[i], choice[i]
-        first = survivors[clump] if survivors.size else clump
-        partner[first] = survivors[chosen] if survivors.size else chosen
-        level[first] = area + (sizes[clump] == area)
 
 
 @inner
@@ -213,18 +196,20 @@ def _merge(
     survivors: np.ndarray,
     partner: np.ndarray,
     level: np.ndarray,
+    neighbours: np.ndarray,
     first_called: np.ndarray,
     next_called: np.ndarray,
-) -> Tuple[int, int]:
+) -> Tuple[int, int, bool]:
     """Carry the noted merges out, in the step of the number `stamp`; `partner` and `level` are empty or the links.
 
     Returns
     -------
     kept : how many clumps go on waiting, which stand first in `waiting`
     merged : how many have been merged
+    is_marked : see `changes.mark_beside`
     """
     if level.size:
-        _note(waiting, choice, area, sizes, survivors, partner, level)
+        note_links(waiting, choice, area, sizes, survivors, partner, level)
     _join(waiting, choice, tail, sizes, sums, listed, into, members)
     kept = 0
     merged = 0
@@ -242,7 +227,8 @@ def _merge(
             kept += 1
         else:
             queue(clump, sizes[clump], sizes, first_called, next_called)
-    return kept, merged
+    is_marked = listed == ALL and mark_beside(choice, 4 * kept + 16, stamp, changed, into, members, neighbours)
+    return kept, merged, is_marked
 
 
 @kernel
@@ -312,7 +298,7 @@ class Elimination:
         self.queues = Queues(np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32), np.empty(count, np.uint32))
         _prepare(clumps.sizes, sums, self.weights, clumps.undecided_from, clumps.means, *self.queues)
         # a large clump that turns out to be undecided makes its neighbours undecided, so it needs a list of them
-        self.listed = np.iinfo(np.int64).max if clumps.undecided.size else min_pixels
+        self.listed = ALL if clumps.undecided.size or keeps_links else min_pixels
         start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
         neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
         list_neighbours(edges, sizes, *limits, start, neighbours)
@@ -320,7 +306,7 @@ class Elimination:
         self.decisions, self.retries = Decisions(*(np.empty(count, np.uint32) for _ in range(3))), 0
         self.room = Room(*(np.empty(clumps.undecided.size, np.uint32) for _ in range(2)))
         self.area = self.steps = 0
-        self.is_quiet = False
+        self.is_quiet = self.is_marked = False
         self.live = count
         # the number now of each clump or of what it has become a part of, and the number at first of each that is left
         self.whole: Optional[np.ndarray] = None
@@ -338,10 +324,12 @@ class Elimination:
         # must never come back, or a clump that grows keeps an old mean; there are fewer steps than pixels
         stamp = np.uint32(self.steps)
 
+        last = self.is_quiet, self.is_marked
+
         def decide(begin: int) -> None:
             part, retries = decisions.part(begin, begin + PIECE), self.retries - begin
             known = clumps.sizes, clumps.means, clumps.undecided, clumps.changed
-            _decide(*part, retries, self.threshold, *known, before, self.is_quiet, *lists)
+            _decide(*part, retries, self.threshold, *known, before, *last, *lists)
 
         for _ in run(decide, range(0, decisions.waiting.size, PIECE)):
             pass
@@ -350,8 +338,8 @@ class Elimination:
             kept, self.retries = leave_doubtful(*decisions, self.retries, *self.room, area, *doubt, *lists)
             decisions = decisions.part(0, kept)
         grown = clumps.sizes, self.listed, clumps.sums, self.weights, clumps.means, clumps.changed
-        known = lists.into, lists.members, self.survivors, *self.links
-        self.retries, merged = _merge(*decisions, area, *grown, stamp, *known, *self.queues)
+        known = lists.into, lists.members, self.survivors, *self.links, lists.neighbours
+        self.retries, merged, self.is_marked = _merge(*decisions, area, *grown, stamp, *known, *self.queues)
         self.live -= merged
         self.is_quiet = not merged
         return merged

@@ -47,42 +47,44 @@ def region_shapes(
         those of upper left and lower right before all others; in raster order
     """
     parts, part_count = clump(labels)
-    columns = [_pixel_sums(labels, count, inside), _areas(labels, count, inside, area)]
-    columns.append(_sides(labels, count, across, down))
     corners, contacts = _corners(labels, count, parts)
-    sums = np.concatenate([*columns, corners], axis=1)
+    of_sides = _sides(labels, count, across, down)
+    sums = np.concatenate([_pixel_sums(labels, count, inside, area), of_sides, corners], axis=1)
     sums[:, 14] += sums[:, 0]  # the Euler number, of which the corners know their and the sides' part
     return sums, parts, part_count, contacts
 
 
 def _totals(labels: np.ndarray, count: int, *columns: np.ndarray) -> np.ndarray:
     """(count, columns) int64, exact: what is added up for labels from 1 on; that of label 0 is nobody's."""
+    order, starts, present = _by_label(labels)
     totals = np.zeros((count + 1, len(columns)), np.int64)
-    order = np.argsort(labels, kind="stable")
-    starts = np.flatnonzero(np.diff(labels[order], prepend=np.int64(-1)))
     if starts.size:
         for index, column in enumerate(columns):
-            totals[labels[order][starts], index] = np.add.reduceat(column[order].astype(np.int64), starts)
+            totals[present, index] = np.add.reduceat(column[order].astype(np.int64), starts)
     return totals[1:]
 
 
-def _pixel_sums(labels: np.ndarray, count: int, inside: Tuple[int, int, int, int]) -> np.ndarray:
+def _by_label(labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The order of the labels, where each begins in it, and these labels."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order], prepend=np.int64(-1)))
+    return order, starts, labels[order][starts]
+
+
+def _pixel_sums(labels: np.ndarray, count: int, inside: Tuple[int, int, int, int], area: np.ndarray) -> np.ndarray:
     first, end, left, right = inside
     own = labels[first:end, left:right]
     row, col = (axis.reshape(-1) for axis in np.indices(own.shape, np.int64))
+    areas = np.broadcast_to(area, labels.shape)[first:end, left:right].reshape(-1)
     flat = own.reshape(-1)
-    sums = _totals(flat, count, np.ones_like(col), col, row, col * col, col * row, row * row)
+    *sums, areas = _totals(flat, count, np.ones_like(col), col, row, col * col, col * row, row * row, areas).T
     limits = np.tile(np.array([FAR, -FAR, FAR, -FAR], np.int64), (count + 1, 1))
-    for index, axis in ((0, col), (2, row)):
-        np.minimum.at(limits[:, index], flat, axis)
-        np.maximum.at(limits[:, index + 1], flat, axis)
-    return np.concatenate([sums, limits[1:]], axis=1)
-
-
-def _areas(labels: np.ndarray, count: int, inside: Tuple[int, int, int, int], area: np.ndarray) -> np.ndarray:
-    first, end, left, right = inside
-    every = np.broadcast_to(area, labels.shape)[first:end, left:right]
-    return _totals(labels[first:end, left:right].reshape(-1), count, every.reshape(-1))
+    order, starts, present = _by_label(flat)
+    if starts.size:
+        for index, axis in ((0, col), (2, row)):
+            limits[present, index] = np.minimum.reduceat(axis[order], starts)
+            limits[present, index + 1] = np.maximum.reduceat(axis[order], starts)
+    return np.concatenate([np.stack(sums, axis=1), limits[1:], areas[:, None]], axis=1)
 
 
 def _sides(labels: np.ndarray, count: int, across: np.ndarray, down: np.ndarray) -> np.ndarray:
@@ -113,8 +115,8 @@ def _corners(labels: np.ndarray, count: int, parts: np.ndarray) -> Tuple[np.ndar
     ]
     touched, contacts = np.concatenate([here[falling], right[rising]]), np.concatenate(pairs)
     same = contacts[:, 0] == contacts[:, 1]
-    sums = [_totals(here.reshape(-1), count, euler.reshape(-1)), _totals(touched, count, same)]
-    return np.concatenate(sums, axis=1), contacts[~same]
+    added = np.bincount(here.reshape(-1), euler.reshape(-1), minlength=count + 1)[1:].astype(np.int64)
+    return np.concatenate([added[:, None], _totals(touched, count, same)], axis=1), contacts[~same]
 
 
 def nearest_pixels(
