@@ -106,11 +106,18 @@ def keep_sample(folder: WorkFolder, block: Window, rows: np.ndarray, cols: np.nd
         folder.save(_name_of(block), places=narrowed(rows * block.width + cols), values=values)
 
 
-def sample_is_kept(folder: WorkFolder, blocks: Sequence[Window], sampled: Sequence[int]) -> bool:
-    """Whether what an earlier run has left is there and whole."""
-    return len(blocks) == len(sampled) and all(
-        folder.load(_name_of(block)) is not None for block, count in zip(blocks, sampled) if count
-    )
+def sample_is_kept(folder: WorkFolder, raster: Raster, blocks: Sequence[Window], sampled: Sequence[int]) -> bool:
+    """Whether what an earlier run has left is there and whole, and what it should be."""
+
+    def stands(block: Window, count: int) -> bool:
+        saved = folder.load(_name_of(block), "places", "values")
+        if saved is None or saved["places"].shape != (count,) or saved["places"].dtype.kind not in "iu":
+            return False
+        inside = int(saved["places"].min()) >= 0 and int(saved["places"].max()) < block.pixels
+        values = saved["values"]
+        return inside and values.shape == (len(raster.bands), count) and values.dtype == np.dtype(raster.dtype)
+
+    return len(blocks) == len(sampled) and all(stands(*one) for one in zip(blocks, sampled) if one[1])
 
 
 @dataclass(frozen=True)

@@ -310,7 +310,7 @@ def load_summary(folder: WorkFolder, raster: Raster) -> Optional[Summary]:
         summary = Summary(bands, sampled, dict(plain["valid_pixels"]), occupied, as_rsgislib)
     except (LookupError, TypeError, ValueError):
         return None
-    return summary if sample_is_kept(folder, blocks(raster), sampled) else None
+    return summary if sample_is_kept(folder, raster, blocks(raster), sampled) else None
 
 
 def survey(job: Survey, runner: Runner, progress: Progress) -> Summary:
