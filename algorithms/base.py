@@ -20,7 +20,7 @@ from ..tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.engine.files.publish import recover_beside
 from ..tiledseg_plugin.metadata import ICON, homepage
 from .feedback import ProcessingFeedback, errors_as_processing_exceptions
-from .inputs import gdal_source, path_asked_for, raster_layer
+from .inputs import gdal_source, path_asked_for, raster_layer, rasters_given
 from .labels import for_whom_it_is
 from .text import facts, in_colour_of_text, parameter_help, tr
 from .values import check_values, evaluated, is_optional, is_read_here, read
@@ -154,6 +154,10 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         if is_null(given) and is_optional(self.parameterDefinition(name)):
             return ""
         return gdal_source(raster_layer(self, parameters, name, context), given, name)
+
+    def raster_sources(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> Tuple[str, ...]:
+        """What GDAL opens for each raster of a parameter of several."""
+        return rasters_given(self.raw(parameters, name, context), name, context)
 
     def prepareAlgorithm(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

@@ -2,15 +2,18 @@
 """From what QGIS hands over to what the engine takes: the source of a layer, the numbers of its bands."""
 
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from qgis.core import (
     QgsMapLayer,
+    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputLayerDefinition,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterVectorLayer,
     QgsProcessingUtils,
     QgsRasterLayer,
 )
@@ -56,6 +59,62 @@ class RasterParameter(QgsProcessingParameterRasterLayer):
         return super().checkValueIsAcceptable(value, context)
 
 
+class RastersParameter(QgsProcessingParameterMultipleLayers):
+    """Any number of rasters, none among them; QGIS makes no layers of files, as with `RasterParameter`."""
+
+    def __init__(self, name: str, label: str) -> None:
+        super().__init__(name, label, QgsProcessing.SourceType.TypeRaster, None, True)
+
+    def checkValueIsAcceptable(self, value: Any, context: Optional[QgsProcessingContext] = None) -> bool:
+        given = value if isinstance(value, (list, tuple)) else [value]
+        if context is not None and all(is_loose_file(one, context) for one in given):
+            return True
+        return super().checkValueIsAcceptable(value, context)
+
+
+class TableParameter(QgsProcessingParameterVectorLayer):
+    """A table, or any vector layer, that need not be given; one that is a file is opened by GDAL only."""
+
+    def __init__(self, name: str, label: str) -> None:
+        super().__init__(name, label, [QgsProcessing.SourceType.TypeVector], None, True)
+
+    def checkValueIsAcceptable(self, value: Any, context: Optional[QgsProcessingContext] = None) -> bool:
+        return isinstance(value, str) or super().checkValueIsAcceptable(value, context)
+
+
+def table_source(given: Any, context: QgsProcessingContext) -> Optional[str]:
+    """What OGR opens for a table: `path` or `path|layername=name`; empty where none is given.
+
+    Parameters
+    ----------
+    given : a layer, its id or name, or a file
+
+    Returns
+    -------
+    None for a layer that is no file or has a filter: its rows have to be saved first
+    """
+    if is_null(given) or given == "":
+        return ""
+    layer = _layer_given(given, context)
+    if layer is None:
+        return given if isinstance(given, str) else layer_source(given)
+    is_file = layer.dataProvider() is not None and layer.dataProvider().name() == "ogr"
+    return layer.source() if is_file and not layer.subsetString() else None
+
+
+def columns_of_layer(given: Any, context: QgsProcessingContext) -> List[str]:
+    """The names of the columns of a layer that is given as for `table_source`."""
+    layer = _layer_given(given, context)
+    return [] if layer is None else layer.fields().names()
+
+
+def _layer_given(given: Any, context: QgsProcessingContext) -> Any:
+    """A layer of the project, or one that an earlier step has made; None for a file."""
+    if isinstance(given, QgsProcessingFeatureSourceDefinition):
+        given = given.source.staticValue()
+    return QgsProcessingUtils.mapLayerFromString(given, context, False) if isinstance(given, str) else given
+
+
 def raster_layer(
     algorithm: QgsProcessingAlgorithm, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
 ) -> Optional[QgsRasterLayer]:
@@ -68,6 +127,25 @@ def raster_layer(
     if is_null(given) or is_loose_file(given, context):
         return None
     return algorithm.parameterAsRasterLayer(parameters, name, context)
+
+
+def rasters_given(given: Any, name: str, context: QgsProcessingContext) -> Tuple[str, ...]:
+    """What GDAL opens for each of several rasters.
+
+    Parameters
+    ----------
+    given : layers, their ids or names, or files: a list of them, or one
+    name : id of the parameter
+    """
+    if is_null(given):
+        return ()
+    sources = []
+    for one in given if isinstance(given, (list, tuple)) else [given]:
+        layer = one
+        if isinstance(one, str):
+            layer = None if is_loose_file(one, context) else QgsProcessingUtils.mapLayerFromString(one, context, False)
+        sources.append(gdal_source(layer, one, name))
+    return tuple(sources)
 
 
 def is_loose_file(given: Any, context: QgsProcessingContext) -> bool:

@@ -8,6 +8,7 @@ from qgis.core import (
     QgsColorRampShader,
     QgsFillSymbol,
     QgsGraduatedSymbolRenderer,
+    QgsPalettedRasterRenderer,
     QgsProperty,
     QgsRasterLayer,
     QgsRasterShader,
@@ -18,6 +19,8 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.PyQt.QtGui import QColor
+
+from ..tiledseg_plugin.compat import KEPT_STATISTICS
 
 # From low to high, lightness rising throughout, so that they are told apart in grey print and by colour-blind eyes.
 VALUES = ("#2c105c", "#711f81", "#b63679", "#ee605e", "#fdae78", "#fcfdbf")
@@ -93,6 +96,21 @@ def show_at_random(layer: QgsVectorLayer, id_column: str) -> None:
     for name in (QgsSymbolLayer.Property.PropertyFillColor, QgsSymbolLayer.Property.PropertyStrokeColor):
         stroke.setDataDefinedProperty(name, QgsProperty.fromExpression(colour))
     layer.setRenderer(QgsSingleSymbolRenderer(symbol))
+
+
+def show_column(layer: QgsRasterLayer) -> None:
+    """A raster of one value a segment: classes in their own colours, numbers by a ramp."""
+    provider = layer.dataProvider()
+    classes = provider.colorTable(1)
+    if classes:
+        known = QgsPalettedRasterRenderer.colorTableToClassData([one for one in classes if one.value > 0])
+        layer.setRenderer(QgsPalettedRasterRenderer(provider, 1, known))
+        return
+    found = provider.bandStatistics(1, KEPT_STATISTICS)
+    low = max(found.mean - 2 * found.stdDev, found.minimumValue)
+    high = min(found.mean + 2 * found.stdDev, found.maximumValue)
+    title = provider.generateBandName(1)
+    show_ramp(layer, Colouring(title, (title,)), low, high if high > low else low + 1)
 
 
 def show_ramp(layer: QgsRasterLayer, colouring: Colouring, low: float, high: float) -> None:

@@ -15,6 +15,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..tiledseg_plugin.engine.errors import SegmentationError
 from ..tiledseg_plugin.metadata import ICON, PLUGIN_FOLDER, homepage
+from .base import TiledAlgorithm
 from .inputs import RasterParameter, layer_source, path_asked_for
 from .text import tr
 from .values import check_values, is_optional
@@ -22,12 +23,17 @@ from .values import check_values, is_optional
 FOLDER = PLUGIN_FOLDER / "resources" / "models"
 
 
-class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
-    """`tiledseg:checksegmentstatistics`: pre-flight, segment, statistics."""
+class ShippedModel(QgsProcessingModelAlgorithm):
+    """A model of ours. It says besides:
 
-    FILE = str(FOLDER / "checksegmentstatistics.model3")
+    - `FILE`: where it is;
+    - `displayName`, `shortDescription`, `tags`;
+    - `helps()`: the help of outputs of steps that are QGIS's own.
+    """
 
-    def createInstance(self) -> "CheckSegmentStatistics":
+    FILE = ""
+
+    def createInstance(self) -> "ShippedModel":
         copy = type(self)()
         copy.loadVariant(self.toVariant())
         copy.setProvider(self.provider())
@@ -57,7 +63,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
     def explain(self) -> None:
         """Copy the help of the steps' parameters to those of the model, as model files hold none."""
-        helps: Dict[str, str] = {}
+        helps = self.helps()
         for child_id, child in self.childAlgorithms().items():
             for definition in child.algorithm().parameterDefinitions():
                 helps.setdefault(definition.name(), definition.help())
@@ -66,6 +72,9 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
                         helps[f"{child_id}:{output.name()}"] = definition.help()
         for definition in self.parameterDefinitions():
             definition.setHelp(helps.get(definition.name(), ""))
+
+    def helps(self) -> Dict[str, str]:
+        return {}
 
     def checkParameterValues(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Tuple[bool, str]:
         try:
@@ -80,7 +89,7 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
     def _check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         """Refuse before the first step what a later one would refuse, and outputs that harm each other or an input."""
-        from ..tiledseg_plugin.engine.files.output_files import check_files
+        from ..tiledseg_plugin.engine.files.output_files import check_files, layer_output
 
         outputs, sources, checks = [], {}, []
         for child_id, child in self.childAlgorithms().items():
@@ -89,30 +98,26 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
             for output in child.modelOutputs().values():
                 path = path_asked_for(parameters, f"{child_id}:{output.name()}", context)
                 given[output.childOutputName()] = path
-                outputs.append(algorithm.output_of(output.childOutputName(), path, output.name()))
-            if all(is_optional(algorithm.parameterDefinition(name)) for name in linked):
+                if isinstance(algorithm, TiledAlgorithm):
+                    outputs.append(algorithm.output_of(output.childOutputName(), path, output.name()))
+                else:
+                    outputs.append(layer_output(output.name(), path))
+            if isinstance(algorithm, TiledAlgorithm) and all(
+                is_optional(algorithm.parameterDefinition(name)) for name in linked
+            ):
                 checks.append((algorithm, given))
-            for name in ("INPUT", "VALUES"):
+            for name in ("INPUT", "VALUES", "SEGMENTS"):
                 if isinstance(given.get(name), (str, QgsMapLayer)):
-                    sources[layer_source(given[name], context)] = "INPUT"
+                    sources[layer_source(given[name], context)] = _called(given[name], parameters, name)
         check_files(outputs, [(name, source) for source, name in sources.items()])
         for algorithm, given in checks:
             algorithm.check(given, context)
-
-    def displayName(self) -> str:
-        return tr("Check tiles, segment and describe segments")
 
     def group(self) -> str:
         return tr("Segmentation")
 
     def groupId(self) -> str:
         return "segmentation"
-
-    def shortDescription(self) -> str:
-        return tr("A model: checks the tiles, segments the raster with them, and makes a table of statistics.")
-
-    def tags(self) -> List[str]:
-        return tr("segmentation,OBIA,GEOBIA,model,workflow,tiles,statistics,zonal").split(",")
 
     def icon(self) -> QIcon:
         return QIcon(ICON)
@@ -122,6 +127,51 @@ class CheckSegmentStatistics(QgsProcessingModelAlgorithm):
 
     def helpUrl(self) -> str:
         return homepage()
+
+
+def _called(given: Any, parameters: Dict[str, Any], otherwise: str) -> str:
+    """The name of the model's own input that has a value."""
+    return next((name for name, value in parameters.items() if value is given), otherwise)
+
+
+class CheckSegmentStatistics(ShippedModel):
+    """`tiledseg:checksegmentstatistics`: pre-flight, segment, shape and statistics, one table of both."""
+
+    FILE = str(FOLDER / "checksegmentstatistics.model3")
+
+    def displayName(self) -> str:
+        return tr("Check tiles, segment and describe segments")
+
+    def shortDescription(self) -> str:
+        return tr(
+            "A model: checks the tiles, segments the raster with them, and makes a table of the segments' shape and "
+            "statistics."
+        )
+
+    def tags(self) -> List[str]:
+        return tr("segmentation,OBIA,GEOBIA,model,workflow,tiles,statistics,shape,join,zonal").split(",")
+
+    def helps(self) -> Dict[str, str]:
+        return {
+            "joined:Joined": tr(
+                "Table with the columns of both, shape and statistics, one row a segment: .gpkg or .csv."
+            )
+        }
+
+
+class ColourSegments(ShippedModel):
+    """`tiledseg:coloursegments`: statistics, and a raster that shows one of their columns."""
+
+    FILE = str(FOLDER / "coloursegments.model3")
+
+    def displayName(self) -> str:
+        return tr("Colour segments by a column")
+
+    def shortDescription(self) -> str:
+        return tr("A model: statistics of segments, and a raster that shows one of their columns in colours.")
+
+    def tags(self) -> List[str]:
+        return tr("segments,OBIA,GEOBIA,model,workflow,statistics,colour,column,rasterize").split(",")
 
 
 def _given(child: QgsProcessingModelChildAlgorithm, parameters: Dict[str, Any]) -> Tuple[Dict[str, Any], List[str]]:
@@ -139,7 +189,7 @@ def _given(child: QgsProcessingModelChildAlgorithm, parameters: Dict[str, Any]) 
     return values, linked
 
 
-def shipped_models() -> List[CheckSegmentStatistics]:
+def shipped_models() -> List[ShippedModel]:
     """All models that can run."""
-    models = [CheckSegmentStatistics()]
+    models: List[ShippedModel] = [CheckSegmentStatistics(), ColourSegments()]
     return [model for model in models if model.load()]

@@ -15,6 +15,7 @@ from ..tiledseg_plugin.engine.progress import Feedback
 from .text import tr
 from .tile_layer import BEFORE_A_RUN, check_tile_output
 from .tiling import TilingAlgorithm
+from .zones import forget
 
 MEGABYTE = 1_000_000
 
@@ -64,6 +65,7 @@ class CheckTiles(TilingAlgorithm):
     def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
         self._add_raster(tr("Raster to check"))
         self._add_extent()
+        self._add_zones()
         self._add_nodata()
         self._add_tiles()
         self._add_workers()
@@ -87,13 +89,16 @@ class CheckTiles(TilingAlgorithm):
     def collect(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
         run = self._run_parameters(parameters, context)
         self._tile_layer = self._tile_output(self.OUTPUT, parameters, context, self._raster_crs(parameters, context))
-        return run, self._scheme(parameters, context)
+        return self._with_zones(run, parameters, context), self._scheme(parameters, context)
 
     def work(self, values: Any, feedback: Feedback) -> Dict[str, Any]:
         from ..tiledseg_plugin.engine.preflight import preflight
 
         run, scheme = values
-        result = preflight(self._with_tiles(run, scheme), feedback)
+        try:
+            result = preflight(self._with_tiles(run, scheme), feedback)
+        finally:
+            forget(run.zones)
         return {
             **self._write_tiles(result.records, BEFORE_A_RUN),
             self.TILE_COUNT: result.tile_count,
@@ -117,5 +122,5 @@ class CheckTiles(TilingAlgorithm):
         describe(run.input, run.bands, run.nodata_rule, nodata=run.nodata, extent=run.extent)
         check_output(run)
         check_tile_output(self.OUTPUT, run.output, run.input)
-        self._tile_source(parameters, context)
+        self._polygon_source(self.TILES, parameters, context)
         return run

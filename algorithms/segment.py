@@ -14,6 +14,7 @@ from .looks import Look, StackedLook, show_means, show_outlines, show_segments
 from .segment_definitions import SegmentDefinitions
 from .text import tr
 from .tile_layer import AFTER_A_RUN, check_tile_output
+from .zones import forget
 
 if TYPE_CHECKING:
     from ..tiledseg_plugin.engine.files.output_files import Output
@@ -38,7 +39,7 @@ class SegmentRaster(SegmentDefinitions):
     ) -> SegmentParameters:
         """The engine's parameters, with the polygons of TILES read; `output` is empty for a preview."""
         run = self._run_parameters(parameters, context, {self.OUTPUT: output})
-        return self._with_tiles(run, self._scheme(parameters, context))
+        return self._with_tiles(self._with_zones(run, parameters, context), self._scheme(parameters, context))
 
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         names = (self.OUTPUT, self.MEAN_IMAGE, self.POLYGONS, self.S1TILES)
@@ -65,7 +66,7 @@ class SegmentRaster(SegmentDefinitions):
         self._looks = tuple(
             (StackedLook((self.id(), name), style, stack, path), path) for name, style, path in made if path
         )
-        return run, self._scheme(parameters, context)
+        return self._with_zones(run, parameters, context), self._scheme(parameters, context)
 
     def output_of(self, name: str, path: str, called: str) -> "Output":
         from ..tiledseg_plugin.engine.files.formats import format_of
@@ -81,7 +82,10 @@ class SegmentRaster(SegmentDefinitions):
         from ..tiledseg_plugin.engine.segmentation import segment
 
         run, scheme = values
-        result = segment(self._with_tiles(run, scheme), feedback)
+        try:
+            result = segment(self._with_tiles(run, scheme), feedback)
+        finally:
+            forget(run.zones)
         tiles = self._write_tiles(result.tiles, AFTER_A_RUN)
         return {
             self.OUTPUT: run.output,
@@ -141,7 +145,7 @@ class SegmentRaster(SegmentDefinitions):
         )
         run.check()
         _check_files(run)
-        self._tile_source(parameters, context)
+        self._polygon_source(self.TILES, parameters, context)
         return run
 
     def _assigned_crs(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:

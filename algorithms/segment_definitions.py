@@ -126,6 +126,7 @@ class SegmentDefinitions(TilingAlgorithm):
             advanced=True,
         )
         self._add_extent()
+        self._add_zones()
         self._add_nodata()
 
     def _add_sizes(self) -> None:
@@ -249,7 +250,8 @@ class SegmentDefinitions(TilingAlgorithm):
             tr(
                 "Raster of segment numbers (unsigned 32 bit, 0 = no data). The extension decides the format: "
                 ".tif (GeoTIFF; .cog.tif: cloud optimized), .img (Erdas Imagine) or .kea (KEA, where GDAL has it). Its "
-                "attribute table has pixel count, colour, and mean, min, max and std of each band; of a GeoTIFF with "
+                "attribute table has pixel count, colour, mean, min, max and std of each band, and the zone where "
+                "there are zones; of a GeoTIFF with "
                 "very many segments it is a GeoPackage beside it."
             ),
         )

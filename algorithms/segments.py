@@ -41,7 +41,7 @@ class SegmentsAlgorithm(TiledAlgorithm):
     def groupId(self) -> str:
         return "segments"
 
-    def _add_inputs(self, values_optional: bool = False) -> None:
+    def _add_segments(self) -> None:
         self.add(
             RasterParameter(self.SEGMENTS, tr("Segments")),
             tr(
@@ -49,6 +49,9 @@ class SegmentsAlgorithm(TiledAlgorithm):
                 "declares as no data is no data; where it declares nothing, 0 is."
             ),
         )
+
+    def _add_inputs(self, values_optional: bool = False) -> None:
+        self._add_segments()
         self.add(
             RasterParameter(self.VALUES, tr("Raster of values"), optional=values_optional),
             tr(

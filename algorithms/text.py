@@ -42,6 +42,8 @@ def facts(definition: QgsProcessingParameterDefinition) -> str:
         return tr("Default: {:g}.").format(default) + " " + _range(definition)
     if definition.isDestination():
         return ""
+    if isinstance(default, str) and default:
+        return tr("Default: {}.").format(default)
     if definition.flags() & QgsProcessingParameterDefinition.Flag.FlagOptional:
         return tr("Default: empty.")
     return ""

@@ -20,17 +20,19 @@ from qgis.core import (
     QgsProcessingParameterNumber,
     QgsRectangle,
     QgsReferencedRectangle,
+    QgsVectorLayer,
     QgsWkbTypes,
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
-from ..tiledseg_plugin.engine.parameters import NODATA_RULES, PreflightParameters, SegmentParameters
+from ..tiledseg_plugin.engine.parameters import NODATA_RULES, ZONES_OUTSIDE, PreflightParameters, SegmentParameters
 from .base import TiledAlgorithm
 from .inputs import RasterParameter, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import FieldList, TileLayerOutput
 from .values import WordParameter, shown
+from .zones import ZonesParameter, in_memory, zones_path, zones_without_file
 
 if TYPE_CHECKING:
     from ..tiledseg_plugin.engine.products.tile_records import TileRecord
@@ -58,6 +60,8 @@ class TilingAlgorithm(TiledAlgorithm):
     NODATA = "NODATA"
     NODATA_RULE = "NODATA_RULE"
     EXTENT = "EXTENT"
+    ZONES = "ZONES"
+    ZONES_OUTSIDE = "ZONES_OUTSIDE"
     TILE_WIDTH = "TILE_WIDTH"
     TILE_HEIGHT = "TILE_HEIGHT"
     TILES = "TILES"
@@ -66,7 +70,7 @@ class TilingAlgorithm(TiledAlgorithm):
     TILE_COUNT = "TILE_COUNT"
     EMPTY_TILES = "EMPTY_TILES"
     SPARSE_TILES = "SPARSE_TILES"
-    CHECKED_HERE = (INPUT, EXTENT)
+    CHECKED_HERE = (INPUT, EXTENT, ZONES)
 
     _tile_layer: Optional[TileLayerOutput] = None
 
@@ -103,6 +107,33 @@ class TilingAlgorithm(TiledAlgorithm):
                 "result is that of the raster cut to it. Each edge goes to the nearest edge of a pixel. As text: "
                 "xmin,xmax,ymin,ymax [EPSG:code]. Empty: the whole raster."
             ),
+        )
+
+    def _add_zones(self) -> None:
+        kinds = QgsProcessing.SourceType
+        self.add(
+            ZonesParameter(
+                self.ZONES,
+                tr("Zones"),
+                optional=True,
+                types=[kinds.TypeVectorPolygon, kinds.TypeVectorLine, kinds.TypeRaster],
+            ),
+            tr(
+                "No segment crosses the border of a zone: a layer of polygons (parcels, an older map), or of lines "
+                "(roads), which part the pixels on either side, in any coordinate reference system; or a raster of "
+                "classes, of which the first band counts. A pixel is in the polygon that its centre is in, of several "
+                "in the last one of the layer; of a raster on another grid, in the class that its centre is in. The "
+                "table gets a column zone, the feature's id or the class. Empty: none."
+            ),
+        )
+        self._add_choice(
+            self.ZONES_OUTSIDE,
+            tr("Pixels in no zone"),
+            tr(
+                "'segment': what lies in no polygon or class is segmented, too, as a zone of its own; 'exclude': it is "
+                "no data. Of lines nothing lies outside."
+            ),
+            ZONES_OUTSIDE,
         )
 
     def _add_nodata(self) -> None:
@@ -207,6 +238,7 @@ class TilingAlgorithm(TiledAlgorithm):
         """What both algorithms hand to the engine, without the polygons of TILES, which take a while to read."""
         names = (
             self.NODATA_RULE,
+            self.ZONES_OUTSIDE,
             self.TILE_WIDTH,
             self.TILE_HEIGHT,
             self.VALID_DATA_THRESHOLD,
@@ -218,8 +250,27 @@ class TilingAlgorithm(TiledAlgorithm):
             **{name.lower(): self.value(parameters, name, context) for name in names},
             "nodata": self.value(parameters, self.NODATA, context) or "",
             "extent": self._extent(parameters, context),
+            "zones": self._zones(parameters, context),
             "tiles_source": layer_source(self.raw(parameters, self.TILES, context), context),
         }
+
+    def _zones(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
+        """ZONES as the engine opens it, once it has been looked at; empty where it is not given or has no file."""
+        from ..tiledseg_plugin.engine.stages.zone_source import check_zones
+
+        given = self.value(parameters, self.ZONES, context)
+        path = zones_path(given, context)
+        without_file = zones_without_file(given, context)
+        if path:
+            check_zones(path)
+        elif without_file is not None:
+            _check_layer(without_file)
+        return path
+
+    def _with_zones(self, run: Run, parameters: Dict[str, Any], context: QgsProcessingContext) -> Run:
+        """The engine's parameters with a copy of a layer of ZONES that has no file."""
+        layer = zones_without_file(self.value(parameters, self.ZONES, context), context)
+        return run if layer is None else replace(run, zones=in_memory(layer))
 
     def _extent(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Tuple[int, ...]:
         """EXTENT in the raster's pixels, (col, row, width, height); empty where it is not given."""
@@ -278,41 +329,41 @@ class TilingAlgorithm(TiledAlgorithm):
             self._tile_layer.attach(context)
         return {}
 
-    def _tile_source(
-        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    def _polygon_source(
+        self, name: str, parameters: Dict[str, Any], context: QgsProcessingContext
     ) -> Optional[QgsProcessingFeatureSource]:
-        """TILES as a source of polygons; None where it is not given."""
-        given = self.raw(parameters, self.TILES, context)
+        """A parameter as a source of polygons; None where it is not given."""
+        given = self.raw(parameters, name, context)
         if is_null(given):
             return None
         try:
-            source = self.parameterAsSource(parameters, self.TILES, context)
+            source = self.parameterAsSource(parameters, name, context)
         except QgsProcessingException:
             source = None
         if source is None:
             raise SegmentationError(
                 tr("{} '{}' cannot be opened as a vector layer: check that it exists and can be read.").format(
-                    self.TILES, given if isinstance(given, str) else ""
+                    name, given if isinstance(given, str) else ""
                 )
             )
         kind = QgsWkbTypes.geometryType(source.wkbType())
         if kind != QgsWkbTypes.GeometryType.PolygonGeometry:
             raise SegmentationError(
                 tr("{} '{}' is not a polygon layer but holds {}: choose a polygon layer.").format(
-                    self.TILES, source.sourceName(), QgsWkbTypes.geometryDisplayString(kind).lower()
+                    name, source.sourceName(), QgsWkbTypes.geometryDisplayString(kind).lower()
                 )
             )
         if source.featureCount() == 0:
             raise SegmentationError(
-                tr("{} '{}' has no polygons: choose another layer, or leave it empty for a grid.").format(
-                    self.TILES, source.sourceName()
+                tr("{} '{}' has no polygons: choose another layer, or leave it empty.").format(
+                    name, source.sourceName()
                 )
             )
         return source
 
-    def _scheme(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Optional[Scheme]:
-        """TILES as what `_with_tiles` takes; None where it is not given."""
-        source = self._tile_source(parameters, context)
+    def _scheme(self, parameters: Dict[str, Any], context: QgsProcessingContext, name: str = TILES) -> Optional[Scheme]:
+        """The polygons of TILES, or of another parameter; None where it is not given."""
+        source = self._polygon_source(name, parameters, context)
         if source is None:
             return None
         request = QgsFeatureRequest()
@@ -333,3 +384,21 @@ class TilingAlgorithm(TiledAlgorithm):
         from ..tiledseg_plugin.engine.stages.polygon_tiles import rectangles_of
 
         return run if scheme is None else replace(run, tiles=rectangles_of(run.input, *scheme))
+
+
+def _check_layer(layer: QgsVectorLayer) -> None:
+    """Refuse a layer of ZONES without features, and one of points."""
+    kinds = QgsWkbTypes.GeometryType
+    kind = QgsWkbTypes.geometryType(layer.wkbType())
+    if kind not in (kinds.PolygonGeometry, kinds.LineGeometry):
+        raise SegmentationError(
+            tr("{} '{}' holds {} where polygons or lines are needed: choose another layer, or a raster.").format(
+                TilingAlgorithm.ZONES, layer.name(), QgsWkbTypes.geometryDisplayString(kind).lower()
+            )
+        )
+    if layer.featureCount() == 0:
+        raise SegmentationError(
+            tr("{} '{}' has no features: choose another layer, or leave it empty.").format(
+                TilingAlgorithm.ZONES, layer.name()
+            )
+        )

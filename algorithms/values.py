@@ -10,7 +10,7 @@ them, so algorithms read with this, too.
 import math
 import re
 from numbers import Integral, Real
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Pattern, Tuple, Union
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -21,6 +21,7 @@ from qgis.core import (
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
     QgsProcessingParameterNumber,
     QgsProcessingParameterString,
     QgsProperty,
@@ -32,6 +33,7 @@ from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
 from .text import NO_LIMIT, tr
 
+PERCENTILES = re.compile(r"p?0*[1-9][0-9]?")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 Reader = Callable[[QgsProcessingParameterDefinition, Any, QgsProcessingContext], Any]
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
@@ -41,6 +43,37 @@ LONGEST = 60  # characters of a value that a message shows
 
 class WordParameter(QgsProcessingParameterString):
     """A text that may be a number, and is given as one by scripts: `NODATA=0`."""
+
+
+class ChoiceParameter(QgsProcessingParameterEnum):
+    """Several of some words, in a list, and, where they are typed, others like them.
+
+    Parameters
+    ----------
+    further : what else is accepted
+    """
+
+    def __init__(self, name: str, label: str, options: List[str], default: List[str], further: Pattern[str]):
+        super().__init__(name, label, options, True, default, False, True)
+        self.further = further
+
+
+def percentiles_in(text: Optional[str], name: str) -> Tuple[str, ...]:
+    """The statistics p01 to p99 that a text such as `10;25` or `p10;p25` asks for.
+
+    Raises
+    ------
+    SegmentationError : it is not understood
+    """
+    parts = [part.strip() for part in (text or "").replace(",", ";").split(";")]
+    for part in parts:
+        if part and not PERCENTILES.fullmatch(part):
+            raise SegmentationError(
+                tr("{} has '{}', which is no percentile: give whole numbers from 1 to 99, as in 10;25;75.").format(
+                    name, shown(part)
+                )
+            )
+    return tuple(f"p{int(part.lstrip('p')):02d}" for part in parts if part)
 
 
 def read(
@@ -198,11 +231,15 @@ def _enum(
 
 
 def _option(definition: QgsProcessingParameterDefinition, value: Any, options: List[str]) -> str:
-    if isinstance(value, str) and value in options:
+    if isinstance(value, str) and (value in options or _is_further(definition, value)):
         return value
     raise _refusal(
         definition, value, tr("one of its values"), tr("give one of {}, in these letters").format(", ".join(options))
     )
+
+
+def _is_further(definition: QgsProcessingParameterDefinition, value: str) -> bool:
+    return isinstance(definition, ChoiceParameter) and definition.further.fullmatch(value) is not None
 
 
 def _text(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> str:
@@ -252,6 +289,10 @@ def _layer(definition: QgsProcessingParameterDefinition, value: Any, context: Qg
     raise _refusal(definition, value, tr("a layer"), tr("give a layer, or the path of a file as text"))
 
 
+def _layers(definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext) -> Tuple[Any, ...]:
+    return tuple(_layer(definition, one, context) for one in (value if isinstance(value, (list, tuple)) else [value]))
+
+
 def _destination(
     definition: QgsProcessingParameterDefinition, value: Any, context: QgsProcessingContext
 ) -> Optional[str]:
@@ -268,6 +309,7 @@ READ_HERE: Dict[str, Reader] = {
     "enum": _enum,
     "string": _text,
     "file": _text,
+    "field": _text,
     "band": _bands,
 }
 READERS: Dict[str, Reader] = {
@@ -275,8 +317,10 @@ READERS: Dict[str, Reader] = {
     "crs": _crs,
     "extent": _extent,
     "raster": _layer,
+    "multilayer": _layers,
     "source": _layer,
     "vector": _layer,
+    "layer": _layer,
     "rasterDestination": _destination,
     "vectorDestination": _destination,
     "sink": _destination,

@@ -23,7 +23,7 @@ from tiledseg.tiledseg_plugin.engine.stages.tiles import PixelJob, open_sides, s
 WINDOW = 1500
 
 
-def check(scene: Path, folder: Path, places: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
+def check(scene: Path, output: Path, places: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
     """Hold OUTPUT against untiled runs of windows around some places.
 
     Returns
@@ -31,9 +31,9 @@ def check(scene: Path, folder: Path, places: Sequence[Tuple[int, int]]) -> Tuple
     compared : pixels
     wrong : those of segments that are others in OUTPUT
     """
-    report = json.loads((folder / "segments_report.json").read_text(encoding="utf-8"))
+    report = json.loads(output.with_name(f"{output.stem}_report.json").read_text(encoding="utf-8"))
     raster = describe(str(scene))
-    output = gdal.Open(str(folder / "segments.tif"))
+    segments = gdal.Open(str(output))
     compared = wrong = 0
     for col, row in places:
         left, top = (
@@ -42,7 +42,7 @@ def check(scene: Path, folder: Path, places: Sequence[Tuple[int, int]]) -> Tuple
         )
         width, height = min(WINDOW, raster.width), min(WINDOW, raster.height)
         regions, decided = untiled(raster, report, (left, top, width, height))
-        some, others = differing(regions, decided, output.ReadAsArray(left, top, width, height))
+        some, others = differing(regions, decided, segments.ReadAsArray(left, top, width, height))
         compared += some
         wrong += others
     return compared, wrong

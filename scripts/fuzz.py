@@ -95,6 +95,13 @@ class Campaign:
         yield f"{len(self.failures)} failures" + (f": seeds {seeds}; kept in {FOUND}" if seeds else ".")
 
 
+def close_cluster():
+    """End the Dask cluster that cases may have started."""
+    from fuzzing.cluster import kept
+
+    kept.close()
+
+
 def run_again(path):
     """Run one case that was kept; the exit status."""
     from fuzzing.checking import Wrong, check
@@ -104,6 +111,8 @@ def run_again(path):
     except Wrong as wrong:
         print(f"FAILED: {wrong}")
         return 1
+    finally:
+        close_cluster()
     print("passed")
     return 0
 
@@ -130,6 +139,7 @@ def main():
     except KeyboardInterrupt:
         pass
     finally:
+        close_cluster()
         tempfile.tempdir = before
         shutil.rmtree(folder, ignore_errors=True)
         print("\n".join(campaign.report()), flush=True)

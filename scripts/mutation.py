@@ -26,8 +26,9 @@ import types
 
 import headless
 
-# what is mutated, below tiledseg_plugin/, and the tests that have to notice; the quickest first
-KERNELS = "engine/kernels/plain/"
+# what is mutated, below tiledseg_plugin/, and the tests that have to notice, files or how their names begin; the
+# quickest first
+KERNELS, STAGES = "engine/kernels/plain/", "engine/stages/"
 MODULES = {
     KERNELS + "attributes.py": ["tests/test_kernel_regions.py"],
     KERNELS + "clumps.py": ["tests/test_kernel_regions.py"],
@@ -37,12 +38,29 @@ MODULES = {
     KERNELS + "pixels.py": ["tests/test_kernel_pixels.py"],
     KERNELS + "quantiles.py": ["tests/test_kernel_regions.py"],
     KERNELS + "simplification.py": ["tests/test_kernel_outlines.py"],
+    STAGES + "elimination.py": ["tests/test_stage_graph.py", "tests/test_scales.py"],
+    STAGES + "graph.py": ["tests/test_stage_graph.py"],
+    STAGES + "numbering.py": ["tests/test_tree.py"],
+    STAGES + "parts.py": ["tests/test_parts.py", "tests/test_stage_graph.py", "tests/test_tree.py"],
+    STAGES + "plan.py": ["tests/test_plan.py"],
+    STAGES + "polygon_tiles.py": [
+        "tests/test_polygon_tiles.py",
+        "tests/test_extent.py::test_edges",
+        "tests/test_extent.py::test_another",
+    ],
+    STAGES + "schedule.py": ["tests/test_schedule.py"],
+    STAGES + "tree.py": [
+        "tests/test_tree.py::test_a_tree",
+        "tests/test_tree.py::test_borders",
+        "tests/test_schedule.py",
+    ],
 }
 SURVIVORS = headless.ROOT / "tests" / "mutation-survivors.txt"
 RESULTS = headless.BUILD / "mutation-results"
 OUTPUT = RESULTS / f"output-{os.getpid()}.txt"  # of the tests of one mutant, the test that noticed it first
 LEAST_SECONDS = 5.0  # that a mutant's tests may take; ten times what they take without it, if that is more
-TEST_SECONDS = 2.0  # of the processor that one test may take; in an endless loop it takes more
+TEST_SECONDS = 2.0  # of the processor that one test may take, if all take less than a fifth; an endless loop takes more
+LEFT_OUT = {"shared", "plugin", "qgis_process"}  # fixtures of tests that take long, or need what need not be there
 MEMORY = 4 << 30
 
 REPLACED = {
@@ -93,9 +111,17 @@ def mutants(path):
         count = sum(len(list(operator.mutation_positions(node))) for node in ast_nodes(tree))
         for occurrence in range(count):
             changed = mutate_code(source, operator, occurrence)
-            if changed and ast.dump(ast.parse(changed)) != same:
+            if changed and _parsed(changed) not in ("", same):
                 found.setdefault(_describe(source, changed), changed)
     return sorted(found.items())
+
+
+def _parsed(source):
+    """The tree of a source as text; "" for what is no Python, such as `*a` with another sign."""
+    try:
+        return ast.dump(ast.parse(source))
+    except SyntaxError:
+        return ""
 
 
 def _assignment_operator():
@@ -161,21 +187,21 @@ def _put(owner, name, old, new):
                 setattr(other, name, new)
 
 
-def _run_tests(items, module, source, output):
+def _run_tests(items, module, source, test_seconds):
     """In a process forked for it: change a module and run tests up to the first that fails; never returns."""
     from _pytest.runner import runtestprotocol
 
     status = 1
     try:
         os.setsid()
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        file = os.open(OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(file, 1)
         os.dup2(file, 2)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         if source is not None:
             put_in_place(module, source)
         for item, following in zip(items, [*items[1:], None]):
-            signal.setitimer(signal.ITIMER_PROF, TEST_SECONDS)  # which ends the process
+            signal.setitimer(signal.ITIMER_PROF, test_seconds)  # which ends the process
             failures = [report for report in runtestprotocol(item, log=False, nextitem=following) if report.failed]
             if failures:
                 print(item.nodeid, failures[0].longreprtext, sep="\n")
@@ -189,13 +215,13 @@ def _run_tests(items, module, source, output):
         os._exit(status)
 
 
-def ending(items, module, source, seconds):
+def ending(items, module, source, seconds, test_seconds):
     """How the tests of a changed module end: `survived`, `killed`, or `killed by time`; and the seconds taken."""
     began = time.monotonic()
     sys.stdout.flush()
     child = os.fork()
     if not child:
-        _run_tests(items, module, source, OUTPUT)
+        _run_tests(items, module, source, test_seconds)
     while time.monotonic() - began < seconds:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
@@ -240,13 +266,13 @@ def try_module(name, items, again):
     if again and results.exists():
         last = {tuple(description) for description in json.loads(results.read_text(encoding="utf-8"))}
         everything = [mutant for mutant in everything if mutant[0] in last]
-    how, seconds = ending(items, module, None, 600.0)
+    how, seconds = ending(items, module, None, 600.0, 600.0)
     if how != "survived":
         raise SystemExit(f"{name}: its tests fail without any change: {OUTPUT.read_text()}")
     limit = max(LEAST_SECONDS, 10 * seconds)
     known, survivors, ends = explained().get(name, set()), [], {}
     for description, source in everything:
-        how, _ = ending(items, module, source, limit)
+        how, _ = ending(items, module, source, limit, max(TEST_SECONDS, 5 * seconds))
         ends[how] = ends.get(how, 0) + 1
         if how == "killed":  # the same test may well notice the next one
             killer = OUTPUT.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
@@ -270,10 +296,18 @@ class Campaign:
     def __init__(self, modules, again):
         self.modules, self.again, self.unexplained = modules, again, []
 
+    def pytest_configure(self):
+        """The same draws for each mutant, none of which is made smaller."""
+        from hypothesis import Phase, settings
+
+        phases = [Phase.explicit, Phase.generate]
+        settings.register_profile("mutation", derandomize=True, database=None, deadline=None, phases=phases)
+        settings.load_profile("mutation")
+
     def pytest_runtestloop(self, session):
         for name in self.modules:
-            files = [headless.ROOT / test for test in MODULES[name]]
-            items = [item for file in files for item in session.items if item.path == file]
+            chosen = [item for item in session.items if not LEFT_OUT & set(item.fixturenames)]
+            items = [item for test in MODULES[name] for item in chosen if item.nodeid.startswith(test)]
             self.unexplained += try_module(name, items, self.again)
         return True
 
@@ -300,7 +334,7 @@ def main():
     import pytest
 
     campaign = Campaign(chosen, arguments.again)
-    tests = dict.fromkeys(test for name in chosen for test in MODULES[name])
+    tests = dict.fromkeys(test.partition("::")[0] for name in chosen for test in MODULES[name])
     options = ["-q", "-s", "-p", "no:cacheprovider", "-o", "addopts=", "-k", "not compiled"]
     status = pytest.main([*options, *tests], plugins=[campaign])
     OUTPUT.unlink(missing_ok=True)

@@ -22,7 +22,10 @@ NO_TESTS = 5  # pytest's exit status where nothing was chosen
 MOST_AT_A_TIME = 6  # each may have QGIS and compiled kernels in memory
 LIMIT_SECONDS = 1800.0  # for a file, on a slow machine
 # these take longest, so they begin first
-LONGEST = ("segmentation", "odd", "execution", "dask", "dask_workers", "messages", "growing", "faults_sweeps", "fuzz")
+LONGEST = (
+    *("odd", "segmentation", "execution", "desktop_toolbox", "dask_workers", "whole_range", "fuzz", "faults_sweeps"),
+    *("messages", "plan", "dask", "preflight_algorithm", "attributes", "extent", "growing"),
+)
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
 
 
@@ -125,6 +128,11 @@ def run_files(files: List[Path], rest: List[str], report: Optional[Path]) -> Lis
     return ended
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def side_by_side(
     files: List[Path], arguments: List[str], report: Optional[Path] = None, changed: Optional[Mapping[str, str]] = None
 ) -> List[Ended]:
@@ -135,7 +143,7 @@ def side_by_side(
         show(ended)
         return ended
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_AT_A_TIME)) as pool:
+    with ThreadPoolExecutor(min(cores(), MOST_AT_A_TIME)) as pool:
         return list(pool.map(one, files))
 
 

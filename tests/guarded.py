@@ -12,12 +12,15 @@ from osgeo import gdal, ogr, osr
 from rasters import UTM, write_raster
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.products.segment_columns import RasteriseParameters, rasterise_column
+from tiledseg.tiledseg_plugin.engine.products.segment_neighbours import NeighboursParameters, segment_neighbours
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
     PolygonsParameters,
     segment_mean_image,
     segment_polygons,
 )
+from tiledseg.tiledseg_plugin.engine.products.segment_shape import ShapeParameters, segment_shape
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.segmentation import segment
@@ -43,9 +46,9 @@ def contents(folder):
     }
 
 
-def write_tiles(path, driver="GPKG"):
+def write_tiles(path, driver="GPKG", crs=UTM):
     reference = osr.SpatialReference()
-    reference.SetFromUserInput(UTM)
+    reference.SetFromUserInput(crs)
     dataset = ogr.GetDriverByName(driver).CreateDataSource(str(path))
     layer = dataset.CreateLayer(Path(path).stem, reference, ogr.wkbPolygon)
     feature = ogr.Feature(layer.GetLayerDefn())
@@ -137,9 +140,17 @@ def engine_runs(folder, given):
     quick = {"num_clusters": 4, "min_pixels": 3, "sampling": 1, "execution": "serial", "kernels": "plain"}
     serial = {"execution": "serial", "kernels": "plain"}
     operations = {
-        "segment": run(SegmentParameters(raster, spare, tiles_source=tiles, **quick), segment),
-        "preflight": run(PreflightParameters(raster, tiles_source=tiles), preflight),
-        "statistics": run(StatisticsParameters(segments, given["VALUES"], **serial), segment_statistics),
+        "segment": run(
+            SegmentParameters(raster, spare, tiles_source=tiles, zones=given.get("ZONES", ""), **quick), segment
+        ),
+        "preflight": run(PreflightParameters(raster, tiles_source=tiles, zones=given.get("ZONES", "")), preflight),
+        "statistics": run(
+            StatisticsParameters(segments, given["VALUES"], more_values=(given["MORE_VALUES"],), **serial),
+            segment_statistics,
+        ),
+        "rasterise": run(RasteriseParameters(segments, "n", "", given["TABLE"], **serial), rasterise_column),
+        "neighbours": run(NeighboursParameters(segments, values=given["VALUES"], **serial), segment_neighbours),
+        "shape": run(ShapeParameters(segments, **serial), segment_shape),
         "meanimage": run(MeanImageParameters(segments, given["VALUES"], "", **serial), segment_mean_image),
         "polygons": run(PolygonsParameters(segments, "", given["VALUES"], **serial), segment_polygons),
     }
@@ -147,6 +158,9 @@ def engine_runs(folder, given):
         "segment": {"OUTPUT": "raster", "MEAN_IMAGE": "raster", "POLYGONS": "vector", "S1TILES": "vector"},
         "preflight": {"OUTPUT": "vector"},
         "statistics": {"OUTPUT": "vector"},
+        "rasterise": {"OUTPUT": "raster"},
+        "neighbours": {"OUTPUT": "vector", "SUMMARY": "vector"},
+        "shape": {"OUTPUT": "vector"},
         "meanimage": {"OUTPUT": "raster"},
         "polygons": {"OUTPUT": "vector"},
     }
@@ -158,12 +172,16 @@ def engine_runs(folder, given):
 
 
 INPUTS_OF = {
-    "segment": ("INPUT", "TILES"),
-    "preflight": ("INPUT", "TILES"),
-    "statistics": ("SEGMENTS", "VALUES"),
+    "segment": ("INPUT", "TILES", "ZONES"),
+    "preflight": ("INPUT", "TILES", "ZONES"),
+    "statistics": ("SEGMENTS", "VALUES", "MORE_VALUES"),
+    "rasterise": ("SEGMENTS", "TABLE"),
+    "neighbours": ("SEGMENTS", "VALUES"),
+    "shape": ("SEGMENTS",),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),
 }
+VECTORS = ("TILES", "TABLE", "ZONES")
 
 
 def inputs_in(folder, name, make):
@@ -172,12 +190,15 @@ def inputs_in(folder, name, make):
     given = {
         "INPUT": write_raster(folder / "input.tif", values()),
         "VALUES": write_raster(folder / "values.tif", values()),
+        "MORE_VALUES": write_raster(folder / "more.tif", values()),
         "SEGMENTS": write_raster(folder / "segments.tif", ids(), 0),
         "TILES": write_tiles(folder / "tiles.gpkg"),
+        "TABLE": write_tiles(folder / "table.gpkg"),
+        "ZONES": write_tiles(folder / "zones.gpkg"),
     }
     own = folder / "own"
     own.mkdir()
-    if name == "TILES":
+    if name in VECTORS:
         given[name] = write_tiles(own / "mine.gpkg") + "|layername=mine"
         return given, [str(own / "mine.gpkg")]
     given[name], files = make(own, np.repeat(ids(), 3, 0) if name == "SEGMENTS" else values(), "mine")

@@ -12,15 +12,15 @@ from osgeo import gdal
 from rasters import Log, leftovers, read, run, write_raster
 from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
-from tiledseg.tiledseg_plugin.engine.files import attribute_table, table_readback
-from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
+from tiledseg.tiledseg_plugin.engine.files import attribute_table, gdal_access, table_readback
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import OpenRasters, open_raster
 from tiledseg.tiledseg_plugin.engine.files.no_data import Band
 from tiledseg.tiledseg_plugin.engine.files.publish import publishing
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from tiledseg.tiledseg_plugin.engine.files.tables import Column
 from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.kernels import plain
-from tiledseg.tiledseg_plugin.engine.products import attributes, run_outputs
+from tiledseg.tiledseg_plugin.engine.products import run_outputs
 from tiledseg.tiledseg_plugin.engine.products.attributes import Moments, band_values, in_order, single_bands
 from tiledseg.tiledseg_plugin.engine.stages.moments import add_up, moments_in, moments_of_pixels
 
@@ -317,10 +317,10 @@ def test_bands_read_together_are_what_each_of_them_is_alone(tmp_path, monkeypatc
     bands = single_bands(replace(raster, bands=(Band(1, nodata=3), Band(2), Band(3, nodata=2))))
     bands += single_bands(describe(other))
     window, labels = Window(3, 2, 20, 10), np.arange(200, dtype=np.uint32)
-    alone = [found for band in bands for found in band_values((band,), window, labels)]
+    alone = [found for band in bands for found in band_values((band,), window, labels, OpenRasters())]
     opened = []
-    monkeypatch.setattr(attributes, "open_raster", lambda path: opened.append(path) or open_raster(path))
-    together = list(band_values(bands, window, labels))
+    monkeypatch.setattr(gdal_access, "open_raster", lambda path: opened.append(path) or open_raster(path))
+    together = list(band_values(bands, window, labels, OpenRasters()))
     assert opened == [raster.path, other]
     for index, (one, both) in enumerate(zip(alone, together)):
         part = values[index % 3, 2:12, 3:23].ravel()

@@ -113,6 +113,19 @@ def test_qgis_shows_them(plugin, named, tmp_path, are_held):
     assert layer.fields().at(index).name() == "mean_1"
 
 
+@pytest.mark.qgis
+def test_the_panel_names_fields_whatever_the_file_holds(plugin, named, tmp_path):
+    from qgis.core import QgsRasterLayer, QgsVectorLayer
+    from tiledseg.tiledseg_plugin.desktop.style_by import name_bands
+
+    polygons = str(tmp_path / "polygons.gpkg")
+    run(named, tmp_path / "out.tif", polygons=polygons, **QUICK)
+    layer = QgsVectorLayer(polygons, "polygons")
+    name_bands([layer], QgsRasterLayer(named, "raster"))
+    shown = [layer.attributeDisplayName(layer.fields().lookupField(name)) for name in ("mean_1", "std_4", "segment")]
+    assert shown[0] == "mean of band 1, B2 blue" and shown[1].startswith("std of band 4, ") and shown[2] == "segment"
+
+
 def test_the_stretch_of_rsgislib_changes_nothing_else_about_a_band(tmp_path):
     """Scale, offset and name stay; what is reported of the values has them applied."""
     path = write_raster(tmp_path / "in.tif", np.full((1, 9, 9), 7, np.uint8), nodata=0)

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import worker_tasks as tasks
 from dask_programs import SETTINGS, distributed, go, scheduler_in
+from fuzzing import checking
+from fuzzing import cluster as fuzzing_cluster
+from fuzzing.draws import draw
 from rasters import Log, run, same_levels, write_patches
 from tiledseg.tiledseg_plugin.engine import execution
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
@@ -44,6 +47,20 @@ def test_the_result_is_that_of_a_serial_run_and_nothing_is_left(cluster, raster,
     same_levels(tmp_path / "expected.tif", tmp_path / "out.tif")
     assert "Execution: dask, 2 workers." in log.lines
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("interrupted", ["", "cancelled", "killed"])
+def test_what_the_fuzzer_draws_is_on_dask_as_by_the_oracle(cluster, interrupted):
+    fuzzing_cluster.kept.use(cluster.address)
+    before = fuzzing_cluster.kept.runs
+    try:
+        for number in range(3):
+            case = draw("small", f"dask-{number}")
+            case["run"].update(execution="dask", interrupted=interrupted, kernels="plain", kernels_resumed="plain")
+            checking.check(case)
+    finally:
+        fuzzing_cluster.kept.use("")
+    assert fuzzing_cluster.kept.runs == before + 3
 
 
 def test_what_is_put_into_the_queue_meanwhile_is_processed_too(cluster, raster, tmp_path):

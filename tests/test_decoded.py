@@ -185,10 +185,10 @@ def test_how_often_blocks_would_be_decoded(block, windows, times):
 def test_what_is_quick_to_read_is_not_kept(files, tmp_path):
     folder = WorkFolder("", {})
     tiles = [Window(col, 0, 20, HEIGHT) for col in range(0, WIDTH, 20)]
-    assert is_worth_keeping(files["one strip"], BANDS, 2, tiles, folder)
-    assert not is_worth_keeping(files["usual"], BANDS, 2, tiles, folder)
-    assert not is_worth_keeping(files["one strip"], BANDS, 2, [Window(0, 0, WIDTH, HEIGHT)], folder)
-    assert not is_worth_keeping(files["one strip"], BANDS, 10**12, tiles, folder), "it would fill the disk"
+    assert is_worth_keeping(files["one strip"], BANDS, 2, tiles, folder.path)
+    assert not is_worth_keeping(files["usual"], BANDS, 2, tiles, folder.path)
+    assert not is_worth_keeping(files["one strip"], BANDS, 2, [Window(0, 0, WIDTH, HEIGHT)], folder.path)
+    assert not is_worth_keeping(files["one strip"], BANDS, 10**12, tiles, folder.path), "it would fill the disk"
     folder.close(True)
 
 

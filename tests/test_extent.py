@@ -75,7 +75,7 @@ extents = st.builds(
 @given(
     extents, st.sampled_from([16, 17, 50, 999]), st.sampled_from([16, 33, 999]), st.sampled_from(["plain", "compiled"])
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_ids_are_those_of_the_cut_raster_however_it_is_tiled(raster, tmp_path, extent, width, height, kernels):
     way = {**QUICK, "tile_width": width, "tile_height": height, "kernels": kernels}
     cut = cut_by_gdal(raster, extent, tmp_path / "cut.tif")

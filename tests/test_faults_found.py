@@ -177,6 +177,47 @@ def test_outputs_stay_together_when_a_staging_folder_is_removed_among_their_move
     assert left == {"a.tif": "earlier", **({} if lost else {"b.tif": "earlier"})}
 
 
+def test_earlier_files_that_went_with_their_folder_are_named_though_new_ones_are_in_their_places(tmp_path, monkeypatch):
+    replace, staged = os.replace, []
+
+    def remove_all(source, target):
+        replace(source, target)
+        if Path(source) == tmp_path / "b.tif":  # the new a.tif has got its name before
+            for path in staged:
+                shutil.rmtree(path.parent)
+
+    for name in ("a.tif", "b.tif", "c.tif"):
+        (tmp_path / name).write_text("earlier")
+    monkeypatch.setattr(os, "replace", remove_all)
+    outputs = [(str(tmp_path / name), name, nothing_else) for name in ("a.tif", "b.tif", "c.tif")]
+    with pytest.raises(SegmentationError) as raised, publishing_together(outputs) as paths:
+        staged[:] = map(Path, paths)
+        for path in staged:
+            path.write_text("new")
+    named = f", and the earlier {tmp_path / 'a.tif'}, {tmp_path / 'b.tif'} with it; run it again."
+    assert str(raised.value).endswith(named)
+    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert left == {"a.tif": "new", "c.tif": "earlier"}
+
+
+def test_side_files_of_an_output_that_went_with_its_folder_are_not_left_behind(tmp_path, monkeypatch):
+    """Else the next run would find them in its way."""
+    replace = os.replace
+
+    def remove(source, target):
+        replace(source, target)
+        if Path(target) == tmp_path / "a.dbf":
+            shutil.rmtree(Path(source).parent)
+
+    (tmp_path / "a.shx").write_text("earlier")
+    monkeypatch.setattr(os, "replace", remove)
+    said = "was removed while the run was using it, and the earlier .*a.shx with it; run it again"
+    with pytest.raises(SegmentationError, match=said), publishing(tmp_path / "a.shp") as path:
+        for suffix in (".shp", ".dbf", ".shx"):
+            Path(path).with_suffix(suffix).write_text("new")
+    assert not list(tmp_path.iterdir())
+
+
 class FullAfter(io.RawIOBase):
     """A file on a disk on which there is room for some more writes."""
 

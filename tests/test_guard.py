@@ -33,12 +33,11 @@ from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsPa
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
+MADE = [(name, make) for name in ("INPUT", "VALUES", "SEGMENTS") for make in RASTERS]
 
-@pytest.mark.parametrize("make", RASTERS)
-@pytest.mark.parametrize("name", ["INPUT", "VALUES", "SEGMENTS", "TILES"])
+
+@pytest.mark.parametrize("name, make", [*MADE, ("MORE_VALUES", geopackage), ("TILES", plain)])
 def test_the_engine_refuses_every_output_that_is_a_file_of_an_input(tmp_path, name, make):
-    if name == "TILES" and make is not plain:
-        pytest.skip("a vector layer")
     given, files = inputs_in(tmp_path / "all", name, make)
     tried = 0
     for (operation, output), (kind, run) in engine_runs(tmp_path / "all", given).items():
@@ -65,7 +64,7 @@ def test_every_output_that_qgis_shows_is_known_to_the_engine(plugin):
         assert {definition.name() for definition in files} == set(names)
     known = {
         (operation, output)
-        for operation, output in engine_runs(Path("."), dict.fromkeys(("INPUT", "VALUES", "SEGMENTS", "TILES"), ""))
+        for operation, output in engine_runs(Path("."), dict.fromkeys(sum(INPUTS_OF.values(), ()), ""))
     }
     shown = {
         (operation, definition.name())
@@ -77,7 +76,7 @@ def test_every_output_that_qgis_shows_is_known_to_the_engine(plugin):
 
 
 def is_input(definition):
-    return definition.type() in ("raster", "source", "vector")
+    return definition.type() in ("raster", "source", "vector", "layer", "multilayer")
 
 
 def qgis_pairs():
@@ -103,9 +102,7 @@ def test_qgis_refuses_every_output_that_is_a_file_of_an_input(plugin, tmp_path, 
 
     tried = set()
     for index, (algorithm, output, kind, name, inputs) in enumerate(qgis_pairs()):
-        given, files = inputs_in(
-            tmp_path / str(index), name if name in INPUTS_OF["segment"] + ("VALUES", "SEGMENTS") else "INPUT", make
-        )
+        given, files = inputs_in(tmp_path / str(index), name if name in sum(INPUTS_OF.values(), ()) else "INPUT", make)
         others = {
             other.name(): str(
                 tmp_path / str(index) / f"{number}{SPARE['raster' if 'raster' in other.type() else 'vector']}"

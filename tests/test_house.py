@@ -13,14 +13,18 @@ from tiledseg.tiledseg_plugin.engine.execution.dask_worker import WITH_TASKS
 ENGINE = "tiledseg_plugin/engine"
 # from the bottom to the top: a module may import from its own room and from those before it
 FLOORS = (
-    ("values", "errors wording parameters progress machine resources report"),
+    ("values", "errors wording parameters forecast progress machine resources report"),
     ("files", "files"),
     ("kernels", "kernels"),
     ("execution", "execution"),
     ("stages", "stages"),
     ("products", "products"),
     ("rsgislib", "rsgislib"),
-    ("operations", "segmentation preflight preview preview_lines preview_sizes preview_levels installation example"),
+    (
+        "operations",
+        "segmentation preflight preview preview_lines preview_sizes preview_levels parameter_search installation "
+        "example",
+    ),
 )
 FLOOR_OF = {name: level for level, (_, names) in enumerate(FLOORS) for name in names.split()}
 FOLDERS = ("algorithms", "tiledseg_plugin")

@@ -233,7 +233,25 @@ def test_simplified_lines_cross_the_same_sides_in_their_order(kernels, seed):
         row, col = np.indices((24, 24))
         ids = 1 + ((row * [1, 3, 2][seed % 3] + col * [2, 1, 5][seed // 4 % 3]) // [9, 14][seed // 2 % 2] % 3)
         ids[rng.random(ids.shape) < [0, 0.03][seed // 3 % 2]] = 7
-    ids = np.pad(np.kron(ids, np.ones((1, 1 + seed % 2), int)), 1).astype(np.uint32)
+    check_simplified(kernels, np.kron(ids, np.ones((1, 1 + seed % 2), int)))
+
+
+@both_sets
+@pytest.mark.parametrize("seed", range(6))
+def test_lines_do_not_cut_off_what_winds_round_their_beginning(kernels, seed):
+    """Branches that no data surrounds: an arc comes back from behind, where its gates bound nothing any more."""
+    check_simplified(kernels, np.random.default_rng(seed).random((11, 10)) < 0.5)
+
+
+@both_sets
+@pytest.mark.parametrize("seed", [7, 11])
+def test_an_arc_between_ends_of_one_row_or_column_is_gone_along_from_its_first_end(kernels, seed):
+    check_simplified(kernels, np.random.default_rng(seed).integers(0, 3, (16, 16)))
+
+
+def check_simplified(kernels, ids):
+    """The lines round the segments of a raster are those of the definition."""
+    ids = np.pad(ids, 1).astype(np.uint32)
     rings = kernels.finish_rings(*kernels.trace_outlines(ids, 0, 0, 100, True)[3:])[1:4]
     offsets, corners, flags = rings
     expected, sizes = [], [0]

@@ -61,7 +61,7 @@ def test_centres_do_not_depend_on_threads(kernels, monkeypatch):
 
 
 @both_sets
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 10), st.integers(1, 3000), st.sampled_from([2, 5, 40]), st.sampled_from([9, 256]), st.data())
 def test_centres_are_those_of_the_definition(kernels, bands, size, k, values, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))

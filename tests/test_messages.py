@@ -10,10 +10,13 @@ import pytest
 from guarded import contents, ids, values, write_tiles, write_vrt
 from osgeo import gdal
 from rasters import write_raster
+from test_neighbours import with_column
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError, why
 from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
+from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from zone_layers import box, line, polygon, write_layer
 
 pytestmark = pytest.mark.qgis
 
@@ -78,6 +81,35 @@ REFUSED = {
     "collision": ("segment", {"POLYGONS": "{f}/p.gpkg", "S1TILES": "{f}/p.gpkg"}, r"Two outputs have one name"),
     "a user's file": ("segment", {"OUTPUT": "{f}/mine.tif"}, r"mine_report\.json is in the way of OUTPUT"),
     "no polygons": ("segment", {"TILES": "{f}/nope.gpkg"}, r"TILES .*nope\.gpkg"),
+    "no zones": ("segment", {"ZONES": "{f}/nope.gpkg"}, r"ZONES .*nope\.gpkg cannot be opened .*No such file"),
+    "text as zones": ("segment", {"ZONES": "{f}/text.tif"}, r"ZONES .*text\.tif cannot be opened .*not recognized"),
+    "no layer": (
+        "segment",
+        {"ZONES": "{f}/tiles.gpkg|layername=no"},
+        r"ZONES .* cannot be opened \(it has no such layer",
+    ),
+    "points as zones": ("segment", {"ZONES": "{f}/points.gpkg"}, r"ZONES .* holds a point where polygons or lines are"),
+    "empty zones": ("segment", {"ZONES": "{f}/nothing.gpkg"}, r"ZONES .*nothing\.gpkg has no features"),
+    "zones without shapes": (
+        "segment",
+        {"ZONES": "{f}/shapeless.gpkg"},
+        r"ZONES .*shapeless\.gpkg holds no geometries",
+    ),
+    "zones elsewhere": ("segment", {"ZONES": "{f}/far.gpkg"}, r"ZONES .*far\.gpkg does not lie over .*in\.tif"),
+    "classes elsewhere": ("segment", {"ZONES": "{f}/far.tif"}, r"ZONES .*far\.tif does not lie over .*in\.tif"),
+    "zones elsewhere of a check": ("preflight", {"ZONES": "{f}/far.gpkg"}, r"ZONES .*far\.gpkg does not lie over"),
+    "zones and RSGISLib": (
+        "segment",
+        {"ZONES": "{f}/tiles.gpkg", "ENGINE": "rsgislib"},
+        r"ZONES is for ENGINE=builtin only",
+    ),
+    "zones as output": (
+        "segment",
+        {"ZONES": "{f}/zones.tif", "OUTPUT": "{f}/zones.tif"},
+        r"is the input itself, ZONES",
+    ),
+    "outside": ("segment", {"ZONES_OUTSIDE": "leave"}, r"ZONES_OUTSIDE is 'leave', which is not one of its values"),
+    "mixed zones": ("segment", {"ZONES": "{f}/mixed.gpkg"}, r"Feature 2 of ZONES .* is a linestring among polygons"),
     "levels": ("segment", {"LEVELS": "500;2k"}, r"LEVELS is '500;2k', in which '2k' is no whole number"),
     "a level below": ("segment", {"LEVELS": "100"}, r"LEVELS is '100', in which 100 is not above MIN_PIXELS, 100:"),
     "levels that fall": ("segment", {"LEVELS": "500;300"}, r"which 300 is not above the one before it, 500:"),
@@ -91,9 +123,65 @@ REFUSED = {
     ),
     "creation options": ("segment", {"CREATION_OPTIONS": "COMPRESS"}, r"CREATION_OPTIONS has 'COMPRESS'"),
     "statistics": ("statistics", {"STATISTICS": "mode"}, r"STATISTICS is 'mode', which is not one of its values"),
+    "percentiles": ("statistics", {"PERCENTILES": "10;100"}, r"PERCENTILES has .100., which is no percentile"),
+    "grey levels": ("statistics", {"GREY_LEVELS": 1}, r"GREY_LEVELS is .1., which is not a whole number from 2 to 256"),
+    "raster of a series": (
+        "statistics",
+        {"MORE_VALUES": ["{f}/nope.tif"]},
+        r"MORE_VALUES: .*nope\.tif cannot be opened",
+    ),
+    "raster twice": ("statistics", {"MORE_VALUES": "{f}/in.tif"}, r"in\.tif twice: give each raster once"),
+    "percentile": ("statistics", {"STATISTICS": ["p00"]}, r"STATISTICS is 'p00', which is not one of its values"),
+    "no table": ("rasterise", {}, r"SEGMENTS .*s\.tif has no attribute table: give a TABLE"),
+    "column": ("rasterise", {"COLUMN": "x"}, r"SEGMENTS .*s\.tif has no attribute table"),
+    "column of a table": (
+        "rasterise",
+        {"TABLE": "{f}/tiles.gpkg", "ID_FIELD": "fid"},
+        r"COLUMN is 'mean_1', and TABLE .*tiles\.gpkg has no such column: choose one of",
+    ),
+    "missing table": ("rasterise", {"TABLE": "{f}/nope.csv"}, r"TABLE .*nope\.csv cannot be opened as a table"),
+    "rows of no segment": (
+        "rasterise",
+        {"TABLE": "{f}/tiles.gpkg", "ID_FIELD": "fid", "COLUMN": "fid", "SEGMENTS": "{f}/far.tif"},
+        r"COLUMN fid has no value for any segment of SEGMENTS: check ID_FIELD",
+    ),
+    "type of a column": ("rasterise", {"DATA_TYPE": "int8"}, r"DATA_TYPE is 'int8', which is not one of its values"),
     "table": ("statistics", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot write"),
+    "table of shapes": ("shape", {"SEGMENTS": "{f}/v.vrt", "UPDATE_RAT": True}, r"VRT file, which UPDATE_RAT cannot"),
+    "extension of shapes": ("shape", {"OUTPUT": "{f}/t.xyz9"}, r"OUTPUT .*'\.xyz9'"),
+    "shapes of nothing": ("shape", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
+    "shapes of no ids": ("shape", {"SEGMENTS": "{f}/minus.tif"}, r"holds -3, which is no segment id"),
+    "neighbours as both tables": (
+        "neighbours",
+        {"OUTPUT": "{f}/out/n.gpkg", "SUMMARY": "{f}/out/n.gpkg"},
+        r"Two outputs have one name",
+    ),
+    "extension of a summary": ("neighbours", {"SUMMARY": "{f}/t.xyz9"}, r"SUMMARY .*'\.xyz9'"),
+    "missing folder of a summary": ("neighbours", {"SUMMARY": "{f}/no/t.csv"}, r"folder .*/no of SUMMARY does not"),
+    "no such classes": (
+        "neighbours",
+        {"SEGMENTS": "{f}/covered.tif", "CLASSES": "x"},
+        r"CLASSES is 'x', .* one of cover",
+    ),
+    "classes of nothing": ("neighbours", {"CLASSES": "cover"}, r"s\.tif has no attribute table"),
     "empty": ("segment", {"INPUT": "{f}/empty.tif"}, r"empty\.tif has no valid pixel"),
     "no segments": ("polygons", {"SEGMENTS": "{f}/empty.tif"}, r"holds no segment"),
+    "list": ("parameters", {"MIN_PIXELS": "20;x"}, r"MIN_PIXELS has 'x', which is not a whole number"),
+    "list of thresholds": (
+        "parameters",
+        {"DISTANCE_THRESHOLD": "5,5"},
+        r"DISTANCE_THRESHOLD has '5,5', which is neither",
+    ),
+    "polygons to search in": ("parameters", {"REGIONS": "{f}/nope.gpkg"}, r"REGIONS .*nope\.gpkg"),
+    "polygons far off": ("parameters", {"REFERENCE": "{f}/far.gpkg"}, r"No polygon of REFERENCE lies over"),
+    "criterion": ("parameters", {"CRITERION": "iou"}, r"CRITERION=iou needs reference polygons"),
+    "report": ("parameters", {"REPORT": "{f}/out/r.txt"}, r"REPORT .*r\.txt is no HTML file"),
+    "missing folder of a report": ("parameters", {"REPORT": "{f}/no/r.html"}, r"folder .*/no of REPORT does not exist"),
+    "reference as table": (
+        "parameters",
+        {"REFERENCE": "{f}/tiles.gpkg", "OUTPUT": "{f}/tiles.gpkg"},
+        r"is the input itself, REFERENCE",
+    ),
     "damaged": ("segment", {"INPUT": "{f}/damaged.tif"}, r"damaged\.tif cannot be read at column 0"),
     "model": ("checksegmentstatistics", {"segment:Segments": "{f}/in.tif"}, r"Segments .*in\.tif is the input itself"),
     "table of the model": ("checksegmentstatistics", {"statistics:Statistics": "{f}/s.xyz9"}, r"Statistics .*'\.xyz9'"),
@@ -101,7 +189,11 @@ REFUSED = {
 OUTPUTS = {
     "segment": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/o.tif", "EXECUTION": "serial"},
     "preflight": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "parameters": {"INPUT": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "statistics": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "rasterise": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/r.tif"},
+    "shape": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
+    "neighbours": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/t.gpkg"},
     "meanimage": {"SEGMENTS": "{f}/s.tif", "VALUES": "{f}/in.tif", "OUTPUT": "{f}/out/m.tif"},
     "polygons": {"SEGMENTS": "{f}/s.tif", "OUTPUT": "{f}/out/p.gpkg"},
     "levels": {"SEGMENTS": "{f}/s.tif", "LEVEL": 500, "OUTPUT": "{f}/out/l.tif"},
@@ -120,6 +212,9 @@ def folder(tmp_path_factory):
     write_raster(folder / "in.tif", values())
     write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
     write_raster(folder / "s.tif", ids(), 0)
+    with_column(write_raster(folder / "covered.tif", ids(), 0), "cover", gdal.GFT_Integer, [1, 2, 3, 1, 2, 3, 1])
+    write_raster(folder / "far.tif", ids() + 100, 0)
+    write_raster(folder / "minus.tif", np.full((1, 9, 9), -3, np.int16))
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
     write_vrt(folder / "v.vrt", "in.tif", relative=True)
     damaged = write_raster(
@@ -135,8 +230,17 @@ def folder(tmp_path_factory):
     (folder / "mine_report.json").write_text('{"mine": 1}')
     (folder / "folder.gpkg").mkdir()
     (folder / "out").mkdir()
+    write_table(str(folder / "ids.gpkg"), [Column(name, np.arange(1, 7)) for name in ("segment", "n")], lambda: None)
     write_tiles(folder / "tiles.gpkg")
+    write_tiles(folder / "far.gpkg", crs="EPSG:32610")
     write_tiles(folder / "shape.shp", "ESRI Shapefile")
+    write_layer(folder / "points.gpkg", ["POINT(3 3)"])
+    write_layer(folder / "nothing.gpkg", [])
+    write_layer(folder / "shapeless.gpkg", [None])
+    write_layer(folder / "far.gpkg", [polygon(box(9000, 9000, 9009, 9009))])
+    write_layer(folder / "mixed.gpkg", [polygon(box(0, 0, 9, 9)), line([(1, 1), (9, 9)])])
+    write_raster(folder / "zones.tif", ids(), 0)
+    write_raster(folder / "far.tif", ids(), 0, geotransform=(900000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0))
     small = write_raster(folder / "byte.tif", values(1).astype(np.uint8))
     for table in ("a", "b"):
         gdal.Translate(
@@ -148,10 +252,16 @@ def folder(tmp_path_factory):
     return folder
 
 
+def filled_in(value, folder):
+    if isinstance(value, list):
+        return [filled_in(one, folder) for one in value]
+    return value.format(f=folder) if isinstance(value, str) else value
+
+
 def parameters_of(case, folder):
     algorithm, given, sentence = REFUSED[case]
     parameters = {**OUTPUTS[algorithm], **given}
-    filled = {name: value.format(f=folder) if isinstance(value, str) else value for name, value in parameters.items()}
+    filled = {name: filled_in(value, folder) for name, value in parameters.items()}
     return f"tiledseg:{algorithm}", filled, sentence
 
 
@@ -177,21 +287,8 @@ def test_processing_says_what_is_wrong_in_one_line(plugin, folder, case):
     assert contents(folder) == before
 
 
-COMMAND_LINE = (  # a kind each, as a call takes seconds
-    "missing raster",
-    "container",
-    "damaged VRT",
-    "band",
-    "missing folder of tiles",
-    "extension of the check",
-    "long name of a table",
-    "reference system",
-    "source of the input",
-    "tiles",
-    "a user's file",
-    "no segments",
-    "model",
-)
+# a kind each, as a call takes seconds: of an input, an output, a parameter, in the midst of a run, of a model
+COMMAND_LINE = ("container", "extension of the check", "reference system", "a user's file", "no segments", "model")
 
 
 @pytest.mark.parametrize("case", COMMAND_LINE)
@@ -211,10 +308,15 @@ def test_the_command_line_says_what_is_wrong_in_one_line_once(qgis_process, fold
 
 
 RUNS = {
-    "segment": ({"S1TILES": "{f}/out/t.gpkg", "TILES": "{f}/tiles.gpkg", "MIN_PIXELS": 3, "SAMPLING": 1}, "INPUT"),
-    "segment in a VRT": ({"INPUT": "{f}/v.vrt", "MIN_PIXELS": 3, "SAMPLING": 1}, "INPUT"),
-    "preflight": ({"TILES": "{f}/shape.shp"}, "INPUT"),
+    "segment": (
+        {"INPUT": "{f}/v.vrt", "S1TILES": "{f}/out/t.gpkg", "TILES": "{f}/shape.shp", "MIN_PIXELS": 3, "SAMPLING": 1},
+        "INPUT",
+    ),
+    "preflight": ({"TILES": "{f}/tiles.gpkg"}, "INPUT"),
     "statistics": ({}, "SEGMENTS"),
+    "rasterise": ({"TABLE": "{f}/ids.gpkg", "COLUMN": "n"}, "SEGMENTS"),
+    "shape": ({}, "SEGMENTS"),
+    "neighbours": ({"SEGMENTS": "{f}/covered.tif", "CLASSES": "cover", "SUMMARY": "{f}/out/s.csv"}, "SEGMENTS"),
     "meanimage": ({}, "SEGMENTS"),
     "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),
 }

@@ -105,7 +105,7 @@ def test_validity_is_gdals_for_every_type_and_declared_value(tmp_path, dtype, no
     check(path, masks(path))
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(st.data())
 def test_validity_is_gdals_for_bands_of_many_types_together(scratch, data):
     kinds = data.draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=4))
@@ -119,7 +119,7 @@ def test_validity_is_gdals_for_bands_of_many_types_together(scratch, data):
     check(path, masks(path))
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32), st.sampled_from([np.float32, np.float64]), st.data())
 def test_validity_is_gdals_at_the_ends_of_what_is_near_enough(scratch, nodata, dtype, data):
     """GDAL takes floats for no data that differ in the seventh digit, of double precision, too."""

@@ -13,6 +13,7 @@ from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.products import outlines
+from tiledseg.tiledseg_plugin.engine.products import polygons as segments_as_polygons
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, segment_polygons
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
@@ -66,7 +67,14 @@ def check_against_gdal(path, found):
 @pytest.fixture
 def small_windows(monkeypatch):
     monkeypatch.setattr(outlines, "WINDOW", 16)
-    monkeypatch.setattr(outlines, "SEGMENTS_AT_A_TIME", 7)
+    small_lots(monkeypatch)
+
+
+def small_lots(monkeypatch):
+    """Of segments and corners that are held at a time."""
+    monkeypatch.setattr(segments_as_polygons, "SEGMENTS_AT_A_TIME", 7)
+    monkeypatch.setattr(outlines, "SEGMENTS_IN_LOT", 21)
+    monkeypatch.setattr(outlines, "CORNERS_AT_A_TIME", 40)
 
 
 @pytest.mark.parametrize("name", RASTERS)
@@ -115,6 +123,8 @@ def test_geometry_does_not_depend_on_windows_tiles_workers_execution_or_kernels(
         (50, {"tile_width": 64, "tile_height": 16, "kernels": "plain"}),
     ):
         monkeypatch.setattr(outlines, "WINDOW", window)
+        if window == 16:
+            small_lots(monkeypatch)
         run(path, tmp_path / "o.tif", min_pixels=5, polygons=str(tmp_path / "p.gpkg"), **parameters)
         found = features(tmp_path / "p.gpkg")
         results.append([(segment, geometry.ExportToWkb(), sorted(items.items())) for segment, geometry, items in found])

@@ -142,3 +142,46 @@ def test_looks(processing, scene, segments, tmp_path):
     edge, line = polygons.renderer().symbol().symbolLayers()  # no fill, and two tones
     assert {edge.layerType(), line.layerType()} == {"SimpleLine"} and edge.width() > line.width()
     assert edge.color().lightness() < 50 < 100 < line.color().lightness()
+
+
+def test_shape(processing, segments, tmp_path):
+    result = processing.run("tiledseg:shape", {"SEGMENTS": segments, "OUTPUT": str(tmp_path / "t.gpkg")})
+    ids = read(segments)
+    dataset = ogr.Open(result["OUTPUT"])
+    rows = {row["segment"]: row.items() for row in dataset.GetLayer(0)}
+    assert len(rows) == result["SEGMENT_COUNT"] == ids.max()
+    assert list(rows[1])[:4] == ["segment", "pixels", "area", "perimeter"]
+    assert rows[2]["pixels"] == np.count_nonzero(ids == 2)
+    assert rows[2]["area"] == 100 * rows[2]["pixels"]
+
+
+def test_shape_into_the_attribute_table_with_a_temporary_output(processing, segments):
+    before, _ = table_of(segments)
+    parameters = {"SEGMENTS": segments, "UPDATE_RAT": True, "OUTPUT": "TEMPORARY_OUTPUT"}
+    result = processing.run("tiledseg:shape", parameters)
+    assert ogr.Open(result["OUTPUT"]) is not None
+    after, _ = table_of(segments)
+    assert all(np.array_equal(after[name], before[name]) for name in before)
+    assert np.array_equal(after["pixels"][1:], before["Histogram"][1:]) and after["compactness"][1:].max() <= 1
+    assert {"area", "x_inside", "hole_count", "on_edge"} <= set(after)
+
+
+def test_neighbours(processing, scene, segments, tmp_path):
+    parameters = {"SEGMENTS": segments, "VALUES": scene, "BANDS": [2], "UPDATE_RAT": True}
+    outputs = {"OUTPUT": str(tmp_path / "pairs.gpkg"), "SUMMARY": str(tmp_path / "summary.csv")}
+    result = processing.run("tiledseg:neighbours", {**parameters, **outputs})
+    assert {name: result[name] for name in outputs} == outputs
+    dataset = ogr.Open(result["OUTPUT"])
+    layer = dataset.GetLayer(0)
+    assert layer.GetFeatureCount() == 2 * result["PAIR_COUNT"]
+    rows = [row.items() for row in layer]
+    assert list(rows[0]) == ["segment", "neighbour", "border_length", "difference_2"]
+    assert all(row["border_length"] > 0 for row in rows)
+    columns, _ = table_of(segments)
+    assert columns["neighbours"].sum() == 2 * result["PAIR_COUNT"]
+    assert result["SEGMENT_COUNT"] == read(segments).max()
+
+
+def test_neighbours_without_a_summary(processing, segments):
+    result = processing.run("tiledseg:neighbours", {"SEGMENTS": segments, "OUTPUT": "TEMPORARY_OUTPUT"})
+    assert ogr.Open(result["OUTPUT"]) is not None and "SUMMARY" not in result

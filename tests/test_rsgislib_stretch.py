@@ -102,7 +102,7 @@ def script(values, valid):
     return stretched
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32 - 1),
     dtype=st.sampled_from(["u1", "u2", "i2", "u4", "i4", "f4", "f8"]),

@@ -11,11 +11,13 @@ from tiledseg.tiledseg_plugin.engine import execution, kernels, segmentation
 from tiledseg.tiledseg_plugin.engine import rsgislib as rsgislib_engine
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preview import find_basis
 from tiledseg.tiledseg_plugin.engine.progress import Feedback, Progress
 from tiledseg.tiledseg_plugin.engine.rsgislib import run as stages
 from tiledseg.tiledseg_plugin.engine.rsgislib.availability import Availability
+from tiledseg.tiledseg_plugin.engine.stages import sampling
 from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
 from tiledseg.tiledseg_plugin.engine.stages.context import Context
 from tiledseg.tiledseg_plugin.engine.stages.plan import make_plan
@@ -41,13 +43,15 @@ def taken(path, feedback=None, **parameters):
     progress = Progress(feedback or Feedback(), {"statistics": 1})
     progress.start("statistics", "")
     runner = execution.create(parameters.execution, 3)
+    folder = WorkFolder("", {})
     try:
-        summary = survey.survey(raster, plan, parameters, runner, progress)
+        summary = survey.survey(survey.Survey(raster, plan, parameters.sampling, folder), runner, progress)
         colours = summary.colours(raster, parameters.stretch)
         context = Context(parameters, raster, plan, kernel, runner, progress)
-        return survey.take_sample(context, summary, colours), colours
+        return survey.take_sample(context, summary, colours, folder), colours
     finally:
         runner.close()
+        folder.close(True)
 
 
 def test_steps_are_halved_down_to_one():
@@ -56,7 +60,7 @@ def test_steps_are_halved_down_to_one():
     assert denser_steps(1) == ()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 40), st.integers(1, 60)),
@@ -69,11 +73,12 @@ def test_steps_are_halved_down_to_one():
     dtype=st.sampled_from([np.uint8, np.float32, np.int32]),
     stretch=st.booleans(),
     block=st.sampled_from([16, 100, 1 << 20]),
+    at_once=st.sampled_from([1, 20, 1 << 20]),
     execution=st.sampled_from(["serial", "threads"]),
     name=st.sampled_from(["plain", "auto"]),
 )
 def test_sample_is_that_of_the_rule(
-    seed, shape, bands, most, share, columns, step, wanted, dtype, stretch, block, execution, name, scratch
+    seed, shape, bands, most, share, columns, step, wanted, dtype, stretch, block, at_once, execution, name, scratch
 ):
     rng = np.random.default_rng(seed)
     values = rng.integers(1, most + 1, (bands, *shape)).astype(dtype)
@@ -84,12 +89,13 @@ def test_sample_is_that_of_the_rule(
     values[:, empty] = 0
     path = write_raster(scratch / "in.tif", values, 0, options=["TILED=YES", "BLOCKXSIZE=16", "BLOCKYSIZE=16"])
     before, survey.BLOCK_PIXELS = survey.BLOCK_PIXELS, block
+    most_before, sampling.AT_ONCE = sampling.AT_ONCE, at_once
     try:
         sample, colours = taken(
             path, sampling=step, num_clusters=wanted, stretch=stretch, execution=execution, kernels=name
         )
     finally:
-        survey.BLOCK_PIXELS = before
+        survey.BLOCK_PIXELS, sampling.AT_ONCE = before, most_before
     compared = colours.compared(values, ~empty, kernels.choose("plain")[0])
     expected = defined(compared, ~empty, step, wanted)
     assert sample.step == expected[0]
@@ -175,6 +181,23 @@ def test_a_run_that_is_taken_up_has_the_same_sample_and_does_not_take_it_again(n
     monkeypatch.setattr(survey, "denser_sample", lambda *_: pytest.fail("it is taken again"))
     ids, _ = run(narrow, tmp_path / "b.tif", work_dir=str(work), **settings)
     assert np.array_equal(ids, expected)
+
+
+def test_a_damaged_block_of_the_sample_is_read_again(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(survey, "BLOCK_PIXELS", 64 * 64)
+    settings = {"sampling": 10, "tile_width": 60, "tile_height": 60, "execution": "serial"}
+    expected, _ = run(data / "synthetic_full.tif", tmp_path / "a.tif", **settings)
+    work = tmp_path / "work"
+    with pytest.raises(Cancelled):
+        run(data / "synthetic_full.tif", tmp_path / "b.tif", Log(70), work_dir=str(work), **settings)
+    kept = sorted(work.glob("tiledseg-places-*.npz"))
+    assert len(kept) > 4
+    kept[1].unlink()
+    kept[2].write_bytes(kept[3].read_bytes()[:50])
+    log = Log()
+    ids, _ = run(data / "synthetic_full.tif", tmp_path / "b.tif", log, work_dir=str(work), **settings)
+    assert np.array_equal(ids, expected)
+    assert not any("Statistics are taken from the interrupted run" in line for line in log.lines)
 
 
 def test_a_damaged_sample_is_taken_again(narrow, tmp_path):

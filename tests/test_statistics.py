@@ -13,12 +13,8 @@ from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table
 from tiledseg.tiledseg_plugin.engine.kernels import plain
-from tiledseg.tiledseg_plugin.engine.products import quantiles
-from tiledseg.tiledseg_plugin.engine.products.segment_statistics import (
-    STATISTICS,
-    StatisticsParameters,
-    segment_statistics,
-)
+from tiledseg.tiledseg_plugin.engine.products import histograms
+from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
 
@@ -26,7 +22,7 @@ ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with sc
 
 
 def statistics(segments, values, output, **parameters):
-    parameters.setdefault("statistics", STATISTICS)
+    parameters.setdefault("statistics", tuple(EXPECTED))
     parameters = StatisticsParameters(str(segments), str(values), str(output) if output else "", **parameters)
     segment_statistics(parameters, Feedback())
     return table(output) if output else None
@@ -108,8 +104,8 @@ def test_statistics_agree_with_numpy_on_real_rasters(shared, tmp_path, file, ban
     found = statistics(tmp_path / "s.img", path, tmp_path / "o.csv", bands=bands)
     if bands:
         for old, new in zip(bands, (1, 2, 3)):
-            found.update({f"{name}_n{new}": found[f"{name}_{old}"] for name in STATISTICS})
-        found.update({f"{name}_{new}": found[f"{name}_n{new}"] for name in STATISTICS for new in (1, 2, 3)})
+            found.update({f"{name}_n{new}": found[f"{name}_{old}"] for name in EXPECTED})
+        found.update({f"{name}_{new}": found[f"{name}_n{new}"] for name in EXPECTED for new in (1, 2, 3)})
     check(found, ids, values)
 
 
@@ -119,7 +115,7 @@ def test_statistics_do_not_depend_on_workers_execution_kernels_or_ranges(tmp_pat
     segments = write_raster(tmp_path / "s.tif", blobs()[None])
     raster = write_raster(tmp_path / "v.tif", values)
     first = statistics(segments, raster, tmp_path / "a.csv", execution="serial")
-    monkeypatch.setattr(quantiles, "MOST_VALUES", 1000)
+    monkeypatch.setattr(histograms, "MOST_VALUES", 1000)
     for index, parameters in enumerate(({"workers": 4}, {"execution": "serial", "kernels": "plain"})):
         other = statistics(segments, raster, tmp_path / f"{index}.csv", **parameters)
         assert all(np.array_equal(first[name], other[name], equal_nan=True) for name in first)

@@ -17,7 +17,8 @@ from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
-from tiledseg.tiledseg_plugin.engine.products.attributes import attributes_of_run, run_bands
+from tiledseg.tiledseg_plugin.engine.products.attributes import run_bands
+from tiledseg.tiledseg_plugin.engine.products.run_columns import attributes_of_strip
 from tiledseg.tiledseg_plugin.engine.progress import Progress
 from tiledseg.tiledseg_plugin.engine.stages import numbering
 from tiledseg.tiledseg_plugin.engine.stages.colours import Raw
@@ -33,6 +34,7 @@ from tiledseg.tiledseg_plugin.engine.stages.tree import MOST_AT_ONCE, grow_tree,
 CENTRES = np.array([[a, b] for a in range(1, 6) for b in range(1, 6)], np.float32)
 
 any_raster = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+some_rasters = settings(any_raster, max_examples=25)
 
 
 @st.composite
@@ -110,7 +112,8 @@ def test_a_tree_holds_each_piece_once_and_knows_its_borders(plan, seed):
     pieces = list(plan.pieces)
     tree = grow_tree(pieces)
     check_tree(tree, pieces)
-    assert all(1 <= len(group.members) <= MOST_AT_ONCE for group in tree.groups)
+    least = min(2, len(pieces))
+    assert all(least <= len(group.members) <= MOST_AT_ONCE for group in tree.groups)
     random.Random(seed).shuffle(pieces)
     assert grow_tree(pieces).groups == tree.groups
     some = pieces[: max(1, len(pieces) // 2)]  # the others hold no valid pixel
@@ -131,6 +134,22 @@ def test_a_tree_over_a_grid_is_flat_and_its_groups_are_compact(columns, rows):
             assert width * height == len(group.tiles)
             assert max(width, height) <= 2 * min(width, height) + 1
     assert len(tree.groups) <= max(1, columns * rows / 2)
+
+
+def test_a_half_of_one_piece_is_not_cut_again():
+    """Six pieces have their centres in one column, and the seventh lies far to the right."""
+    plan = plan_rectangles(60, 6, [*((0, row, 2, 1) for row in range(6)), (40, 0, 20, 6)])
+    tree = grow_tree(plan.pieces)
+    check_tree(tree, list(plan.pieces))
+    assert 7 in tree.whole.members and len(tree.groups) == 3
+
+
+def test_a_group_says_how_many_tiles_it_holds():
+    plan = plan_grid(60, 20, 20, 20)
+    assert str(tree_of([plan.pieces[1]]).whole) == "group of 1 tile, the first of which is tile 2,"
+    two = tree_of([plan.pieces[2], plan.pieces[1]]).whole
+    assert str(two) == "group of 2 tiles, the first of which is tile 2,"
+    assert str(grow_tree(plan.pieces).whole).startswith("group of 3 tiles, ")
 
 
 def test_borders_of_empty_tiles_are_closed_at_once():
@@ -216,11 +235,25 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
             )
         return (
             ids,
-            attributes_of_run(segments, run_bands(raster), lambda done: None),
+            described(segments, run_bands(raster)),
             segments,
             finished.clumps,
         )
     raise AssertionError("the last execution breaks")
+
+
+def described(segments, bands):
+    """The ids of all segments, and per band their counts, totals, squares, low and high, put together from strips."""
+    before = np.cumsum([0, *segments.in_strips]).tolist()
+    strips = [
+        attributes_of_strip(segments.folder, bands, strip, before[strip], None)
+        for strip in range(len(segments.in_strips))
+    ]
+    names = ("counts", "totals", "squares", "low", "high")
+    return np.concatenate([strip.ids for strip in strips]), [
+        [np.concatenate([getattr(strip.bands[index], name) for strip in strips], axis=-1) for name in names]
+        for index in range(len(bands))
+    ]
 
 
 def check_level(ids, larger, column):
@@ -231,7 +264,7 @@ def check_level(ids, larger, column):
     assert np.flatnonzero(column == np.arange(1, column.size + 1)).tolist() == first.tolist()
 
 
-@any_raster
+@some_rasters
 @given(
     drawn=segmentations(),
     most=st.integers(2, 9),
@@ -269,10 +302,10 @@ def test_any_tree_any_order_and_any_interruption_give_the_same(drawn, most, grow
     compared = values.astype(np.float32)
     expected = segment_untiled(compared, valid, CENTRES, rules.min_pixels, rules.threshold, values)
     assert np.array_equal(ids, expected)
-    assert attributes.sizes.tolist() == np.bincount(expected.ravel())[1:].tolist()
-    assert attributes.ids.tolist() == list(range(1, expected.max() + 1))
-    for band, found in zip(values, attributes.bands):
-        for one, other in zip(found.held, plain.region_moments(expected.ravel(), expected.max(), band.ravel())):
+    numbers, bands = attributes
+    assert numbers.tolist() == list(range(1, expected.max() + 1))
+    for band, found in zip(values, bands):
+        for one, other in zip(found, plain.region_moments(expected.ravel(), expected.max(), band.ravel())):
             assert one.tolist() == other.tolist()
     assert list(columns) == list(rules.levels)
     for level, column in columns.items():

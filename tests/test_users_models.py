@@ -16,10 +16,16 @@ MANDATORY = {
     "segment": (*TILING, *K_MEANS, "ENGINE", "PER_TILE_STATISTICS", "EXECUTION"),
     "preflight": TILING,
     "statistics": ("SEGMENTS", "VALUES", "STATISTICS", "UPDATE_RAT"),
+    "rasterise": ("SEGMENTS", "COLUMN"),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "SIMPLIFY"),
     "levels": ("SEGMENTS", "LEVEL"),
+    "parameters": (
+        *("INPUT", "NUM_CLUSTERS", "MIN_PIXELS", "STRETCH", "WINDOWS", "WINDOW_SIZE", "CRITERION"),
+        *("SAMPLING", "KMEANS_MAX_ITERATIONS", "NODATA_RULE", "WORKERS"),
+    ),
     "checksegmentstatistics": ("INPUT", *NUMBERS),
+    "coloursegments": ("SEGMENTS", "VALUES", "STATISTICS", "COLUMN"),
     "status": (),
 }
 LAYERS = ("raster", "source", "vector", "multilayer")  # types of what has to come from somewhere
@@ -131,9 +137,11 @@ def test_all_algorithms_in_one_model_with_all_outputs_run(plugin, small_raster, 
     model = new_model()
     raster = add_input(model, core.QgsProcessingParameterRasterLayer("INPUT", "Raster"))
     segments = core.QgsProcessingModelChildParameterSource.fromChildOutput("segment", "OUTPUT")
-    given = {"INPUT": raster, "SEGMENTS": segments, "VALUES": raster, "MIN_PIXELS": static(10)}
+    polygons = core.QgsProcessingModelChildParameterSource.fromChildOutput("polygons", "OUTPUT")
+    given = {"INPUT": raster, "SEGMENTS": segments, "VALUES": raster, "MIN_PIXELS": static(10), "REFERENCE": polygons}
     given["LEVELS"] = static("500")
-    steps = ["segment", *sorted(set(by_name) - {"segment", "checksegmentstatistics"})]
+    first, models = ["segment", "polygons"], {"checksegmentstatistics", "coloursegments"}
+    steps = [*first, *sorted(set(by_name) - {*first, *models})]
     for name in steps:
         definitions = by_name[name].parameterDefinitions()
         defaults = {d.name(): static(d.defaultValue()) for d in definitions if d.defaultValue() is not None}
@@ -142,7 +150,7 @@ def test_all_algorithms_in_one_model_with_all_outputs_run(plugin, small_raster, 
             assert add_step(model, by_name[name], sources, destinations(by_name[name])) == (True, []), name
     opened = saved_and_opened(model, tmp_path)
     assert opened.validate() == (True, [])
-    ends = {"rasterDestination": ".tif"}
+    ends = {"rasterDestination": ".tif", "fileDestination": ".html"}
     asked_for = [definition for definition in opened.parameterDefinitions() if definition.isDestination()]
     paths = {d.name(): str(tmp_path / f"{i}{ends.get(d.type(), '.gpkg')}") for i, d in enumerate(asked_for)}
     processing.run(opened, {"INPUT": str(small_raster), **paths})

@@ -2,7 +2,8 @@
 """Sweeps: a run for each place where something can go wrong, another one after it, and what both have left.
 
 What may be: the right result; or one sentence that says what to do, with every earlier output as it was. After either,
-the same run again has the right result, and nothing is left behind.
+the same run again has the right result, and nothing is left behind. Only what somebody removes together with the folder
+that it is in at that moment may be lost, and the sentence has to name it; how often that was is counted.
 """
 
 import errno
@@ -13,9 +14,10 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from strangers.isolation import Ended, Isolated, Limits
+from tiledseg.tiledseg_plugin.engine.files.journal import REPLACED
 
 from . import injection
 from .injection import Operations
@@ -23,7 +25,9 @@ from .scenario import SCENARIOS, WORK, Scenario, contents, digest
 
 LIMITS = Limits(seconds=60)
 KEPT = re.compile(r"the finished result (is kept as|lies in) (.+?)[;,]")
-TAKEN_ALONG = re.compile(r"\.tiledseg-\w+ was removed")  # and with it the earlier files that were in it at that moment
+ALONG = re.compile(r", and the earlier (.+?) with it; run it again\.$")
+IN_THE_WAY = re.compile(r"(.+?) is in the way of .*: move it, or choose another name\.$")
+TAKEN = "taken along.json"  # beside a case: the earlier files that were in a folder when it was removed
 KILLED = "crash: SIGKILL"
 
 
@@ -38,12 +42,14 @@ class Tally:
     right: int = 0
     refused: int = 0
     killed: int = 0
+    lost: int = 0
     faults: List[str] = field(default_factory=list)
     sentences: Dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         ended = f"{self.right} right, {self.refused} refused in one sentence, {self.killed} killed"
-        return f"{self.name}: {self.cases} of {self.places} places; {ended}; {len(self.faults)} faults"
+        lost = f" ({self.lost} without earlier files that were removed with their folder)" if self.lost else ""
+        return f"{self.name}: {self.cases} of {self.places} places; {ended}{lost}; {len(self.faults)} faults"
 
 
 class Sweep:
@@ -83,12 +89,20 @@ class Sweep:
                 raise RuntimeError(f"an undisturbed run ends with {ended.fault or ended.result['said']}")
             return ended.result["log"]
 
-    def run(self, cases: int = 0, first: int = 1) -> Tally:
-        """Every place, or so many of them, evenly spread, one of which is the `first` or as far from another."""
+    def run(self, cases: int = 0, first: int = 1, between: Optional[Tuple[int, int]] = None) -> Tally:
+        """Every place, or so many of them, evenly spread, one of which is the `first` or as far from another.
+
+        Parameters
+        ----------
+        between : only places from one to another
+        """
         log = self._log = self.places()
         self.tally.places = len(log)
         share = max(1, len(log) // cases) if cases else 1
+        least, most = between or (1, len(log))
         for number in range(1 + (first - 1) % share, len(log) + 1, share)[: cases or None]:
+            if not least <= number <= most:
+                continue
             self.tally.cases += 1
             with self._place() as place:
                 fault = self._case(place, number)
@@ -130,11 +144,25 @@ class Sweep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in case.glob(".tiledseg-*") if "move it from there" in kept else []:
             shutil.rmtree(path)
+        if not all((case / name).exists() for name in self._scenario.changed):
+            return ""  # it was removed with its folder, and has been named
         again = self._isolated(place, self._scenario.attempt, case)
+        while self._is_a_rest(case, again):  # which the user moves, as the sentence says
+            again = self._isolated(place, self._scenario.attempt, case)
         if again.fault or again.result["said"]:
             return f"the next run: {again.fault or again.result['said']}\n{again.said[-3000:]}"
         wrong = self._wrong_after(case, "")
         return wrong and f"after the next run: {wrong}"
+
+    def _is_a_rest(self, case: Path, again: Ended) -> bool:
+        """Whether a run was refused for an earlier side file whose output was removed by somebody; it is moved."""
+        said = "" if again.fault else again.result["said"]
+        found = IN_THE_WAY.match(said)
+        name = Path(found.group(1)).name if found else ""
+        if name not in self._scenario.before or not injection.taken_along(case.parent / TAKEN):
+            return False
+        (case / name).unlink()
+        return True
 
     def _removal(self, number: int) -> bool:
         """Whether something is removed at a place: what cannot be had then is for the next run to remove."""
@@ -156,11 +184,9 @@ class Sweep:
         if said:
             if "\n" in said or not re.search(r": |; ", said) or not said.endswith("."):
                 return f"a sentence that does not say what to do: {said}"
-            if "lies in" in kept or TAKEN_ALONG.search(said):
-                return ""
-            lost = [name for name, content in scenario.before.items() if now.get(name) != content]
-            if lost:
-                return f"earlier files are not as they were: {lost} ({said})"
+            wrong = self._lost(case, now, said)
+            if wrong or "lies in" in kept:
+                return wrong
         else:
             for name, wanted in scenario.expected.items():
                 if not (case / name).exists() or digest(case / name) != wanted:
@@ -173,6 +199,29 @@ class Sweep:
             left = [name for name in left if "_kept" not in name]
         partial_files = [] if may_leave else [name for name in work if name.endswith((".partial", ".bin", ".zip"))]
         return f"left behind: {left + partial_files} ({said})" if left or partial_files else ""
+
+    def _lost(self, case: Path, now: Dict[str, str], said: str) -> str:
+        """What is wrong with the earlier files after a sentence; they may wait in a folder that it names.
+
+        Parameters
+        ----------
+        now : see `contents`
+        """
+        kept = _kept_by(said)
+        waiting = {content for name, content in now.items() if f"/{REPLACED}/" in name} if "lies in" in kept else set()
+        before = self._scenario.before.items()
+        lost = [name for name, content in before if now.get(name) != content and content not in waiting]
+        along = set(lost) & set(injection.taken_along(case.parent / TAKEN))
+        if set(lost) - along:
+            return f"earlier files are not as they were: {sorted(set(lost) - along)} ({said})"
+        named = ALONG.search(said)
+        stated = {Path(path).name for path in named.group(1).split(", ")} if named else set()
+        if stated != along:
+            return f"removed with their folder were {sorted(along)}, not {sorted(stated)} ({said})"
+        self.tally.lost += bool(along)
+        if "lies in" in kept and not any(Path(name).name in self._scenario.outputs for name in _in_staging(now)):
+            return f"no finished result lies there ({said})"
+        return ""
 
     def _isolated(self, place: Path, function: Callable[[Path], Any], case: Any = None) -> Ended:
         case = case or self._scenario.copy(place)
@@ -235,6 +284,10 @@ class SmallDisk(Levels):
         self._ballast.unlink(missing_ok=True)
 
 
+def _in_staging(now: Dict[str, str]) -> List[str]:
+    return [name for name in now if name.startswith(".tiledseg-") and f"/{REPLACED}/" not in name]
+
+
 def _kept_by(said: str) -> str:
     return said if KEPT.search(said) else ""
 
@@ -292,6 +345,8 @@ def sweeps(folder: Path) -> Iterator[Tuple[str, Sweep]]:
             make(
                 "staging folders are removed",
                 arm=_everything,
-                happen=lambda case: lambda what: injection.removing(*case.glob(".tiledseg-*"))(what),
+                happen=lambda case: (
+                    lambda what: injection.removing(*case.glob(".tiledseg-*"), note=case.parent / TAKEN)(what)
+                ),
             ),
         )

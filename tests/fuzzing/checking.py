@@ -11,6 +11,7 @@ import oracle
 
 from .files import write
 from .running import run_case
+from .zones import meaning, write_zones
 
 UNTILED = {
     "kernels": "plain",
@@ -31,17 +32,20 @@ def check(case):
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
         declared = write(case, folder)
+        layer = write_zones(case, folder)
         (folder / "out").mkdir()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ran = run_case(case, declared.path, folder / "out")
             values, nodata = _selected(case, declared)
+            zones = meaning(case, layer, declared.path, values.shape[1:])
             if case["kind"] == "small":
-                _hold_against_oracle(case, ran, values, nodata, declared.mask)
+                _hold_against_oracle(case, ran, values, nodata, declared.mask, zones)
             else:
                 _hold_against_plain(case, ran, declared.path, folder)
             if not ran.refused:
                 _check_table(ran, values, _numbers(case))
+                _check_zones(ran, *zones)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -66,9 +70,11 @@ def covered(case, shape):
     return inside
 
 
-def _hold_against_oracle(case, ran, values, nodata, mask):
-    parameters = case["parameters"]
+def _hold_against_oracle(case, ran, values, nodata, mask, zones):
+    parameters, (labels, cut) = case["parameters"], zones
     inside = covered(case, values.shape[1:])
+    if labels is not None and case["zones"]["outside"] == "exclude":
+        inside = labels != 0 if inside is None else inside & (labels != 0)
     nodata, mask = oracle.as_given(parameters.get("nodata", ""), nodata, mask)
     declared = values, nodata, mask, parameters["nodata_rule"], inside
     as_rsgislib = parameters.get("rsgislib_stretch", False)
@@ -89,11 +95,13 @@ def _hold_against_oracle(case, ran, values, nodata, mask):
         limits = _float_limits(ran, counted)
     elif as_rsgislib:
         limits = tuple(oracle.rsgislib_limits(band) for band in read)
-    expected = oracle.segment(values, valid, limits=limits, **chosen)
+    numbers = None if labels is None else labels.tolist()
+    chosen.update(limits=limits, zones=numbers, cut=cut)
+    expected = oracle.segment(values, valid, **chosen)
     _compare_ids(ran.ids, expected.clumps, ran, expected)
     for level in parameters.get("levels", ()):
         chosen["min_pixels"] = level
-        _compare_level(ran, level, oracle.segment(values, valid, limits=limits, **chosen).clumps)
+        _compare_level(ran, level, oracle.segment(values, valid, **chosen).clumps)
     _check_numbers(ran, expected.clumps, len(places), parameters["min_pixels"])
 
 
@@ -182,6 +190,18 @@ def _shape(case):
         top, bottom, left, right = image["crop"]
         return bottom - top, right - left
     return image["rows"], image["cols"]
+
+
+def _check_zones(ran, labels, cut):
+    """The column `zone`: of each segment the zone of all of its pixels; and no segment across a cut."""
+    flat = ran.ids.ravel()
+    if ran.table is not None and labels is not None:
+        column = np.concatenate([[0], np.nan_to_num(ran.table["zone"])])
+        wrong = (flat != 0) & (column[flat] != labels.ravel())
+        if wrong.any():
+            raise Wrong(f"the zones of {np.count_nonzero(wrong)} pixels are not those of their segments")
+    elif ran.table is not None and "zone" in ran.table:
+        raise Wrong("there is a column zone without zones that have ids")
 
 
 def _check_table(ran, values, numbers):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What parts of the parameter space a campaign has met: bins of each parameter, and how many cases fell in each."""
 
+from . import cluster
 from .draws import usable_dtypes
 from .images import KINDS
 
@@ -62,6 +63,13 @@ def _no_data_given(case):
     return given if given in ("not given", "none") else "a number"
 
 
+def _zones(case):
+    drawn = case.get("zones")
+    if not drawn:
+        return "none"
+    return "classes on another grid" if drawn["kind"] == "classes" and drawn["grid"][0] != 1 else drawn["kind"]
+
+
 def _layout(case):
     layout = " ".join(case["file"]["layout"])
     return ("tiled" if "TILED" in layout else "strips") + (" by pixel" if "=PIXEL" in layout else " by band")
@@ -118,9 +126,17 @@ PARAMETERS = {
     "STRETCH": (one_of(False, True), _parameter("stretch")),
     "SAMPLING": (up_to(1, 3, 20, 100, 9999), _parameter("sampling")),
     "KMEANS_MAX_ITERATIONS": (up_to(1, 2, 10, 199), _parameter("kmeans_max_iterations")),
+    "ZONES": (
+        one_of("none", "polygons", "lines", "classes", "classes on another grid"),
+        _zones,
+    ),
+    "ZONES_OUTSIDE": (one_of("segment", "exclude"), lambda case: (case.get("zones") or {}).get("outside", "segment")),
     "tiling": (one_of("one tile", "tiles <= 20", "larger tiles", "polygons", "polygons that overlap"), _tiling),
     "VALID_DATA_THRESHOLD": (up_to(0, 0.3, 0.9), _parameter("valid_data_threshold")),
-    "EXECUTION": (one_of("serial", "threads", "processes"), _run("execution")),
+    "EXECUTION": (
+        one_of("auto", "serial", "threads", "processes", *["dask"] * cluster.is_available()),
+        _run("execution"),
+    ),
     "workers": (up_to(1, 2, 3), _run("workers")),
     "kernels": (one_of("plain", "compiled"), _run("kernels")),
     "interrupted": (one_of("", "cancelled", "killed"), _run("interrupted")),

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Drawing cases: every parameter over its whole range, and images on which it makes a difference.
 
-A case is plain values, so that it can be kept as JSON: {"kind", "seed", "image", "file", "parameters", "run"}.
+A case is plain values, so that it can be kept as JSON: {"kind", "seed", "image", "file", "parameters", "run", "zones"}.
 """
 
 import random
 
 import numpy as np
 
+from . import cluster
 from .images import KINDS, REAL, _real_raster
+from .zones import draw_zones
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (1.0, 1e4), (-1e9, 1e9), (1e-12, 1e-9), (-1e-3, 1e12))
 LEVELS = (0, 0, 0, 2, 3, 5, 12, 100)
+# what takes a second to start has a small share of the cases: up to which chance each is drawn
+COSTLY = {"small": {"processes": 0.003, "dask": 0.012}, "large": {"processes": 0.02, "dask": 0.06}}
 
 
 def usable_dtypes():
@@ -42,6 +46,7 @@ def draw(kind, seed):
         "file": file,
         "parameters": parameters,
         "run": _run(rng, kind),
+        "zones": draw_zones(random.Random(f"zones {kind} {seed}"), image["rows"], image["cols"]),  # noqa: S311
     }
 
 
@@ -257,10 +262,11 @@ def _rectangles(rng, kind, rows, cols):
 
 def _run(rng, kind):
     """How the engine is run: what must not make any difference."""
-    execution = rng.choice(["serial"] * 6 + ["threads"] * 4)
+    execution = rng.choice(["serial"] * 5 + ["auto"] + ["threads"] * 4)
     chance = rng.random()
-    if chance < (0.002 if kind == "small" else 0.01):
-        execution = "processes"
+    execution = next((name for name, most in COSTLY[kind].items() if chance < most), execution)
+    if execution == "dask" and not cluster.is_available():
+        execution = "threads"
     return {
         "kernels": rng.choice(["plain", "compiled", "compiled"]),
         "execution": execution,

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.segmentation import segment
 from tiledseg.tiledseg_plugin.engine.stages import plan
+
+from . import cluster, undecided
+from .zones import cells_of, zones_beside
 
 
 @dataclass
@@ -51,15 +54,19 @@ def run_case(case, path, folder, **changes):
 
     Parameters
     ----------
-    path : of the raster
+    path : of the raster, beside which its zones are
     folder : for the output and what lies beside it; has to be empty
     changes : of `run`
     """
     how = {**case["run"], **changes}
     output = Path(folder) / f"out{how['extension']}"
     parameters = segment_parameters(case, path, str(output), how)
-    with pieces_of(how["least_pixels"]):
+    with pieces_of(how["least_pixels"]), undecided.watching(), cells_of(case):
         try:
+            if how["execution"] == "dask":
+                parameters = replace(
+                    parameters, dask_scheduler=cluster.kept.address, work_dir=str(Path(folder) / "work")
+                )
             if how["interrupted"]:
                 parameters = _interrupt(parameters, how, Path(folder) / "work")
             result = segment(parameters, Feedback())
@@ -85,22 +92,22 @@ def segment_parameters(case, path, output, how):
     given["levels"] = tuple(given.get("levels", ()))
     if "tiles" in given:
         given["tiles"] = tuple(tuple(tile) for tile in given["tiles"])
+    if case.get("zones"):
+        given.update(zones=zones_beside(path), zones_outside=case["zones"]["outside"])
     given.update(execution=how["execution"], workers=how["workers"], kernels=how["kernels"])
     return SegmentParameters(input=path, output=output, **given)
 
 
 def _interrupt(parameters, how, work):
     """Begin the run in a work folder and end it early; what goes on from there."""
-    from dataclasses import replace
-
     begun = replace(parameters, work_dir=str(work))
     if how["interrupted"] == "cancelled" or not hasattr(os, "fork"):
         try:
             segment(begun, Impatient(how["moment"]))
         except Cancelled:
             pass
-    else:
-        _kill(begun, how["moment"])
+    else:  # a process that is forked cannot be a client of Dask's
+        _kill(replace(begun, execution="serial") if begun.execution == "dask" else begun, how["moment"])
     return replace(begun, kernels=how["kernels_resumed"])
 
 

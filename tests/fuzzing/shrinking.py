@@ -94,6 +94,7 @@ def _smaller(case):
             if case[part][name] != value:
                 yield _with(case, part, **{name: value})
     yield from _smaller_tiling(case)
+    yield from _without_zones(case)
     yield from _fewer_levels(case)
     for name in ("num_clusters", "min_pixels", "sampling"):
         value = case["parameters"][name]
@@ -146,7 +147,21 @@ def _cropped(case, top, bottom, left, right):
     tiles = case["parameters"].get("tiles")
     if tiles:
         changed["parameters"]["tiles"] = [[col - left, row - top, width, height] for col, row, width, height in tiles]
+    if case.get("zones"):
+        col, row = case["zones"]["offset"]
+        changed["zones"]["offset"] = [col + left, row + top]
     return changed
+
+
+def _without_zones(case):
+    """The same with fewer zones, or none."""
+    drawn = case.get("zones")
+    if drawn:
+        none = copy.deepcopy(case)
+        none["zones"] = None
+        yield none
+        for index in range(len(drawn["shapes"]) if len(drawn["shapes"]) > 1 else 0):
+            yield _with(case, "zones", shapes=drawn["shapes"][:index] + drawn["shapes"][index + 1 :])
 
 
 def _literal(case):

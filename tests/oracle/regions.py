@@ -13,17 +13,19 @@ class Grid:
     ----------
     valid : rows of cols of bool
     zones : rows of cols of int, or None; pixels of two zones are no neighbours
+    cut : pairs of pixels, the lower index first, that are no neighbours, as a line goes between them
     """
 
-    def __init__(self, valid, zones=None):
+    def __init__(self, valid, zones=None, cut=()):
         self.rows, self.cols = len(valid), len(valid[0])
         self.pixels = [r * self.cols + c for r in range(self.rows) for c in range(self.cols) if valid[r][c]]
+        self._cut = frozenset(cut)
         self._zone = {
             pixel: None if zones is None else zones[pixel // self.cols][pixel % self.cols] for pixel in self.pixels
         }
 
     def neighbours(self, pixel):
-        """The valid neighbours of a pixel in its zone: up, down, left, right."""
+        """The valid neighbours of a pixel in its zone and on its side of every line: up, down, left, right."""
         row, col = divmod(pixel, self.cols)
         beside = []
         if row > 0:
@@ -34,7 +36,13 @@ class Grid:
             beside.append(pixel - 1)
         if col < self.cols - 1:
             beside.append(pixel + 1)
-        return [near for near in beside if near in self._zone and self._zone[near] == self._zone[pixel]]
+        return [
+            near
+            for near in beside
+            if near in self._zone
+            and self._zone[near] == self._zone[pixel]
+            and (min(near, pixel), max(near, pixel)) not in self._cut
+        ]
 
     def image(self, numbers):
         """(rows, cols) uint32 of {pixel: number}, 0 where there is none."""

@@ -45,6 +45,7 @@ def segment(
     limits=None,
     centres=None,
     zones=None,
+    cut=(),
     sample=None,
 ):
     """Segment an image: Stages.
@@ -56,9 +57,10 @@ def segment(
     limits : of the stretch, where they are not those of the values
     centres : where they are not those of the sample
     zones : rows of cols of int, None for one zone: no segment has pixels of two of them
+    cut : pairs of pixels that are no neighbours, see `Grid`
     sample : pixels, by their index in raster order, that k-means takes instead of those of `sampling`
     """
-    grid = Grid(valid, zones)
+    grid = Grid(valid, zones, cut)
     pixels = {pixel: _values_of(values, pixel) for pixel in grid.pixels}
     if stretch:
         if limits is None:

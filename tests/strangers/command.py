@@ -24,11 +24,12 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from . import compiled_ahead, making
-from .examination import Ending, Request, best_kernels, examine
+from .examination import PARTS, Ending, Request, best_kernels, examine
 from .isolation import Ended, Isolated, Limits
 from .snapshot import changes, quick_snapshot, snapshot
 
 SET_MODULES = ("made_types", "made_nodata", "made_shapes", "made_formats", "made_virtual", "made_damaged", "made_names")
+MEMORY = "/dev/shm"
 RAW_LINES = 3  # of what a process said, that are shown
 
 
@@ -177,7 +178,9 @@ def _parse(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=0, help="at a time; default: 2 for the set, 1 for a folder")
     parser.add_argument("--report", default="", metavar="FILE", help="JSON file to write the endings to")
     parser.add_argument("--keep", default="", metavar="FOLDER", help="empty folder to make the set in, and keep")
-    parser.add_argument("--brief", action="store_true", help="fewer operations on each, as in the tests")
+    parser.add_argument(
+        "--part", type=int, metavar="N", help="only a third of the operations on each, as in the tests; others by N"
+    )
     parser.add_argument("--quiet", action="store_true", help="print faults and counts only")
     return parser.parse_args(arguments)
 
@@ -186,7 +189,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     options = _parse(arguments)
     limits = Limits(options.seconds, options.megabytes << 20)
     begun = time.monotonic()
-    scratch = Path(tempfile.mkdtemp(prefix="odd-"))
+    in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None  # thousands of small files have to be on the disk
+    scratch = Path(tempfile.mkdtemp(prefix="odd-", dir=in_memory))
     try:
         unavailable: Dict[str, str] = {}
         if options.folder:
@@ -197,7 +201,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
         else:
             kept = Path(options.keep).absolute() if options.keep else scratch
             cases, unavailable = own_cases(kept, options.only, limits)
-        cases = [replace(case, request=replace(case.request, brief=options.brief)) for case in cases]
+        if options.part is not None:
+            cases = [
+                replace(case, request=replace(case.request, part=(number + options.part) % PARTS))
+                for number, case in enumerate(cases)
+            ]
         best_kernels()  # once for all processes that are forked; none is run, as threads would not be in those
         jobs = options.jobs or (1 if options.folder else 2)
 

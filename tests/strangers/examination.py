@@ -30,6 +30,8 @@ MOST_TILES = 20  # across and down
 QUICK = {"num_clusters": 8, "min_pixels": MIN_PIXELS, "sampling": 1}
 OTHER_SET = "plain"
 LONGEST_SENTENCE = 1500
+PARTS = 3
+OUTPUTS, TILINGS, PRODUCTS = range(PARTS)
 
 
 def best_kernels() -> str:
@@ -51,7 +53,7 @@ class Request:
     refused : words of the sentence it must be refused with, or empty
     either : whether it may be refused, or segmented
     limited : with the default distance threshold, or without
-    brief : one tiled run less, and polygons only those of the run
+    part : of 0 .. PARTS - 1, only these of the operations, see `check_all`; None for all
     """
 
     source: str
@@ -60,7 +62,7 @@ class Request:
     refused: str = ""
     either: bool = True
     limited: bool = True
-    brief: bool = False
+    part: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -171,13 +173,20 @@ class _Examination:
         return gdal.Open(output).ReadAsArray(), result
 
     def segment(self) -> np.ndarray:
-        """The untiled run with all outputs, and two tiled ones that must end with the same."""
+        """The untiled run, with all outputs if they are to be examined."""
         products = {"mean_image": self.path("means.tif"), "polygons": self.path("outlines.gpkg")}
+        products = products if self._examines(OUTPUTS) else {}
         ids, self.result = self.run("untiled", kernels=best_kernels(), execution="serial", workers=1, **products)
         return ids
 
+    def _examines(self, part: int) -> bool:
+        return self.request.part in (None, part)
+
     def check_all(self, ids: np.ndarray) -> None:
-        """Hold the first result, and those of all other operations, against arrays and each other."""
+        """Hold the first result, and those of the other operations, against arrays and each other.
+
+        Parts are the other outputs of the run, other tilings, and the algorithms that need no run.
+        """
         rule = rule_of(self.request.source)
         valid = self._check_validity(ids, rule)
         checks.check_sizes(ids, MIN_PIXELS, self.request.limited, self.result.undersized_segments)
@@ -185,15 +194,18 @@ class _Examination:
         checks.require(
             (self.result.segment_count, self.result.valid_pixels) == counts, f"the numbers returned are not {counts}"
         )
-        self._check_tilings(ids)
+        if self._examines(TILINGS):
+            self._check_tilings(ids)
         checks.check_reference(self.request.source, self.path("untiled.tif"))
         described = [rule.described(index) for index in range(len(rule.numbers))]
-        everywhere = [np.ones(ids.shape, bool)] * len(described)
         checks.check_table(self.path("untiled.tif"), ids, rule.numbers, described)
-        checks.check_mean_image(self.path("means.tif"), ids, described, everywhere, "MEAN_IMAGE")
-        checks.check_polygons(self.path("outlines.gpkg"), ids, self._transform(), "POLYGONS")
-        self._check_preflight(rule, valid)
-        self._check_products(ids, rule)
+        if self._examines(OUTPUTS):
+            everywhere = [np.ones(ids.shape, bool)] * len(described)
+            checks.check_mean_image(self.path("means.tif"), ids, described, everywhere, "MEAN_IMAGE")
+            checks.check_polygons(self.path("outlines.gpkg"), ids, self._transform(), "POLYGONS")
+        if self._examines(PRODUCTS):
+            self._check_preflight(rule, valid)
+            self._check_products(ids, rule)
 
     def _check_validity(self, ids: np.ndarray, rule: Rule) -> np.ndarray:
         known = None if self.request.valid is None else np.load(self.request.valid)
@@ -206,13 +218,14 @@ class _Examination:
         return by_gdal
 
     def _check_tilings(self, ids: np.ndarray) -> None:
+        """Both tiled runs, or one of them, must end with the same."""
         width, height = self._tile(ids.shape)
         for name, parameters in {
             "tiled": {"execution": "threads", "workers": 2, "kernels": best_kernels()},
             "plain": {"execution": "serial", "workers": 1, "kernels": OTHER_SET},
         }.items():
             parameters = {**parameters, "tile_width": width, "tile_height": height}
-            if self.request.brief and (name == "plain") is not self.request.limited:
+            if self.request.part is not None and (name == "plain") is not self.request.limited:
                 continue
             try:
                 again, _ = self.run(name, **parameters)
@@ -254,7 +267,7 @@ class _Examination:
         means = MeanImageParameters(segments, source, self.path("image.tif"), **shared)
         self._must("mean image", segment_mean_image, means, ("image.tif", "image.tif.aux.xml"))
         checks.check_mean_image(self.path("image.tif"), ids, described, rule.band_valid, "the mean image")
-        if self.request.brief:
+        if self.request.part is not None:
             return
         polygons = PolygonsParameters(segments, self.path("polygons.gpkg"), **shared)
         self._must("polygons", segment_polygons, polygons, ("polygons.gpkg",))

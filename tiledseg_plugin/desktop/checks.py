@@ -17,6 +17,8 @@ TILING = (
     "INPUT",
     "BANDS",
     "EXTENT",
+    "ZONES",
+    "ZONES_OUTSIDE",
     "NODATA",
     "NODATA_RULE",
     "TILE_WIDTH",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a check or a run has ended, in full sentences for the panel, the message bar and the log."""
 
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from ...algorithms.text import tr
 from ..compat import is_null
@@ -40,13 +40,14 @@ def _isolated() -> str:
     return tr("no other segment touches them")
 
 
-def of_preview(preview: Any, is_cut: bool, values: Dict[str, Any]) -> str:
-    """What a preview shows, and how large the segments are.
+def of_preview(preview: Any, is_cut: bool, values: Dict[str, Any], worded: Callable[[str], str] = str) -> str:
+    """What a preview shows, how large the segments are, and which parameters have no effect.
 
     Parameters
     ----------
     preview : see `engine.preview.Preview`
     is_cut : whether it is only the centre of the view
+    worded : how a message of the engine is worded
     """
     window, sizes = preview.window, preview.sizes
     text = tr("Preview: 1 segment") if preview.segments == 1 else tr("Preview: {:,} segments").format(preview.segments)
@@ -62,7 +63,7 @@ def of_preview(preview: Any, is_cut: bool, values: Dict[str, Any]) -> str:
             reasons.append((sizes.isolated, _isolated()))
         why = reasons[0][1] if len(reasons) == 1 else "; ".join(tr("of {:,} {}").format(*one) for one in reasons)
         text += " " + tr("{:,} would stay below {} pixels: {}.").format(sizes.undersized, values["MIN_PIXELS"], why)
-    return text
+    return " ".join([text, *map(worded, preview.notes)])
 
 
 def of_check(run: AlgorithmRun, succeeded: bool) -> str:

@@ -23,7 +23,7 @@ from ..compat import is_null
 from .bands_text import BandsText
 
 SETTINGS = "tiledseg/panel"
-FORGOTTEN = ("raster", "source", "band", "extent")  # kinds that belong to the layers of one project
+FORGOTTEN = ("raster", "source", "layer", "band", "extent")  # kinds that belong to the layers of one project
 
 
 class _Context(QgsProcessingContextGenerator):

@@ -15,6 +15,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
+from ...algorithms.labels import for_whom_it_is
 from ...algorithms.text import tr
 from ..engine.errors import Cancelled, SegmentationError
 from ..engine.parameters import SegmentParameters
@@ -39,6 +40,8 @@ SHOWN = (
     "SAMPLING",
     "KMEANS_MAX_ITERATIONS",
     "EXTENT",
+    "ZONES",
+    "ZONES_OUTSIDE",
     "NODATA",
     "NODATA_RULE",
     "TILES",
@@ -168,10 +171,9 @@ class LivePreview(QObject):
         self._start(parameters, extent, raster)
 
     def _parameters(self, values: Dict[str, Any]) -> SegmentParameters:
-        algorithm = QgsApplication.processingRegistry().createAlgorithmById(SEGMENT)
         context = QgsProcessingContext()
         context.setProject(QgsProject.instance())
-        return algorithm.run_parameters(values, context)
+        return _segment().run_parameters(values, context)
 
     def _start(self, parameters: SegmentParameters, extent: Extent, raster: Optional[QgsRasterLayer]) -> None:
         def work(feedback: Feedback) -> Any:
@@ -219,8 +221,14 @@ class LivePreview(QObject):
         if preview is None:
             self.reported.emit(tr("Preview: the raster is not in view."))
         else:
-            self.reported.emit(endings.of_preview(preview, is_cut, self._values()))
+            algorithm = _segment()  # its definitions go with it
+            worded = for_whom_it_is(algorithm.parameterDefinitions())
+            self.reported.emit(endings.of_preview(preview, is_cut, self._values(), worded))
         self.updated.emit()
+
+
+def _segment() -> Any:
+    return QgsApplication.processingRegistry().createAlgorithmById(SEGMENT)
 
 
 def _load(feedback: Feedback) -> Any:

@@ -29,7 +29,17 @@ from .fields import Fields
 from .histogram import SizeHistogram
 from .level_slider import LevelSlider
 
-WIDE = ("raster", "source", "vector", "band", "extent", "file", "crs", "string")  # kinds whose label is above them
+WIDE = (
+    "raster",
+    "source",
+    "vector",
+    "layer",
+    "band",
+    "extent",
+    "file",
+    "crs",
+    "string",
+)  # kinds whose label is above them
 SEGMENTS = ("NUM_CLUSTERS", "MIN_PIXELS", "DISTANCE_THRESHOLD", "STRETCH")
 RASTER = ("INPUT", "BANDS", "EXTENT")
 TILES = ("TILE_WIDTH", "TILE_HEIGHT", "TILES", "VALID_DATA_THRESHOLD")

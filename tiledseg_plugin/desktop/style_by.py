@@ -26,6 +26,7 @@ from ...algorithms import looks
 from ...algorithms.layer_files import file_of, layers_of, mark_as_result, result_of
 from ...algorithms.looks_by_value import Colouring, show_at_random, show_classes, show_ramp
 from ...algorithms.text import tr
+from ..engine.files.attribute_table import BAND_STATISTICS
 from ..engine.files.segment_style import is_ours, style_path
 from ..engine.progress import Feedback
 from . import layers, style_menu
@@ -147,21 +148,30 @@ class StyleBy(QObject):
             return
         place = self.place_for(path)
 
-        def work(feedback: Feedback) -> Tuple[QgsRasterLayer, Tuple[float, float]]:
-            from ..engine.products import segment_values
+        def work(feedback: Feedback) -> Tuple[QgsRasterLayer, Tuple[float, float], str]:
+            from ..engine.products import segment_values, table_agreement
 
             check = _check(feedback)
             columns = segment_values.read_columns(path, colouring.columns, check)
             values = _evaluated(colouring, [columns[name] for name in colouring.columns])
             values[0] = float("nan")
+            said, there = table_agreement.looked_over(path, check)
+            if there is not None:
+                values = segment_values.only_of(values, there)
             segment_values.write_values(place, path, values, colouring.title)
-            return _opened(place, colouring), segment_values.limits(values)
+            return _opened(place, colouring), segment_values.limits(values), said
 
         self._start(work, lambda found: self._show_values(layer, colouring, *found))
 
     def _show_values(
-        self, layer: QgsRasterLayer, colouring: Colouring, shown: QgsRasterLayer, limits: Tuple[float, float]
+        self,
+        layer: QgsRasterLayer,
+        colouring: Colouring,
+        shown: QgsRasterLayer,
+        limits: Tuple[float, float],
+        said: str,
     ) -> None:
+        """Show a layer of values; `said` is what the user should know of the table that they are from."""
         if not layers.is_there(layer):
             return
         project = QgsProject.instance()
@@ -174,7 +184,7 @@ class StyleBy(QObject):
         parent, index = (node.parent(), node.parent().children().index(node)) if node else (project.layerTreeRoot(), 0)
         parent.insertLayer(index, shown)
         layers.switch_off(layer)
-        self._shown(shown, tr("Coloured by {}.").format(colouring.title))
+        self._shown(shown, " ".join([tr("Coloured by {}.").format(colouring.title), said]).rstrip())
 
     def _shown(self, layer: QgsMapLayer, text: str) -> None:
         layer.triggerRepaint()
@@ -267,6 +277,16 @@ def name_bands(made: Iterable[QgsMapLayer], raster: Optional[QgsRasterLayer]) ->
         for layer in made:
             if name:
                 layer.setCustomProperty(f"{BANDS}{number}", name)
+                _name_fields(layer, number, name)
+
+
+def _name_fields(layer: QgsMapLayer, band: int, name: str) -> None:
+    """What people call the columns of a band, where the file cannot say it: GDAL has aliases from 3.7 on."""
+    fields = layer.fields() if isinstance(layer, QgsVectorLayer) else ()
+    for index, field in enumerate(fields):
+        statistic, _, number = field.name().rpartition("_")
+        if statistic in BAND_STATISTICS and number == str(band) and not field.alias():
+            layer.setFieldAlias(index, tr("{} of band {}, {}").format(statistic, band, name))
 
 
 def _with_bands(names: Dict[str, str], layer: QgsMapLayer) -> Dict[str, str]:

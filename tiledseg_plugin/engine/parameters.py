@@ -9,9 +9,16 @@ from typing import Any, Dict, Optional, Tuple, Union
 from .errors import SegmentationError
 
 NODATA_RULES = ("any", "all")
+ZONES_OUTSIDE = ("segment", "exclude")
 ENGINES = ("builtin", "rsgislib")
 EXECUTIONS = ("auto", "processes", "threads", "serial", "dask")
-STATISTICS = ("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority")  # of segments
+TEXTURES = ("contrast", "homogeneity", "entropy", "correlation")  # of segments, as are these:
+STATISTICS = (  # in the order of their published numbers
+    *("mean", "std", "min", "max", "median", "p05", "p95", "sum", "count", "majority"),
+    *("minority", "variety", "range", "cv", "valid_fraction", "share", *TEXTURES),
+)
+PERCENTILE = re.compile(r"p(?!00)[0-9]{2}")  # any of them is a statistic, too
+MOST_GREY_LEVELS = 256
 USUAL_STATISTICS = ("mean", "std", "min", "max")
 MOST_CLUSTERS = 65534
 LARGEST = 2**31 - 1  # of any whole number, as in QGIS
@@ -54,6 +61,10 @@ def _are_whole(value: Any) -> bool:
     return isinstance(value, tuple) and all(map(_is_whole, value))
 
 
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, tuple) and all(one is None or _is_number(one) for one in value)
+
+
 def _are_tiles(value: Any) -> bool:
     return isinstance(value, tuple) and all(_are_whole(tile) and len(tile) == 4 for tile in value)
 
@@ -66,6 +77,7 @@ KINDS: Dict[Any, Tuple[Any, str]] = {
     Optional[float]: (lambda value: value is None or _is_number(value), "a finite number, or None"),
     str: (lambda value: isinstance(value, str), "text"),
     Tuple[int, ...]: (_are_whole, "a tuple of whole numbers"),
+    Tuple[Optional[float], ...]: (_are_limits, "a tuple of finite numbers, or None"),
     Tuple[str, ...]: (
         lambda value: isinstance(value, tuple) and all(isinstance(part, str) for part in value),
         "a tuple of texts",
@@ -83,6 +95,9 @@ class SegmentParameters(PlainParameters):
     levels : further minimum sizes, ascending and above `min_pixels`
     extent : (col, row, width, height) in pixels, the part that is segmented; empty for all
     tiles : rectangles (col, row, width, height) in pixels that are the tiles; empty for a grid
+    zones : a layer of polygons or lines (path, or path|layername=...) or a raster, whose borders no segment crosses;
+        empty for none
+    zones_outside : whether pixels in no zone are segmented, as a zone of their own, or are no data
     nodata : what is no data, instead of what the raster declares, see `no_data_asked_for`
     rsgislib_stretch : the stretch with the statistics and the rule of no data of RSGISLib's script
     per_tile_statistics : of engine `rsgislib`: each tile has its own stretch and centres
@@ -112,6 +127,8 @@ class SegmentParameters(PlainParameters):
     tile_width: int = 2000
     tile_height: int = 2000
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
+    zones: str = ""
+    zones_outside: str = "segment"
     valid_data_threshold: float = 0.3
     engine: str = "builtin"
     per_tile_statistics: bool = False
@@ -130,11 +147,11 @@ class SegmentParameters(PlainParameters):
     def check(self) -> None:
         """Raise SegmentationError for values that no raster could make right."""
         self.check_kinds()
-        _check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
-        _check_range("MIN_PIXELS", self.min_pixels, 1)
+        check_range("NUM_CLUSTERS", self.num_clusters, 2, MOST_CLUSTERS)
+        check_range("MIN_PIXELS", self.min_pixels, 1)
         self._check_levels()
-        _check_range("SAMPLING", self.sampling, 1)
-        _check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
+        check_range("SAMPLING", self.sampling, 1)
+        check_range("KMEANS_MAX_ITERATIONS", self.kmeans_max_iterations, 1)
         _check_tiling(self)
         if self.distance_threshold is not None and not self.distance_threshold > 0:
             raise SegmentationError(
@@ -147,6 +164,10 @@ class SegmentParameters(PlainParameters):
             raise SegmentationError(
                 f"ENGINE=rsgislib cannot be used with EXECUTION={self.execution}, as RSGISLib is not made for threads: "
                 "choose auto, processes or serial."
+            )
+        if self.engine == "rsgislib" and self.zones:
+            raise SegmentationError(
+                "ZONES is for ENGINE=builtin only, as RSGISLib knows no zones: choose builtin, or leave ZONES empty."
             )
         if self.engine != "rsgislib" and self.per_tile_statistics:
             raise SegmentationError(
@@ -171,7 +192,7 @@ class SegmentParameters(PlainParameters):
             return
         below, shown = self.min_pixels, ";".join(map(str, self.levels))
         for level in self.levels:
-            _check_range("LEVELS", level, 2)
+            check_range("LEVELS", level, 2)
             if level <= below:
                 what = "MIN_PIXELS" if below == self.min_pixels else "the one before it"
                 raise SegmentationError(
@@ -201,7 +222,10 @@ class PreflightParameters(PlainParameters):
     tile_width: int = SegmentParameters.tile_width
     tile_height: int = SegmentParameters.tile_height
     tiles: Tuple[Tuple[int, int, int, int], ...] = ()
+    zones: str = SegmentParameters.zones
+    zones_outside: str = SegmentParameters.zones_outside
     valid_data_threshold: float = SegmentParameters.valid_data_threshold
+    execution: str = SegmentParameters.execution
     workers: int = SegmentParameters.workers
     output: str = ""
     tiles_source: str = ""
@@ -213,11 +237,12 @@ class PreflightParameters(PlainParameters):
 
 
 def _check_tiling(parameters: Union[SegmentParameters, PreflightParameters]) -> None:
-    _check_range("TILE_WIDTH", parameters.tile_width, 16)
-    _check_range("TILE_HEIGHT", parameters.tile_height, 16)
-    _check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
-    _check_range("WORKERS", parameters.workers, 0)
+    check_range("TILE_WIDTH", parameters.tile_width, 16)
+    check_range("TILE_HEIGHT", parameters.tile_height, 16)
+    check_range("VALID_DATA_THRESHOLD", parameters.valid_data_threshold, 0, 1)
+    check_range("WORKERS", parameters.workers, 0)
     check_choice("NODATA_RULE", parameters.nodata_rule, NODATA_RULES)
+    check_choice("ZONES_OUTSIDE", parameters.zones_outside, ZONES_OUTSIDE)
     no_data_asked_for(parameters.nodata)
     if parameters.extent and (len(parameters.extent) != 4 or min(parameters.extent[2:]) < 1):
         raise SegmentationError(f"EXTENT is {parameters.extent}: give column, row, width and height in pixels.")
@@ -264,7 +289,7 @@ def _shown(text: str) -> str:
     return text if len(text) <= LONGEST_NUMBER else text[:LONGEST_NUMBER] + "..."
 
 
-def _check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
+def check_range(name: str, value: float, least: float, most: Optional[float] = None) -> None:
     if value < least or value > (LARGEST if most is None else most):
         allowed = f"at least {least}" if value < least and most is None else f"{least} to {most or LARGEST}"
         raise SegmentationError(f"{name} is {value}: give a number of {allowed}.")
@@ -274,3 +299,8 @@ def check_choice(name: str, value: str, choices: Tuple[str, ...]) -> None:
     """Refuse what is none of a parameter's values."""
     if value not in choices:
         raise SegmentationError(f"{name} is '{value}': give one of {', '.join(choices)}.")
+
+
+def is_statistic(name: str) -> bool:
+    """Whether something is a statistic of segments: one of STATISTICS, or a percentile p01 to p99."""
+    return name in STATISTICS or PERCENTILE.fullmatch(name) is not None

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pre-flight: the plan of a run, with every tile's valid pixels counted exactly, before anything is segmented."""
 
+import tempfile
 import time
-from dataclasses import dataclass
-from typing import Callable, Dict, List, Tuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence, Tuple
+
+import numpy as np
 
 from . import execution, resources
-from .files.gdal_access import open_raster
+from .files.attribute_table import BAND_STATISTICS, MOST_XML_VALUES, OWN_COLUMNS
+from .files.decoded import is_worth_keeping
+from .files.gdal_access import OpenRasters
 from .files.output_files import check_files, layer_output
 from .files.publish import recover_beside
 from .files.raster import Raster, describe, read_validity
@@ -14,13 +21,13 @@ from .files.window import Window
 from .parameters import PreflightParameters
 from .products.tile_records import TileRecord, tile_records
 from .progress import Feedback, Progress
-from .stages.plan import EMPTY, SPARSE, Plan, extent_of, judge_tiles, make_plan
+from .stages.plan import EMPTY, SPARSE, Plan, Tile, extent_of, judge_tiles, make_plan, part_few
 from .stages.statistics import blocks, decoded_together
 from .stages.tiles import HALO
+from .stages.zone_source import find_zones
 from .wording import counted
 
 WORTH_A_WARNING = 0.05  # of the pixels, by which the two rules of no data differ
-OUTPUT_BYTES = 1  # a pixel, compressed
 WORKER_SECONDS = 2.5e-7  # a valid pixel, for each worker
 SERIAL_SECONDS = 1e-7  # a valid pixel: the graph and writing
 
@@ -50,6 +57,11 @@ class Count:
     raster: Raster
     plan: Plan
 
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
+
 
 def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightResult:
     """Count every tile's valid pixels, in one pass over the raster, and judge the tiles.
@@ -60,12 +72,13 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     Cancelled : the user cancelled
     """
     parameters.check()
-    recover_beside(parameters.input)
+    recover_beside(parameters.input, parameters.zones.split("|")[0])
     raster = describe(
         parameters.input, parameters.bands, parameters.nodata_rule, nodata=parameters.nodata, extent=parameters.extent
     )
     check_output(parameters)
-    plan = make_plan(raster, parameters)
+    zones = find_zones(parameters, raster, Progress(feedback, {"counting": 1}).check_cancelled)
+    plan = replace(make_plan(raster, parameters), zones=zones)
     for note in raster.notes:
         feedback.notice(note)
     started = time.monotonic()
@@ -82,9 +95,13 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
         empty_tiles=occupancy.count(EMPTY),
         sparse_tiles=occupancy.count(SPARSE),
         valid_fraction=valid / plan.pixels,
-        memory=max(workers.count * tile_bytes, resources.main_memory(valid)),
-        disk=resources.disk(valid, sum(len(tile.pieces) for tile in valid_tiles), len(raster.bands))
-        + raster.width * raster.height * OUTPUT_BYTES,
+        memory=resources.run_memory(
+            resources.main_memory(valid, len(raster.bands)),
+            workers.count,
+            tile_bytes,
+            _has_processes(parameters, raster, workers.count),
+        ),
+        disk=_disk(raster, plan, valid_tiles, valid),
         seconds=2 * reading + valid * (WORKER_SECONDS / workers.count + SERIAL_SECONDS),
     )
     _log(raster, plan, parameters, result, workers.count, feedback)
@@ -98,7 +115,7 @@ def check_output(parameters: PreflightParameters) -> None:
     """Refuse a tile layer that would harm an input or cannot be written; one without a path is passed over."""
     check_files(
         [layer_output("OUTPUT", parameters.output)],
-        [("INPUT", parameters.input), ("TILES", parameters.tiles_source)],
+        [("INPUT", parameters.input), ("TILES", parameters.tiles_source), ("ZONES", parameters.zones)],
     )
 
 
@@ -117,14 +134,17 @@ def _count(raster: Raster, plan: Plan, workers: int, progress: Progress) -> Dict
             progress.advance(done / len(todo), f"Counting valid pixels, block {done} of {len(todo)}")
     finally:
         runner.close()
-    progress.finish()
+    progress.complete()
     return counts
 
 
 def count_block(count: Count, block: Window, check_cancelled: Callable[[], None]) -> List[Tuple[str, int, int]]:
     """Count one block under both rules: [(rule, tile_id, valid pixels), ...]."""
     check_cancelled()
-    valid = read_validity(open_raster(count.raster.path), count.raster, block)
+    valid = read_validity(count.rasters.get(count.raster.path), count.raster, block)
+    in_zones = None if count.plan.zones is None else count.plan.zones.inside(block)
+    if in_zones is not None:
+        valid = {rule: inside & in_zones for rule, inside in valid.items()}
     return [
         (rule, piece.tile_id, int(inside[piece.window.part_in(block).within(block)].sum()))
         for piece in count.plan.pieces_in(block)
@@ -132,9 +152,29 @@ def count_block(count: Count, block: Window, check_cancelled: Callable[[], None]
     ]
 
 
+def _has_processes(parameters: PreflightParameters, raster: Raster, workers: int) -> bool:
+    """Whether the workers of a run are processes."""
+    if parameters.execution != "auto":
+        return parameters.execution == "processes"
+    return execution.is_worth_processes(raster, workers)
+
+
+def _disk(raster: Raster, plan: Plan, tiles: Sequence[Tile], valid: int) -> int:
+    """Bytes of intermediate files and of OUTPUT, with what is decoded once and kept, if anything is."""
+    pixels = raster.width * raster.height
+    columns = len(OWN_COLUMNS) + len(raster.bands) * len(BAND_STATISTICS)
+    needed = resources.disk(valid, sum(len(tile.pieces) for tile in tiles), len(raster.bands), columns)
+    needed += resources.output_disk(valid, len(raster.bands), columns, MOST_XML_VALUES)
+    itemsize = np.dtype(raster.dtype).itemsize
+    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in part_few(plan).pieces]
+    if is_worth_keeping(raster.path, len(raster.bands), itemsize, windows, Path(tempfile.gettempdir())):
+        needed += pixels * len(raster.bands) * itemsize
+    return needed
+
+
 def _tile_memory(raster: Raster, plan: Plan) -> int:
-    """Bytes that a worker needs for the largest piece."""
-    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in plan.pieces]
+    """Bytes that a worker needs for the largest piece, as a run parts them."""
+    windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in part_few(plan).pieces]
     largest = max(windows, key=lambda window: window.pixels)
     return resources.worker_memory(largest.width, largest.height, len(raster.bands), raster.dtype)
 

@@ -5,7 +5,7 @@ What a run finds out about the whole raster first (stretch and centres, the `Bas
 the clumps of a part, since the sizes and distances at which they merge are what a person tries out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional, Tuple, Union, cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from .files.gdal_access import open_raster
 from .files.georeference import geotransform
 from .files.raster import Raster, describe, identity
 from .files.window import Window
+from .files.work_folder import WorkFolder
 from .kernels.entries import entries_of_run
 from .machine import available_cores
 from .parameters import SegmentParameters
@@ -25,11 +26,13 @@ from .preview_sizes import Sizes, sizes_in_view
 from .progress import Feedback, Progress
 from .stages.colours import Raw, Stretched
 from .stages.context import Context
+from .stages.effects import Known, known_of, without_effect
 from .stages.elimination import ClumpGraph, EliminationRules, eliminate, in_order_of_appearance
 from .stages.plan import Piece, Plan, make_plan, plan_grid
 from .stages.rsgislib_stretch import as_rsgislib_sees
-from .stages.statistics import find_centres, survey, take_sample
+from .stages.statistics import Survey, fewer_clusters, find_centres, survey, take_sample
 from .stages.tiles import PixelJob, settled_clusters
+from .stages.zone_source import find_zones, state_of
 
 MOST_PIXELS = 4_000_000
 MARGIN = 64  # pixels round the part that are segmented, too, so that segments at its edge are as in the run
@@ -47,6 +50,8 @@ DECIDING = (
     "extent",
     "nodata_rule",
     "tiles",
+    "zones",
+    "zones_outside",
     "kernels",
 )
 
@@ -56,6 +61,7 @@ class Basis:
     """What a run knows before its tiles.
 
     key : of what it was made, see `basis_key`
+    different_colours : of the sample
     """
 
     key: tuple
@@ -64,6 +70,8 @@ class Basis:
     colours: Union[Stretched, Raw]
     centres: np.ndarray
     kernels: str
+    known: Known
+    different_colours: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ class Preview:
     lines : WKB multi-line strings in the raster's coordinates, the borders between segments
     segments : how many have pixels in the window
     sizes : how large they are
+    notes : what there is to say of parameters without effect, a sentence each
     """
 
     window: Window
@@ -98,11 +107,13 @@ class Preview:
     lines: Tuple[bytes, ...]
     segments: int
     sizes: Sizes
+    notes: Tuple[str, ...] = ()
 
 
 def basis_key(parameters: SegmentParameters) -> Tuple[Any, ...]:
     """What a basis depends on: equal as long as it is good; parameters and the state of the file."""
-    return (*(getattr(parameters, name) for name in DECIDING), identity(parameters.input))
+    states = identity(parameters.input), state_of(parameters.zones)
+    return (*(getattr(parameters, name) for name in DECIDING), *states)
 
 
 def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
@@ -120,21 +131,37 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     if parameters.rsgislib_stretch:
         raster = as_rsgislib_sees(raster)
     entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
-    kernel, _ = kernels.choose(parameters.kernels, Progress(feedback, {"statistics": 1}).check_cancelled, entries)
+    check = Progress(feedback, {"statistics": 1}).check_cancelled
+    kernel, _ = kernels.choose(parameters.kernels, check, entries)
     whole = (raster.width, raster.height)
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
+    plan = replace(plan, zones=find_zones(parameters, raster, check))
     progress = Progress(feedback, {"statistics": 1})
+    folder = WorkFolder("", {})
     runner = Threads(parameters.workers or available_cores())
     progress.start("statistics", "Reading statistics")
     try:
-        summary = survey(raster, plan, parameters, runner, progress)
+        job = Survey(raster, plan, parameters.sampling, folder, parameters.rsgislib_stretch)
+        summary = survey(job, runner, progress)
         summary.require_data(raster)
         colours = summary.colours(raster, parameters.stretch)
         context = Context(parameters, raster, plan, kernel, runner, progress)
-        centres = find_centres(context, take_sample(context, summary, colours))
+        sample = take_sample(context, summary, colours, folder)
+        different = len(sample.colours)
+        centres = find_centres(context, sample)
     finally:
         runner.close()
-    return Basis(key, raster, plan, colours, centres, kernel.NAME)
+        folder.close(True)
+    known = known_of(summary, colours, plan.zones)
+    return Basis(key, raster, plan, colours, centres, kernel.NAME, known, different)
+
+
+def notes_on(parameters: SegmentParameters, basis: Basis) -> Tuple[str, ...]:
+    """A sentence for each parameter that has no effect, or less than was asked for."""
+    notes = without_effect(parameters, basis.known)
+    if len(basis.centres) < parameters.num_clusters:
+        notes.append(fewer_clusters(len(basis.centres), parameters.num_clusters, basis.different_colours))
+    return tuple(notes)
 
 
 def window_in_view(
@@ -186,11 +213,11 @@ def clump_window(basis: Basis, window: Window, check_cancelled: Callable[[], Non
     job = PixelJob(basis.raster, basis.plan, basis.colours, basis.centres, basis.kernels)
     kernel, _ = kernels.choose(basis.kernels)
     settled = settled_clusters(job, Piece(1, 1, surroundings), kernel, check_cancelled)
-    labels, count = kernel.clump(settled.clusters)
+    labels, count = kernel.clump(settled.clusters, settled.walls)
     check_cancelled()
     quantities = basis.colours.quantities(settled.values, settled.compared)
     sizes, sums, _, _ = kernel.describe_clumps(labels, count, settled.clusters, quantities)
-    edges = kernel.find_edges(labels, count) - np.uint32(1)
+    edges = kernel.find_edges(labels, count, settled.walls) - np.uint32(1)
     return Clumps(basis, window, settled.window, labels, ClumpGraph(sizes, sums, edges))
 
 
@@ -238,4 +265,5 @@ class Previewer:
         check_cancelled()
         is_cut = (window.col > 0, window.row > 0, window.right < raster.width, window.bottom < raster.height)
         sizes = sizes_in_view(ids, is_cut, parameters.min_pixels, kernels.choose(self._clumps.basis.kernels)[0])
-        return Preview(window, ids, lines, int(np.count_nonzero(np.unique(ids))), sizes)
+        notes = notes_on(parameters, self._clumps.basis)
+        return Preview(window, ids, lines, int(np.count_nonzero(np.unique(ids))), sizes, notes)

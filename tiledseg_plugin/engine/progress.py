@@ -22,6 +22,7 @@ from typing import (
 )
 
 from .errors import Cancelled
+from .forecast import Forecast
 from .machine import ThreadPool
 
 Check = Callable[[], None]  # raises Cancelled if the user wants the run to end
@@ -62,6 +63,7 @@ class Feedback:
 
 
 POLL_SECONDS = 0.1
+ALMOST = 99.9  # percent, the most that is shown before all is done
 
 
 class HasNotes(Protocol):
@@ -119,16 +121,21 @@ class Progress:
     ----------
     feedback : Feedback
     weights : {stage: expected share of the time}, in the order of the run
+    held_for : returns for how many seconds something will still slow the run down, such as kernels that are being
+        compiled; None where nothing does
     """
 
-    def __init__(self, feedback: Feedback, weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        feedback: Feedback,
+        weights: Mapping[str, float],
+        held_for: Callable[[], Optional[float]] = lambda: None,
+    ) -> None:
         self.feedback = feedback
-        total = sum(weights.values())
-        self._share = {stage: weight / total for stage, weight in weights.items()}
-        self._done = 0.0
+        self._forecast, self._held_for = Forecast(weights), held_for
         self._percent = 0.0
         self._stage: Optional[str] = None
-        self._started = self._stage_started = self._last_text = time.monotonic()
+        self._stage_started = self._last_text = time.monotonic()
         self.seconds: Dict[str, float] = {}
 
     def check_cancelled(self) -> None:
@@ -150,6 +157,7 @@ class Progress:
         """Begin a stage (which ends the one before)."""
         self.finish()
         self._stage, self._stage_started = stage, time.monotonic()
+        self._forecast.begin(stage, self._stage_started)
         self.check_cancelled()
         self.feedback.set_progress_text(text)
         self._last_text = 0.0
@@ -157,14 +165,15 @@ class Progress:
     def advance(self, fraction: float, text: str = "") -> None:
         """The current stage is done to this fraction, 0..1; `text` names the tile or step."""
         self.check_cancelled()
-        percent = 100 * (self._done + self._share[self._stage or ""] * min(max(fraction, 0.0), 1.0))
+        now = time.monotonic()
+        left = self._forecast.at(min(max(fraction, 0.0), 1.0), now, self._held_for())
+        percent = min(100 * left.done, ALMOST)
         if percent > self._percent:
             self._percent = percent
             self.feedback.set_progress(percent)
-        now = time.monotonic()
         if text and (now - self._last_text >= 0.2 or fraction >= 1):
             self._last_text = now
-            self.feedback.set_progress_text(text + self._time_left(now))
+            self.feedback.set_progress_text(text + _time_left(left.seconds))
 
     def advance_as(self, text: str) -> Advance:
         """A function fraction -> None that reports the current stage's progress with this text."""
@@ -200,18 +209,23 @@ class Progress:
         self.check_cancelled()
         return result
 
-    def _time_left(self, now: float) -> str:
-        elapsed = now - self._started
-        if elapsed < 2 or self._percent < 2:
-            return ""
-        return f", about {rounded_time(elapsed * (100 / self._percent - 1))} left"
-
     def finish(self) -> None:
         """End the current stage."""
         if self._stage is not None:
-            self.seconds[self._stage] = time.monotonic() - self._stage_started
-            self._done += self._share[self._stage]
+            now = time.monotonic()
+            self.seconds[self._stage] = now - self._stage_started
+            self._forecast.end(now)
             self._stage = None
+
+    def complete(self) -> None:
+        """All is done: the outputs have their names."""
+        self.finish()
+        self._percent = 100.0
+        self.feedback.set_progress(100.0)
+
+
+def _time_left(seconds: Optional[float]) -> str:
+    return "" if seconds is None else f", about {rounded_time(seconds)} left"
 
 
 def rounded_time(seconds: float) -> str:

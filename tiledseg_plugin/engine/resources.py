@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a run will need: memory of a worker and of the main process, space on disk; and how many workers that allows.
 
-The figures are upper ends of what was measured on real rasters, for both sets of kernels.
+The figures are upper ends of what was measured on real rasters, for both sets of kernels; `scripts/estimates.py` holds
+them against runs. What grows with the raster in one process: the different colours of the sample (with many bands
+nearly as many as pixels in it), a few counts for each tile, and chains of outlines that cross the windows of POLYGONS,
+0.1 bytes a pixel. The algorithms over existing segments hold a row a segment: 40 bytes for each band of VALUES.
 """
 
 import math
@@ -16,9 +19,14 @@ from .wording import counted
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
 STRIP_BYTES = 250_000_000  # what is described and written at a time
-MAIN_BYTES_A_PIXEL = 0.5  # for the sample and counts; segments themselves are read as they are needed
-DISK_A_PIXEL = 0.8
-DISK_A_PIXEL_AND_BAND = 0.12
+STRIP_BYTES_A_PIXEL, STRIP_BYTES_A_VALUE = 40, 5  # of rasters smaller than a strip
+MAIN_BYTES_A_PIXEL = 0.1  # for colours of the sample, counts and chains; segments are read as they are needed
+LABELS_A_PIXEL = 0.45  # bytes on the disk, with lookup tables
+GRAPH_A_PIXEL, GRAPH_A_VALUE = 0.35, 0.2  # labels, and what pieces and groups leave to each other
+ROOM = 1.2  # for rasters of more small segments than those that were measured
+OUTPUT_A_PIXEL = 0.6  # compressed, with overviews
+SEGMENT_PIXELS = 170  # of the usual minimum size and three bands; with more, colours lie further apart
+XML_BYTES, ROW_BYTES = 31, 5.5  # of a value in an attribute table, in a side file or a GeoPackage
 BORDER_PIXELS = 1300  # a piece of so many pixels a side leaves as much along its border as it takes by itself
 MOST_ALONG_BORDERS = 8
 SHARE_OF_FREE_MEMORY = 0.8
@@ -41,21 +49,57 @@ def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch
     return WORKER_BYTES + width * height * (40 + bands * (2 * dtype.itemsize + 2 * compared + added))
 
 
-def main_memory(valid_pixels: int) -> int:
+def main_memory(valid_pixels: int, bands: int) -> int:
     """Bytes that the process needs which hands the tasks out and writes the outputs, itself included."""
-    return int(WORKER_BYTES + STRIP_BYTES + MAIN_BYTES_A_PIXEL * valid_pixels)
+    strip = min(STRIP_BYTES, (STRIP_BYTES_A_PIXEL + STRIP_BYTES_A_VALUE * bands) * valid_pixels)
+    return int(WORKER_BYTES + strip + MAIN_BYTES_A_PIXEL * valid_pixels)
 
 
-def disk(valid_pixels: int, pieces: int, bands: int) -> int:
-    """Bytes of intermediate files: labels, and what pieces and groups leave, which lies along the pieces' borders.
+def run_memory(main: int, workers: int, tile_bytes: int, with_processes: bool) -> int:
+    """Bytes that all processes of a run need.
+
+    Parameters
+    ----------
+    main : see `main_memory`
+    tile_bytes : see `worker_memory`
+    with_processes : whether workers are processes of their own
+    """
+    if with_processes:
+        return main + workers * tile_bytes
+    return max(main, WORKER_BYTES + workers * (tile_bytes - WORKER_BYTES))  # they are not busy at the same time
+
+
+def disk(valid_pixels: int, pieces: int, bands: int, columns: int) -> int:
+    """Bytes of intermediate files: labels, and first what pieces and groups leave, then the rows of the segments.
+
+    What is left to be decided lies along the borders of the pieces.
 
     Parameters
     ----------
     pieces : into how many the valid pixels are parted
+    columns : of the attribute table
     """
     side = math.sqrt(max(valid_pixels, 1) / max(pieces, 1))
     along_borders = min(BORDER_PIXELS / side, MOST_ALONG_BORDERS)
-    return int(valid_pixels * (1 + along_borders) * (DISK_A_PIXEL + DISK_A_PIXEL_AND_BAND * bands))
+    graph = (1 + along_borders) * (GRAPH_A_PIXEL + GRAPH_A_VALUE * bands)
+    rows = LABELS_A_PIXEL + (8 * columns + 16 * bands) * _segments_a_pixel(bands)
+    return int(valid_pixels * ROOM * max(graph, rows))
+
+
+def output_disk(valid_pixels: int, bands: int, columns: int, most_xml_values: int) -> int:
+    """Bytes of OUTPUT as a GeoTIFF with its attribute table.
+
+    Parameters
+    ----------
+    columns : of the table
+    most_xml_values : of a table that is not a GeoPackage
+    """
+    values = valid_pixels * _segments_a_pixel(bands) * columns
+    return int(OUTPUT_A_PIXEL * valid_pixels + values * (XML_BYTES if values < most_xml_values else ROW_BYTES))
+
+
+def _segments_a_pixel(bands: int) -> float:
+    return max(bands, 3) / (3 * SEGMENT_PIXELS)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from . import execution, kernels
 from . import rsgislib as rsgislib_engine
+from .errors import Cancelled
 from .execution.runner import Runner
 from .files.decoded import Decoded, is_worth_keeping
 from .files.gdal_access import modest_cache
@@ -18,8 +19,10 @@ from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
 from .files.stored import in_lots
 from .files.work_folder import WorkFolder
+from .forecast import Cost
 from .kernels.contract import Kernels
 from .kernels.entries import entries_of_run
+from .machine import available_cores
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, tile_records
@@ -28,15 +31,18 @@ from .report import peak_memory, report_path, write_report
 from .resources import worker_memory
 from .stages.colours import Raw, Stretched
 from .stages.context import RunContext
+from .stages.effects import known_of, nothing_merged, without_effect
 from .stages.elimination import EliminationRules
 from .stages.graph import GroupJob
 from .stages.numbering import Segments, number_segments
+from .stages.parts import merged_of
 from .stages.plan import EMPTY, SPARSE, Occupancy, Plan, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
 from .stages.sampling import ColourSample
 from .stages.schedule import GROUPS_SHARE, PartJob, process_parts
 from .stages.statistics import (
     Summary,
+    Survey,
     blocks,
     find_centres,
     load_sample,
@@ -48,11 +54,19 @@ from .stages.statistics import (
 )
 from .stages.tiles import HALO, TileJob
 from .stages.tree import grow_tree
+from .stages.zone_source import digest_of, find_zones
+from .stages.zones import in_folder
 from .wording import counted
 
-ENGINE_STAGES: Dict[str, Dict[str, float]] = {
-    "builtin": {"statistics": 20, "tiles": 50, "graph": 12},
-    "rsgislib": {"statistics": 10, "stage 1": 50, "stage 2": 16, "stage 3": 6, "merge": 6},
+ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
+    "builtin": {"statistics": Cost(25, 12), "tiles": Cost(130), "graph": Cost(9, 1)},
+    "rsgislib": {
+        "statistics": Cost(25, 12),
+        "stage 1": Cost(750),
+        "stage 2": Cost(250),
+        "stage 3": Cost(90),
+        "merge": Cost(90),
+    },
 }
 DECIDING = (
     "bands",
@@ -70,6 +84,7 @@ DECIDING = (
     "tile_width",
     "tile_height",
     "tiles",
+    "zones_outside",
     "engine",
     "per_tile_statistics",
 )
@@ -120,6 +135,13 @@ def segment(parameters: SegmentParameters, feedback: Feedback) -> SegmentResult:
     return result
 
 
+def weights_of(parameters: SegmentParameters, raster: Raster) -> Dict[str, float]:
+    """The stages of a run, in their order, with what they take in proportion to each other (see `progress`)."""
+    workers = parameters.workers or available_cores()
+    costs = {**ENGINE_STAGES[parameters.engine], **stages(parameters, raster)}
+    return {stage: cost.among(workers) for stage, cost in costs.items()}
+
+
 class _Surveyed(NamedTuple):
     """What the pass over the raster has found."""
 
@@ -157,7 +179,7 @@ class _Run:
         if self.with_rsgislib:
             feedback.info(rsgislib_engine.require().sentence)
         self.parameters, self.feedback = parameters, feedback
-        recover_beside(parameters.input)
+        recover_beside(parameters.input, parameters.zones.split("|")[0])
         self.raster = describe(
             parameters.input,
             parameters.bands,
@@ -168,11 +190,12 @@ class _Run:
         check_products(parameters, self.raster)
         if parameters.rsgislib_stretch:
             self.raster = as_rsgislib_sees(self.raster)
-        self.plan = make_plan(self.raster, parameters)
+        self.zones = find_zones(parameters, self.raster, self._check_cancelled)
+        self.plan = replace(make_plan(self.raster, parameters), zones=self.zones)
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
-        self.progress = Progress(feedback, {**ENGINE_STAGES[parameters.engine], **stages(parameters)})
+        self.progress = Progress(feedback, weights_of(parameters, self.raster), kernels.seconds_lost)
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
         self.is_decoded = False
         self._under_way = ExitStack()  # what has to be stopped in the end
@@ -180,9 +203,23 @@ class _Run:
     def _manifest(self) -> Dict[str, Any]:
         chosen = asdict(self.parameters)
         return {
-            "parameters": {"INPUT": self.parameters.input, **{name.upper(): chosen[name] for name in DECIDING}},
+            "parameters": {
+                "INPUT": self.parameters.input,
+                **{name.upper(): chosen[name] for name in DECIDING},
+                "ZONES": self._content_of_zones(),
+            },
             "input": {**identity(self.parameters.input), "raster": asdict(self.raster)},
         }
+
+    def _content_of_zones(self) -> str:
+        """By which it shows, where a run is taken up, that zones have changed, wherever they lie."""
+        if self.zones is None or not self.parameters.work_dir:
+            return ""
+        return f"content {digest_of(self.zones, self.raster, self._check_cancelled)}"
+
+    def _check_cancelled(self) -> None:
+        if self.feedback.is_cancelled():
+            raise Cancelled()
 
     def run(self) -> SegmentResult:
         """All stages.
@@ -192,6 +229,9 @@ class _Run:
         if self.folder.note:
             self.feedback.info(self.folder.note)
         self.progress.start("statistics", "Starting")
+        if self.zones is not None:
+            self.plan = replace(self.plan, zones=in_folder(self.zones, self.folder))
+            self.zones = None  # its shapes are in the folder
         starting = self._start_execution()
         self._under_way.callback(starting.close)
         loading = Background(self._load_kernels)
@@ -202,6 +242,10 @@ class _Run:
         runner.prepare(self.parameters.kernels)
         self.feedback.info(note)
         context = RunContext(self.parameters, self.raster, self.plan, kernel, runner, self.progress, self.folder)
+        if not self.with_rsgislib:
+            known = known_of(surveyed.summary, surveyed.colours, self.plan.zones)
+            for sentence in without_effect(self.parameters, known):
+                self.feedback.notice(sentence)
         learned = self._learn(context, surveyed)
         segmented = self._segment(context, surveyed, learned)
         return self._write(context, surveyed, learned, segmented)
@@ -230,11 +274,13 @@ class _Run:
     def _survey(self, runner: Runner) -> _Surveyed:
         """The statistics of the raster, and what follows from them for the tiles and the colours."""
         parameters, plan = self.parameters, self.plan
-        summary = load_summary(self.folder)
+        summary = load_summary(self.folder, self.raster)
         if summary is not None:
             self.feedback.info("Statistics are taken from the interrupted run.")
         else:
-            summary = survey(self.raster, plan, parameters, runner, self.progress, self._cells(runner))
+            as_rsgislib, cells = parameters.rsgislib_stretch, self._cells(runner)
+            job = Survey(self.raster, plan, parameters.sampling, self.folder, as_rsgislib, cells)
+            summary = survey(job, runner, self.progress)
             if not self.folder.is_temporary:
                 save_summary(summary, self.folder)
         summary.require_data(self.raster)
@@ -251,7 +297,7 @@ class _Run:
         if self.with_rsgislib or runner.remote:
             return None
         windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in self.plan.pieces]
-        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder):
+        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder.path):
             return None
         self.is_decoded = True
         self.feedback.info("Values are kept in the work folder, as the blocks of the file are slow to read.")
@@ -263,7 +309,7 @@ class _Run:
             return _Learned(None, None)
         sample = load_sample(self.folder)
         if sample is None:
-            sample = take_sample(context, surveyed.summary, surveyed.colours)
+            sample = take_sample(context, surveyed.summary, surveyed.colours, self.folder)
             if sample.step != self.parameters.sampling and not self.folder.is_temporary:
                 save_sample(sample, self.folder)
         return _Learned(sample, find_centres(context, sample))
@@ -283,6 +329,9 @@ class _Run:
         tree = grow_tree([piece for unit in units for piece in unit])
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)
+        if self.folder.is_temporary:  # nobody takes this run up
+            for number in tree.extents():
+                self.folder.drop(merged_of(number))
         facts = {"initial_clumps": segments.clumps, "segments_at_levels": segments.at_levels}
         return _Segmented(segments, list(finished.pieces.values()), facts)
 
@@ -297,8 +346,12 @@ class _Run:
             for sentence in kernels.failures(context.kernel):
                 self.feedback.info(sentence)
             result = self._result(context, surveyed.occupancy, segmented)
+            counts = segmented.segments.clumps or 0, result.segment_count, result.undersized_segments
+            for sentence in nothing_merged(self.parameters, *counts):
+                self.feedback.notice(sentence)
             facts = _facts(context, surveyed.colours, learned)
             write_report(report_path(paths["output"]), self.parameters, result, {**facts, **segmented.facts})
+        self.progress.complete()
         return result
 
     def _result(self, context: RunContext, occupancy: Occupancy, segmented: _Segmented) -> SegmentResult:

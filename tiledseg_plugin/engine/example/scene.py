@@ -58,7 +58,7 @@ def write_example(output: str, feedback: Feedback) -> None:
         except OSError as error:
             target.unlink()  # it is the one made here, and empty
             raise _not_written(output, why(error)) from error
-    progress.finish()
+    progress.complete()
 
 
 def is_example(path: str) -> bool:

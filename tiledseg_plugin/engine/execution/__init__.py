@@ -31,6 +31,11 @@ def create(kind: str, workers: int) -> Runner:
     return Serial() if kind == "serial" else Threads(workers or available_cores())
 
 
+def is_worth_processes(raster: "Raster", workers: int) -> bool:
+    """Whether `auto` takes processes rather than threads."""
+    return workers > 1 and raster.width * raster.height * len(raster.bands) >= WORTH_PROCESSES
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked of an execution.
@@ -66,8 +71,7 @@ def start(request: Request, raster: "Raster") -> "Starting":
         return Starting(kind, Threads(chosen.count), chosen)
     if kind not in ("auto", "processes"):
         raise SegmentationError(f"EXECUTION={kind} is not known.")
-    values = raster.width * raster.height * len(raster.bands)
-    if kind == "auto" and not request.holds_lock and (chosen.count == 1 or values < WORTH_PROCESSES):
+    if kind == "auto" and not request.holds_lock and not is_worth_processes(raster, chosen.count):
         return Starting("threads", Threads(chosen.count), chosen)
     from .processes import SILENCE_SECONDS, Processes
 

@@ -25,9 +25,13 @@ WITH_TASKS = (
     "stages.schedule",
     "stages.numbering",
     "stages.write",
+    "stages.ready",
     "products.attributes",
     "products.run_columns",
     "products.outlines",
+    "products.shape_sums",
+    "products.inside_points",
+    "products.neighbour_pairs",
 )
 
 _stages: Dict[Parcel, tuple] = {}

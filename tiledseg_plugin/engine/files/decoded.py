@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Dict, Hashable, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -151,12 +152,13 @@ def times_decoded(block: Tuple[int, int], width: int, height: int, windows: Iter
     return pixels / (width * height)
 
 
-def is_worth_keeping(path: str, planes: int, itemsize: int, windows: Sequence[Window], folder: WorkFolder) -> bool:
+def is_worth_keeping(path: str, planes: int, itemsize: int, windows: Sequence[Window], folder: Path) -> bool:
     """Whether tiles that read these windows are better off with values that the survey has decoded.
 
     Parameters
     ----------
     planes, itemsize : how many bands are used, and the bytes of a value
+    folder : on whose disk they would be kept
     """
     dataset = open_raster(path)
     storage = storage_of(dataset)
@@ -165,7 +167,7 @@ def is_worth_keeping(path: str, planes: int, itemsize: int, windows: Sequence[Wi
     if not storage.is_compressed or often < (OFTEN_SLOW if storage.is_slow else OFTEN):
         return False
     try:
-        free = shutil.disk_usage(folder.path).free
+        free = shutil.disk_usage(folder).free
     except OSError:
         return False
     return width * height * planes * itemsize < SHARE_OF_DISK * free

@@ -8,7 +8,7 @@ handler that is pushed for a block and popped after it. Each thread has handlers
 import threading
 from contextlib import contextmanager
 from types import ModuleType
-from typing import ContextManager, Iterator, List, Mapping, Sequence
+from typing import ContextManager, Iterator, List, Mapping, Sequence, Tuple
 
 from osgeo import gdal, ogr, osr
 
@@ -161,6 +161,12 @@ def name_for_people(field: ogr.FieldDefn, name: str) -> None:
         field.SetAlternativeName(name)
 
 
+def vectors_in_memory() -> gdal.Dataset:
+    """An empty dataset for layers that are needed for a while."""
+    driver = "MEM" if int(gdal.VersionInfo()) >= 3110000 else "Memory"  # GDAL 3.11 has made one driver of the two
+    return gdal.GetDriverByName(driver).Create("", 0, 0, 0, gdal.GDT_Unknown)
+
+
 def open_raster(path: str) -> gdal.Dataset:
     """The dataset, read-only.
 
@@ -183,3 +189,27 @@ def open_raster(path: str) -> gdal.Dataset:
     if not dataset.RasterCount:
         raise SegmentationError(f"{path} holds no raster band itself: choose one of its subdatasets.")
     return dataset
+
+
+class OpenRasters:
+    """The raster that tasks read, opened once by each thread: a virtual one of thousands of files takes long to open.
+
+    It belongs to what the tasks of a stage share, and is closed with that; nothing of it travels to workers.
+    """
+
+    def __init__(self) -> None:
+        self._opened = threading.local()
+
+    def __reduce__(self) -> Tuple[type, Tuple[()]]:
+        return OpenRasters, ()
+
+    def get(self, path: str) -> gdal.Dataset:
+        """The dataset, for this thread.
+
+        Raises
+        ------
+        SegmentationError : see `open_raster`
+        """
+        if getattr(self._opened, "path", None) != path:
+            self._opened.dataset, self._opened.path = open_raster(path), path
+        return self._opened.dataset

@@ -169,6 +169,31 @@ def take_back(moves: Sequence[Moves]) -> None:
             replace_file(path, one.parent / path.name)
 
 
+def lost_with_folder(one: Moves) -> List[Path]:
+    """The earlier files that were in a folder that somebody has removed: in their places is nothing, or a new file."""
+    new = {place: one.states.get(name) for name, place in one.places.items()}
+    places = {name: (_state(one.parent / name), new.get(name)) for name in one.old}
+    return [one.parent / name for name, (now, fresh) in places.items() if now is None or now == fresh]
+
+
+def remove_parts(one: Moves) -> None:
+    """Remove the side files that have got their places already of an output that has been removed with its folder.
+
+    Raises
+    ------
+    OSError : one cannot be removed
+    """
+    if one.target in one.places and not _is_in_place(one, one.target):
+        for name in one.places:
+            if _is_in_place(one, name):
+                (one.parent / one.places[name]).unlink()
+
+
+def _is_in_place(one: Moves, name: str) -> bool:
+    state = _state(one.parent / one.places[name])
+    return state is not None and state == one.states.get(name)
+
+
 def close(moves: Sequence[Moves]) -> None:
     """Say that nothing is left to do; the folders hold nothing of worth any more.
 

@@ -19,7 +19,7 @@ from .georeference import carry_georeference
 from .output_files import Output
 from .overviews import overview_levels
 from .raster import Raster
-from .stored import AT_A_TIME, Rows
+from .stored import AT_A_TIME, Rows, in_lots
 from .window import Window
 
 WINDOW_PIXELS = 1 << 22
@@ -71,7 +71,7 @@ def create_like(output: Output, raster: Raster, count: int, data_type: int, work
     return dataset
 
 
-def set_statistics(band: gdal.Band, values: np.ndarray, pixels: np.ndarray) -> None:
+def set_statistics(band: gdal.Band, values: Rows, pixels: Rows) -> None:
     """Store a band's statistics, without which QGIS reads the whole raster to show it.
 
     Parameters
@@ -79,16 +79,49 @@ def set_statistics(band: gdal.Band, values: np.ndarray, pixels: np.ndarray) -> N
     values : (n,) float64 that the band holds, NaN where it has none
     pixels : (n,) how many have each of them
     """
-    some = np.isfinite(values)
-    if not some.any():
+    known = _Known(values, pixels)
+    if not known.count:
         return
-    if not some.all():
-        values, pixels = values[some], pixels[some]
-    total = float(pixels.sum())
+
+    def added(make: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+        return added_pairwise(known.count, lambda first, end: make(*known.rows(first, end)))
+
     with np.errstate(over="ignore", invalid="ignore"):  # values beyond 1e154, whose squares no double holds
-        mean = float((values * pixels).sum()) / total
-        deviation = math.sqrt(float(((values - mean) ** 2 * pixels).sum()) / total)
-    band.SetStatistics(float(values.min()), float(values.max()), mean, deviation)
+        mean = added(lambda some, sizes: some * sizes) / known.pixels
+        deviation = math.sqrt(added(lambda some, sizes: (some - mean) ** 2 * sizes) / known.pixels)
+    band.SetStatistics(known.least, known.most, mean, deviation)
+
+
+class _Known:
+    """The rows of a column that are finite, and how many pixels have each; read when they are needed.
+
+    count : how many rows; pixels : float, all of theirs; least, most : of the values
+    """
+
+    def __init__(self, values: Rows, pixels: Rows) -> None:
+        self._values, self._pixels = values, pixels
+        self.least, self.most, total, counts = math.inf, -math.inf, 0, [0]
+        for lot, sizes in zip(in_lots(values), in_lots(pixels)):
+            some = np.isfinite(lot)
+            counts.append(int(np.count_nonzero(some)))
+            total += int(sizes[some].sum())
+            self.least = min(self.least, float(lot.min(where=some, initial=math.inf)))
+            self.most = max(self.most, float(lot.max(where=some, initial=-math.inf)))
+        self._ends = np.cumsum(counts)
+        self.count, self.pixels = int(self._ends[-1]), float(total)
+
+    def rows(self, first: int, end: int) -> Tuple[np.ndarray, np.ndarray]:
+        """Some of the rows: values, and pixels."""
+        values, pixels = [], []
+        lot = int(np.searchsorted(self._ends, first, side="right")) - 1
+        while lot + 1 < len(self._ends) and self._ends[lot] < end:
+            whole = self._values[lot * AT_A_TIME : (lot + 1) * AT_A_TIME]
+            some = np.isfinite(whole)
+            part = slice(max(first - int(self._ends[lot]), 0), end - int(self._ends[lot]))
+            values.append(whole[some][part])
+            pixels.append(self._pixels[lot * AT_A_TIME : (lot + 1) * AT_A_TIME][some][part])
+            lot += 1
+        return np.concatenate(values), np.concatenate(pixels)
 
 
 def set_id_statistics(band: gdal.Band, pixels: Rows) -> None:

@@ -185,7 +185,11 @@ def _kept_beside(moves: Sequence[journal.Moves], what: str, remedy: str) -> Segm
         with suppress(OSError):  # what cannot be had now is for the next run
             journal.take_back(present)
             journal.close(present)
-        gone = [str(one.parent / name) for one in moves for name in one.old if not os.path.lexists(one.parent / name)]
+        with suppress(OSError):
+            for one in moves:
+                if one not in present:
+                    journal.remove_parts(one)
+        gone = [str(path) for one in moves for path in journal.lost_with_folder(one)]
         along = f", and the earlier {', '.join(gone)} with it" if gone else ""
         return SegmentationError(f"{what}: {removed[0]} was removed while the run was using it{along}; run it again.")
     others = [journal.under_other_names(one) for one in moves]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Columns too long to be held: in files, and read where and when rows of them are asked for."""
 
-from typing import Any, Iterator, List, Optional, Protocol, Sequence, Union
+from typing import Any, Dict, Iterator, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Stored:
     ) -> None:
         self._paths, self._ends = list(paths), np.cumsum([0, *counts])
         self.size, self.dtype, self._column = int(self._ends[-1]), np.dtype(dtype), column
+        self._opened: Tuple[str, Optional[np.ndarray]] = ("", None)  # the file that was read last
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**vars(self), "_opened": ("", None)}
 
     def __len__(self) -> int:
         return self.size
@@ -49,24 +53,31 @@ class Stored:
     def __getitem__(self, rows: Union[slice, np.ndarray]) -> np.ndarray:
         """Some rows: a slice without steps, or ascending indices."""
         parts = [np.empty(0, self.dtype)]
-        if not isinstance(rows, slice):
-            for path, begin, end in self._files():
-                parts.append(self._part(path, rows[(rows >= begin) & (rows < end)] - begin))
-            return np.concatenate(parts)
-        first, last, _ = rows.indices(self.size)
-        for path, begin, end in self._files():
-            if begin < last and end > first:
-                parts.append(self._part(path, slice(max(first - begin, 0), min(end, last) - begin)))
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(self.size)
+            for file, begin, end in self._files(first, last):
+                parts.append(self._part(self._paths[file], slice(max(first - begin, 0), min(end, last) - begin)))
+        elif rows.size:
+            for file, begin, end in self._files(int(rows[0]), int(rows[-1]) + 1):
+                low, high = np.searchsorted(rows, [begin, end])
+                parts.append(self._part(self._paths[file], rows[low:high] - begin))
         return np.concatenate(parts)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def _files(self) -> List[Any]:
-        return list(zip(self._paths, self._ends[:-1].tolist(), self._ends[1:].tolist()))
+    def _files(self, first: int, last: int) -> Iterator[Tuple[int, int, int]]:
+        """(index, begin, end) of the files with rows of a range."""
+        file = int(np.searchsorted(self._ends, first, side="right")) - 1
+        while file < len(self._paths) and self._ends[file] < last:
+            yield file, int(self._ends[file]), int(self._ends[file + 1])
+            file += 1
 
     def _part(self, path: str, rows: Union[slice, np.ndarray]) -> np.ndarray:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        opened, array = self._opened
+        if opened != path or array is None:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            self._opened = path, array
         return np.array(array[rows] if self._column is None else array[self._column, rows], self.dtype)
 
 

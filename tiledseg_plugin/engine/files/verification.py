@@ -57,6 +57,10 @@ class Samples:
                 self._sums.append((number, block, self._sum(array[row : row + height, col : col + width])))
         self._windows += 1
 
+    def take(self, others: "Samples") -> None:
+        """Remember what others have been added elsewhere, too."""
+        self._sums += others._sums
+
     def _sum(self, values: np.ndarray) -> int:
         return zlib.crc32(np.ascontiguousarray(values if self._exact else np.isfinite(values)))
 

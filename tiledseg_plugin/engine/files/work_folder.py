@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -33,12 +34,14 @@ FORMAT = 8  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
-        rf"(graph|merged|moments|stage\d)-{NUMBER}\.npz",
-        rf"(table|below|first|pixels|columns|holders|levels)-{NUMBER}\.npy",
+        rf"(graph|merged|moments|window|rings|sorted|zones|stage\d)-{NUMBER}\.npz",
+        rf"(table|below|first|pixels|columns|holders|levels|zone)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
+        r"(places|ready)-\d+-\d+\.npz|beside\.bin",
         rf"(owner|value|times)-\d+-{NUMBER}\.npy",
+        rf"(sums|reach|borders|pairs|differences)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
-        r"(survey|sample)\.npz|(ids|sizes)\.npy",
+        r"(survey|sample)\.npz|(ids|sizes|sides|centroids|means|classes)\.npy",
     )
 )
 LONGEST_NAME = f"{PREFIX}chain-corners-0000000.npy"
@@ -235,6 +238,19 @@ class WorkFolder:
             return None
         return total
 
+    def save_file(self, name: str, path: str) -> None:
+        """Keep a copy of a file under a name."""
+
+        def copy(file: BinaryIO) -> None:
+            with open(path, "rb") as source:
+                shutil.copyfileobj(source, file)
+
+        self._replace(f"{PREFIX}{name}.bin", copy)
+
+    def file_path(self, name: str) -> str:
+        """Where `save_file` keeps it."""
+        return str(self.path / f"{PREFIX}{name}.bin")
+
     def save_array(self, name: str, array: np.ndarray) -> None:
         """Write one array so that parts of it can be read (`map_array`)."""
         self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
@@ -255,10 +271,11 @@ class WorkFolder:
         """The names of the arrays that begin so."""
         return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
 
-    def drop(self, name: str) -> None:
-        """Remove what `save` wrote, which is of no more use; should it stay, it goes with the others."""
-        with suppress(OSError):
-            (self.path / f"{PREFIX}{name}.npz").unlink()
+    def drop(self, *names: str) -> None:
+        """Remove what `save` or `save_array` wrote and nobody needs any more; should it stay, it goes with the rest."""
+        for path in (self.path / f"{PREFIX}{name}{suffix}" for name in names for suffix in (".npz", ".npy")):
+            with suppress(OSError):
+                path.unlink()
 
     def forget(self, names: str) -> None:
         """Remove files of an earlier run.

@@ -103,6 +103,11 @@ def are_being_made() -> bool:
     return not growing.shared.reason and not growing.shared.is_complete
 
 
+def seconds_lost() -> Optional[float]:
+    """For how many seconds more a run is slower for kernels that are being compiled; None where it is not."""
+    return growing.shared.seconds_lost()
+
+
 def used(kernel: Kernels) -> str:
     """The sets that did the work of a set in this process, for reports."""
     return growing.shared.used if isinstance(kernel, growing.Growing) else kernel.NAME

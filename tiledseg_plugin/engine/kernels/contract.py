@@ -14,8 +14,11 @@ Check = Callable[[], object]  # called now and then, raises what ends the run
 Run = Callable[..., Iterable[Any]]  # is called as `map` is
 Moments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # counts, totals, squares, low, high
 
+Shapes = Tuple[np.ndarray, np.ndarray, int, np.ndarray]  # sums, parts, how many these are, contacts
+
 DECIDED = 0xFFFFFFFF  # in `RemainingRegions.undecided_from`
 NO_LEVEL = 0xFFFFFFFF  # in `Links.level`
+WALL_RIGHT, WALL_BELOW = 1, 2  # in `walls`: this pixel and the one to its right, or below it, are no neighbours
 
 
 class RemainingRegions(NamedTuple):
@@ -104,7 +107,7 @@ class Kernels(Protocol):
         """(bands, n) float32, (k, bands) float32 -> (n,) uint16 labels, two (n,) float32 squared distances."""
 
     def eliminate_singles(
-        self, clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
+        self, clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool], walls: Optional[np.ndarray] = None
     ) -> Tuple[np.ndarray, np.ndarray]:
         """(rows, cols) uint16, (bands, rows, cols), 4 bools -> (rows, cols) uint16 clusters, (rows, cols) bool."""
 
@@ -139,16 +142,16 @@ class Kernels(Protocol):
 
     # --- clumps and their graph
 
-    def clump(self, clusters: np.ndarray) -> Tuple[np.ndarray, int]:
-        """(rows, cols) uint16 -> (rows, cols) uint32 labels, int count."""
+    def clump(self, clusters: np.ndarray, walls: Optional[np.ndarray] = None) -> Tuple[np.ndarray, int]:
+        """(rows, cols) uint16, (rows, cols) uint8 -> (rows, cols) uint32 labels, int count."""
 
     def describe_clumps(
         self, labels: np.ndarray, count: int, clusters: np.ndarray, quantities: np.ndarray
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """A window -> (count,) int64 sizes, (count, planes) int64 sums, (count,) int64 first, (count,) uint16."""
 
-    def find_edges(self, labels: np.ndarray, count: int) -> np.ndarray:
-        """(rows, cols) uint32, int -> (m, 2) uint32 pairs of labels."""
+    def find_edges(self, labels: np.ndarray, count: int, walls: Optional[np.ndarray] = None) -> np.ndarray:
+        """(rows, cols) uint32, int, (rows, cols) uint8 -> (m, 2) uint32 pairs of labels."""
 
     def band_means(self, sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(n,) int64, (n, limbs * bands) int64, (limbs,) float64 -> (n, bands) float32."""
@@ -165,7 +168,13 @@ class Kernels(Protocol):
         shared: Optional[np.ndarray] = None,
         keeps_links: bool = False,
     ) -> Merging:
-        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps."""
+        """(n,) int64, (n, limbs * bands) int64, (limbs,) float64, (m, 2) uint32 -> the elimination of small clumps.
+
+        `undecided_from` contradicts nothing: a clump that is smaller than the least wanted decides in step
+        max(its size, its undecided_from), and when it is left undecided then, so are its neighbours; none of these is
+        undecided from a later step on. On anything else the sets may differ; a run never has it (see
+        tests/test_undecided.py).
+        """
 
     # --- products
 
@@ -179,6 +188,27 @@ class Kernels(Protocol):
         self, labels: np.ndarray, count: int, values: np.ndarray
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(pixels,) uint32, int, (pixels,) -> (count + 1,) int64 starts, (n,) values, (n,) int64 frequencies."""
+
+    def region_shapes(
+        self,
+        labels: np.ndarray,
+        count: int,
+        inside: Tuple[int, int, int, int],
+        area: np.ndarray,
+        across: np.ndarray,
+        down: np.ndarray,
+    ) -> Shapes:
+        """(rows, cols) uint32 with a margin -> (count, 16) int64, (rows, cols) uint32 parts, int, (n, 2) uint32."""
+
+    def region_borders(
+        self, labels: np.ndarray, count: int, across: np.ndarray, down: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint32 with a margin -> (n, 2) uint32 pairs of labels, (n, 2) int64 lengths."""
+
+    def nearest_pixels(
+        self, labels: np.ndarray, count: int, col: int, row: int, points: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint32, int, place of the window, (count, 2) float64 -> (count,) int64, (count,) float64."""
 
     def trace_outlines(
         self, ids: np.ndarray, row: int, col: int, raster_width: int, all_junctions: bool

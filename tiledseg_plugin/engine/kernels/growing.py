@@ -20,6 +20,10 @@ from .entries import KINDS, NEVER, entry_of
 
 LOOK_SECONDS = 0.1  # between looks at what is ready
 ASK_SECONDS = 2.0  # between requests to compile what is missing
+COUNT_SECONDS = 0.5  # between counts of what is missing
+ENTRY_SECONDS = 1.5  # that an entry takes to be compiled, on average
+PLAIN_LOSES = 0.8  # of the time in which plain kernels work: compiled ones would have done that much in the rest of it
+MANY = 0.25  # of the kernels that are wanted; where fewer are missing, a run is hardly slower
 
 Compiler = Callable[[Sequence[str]], str]  # entries -> why nothing can be compiled here, or ""
 
@@ -43,7 +47,9 @@ class Growing:
         self._compiled: Any = None
         self._used: Set[str] = set()  # names of the sets that calls went to
         self._lock = threading.Lock()
-        self._next_look = self._next_request = 0.0
+        self._next_look = self._next_request = self._next_count = 0.0
+        self._lost: Optional[float] = None  # of `seconds_lost`
+        self._first_count = (0.0, 0)  # when it was looked first, and how many were missing then
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(plain, name):
@@ -62,6 +68,29 @@ class Growing:
     def is_complete(self) -> bool:
         """Whether all that was asked for is there."""
         return not self.reason and all(entry in self._ready for entry in self._wanted)
+
+    def seconds_lost(self) -> Optional[float]:
+        """About how many seconds a run still loses as kernels are being compiled; None where that is not worth a word.
+
+        It is looked at, not loaded. What takes so long is known from what has become ready since the first look, and
+        from experience before that. Where only few are missing, most of the work is done by compiled ones.
+        """
+        now = time.monotonic()
+        if self.reason or now < self._next_count:
+            return None if self.reason else self._lost
+        self._next_count, self._lost = now + COUNT_SECONDS, None
+        wanted = list(self._wanted)
+        missing = [entry for entry in wanted if entry not in self._ready and entry not in self.failed]
+        ready = machine_code.marked(machine_code.READY) if missing else set()
+        left = sum(entry not in ready for entry in missing)
+        if left < MANY * len(wanted) or not left:
+            return None
+        begun, at_first = self._first_count
+        if left > at_first:
+            begun, at_first = self._first_count = now, left
+        each = (now - begun) / (at_first - left) if left < at_first else ENTRY_SECONDS
+        self._lost = left * each * PLAIN_LOSES * left / len(wanted)
+        return self._lost
 
     @property
     def used(self) -> str:

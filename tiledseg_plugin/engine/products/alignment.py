@@ -4,7 +4,6 @@
 import uuid
 from dataclasses import replace
 from functools import reduce
-from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -21,13 +20,14 @@ TOLERANCE = 1e-3  # pixels over the whole raster by which the same grid may be o
 SAME_PLACE = 0.1  # pixels by which what is left of a CRS may shift it
 
 
-def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder) -> Tuple[Raster, ...]:
+def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder, number: int = 0) -> Tuple[Raster, ...]:
     """The bands of a raster as rasters of one band each, on the segments' grid.
 
     Parameters
     ----------
     raster : as `describe_values` returns it
     folder : for the VRT files of a raster that has another grid or CRS
+    number : by which they are told from those of other rasters
 
     Raises
     ------
@@ -43,7 +43,8 @@ def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder) -> Tuple
             f"{segments.height}) have different grids and cannot be aligned: both must have a georeference, and "
             "SEGMENTS none that is rotated."
         )
-    return tuple(_warped(band, segments, grid, folder.path) for band in single_bands(raster))
+    stem = str(folder.path / f"values-{number}")
+    return tuple(_warped(band, segments, grid, stem) for band in single_bands(raster))
 
 
 def describe_values(values: str, bands: Tuple[int, ...]) -> Raster:
@@ -145,16 +146,20 @@ def _stacked(
     return stacked
 
 
-def _warped(raster: Raster, segments: Raster, grid: gdal.Dataset, folder: Path) -> Raster:
+def _warped(raster: Raster, segments: Raster, grid: gdal.Dataset, stem: str) -> Raster:
     """A raster of one band through VRT files: nearest pixels as they are stored, whatever they mean.
 
     What masks the band becomes bands beside it, and a last one says which pixels the values cover, so that what is
     valid is judged by the same rules as on the values' own grid.
+
+    Parameters
+    ----------
+    stem : what the paths of the files begin with
     """
     left, across, _, top, _, down = geotransform(grid)
     crs = spatial_reference(grid)
     (band,) = raster.bands
-    single, aligned = (str(folder / f"{kind}-{band.number}.vrt") for kind in ("band", "values"))
+    single, aligned = (f"{stem}-{band.number}-{kind}.vrt" for kind in ("band", "aligned"))
     planes: List[Union[int, str]] = [band.number, *band.alphas, *([f"mask,{band.mask}"] if band.mask else [])]
     with collected_errors() as messages:
         stacked = _stacked(raster.path, planes, single, crs)

@@ -51,10 +51,22 @@ def statistic_columns(attributes: Attributes, bands: Sequence[Band]) -> List[Col
     return columns
 
 
-def statistic_column(statistic: str, band: Band, values: np.ndarray) -> Column:
-    """A column such as mean_1; where the band has a name, people read "mean of band 1, blue"."""
+def statistics_among(columns: Sequence[Column]) -> List[Column]:
+    """Those of `statistic_columns` among `attribute_columns`."""
+    return [column for column in columns if column.name.rpartition("_")[0] in BAND_STATISTICS]
+
+
+def statistic_column(statistic: str, band: Band, values: np.ndarray, source: str = "") -> Column:
+    """A column such as mean_1; where the band has a name, people read "mean of band 1, blue".
+
+    Parameters
+    ----------
+    source : what the raster is called, where there are several: the column is source_mean_1
+    """
     label = f"{statistic} of band {band.number}, {band.name}" if band.name else ""
-    return Column(f"{statistic}_{band.number}", values, label=label)
+    if not source:
+        return Column(f"{statistic}_{band.number}", values, label=label)
+    return Column(f"{source}_{statistic}_{band.number}", values, label=label and f"{label}, of {source}")
 
 
 def _colour(mean: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Attributes of segments: statistics of a raster's values in each of them.
 
-Those of a run on integers have been added up by its parts. Any others are found in one parallel pass
-over the windows of `statistics.blocks`, whatever the user's tiles are. Integers are added up exactly. Floats are
-added up in double precision in an order that is always the same (by pixel within a window, then by window), as
-deviations from the window's mean; so nothing in the result depends on tiles, workers or execution.
+Those of a run on integers have been added up by its parts. Any others are found in one parallel pass (of a run, see
+`window_moments`) over the windows of `statistics.blocks`, whatever the user's tiles are. Integers are added up exactly.
+Floats are added up in double precision, in an order that is always the same (by pixel within a window, then by window),
+as deviations from the window's mean; so nothing in the result depends on tiles, workers or execution.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, cast
 
@@ -16,14 +17,10 @@ from numpy.typing import DTypeLike
 
 from .. import kernels
 from ..execution.runner import Runner
-from ..files.gdal_access import open_raster
+from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, read_bands
 from ..files.window import Window
-from ..files.work_folder import WorkFolder
 from ..progress import Advance, Check
-from ..stages.moments import moments_in, names_in_files
-from ..stages.numbering import Segments, moments_of, pixels_of
-from ..stages.parts import load_or_raise
 from ..stages.statistics import blocks
 from .segment_ids import RasterIds, SegmentIds
 
@@ -45,6 +42,11 @@ class AttributeJob:
     ids: SegmentIds
     bands: Tuple[Raster, ...]
     kernels: str
+
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
 
 
 def run_bands(raster: Raster) -> Tuple[Raster, ...]:
@@ -72,13 +74,15 @@ def summarise_window(job: AttributeJob, window: Window, check_cancelled: Check) 
     check_cancelled()
     moments = []
     if present.size:
-        for values, counted in band_values(job.bands, window, labels):
+        for values, counted in band_values(job.bands, window, labels, job.rasters):
             moments.append(kernel.region_moments(counted, present.size, values))
             check_cancelled()
     return present, sizes, moments
 
 
-def band_values(bands: Sequence[Raster], window: Window, labels: np.ndarray) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+def band_values(
+    bands: Sequence[Raster], window: Window, labels: np.ndarray, rasters: OpenRasters
+) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
     """Of each band its values in a window, flat, and the labels with 0 where it has no data.
 
     Bands of one raster are read together: where a file holds pixels with all their bands, it is decoded once.
@@ -90,7 +94,7 @@ def band_values(bands: Sequence[Raster], window: Window, labels: np.ndarray) -> 
     """
     for raster, group in groupby(bands, lambda band: replace(band, bands=())):
         together = replace(raster, bands=tuple(band.bands[0] for band in group))
-        for values, valid in read_bands(open_raster(raster.path), together, window):
+        for values, valid in read_bands(rasters.get(raster.path), together, window):
             flat = values.reshape(-1).astype(added_type(raster.dtype), copy=False)
             yield flat, labels if valid.all() else labels * valid.reshape(-1)
 
@@ -277,38 +281,6 @@ def describe_segments(
         for band, part in zip(bands, moments):
             band.add(places, part)
     return Attributes(ids, sizes, bands)
-
-
-def attributes_of_strip(folder: WorkFolder, bands: Sequence[Raster], strip: int, before: int) -> Attributes:
-    """Statistics of the segments that begin in a strip of a run's raster, which its parts have added up.
-
-    Parameters
-    ----------
-    folder : in which `numbering` has left the moments of the segments
-    bands : one raster of one band each, see `run_bands`
-    before : how many segments begin in the strips before
-    """
-    sizes = np.array(folder.map_array(pixels_of(strip)))
-    moments = tuple(moments_for(band, sizes.size) for band in bands)
-    if sizes.size:
-        found = moments_in(load_or_raise(folder, moments_of(strip), *names_in_files()))
-        for index, band in enumerate(moments):
-            band.hold(found.band(index, sizes))
-    return Attributes(np.arange(before + 1, before + sizes.size + 1, dtype=np.uint32), sizes, moments)
-
-
-def attributes_of_run(segments: Segments, bands: Sequence[Raster], advance: Advance) -> Attributes:
-    """Statistics of all segments of a run, as `attributes_of_strip` has them."""
-    parts: List[Attributes] = []
-    for strip in range(len(segments.in_strips)):
-        advance(strip / len(segments.in_strips))
-        parts.append(attributes_of_strip(segments.folder, bands, strip, sum(segments.in_strips[:strip])))
-    together = tuple(moments_for(band, segments.count) for band in bands)
-    for index, band in enumerate(together):
-        arrays = [part.bands[index].held for part in parts]
-        band.hold(cast(Part, tuple(np.concatenate(each, axis=-1) for each in zip(*arrays))))
-    ids, sizes = (np.concatenate(arrays) for arrays in ([part.ids for part in parts], [part.sizes for part in parts]))
-    return Attributes(ids, sizes, together)
 
 
 def _compile(job: AttributeJob) -> None:

@@ -3,7 +3,10 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Dict, Iterator, Protocol, Tuple
+from pathlib import Path
+from typing import Dict, Iterator, List, Protocol, Tuple
+
+import numpy as np
 
 from .. import execution, kernels
 from ..errors import SegmentationError
@@ -17,6 +20,7 @@ from ..stages.statistics import BLOCK_PIXELS
 from .alignment import bands_on_grid, describe_values
 from .attributes import AttributeJob, Attributes, describe_segments
 from .segment_ids import RasterIds
+from .table_agreement import claim_of, disagreement
 
 
 class ProductParameters(Protocol):
@@ -48,6 +52,7 @@ class SegmentsRun:
     segments : Raster
     job : AttributeJob, of the bands of VALUES; of none if there is none
     bands : of VALUES, as they are there
+    sources : of each band, the raster that it is from
     """
 
     segments: Raster
@@ -56,13 +61,18 @@ class SegmentsRun:
     runner: Runner
     progress: Progress
     folder: WorkFolder
+    sources: Tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise Cancelled if the user wants the run to end; pass on what the execution has to say."""
         self.progress.listening_to(self.runner)()
 
-    def measure(self) -> Attributes:
-        """The attributes of all segments.
+    def measure(self, compares_table: bool = True) -> Attributes:
+        """The attributes of all segments; says so if the attribute table of SEGMENTS is of other pixels.
+
+        Parameters
+        ----------
+        compares_table : False where the table is to be updated, which says that itself
 
         Raises
         ------
@@ -72,21 +82,61 @@ class SegmentsRun:
         attributes = describe_segments(
             self.job, None, self.runner, self.progress.advance_as("Reading values"), self.check
         )
-        if not attributes.ids.size:
-            raise SegmentationError(f"SEGMENTS {self.segments.path} holds no segment: all of its pixels are no data.")
+        self.check_found(attributes.ids)
+        if compares_table:
+            self.compare_table(self.named(attributes))
         if self.job.bands and not any(moments.counts.any() for moments in attributes.bands):
             raise SegmentationError("VALUES has no valid pixel in any segment: check that it overlaps SEGMENTS.")
-        if self.named(attributes).ids[0] == 0:
-            self.progress.feedback.info("SEGMENTS declares what is no data in it, and 0 is not, so 0 is a segment.")
+        for source in dict.fromkeys(self.sources):
+            if not any(one.counts.any() for one, of in zip(attributes.bands, self.sources) if of == source):
+                self.progress.feedback.warning(f"{source} has no valid pixel in any segment: its columns are empty.")
         return attributes
+
+    def check_found(self, ids: np.ndarray) -> None:
+        """Raise SegmentationError if there is no segment; say so if 0 is one.
+
+        Parameters
+        ----------
+        ids : (segments,) uint32, ascending, by which segments are counted here
+        """
+        if not ids.size:
+            raise SegmentationError(f"SEGMENTS {self.segments.path} holds no segment: all of its pixels are no data.")
+        if RasterIds(self.segments).named(ids[:1])[0] == 0:
+            self.progress.feedback.info("SEGMENTS declares what is no data in it, and 0 is not, so 0 is a segment.")
+
+    def compare_table(self, attributes: Attributes) -> None:
+        """Say so if the attribute table of SEGMENTS is of other pixels, as where it was cut out of a larger raster.
+
+        Parameters
+        ----------
+        attributes : with the ids that SEGMENTS has
+        """
+        absent = RasterIds(self.segments).absent
+        sentence = disagreement(claim_of(self.segments.path), attributes.ids, attributes.sizes, absent)
+        if sentence:
+            self.progress.feedback.warning(sentence)
 
     def named(self, attributes: Attributes) -> Attributes:
         """The attributes with the ids that SEGMENTS has, rather than those by which segments are counted here."""
         return replace(attributes, ids=RasterIds(self.segments).named(attributes.ids))
 
 
+@dataclass(frozen=True)
+class Further:
+    """What only some products want of VALUES.
+
+    values : rasters besides VALUES, of which the same bands are used
+    apply_scale : whether scale and offset of the bands count
+    """
+
+    values: Tuple[str, ...] = ()
+    apply_scale: bool = True
+
+
 @contextmanager
-def segments_run(parameters: ProductParameters, feedback: Feedback, stages: Dict[str, int]) -> Iterator[SegmentsRun]:
+def segments_run(
+    parameters: ProductParameters, feedback: Feedback, stages: Dict[str, int], further: Further = Further()
+) -> Iterator[SegmentsRun]:
     """A SegmentsRun; its execution and work folder are gone at the end.
 
     Parameters
@@ -101,10 +151,9 @@ def segments_run(parameters: ProductParameters, feedback: Feedback, stages: Dict
     folder = WorkFolder("", {})
     starting = None
     try:
-        values = describe_values(parameters.values, parameters.bands) if parameters.values else None
-        bands = () if values is None else bands_on_grid(values, segments, folder)
-        if values is not None:
-            _log_values(values, feedback)
+        rasters = _values(parameters, further, feedback)
+        on_grid = [bands_on_grid(raster, segments, folder, number) for number, raster in enumerate(rasters)]
+        bands = tuple(band for of_raster in on_grid for band in of_raster)
         size = int(BLOCK_PIXELS**0.5)
         needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
         request = execution.Request(parameters.execution, parameters.workers, needed)
@@ -113,8 +162,10 @@ def segments_run(parameters: ProductParameters, feedback: Feedback, stages: Dict
         feedback.info(note)
         runner = starting.ready(feedback, progress.check_cancelled)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
-        yield SegmentsRun(segments, job, () if values is None else values.bands, runner, progress, folder)
-        progress.finish()
+        described = tuple(band for raster in rasters for band in raster.bands)
+        sources = tuple(raster.path for raster in rasters for _ in raster.bands)
+        yield SegmentsRun(segments, job, described, runner, progress, folder, sources)
+        progress.complete()
     finally:
         try:
             if starting is not None:
@@ -123,10 +174,21 @@ def segments_run(parameters: ProductParameters, feedback: Feedback, stages: Dict
             folder.close(True)
 
 
-def _log_values(values: Raster, feedback: Feedback) -> None:
-    """What the user should know about VALUES."""
-    for note in values.notes:
-        feedback.info(f"VALUES: {note}")
-    note = scaling_note(values.bands)
-    if note:
-        feedback.info(f"VALUES: {note}: they are applied, as QGIS does.")
+def _values(parameters: ProductParameters, further: Further, feedback: Feedback) -> List[Raster]:
+    """The rasters of values; says what the user should know about them."""
+    rasters = []
+    for path in (parameters.values, *further.values):
+        if not path:
+            continue
+        raster = describe_values(path, parameters.bands)
+        called = f"{Path(path).name}" if further.values else "VALUES"
+        for note in raster.notes:
+            feedback.info(f"{called}: {note}")
+        note = scaling_note(raster.bands)
+        if note and further.apply_scale:
+            feedback.info(f"{called}: {note}: they are applied, as QGIS does.")
+        elif note:
+            feedback.info(f"{called}: {note}: they are not applied, as asked for.")
+            raster = replace(raster, bands=tuple(replace(band, scale=1.0, offset=0.0) for band in raster.bands))
+        rasters.append(raster)
+    return rasters

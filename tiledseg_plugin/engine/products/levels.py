@@ -32,10 +32,11 @@ from ..progress import Feedback
 from ..stages.write import write_ids
 from .existing_segments import SegmentsRun, segments_run
 from .level_table import LevelTable, grouping_of
-from .outlines import OutlineJob, trace_segments
+from .outlines import trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
 from .run_outputs import write_overviews
 from .segment_ids import IdReader, RasterIds
+from .segment_polygons import outline_job
 
 PLACES = "table-0000000"  # under which the level's number of each segment lies in the work folder
 NOT_OF_POLYGONS = ("Histogram", "Red", "Green", "Blue", "Alpha")
@@ -210,8 +211,8 @@ def _write_polygons(run: SegmentsRun, columns: Sequence[Column], output: Output)
     source = LevelIds(run.segments, run.folder, run.job.kernels)
     run.job = replace(run.job, ids=source)
     attributes = run.measure()
-    job = OutlineJob(source, run.segments.width, run.segments.height, False, run.job.kernels, run.folder)
-    rings = trace_segments(job, attributes, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
+    job = outline_job(run, attributes, False)
+    rings = trace_segments(job, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
     run.progress.start("polygons", "Writing polygons")
     chosen = [
         replace(column, values=column.values[attributes.ids - 1])
@@ -219,4 +220,5 @@ def _write_polygons(run: SegmentsRun, columns: Sequence[Column], output: Output)
         if column.name not in NOT_OF_POLYGONS
     ]
     advance = run.progress.advance_as("Writing polygons")
-    write_polygons(output, run.segments, Polygons(rings, attributes, chosen), advance, run.check)
+    polygons = Polygons(rings, attributes.ids.astype(np.int64), attributes.sizes, chosen)
+    write_polygons(output, run.segments, polygons, advance, run.check)

@@ -17,11 +17,11 @@ from ..files.gdal_access import collected_errors, configured, open_raster, reaso
 from ..files.georeference import geotransform, spatial_reference
 from ..files.output_files import Output
 from ..files.raster import Raster
+from ..files.stored import Rows
 from ..files.tables import Column, create_fields, layer_name, parts
 from ..files.vector_trial import check_columns, check_place
 from ..files.verification import verify_features
 from ..progress import Advance, Check
-from .attributes import Attributes
 from .outlines import SEGMENTS_AT_A_TIME, Rings
 
 OPTIONS = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "SHAPE_ENCODING": "UTF-8"}
@@ -34,19 +34,20 @@ class Polygons:
     """What is written as polygons.
 
     rings : of all segments
-    attributes : with the segments' ids and sizes, in the order of the rings' owners
+    ids, sizes : of the segments, in the order of the rings' owners
     columns : of the statistics, a row a segment
     simplify : function (offsets, corners, flags) -> (offsets, corners), see `kernels.simplify_rings`; or None
     """
 
     rings: Rings
-    attributes: Attributes
+    ids: Rows
+    sizes: Rows
     columns: Sequence[Column]
     simplify: Optional[Simplify] = None
 
     def every_column(self) -> List[Column]:
         """The columns with those of our own before them."""
-        own = self.attributes.ids.astype(np.int64), self.attributes.sizes
+        own = self.ids, self.sizes
         return [*(Column(name, values) for name, values in zip(OWN_COLUMNS, own)), *self.columns]
 
 
@@ -77,7 +78,7 @@ def write_polygons(output: Output, grid: Raster, polygons: Polygons, advance: Ad
     ------
     SegmentationError : they cannot be written
     """
-    path, ids = output.path, polygons.attributes.ids
+    path, ids = output.path, polygons.ids
     driver = POLYGONS.driver_of(path, output.name)
     source = open_raster(grid.path)
     crs, transform = spatial_reference(source, output.assign_crs), geotransform(source, grid.origin)
@@ -105,7 +106,7 @@ def write_polygons(output: Output, grid: Raster, polygons: Polygons, advance: Ad
         raise SegmentationError(
             f"{output.name} {Path(path).name} cannot be written ({why(error)}): make room, or choose another."
         ) from error
-    verify_features(str(path), ids.size, output.name, int(ids[-1]) if numbered else None)
+    verify_features(str(path), ids.size, output.name, int(ids[ids.size - 1 : ids.size][0]) if numbered else None)
 
 
 def _add_all(
@@ -124,7 +125,7 @@ def _add_all(
     """
     rows = (row for part in parts(polygons.every_column(), check_cancelled) for row in part)
     multiple = layer.GetGeomType() == ogr.wkbMultiPolygon
-    total, written = polygons.attributes.ids.size, 0
+    total, written = polygons.ids.size, 0
     for first in range(0, total, SEGMENTS_AT_A_TIME):
         advance(first / total)
         end = min(first + SEGMENTS_AT_A_TIME, total)
@@ -158,8 +159,7 @@ def geometries(
     multiple : whether all are multipolygons
     simplify : see `Polygons`
     """
-    chosen, offsets, corners, flags = rings.range(first, end)
-    owners, outer = rings.owners[chosen], rings.outer[chosen]
+    owners, outer, offsets, corners, flags = rings.range(first, end)
     if simplify is not None:
         offsets, simple = simplify(offsets, corners, flags)
     else:

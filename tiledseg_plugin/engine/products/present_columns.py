@@ -9,13 +9,23 @@ from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..files.tables import Column
-from ..parameters import STATISTICS
+from ..parameters import PERCENTILE, STATISTICS
 from ..progress import Feedback
 from ..wording import counted
 
 HISTOGRAM = "Histogram"
-STATISTIC = re.compile(rf"(.+_)?({'|'.join(STATISTICS)})_\d+(_\d+)?$")
+STATISTIC = re.compile(rf"(.+_)?({'|'.join(STATISTICS)}|{PERCENTILE.pattern}|share_-?\d+)_\d+(_\d+)?$")
+OF_OBJECTS = re.compile(  # names of the columns that `shape_columns` and `segment_neighbours` make
+    r"(shape_|neighbours_)?(area|perimeter|on_ellipsoid|compactness|shape_index|fractal_dimension|rectangularity|"
+    r"elongation|orientation|hole_count|[xy]_inside|(min|max)_[xy]|on_edge|neighbours|border_nodata|share_.+|"
+    r"(mean|greatest)_difference_\d+)(_\d+)?$"
+)
 MOST_NAMES = 8  # in a sentence
+
+
+def is_ours(name: str) -> bool:
+    """Whether a column looks like one that algorithms over segments write."""
+    return bool(STATISTIC.match(name) or OF_OBJECTS.match(name))
 
 
 class PresentColumns:
@@ -69,7 +79,7 @@ class PresentColumns:
 
     def stale(self, fresh: List[str]) -> List[str]:
         """The names of columns that look like ours and that nobody has computed anew."""
-        return [name for name in self.names if STATISTIC.match(name) and name not in fresh]
+        return [name for name in self.names if is_ours(name) and name not in fresh]
 
     def warn_of_stale(self, fresh: List[str], absent: int, feedback: Feedback) -> None:
         """Warn that the table was made for other pixels, and which of our columns nobody has computed anew.

@@ -1,52 +1,84 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Medians, percentiles and majorities of segments, exact, without holding the raster.
+"""Medians, percentiles, majorities and the like of segments: what the values of a band say when they are sorted."""
 
-A segment that lies within one window is finished there. Of the others, each window leaves the distinct values and how
-often they occur in the work folder; they are put together afterwards, a range of segments at a time.
-"""
-
+import re
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
+from typing import Collection, Iterator, List, Sequence, Tuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from .. import kernels
-from ..execution.runner import Runner
+from ..errors import SegmentationError
+from ..files.raster import Raster
 from ..files.window import Window
-from ..files.work_folder import WorkFolder
-from ..progress import Advance, Check
-from ..stages.statistics import blocks
-from .attributes import AttributeJob, Attributes, added_type, band_values, places_of
+from ..parameters import PERCENTILE
+from .attributes import AttributeJob, Attributes, added_type, band_values
+from .histograms import Described
 
-SHARES = {"median": 0.5, "p05": 0.05, "p95": 0.95}
-ORDER_STATISTICS = (*SHARES, "majority")
-MOST_VALUES = 1 << 24  # that are put together at a time
-Ranked = Dict[str, np.ndarray]  # by statistic, (segments,) float64
+OTHERS = ("majority", "minority", "variety", "share")
+IN_UNITS = re.compile(
+    rf"median|majority|minority|{PERCENTILE.pattern}"
+)  # of the values, so that scale and offset count
+MOST_CLASSES = 256  # whose shares become columns
+
+
+def is_order_statistic(name: str) -> bool:
+    """Whether a statistic needs the values of segments and how often they occur."""
+    return name in ("median", *OTHERS) or PERCENTILE.fullmatch(name) is not None
+
+
+def fraction_of(name: str) -> float:
+    """Of a median or percentile, the share of the values that are smaller."""
+    return 0.5 if name == "median" else int(name[1:]) / 100
 
 
 @dataclass(frozen=True)
-class QuantileJob:
-    """What all windows share; the work folder holds `ids` and `sizes` of the segments.
+class Ranks:
+    """The order statistics of some bands, for `histograms`.
 
-    wanted : which of ORDER_STATISTICS
+    bands : one raster of one band each
+    wanted : which statistics
+    sources : of each band, what VALUES it is from, for messages
+    first : see `histograms.Countable`
     """
 
-    attributes: AttributeJob
+    bands: Tuple[Raster, ...]
     wanted: Tuple[str, ...]
-    folder: WorkFolder
+    sources: Tuple[str, ...]
+    first: int = 0
 
-    def is_descending(self, index: int) -> bool:
-        """Whether a band has a negative scale, so that larger stored values mean smaller ones."""
-        return self.attributes.bands[index].bands[0].scale < 0
+    @property
+    def dtypes(self) -> List[DTypeLike]:
+        return [added_type(band.dtype) for band in self.bands]
+
+    def counted(
+        self, job: AttributeJob, window: Window, ids: np.ndarray, labels: np.ndarray
+    ) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+        """The values of each band; see `histograms.Countable`."""
+        return band_values(self.bands, window, labels, job.rasters)
+
+    def described(self, index: int, starts: np.ndarray, distinct: np.ndarray, frequencies: np.ndarray) -> Described:
+        """Order statistics of stored values; see `histograms.Countable`."""
+        (band,) = self.bands[index].bands
+        scale, offset = band.scale, band.offset
+        found = order_statistics(starts, distinct, frequencies, self.wanted, scale < 0)
+        if "share" in self.wanted:
+            found.update(shares(starts, distinct * scale + offset, frequencies, self.sources[index]))
+        return found
+
+    def check(self, index: int, names: Collection[str]) -> None:
+        """Refuse more classes than can become columns."""
+        if sum(name.startswith("share_") for name in names) > MOST_CLASSES:
+            raise _too_many_classes(self.sources[index])
 
 
 def order_statistics(
     starts: np.ndarray, distinct: np.ndarray, frequencies: np.ndarray, wanted: Sequence[str], descending: bool = False
-) -> Ranked:
+) -> Described:
     """Of regions whose values are as `kernels.region_histograms` returns them.
 
     Percentiles lie between the nearest ranks, as in `numpy.percentile`; of values that are equally frequent the
-    smallest is the majority.
+    smallest is the majority, or minority; the variety is how many different values there are.
 
     Parameters
     ----------
@@ -54,169 +86,86 @@ def order_statistics(
 
     Returns
     -------
-    {statistic: (regions,) float64}, NaN for regions without values
+    {statistic: (regions,) float64}, NaN for regions without values; shares are left out
     """
     count = starts.size - 1
-    results = {name: np.full(count, np.nan) for name in wanted}
+    results = {name: np.full(count, np.nan) for name in wanted if name != "share"}
     some = np.flatnonzero(np.diff(starts))
     if not some.size:
         return results
     upto = np.cumsum(frequencies)
     begin = np.append(0, upto)[starts[some]]
     total = np.append(0, upto)[starts[some + 1]] - begin
-    for name in wanted:
-        if name in SHARES:
-            rank = (total - 1) * (1 - SHARES[name] if descending else SHARES[name])
+    for name in results:
+        if name == "variety":
+            results[name][some] = np.diff(starts)[some]
+        elif name in OTHERS:
+            pick = np.maximum if name == "majority" else np.minimum
+            extreme = pick.reduceat(frequencies, starts[some])
+            best = np.flatnonzero(frequencies == np.repeat(extreme, np.diff(starts)[some]))
+            first = np.searchsorted(best, starts[some + 1]) - 1 if descending else np.searchsorted(best, starts[some])
+            results[name][some] = distinct[best[first]]
+        else:
+            fraction = fraction_of(name)
+            rank = (total - 1) * (1 - fraction if descending else fraction)
             lower = np.floor(rank).astype(np.int64)
             low = distinct[np.searchsorted(upto, begin + lower, side="right")].astype(np.float64)
             upper = np.minimum(lower + 1, total - 1)
             high = distinct[np.searchsorted(upto, begin + upper, side="right")].astype(np.float64)
             results[name][some] = low + (high - low) * (rank - lower)
-        else:
-            most = np.maximum.reduceat(frequencies, starts[some])
-            best = np.flatnonzero(frequencies == np.repeat(most, np.diff(starts)[some]))
-            first = np.searchsorted(best, starts[some + 1]) - 1 if descending else np.searchsorted(best, starts[some])
-            results[name][some] = distinct[best[first]]
     return results
 
 
-def rank_window(
-    job: QuantileJob, numbered: Tuple[int, Window], check_cancelled: Check
-) -> Tuple[np.ndarray, List[Ranked], int]:
-    """Order statistics of the segments that lie in a window as a whole; what the others hold is left in the folder.
+def shares(starts: np.ndarray, distinct: np.ndarray, frequencies: np.ndarray, source: str) -> Described:
+    """The shares that classes have of the values of each region, of regions as for `order_statistics`.
 
     Parameters
     ----------
-    numbered : (number of the window, Window)
+    source : of the values, for messages
 
     Returns
     -------
-    places : (n,) int64, of the finished segments
-    results : per band {statistic: (n,) float64}
-    left : how many values were left in the folder
+    {share_3: (regions,) float64} of each class that any of them has, NaN for regions without values
+
+    Raises
+    ------
+    SegmentationError : the values are no classes
     """
-    number, window = numbered
-    kernel, _ = kernels.choose(job.attributes.kernels)
-    present, labels, here = kernel.compact(job.attributes.ids.reader()(window))
-    check_cancelled()
-    places = places_of(present, job.folder.map_array("ids"))
-    whole = job.folder.map_array("sizes")[places] == here
-    results: List[Ranked] = []
-    left = 0
-    for index, (values, counted) in enumerate(band_values(job.attributes.bands, window, labels)):
-        starts, distinct, frequencies = kernel.region_histograms(counted, present.size, values)
-        check_cancelled()
-        every = order_statistics(starts, distinct, frequencies, job.wanted, job.is_descending(index))
-        results.append({name: values[whole] for name, values in every.items()})
-        open_values = np.repeat(~whole, np.diff(starts))
-        if open_values.any():
-            left += int(np.count_nonzero(open_values))
-            owner = np.repeat(places, np.diff(starts))[open_values]
-            for name, array in (
-                ("owner", owner),
-                ("value", distinct[open_values]),
-                ("times", frequencies[open_values]),
-            ):
-                job.folder.save_array(_name(name, index, number), array)
-    return places[whole], results, left
+    classes = np.unique(distinct)
+    if (classes != np.floor(classes)).any():
+        wrong = classes[classes != np.floor(classes)][0]
+        raise SegmentationError(
+            f"STATISTICS asks for the share of each class, but {source} holds {wrong:.10g}, which is no class: classes "
+            "are whole numbers, so choose another raster, other BANDS or other statistics."
+        )
+    if classes.size > MOST_CLASSES:
+        raise _too_many_classes(source)
+    count = starts.size - 1
+    owner = np.repeat(np.arange(count), np.diff(starts))
+    total = np.bincount(owner, frequencies, count)
+    found = {}
+    for one in classes.tolist():
+        of_class = distinct == one
+        times = np.bincount(owner[of_class], frequencies[of_class], count)
+        found[f"share_{int(one)}"] = np.divide(times, total, out=np.full(count, np.nan), where=total > 0)
+    return found
 
 
-def _name(kind: str, band: int, window: int) -> str:
-    return f"{kind}-{band}-{window:07d}"
+def _too_many_classes(source: str) -> SegmentationError:
+    return SegmentationError(
+        f"STATISTICS asks for the share of each class, but {source} holds more than {MOST_CLASSES} different values: "
+        "choose a raster of classes, other BANDS or other statistics."
+    )
 
 
-def rank_range(
-    job: QuantileJob, bounds: Tuple[int, int], check_cancelled: Check
-) -> List[Tuple[int, np.ndarray, Ranked]]:
-    """Order statistics of the segments that windows left in the folder.
-
-    Parameters
-    ----------
-    bounds : (first place, place after the last one)
-
-    Returns
-    -------
-    of each band that has some: (its index, places, {statistic: (n,) float64})
-    """
-    first, end = bounds
+def completed(found: Sequence[Described], attributes: Attributes) -> List[Described]:
+    """What `histograms` has found of Ranks, in the values' units; of a class that a segment lacks the share is 0."""
     results = []
-    for index in range(len(job.attributes.bands)):
-        parts: Dict[str, List[np.ndarray]] = {kind: [] for kind in ("owner", "value", "times")}
-        for saved in job.folder.arrays(f"owner-{index}-"):
-            check_cancelled()
-            owner = job.folder.map_array(saved)
-            low, high = np.searchsorted(owner, [first, end])
-            if low < high:
-                window = int(saved.rsplit("-", 1)[1])
-                for kind, arrays in parts.items():
-                    arrays.append(np.array(job.folder.map_array(_name(kind, index, window))[low:high]))
-        if not parts["owner"]:
-            continue
-        owner, value, times = (np.concatenate(arrays) for arrays in parts.values())
-        order = np.lexsort((value, owner))
-        owner, value, times = owner[order], value[order], times[order]
-        places, starts = np.unique(owner, return_index=True)
-        # a value that several windows hold counts once, as often as all of them have it
-        merged = np.flatnonzero(np.append(True, (owner[1:] != owner[:-1]) | (value[1:] != value[:-1])))
-        times = np.add.reduceat(times, merged)
-        starts = np.append(np.searchsorted(merged, starts), merged.size)
-        found = order_statistics(starts, value[merged], times, job.wanted, job.is_descending(index))
-        results.append((index, places, found))
+    for described, moments in zip(found, attributes.bands):
+        for name, values in described.items():
+            if name.startswith("share_"):
+                values[np.isnan(values) & (moments.counts > 0)] = 0
+        results.append(
+            {name: moments.scaled(values) if IN_UNITS.fullmatch(name) else values for name, values in described.items()}
+        )
     return results
-
-
-def rank_segments(
-    job: QuantileJob, attributes: Attributes, runner: Runner, advance: Advance, check_cancelled: Check
-) -> List[Ranked]:
-    """Order statistics of all bands in every segment.
-
-    Parameters
-    ----------
-    attributes : of which ids and sizes are used, and the scaling of bands
-    runner : see `execution`
-    advance : called with the fraction that is done
-
-    Returns
-    -------
-    per band {statistic: (segments,) float64}
-    """
-    job.folder.save_array("ids", attributes.ids)
-    job.folder.save_array("sizes", attributes.sizes)
-    kernel, _ = kernels.choose(job.attributes.kernels)
-    for band in job.attributes.bands:
-        kernel.region_histograms(np.zeros(1, np.uint32), 1, np.zeros(1, added_type(band.dtype)))
-    empty = np.full(attributes.ids.size, np.nan)
-    results = [{name: empty.copy() for name in job.wanted} for _ in job.attributes.bands]
-    windows = list(enumerate(blocks(job.attributes.bands[0])))
-    left = 0
-    for done, (_, (places, found, more)) in enumerate(runner.run(rank_window, job, windows, check_cancelled), 1):
-        for result, part in zip(results, found):
-            for name, values in part.items():
-                result[name][places] = values
-        left += more
-        advance(0.9 * done / len(windows))
-    ranges = _ranges(job, left, attributes.ids.size)
-    for done, (_, ranked) in enumerate(runner.run(rank_range, job, ranges, check_cancelled), 1):
-        for index, places, ranks in ranked:
-            for name, values in ranks.items():
-                results[index][name][places] = values
-        advance(0.9 + 0.1 * done / len(ranges))
-    return [
-        {name: moments.scaled(values) for name, values in result.items()}
-        for result, moments in zip(results, attributes.bands)
-    ]
-
-
-def _ranges(job: QuantileJob, left: int, segments: int) -> List[Tuple[int, int]]:
-    """Ranges of segments that leave about as many values each, few enough to hold."""
-    if not left:
-        return []
-    count = np.zeros(segments + 1, np.int64)
-    for saved in job.folder.arrays("owner-"):
-        places, times = np.unique(job.folder.map_array(saved), return_counts=True)
-        count[places + 1] += times
-    upto = np.cumsum(count)
-    parts = -(-left // MOST_VALUES)
-    bounds = np.searchsorted(upto, np.arange(1, parts) * (left / parts)).tolist()
-    bounds = sorted({0, *bounds, segments})
-    return list(zip(bounds, bounds[1:]))

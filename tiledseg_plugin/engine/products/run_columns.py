@@ -2,7 +2,7 @@
 """The attribute columns of a run's segments, strip by strip in files: tables of any length are written from them."""
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 
@@ -13,9 +13,12 @@ from ..files.tables import Column
 from ..files.work_folder import WorkFolder
 from ..progress import Advance, Check
 from ..stages.context import RunContext
-from ..stages.numbering import Segments
+from ..stages.moments import RegionMoments, moments_in, names_in_files
+from ..stages.numbering import Segments, moments_of, pixels_of
+from ..stages.parts import load_or_raise
 from .attribute_columns import attribute_columns
-from .attributes import Attributes, attributes_of_strip, moments_for, run_bands
+from .attributes import Attributes, moments_for, run_bands
+from .window_moments import WindowsOf, moments_in_windows, moments_of_ids, name_of_window
 
 LEVEL_PREFIX = "level_"  # of the names of columns, before the minimum size
 
@@ -27,6 +30,7 @@ class ColumnJob:
     rasters : of one band each, see `attributes.run_bands`
     bands, ranges : see `attribute_columns`
     before : how many segments begin before each strip
+    windows : where the moments of each strip's segments lie, if its parts have not added them up
     """
 
     folder: WorkFolder
@@ -34,6 +38,7 @@ class ColumnJob:
     bands: Tuple[Band, ...]
     ranges: Tuple[Tuple[float, float], ...]
     before: Tuple[int, ...]
+    windows: Optional[WindowsOf] = None
 
 
 def columns_of(strip: int) -> str:
@@ -44,9 +49,34 @@ def columns_of(strip: int) -> str:
 def describe_strip(job: ColumnJob, strip: int, check_cancelled: Check) -> None:
     """Find the columns of the segments that begin in a strip: the task."""
     check_cancelled()
-    attributes = attributes_of_strip(job.folder, job.rasters, strip, job.before[strip])
+    windows = None if job.windows is None else job.windows[strip]
+    attributes = attributes_of_strip(job.folder, job.rasters, strip, job.before[strip], windows)
+    check_cancelled()
     columns = attribute_columns(attributes, job.bands, job.ranges)
     job.folder.save_array(columns_of(strip), np.stack([column.values.astype(np.float64) for column in columns]))
+
+
+def attributes_of_strip(
+    folder: WorkFolder, bands: Sequence[Raster], strip: int, before: int, windows: Optional[Sequence[int]]
+) -> Attributes:
+    """Statistics of the segments that begin in a strip of a run's raster.
+
+    Parameters
+    ----------
+    folder : in which `numbering` has left the sizes of the segments, and their moments
+    bands : one raster of one band each, see `run_bands`
+    before : how many segments begin in the strips before
+    windows : in which their moments lie otherwise, see `window_moments`
+    """
+    sizes = np.array(folder.map_array(pixels_of(strip)))
+    if windows is not None:
+        moments = moments_of_ids(folder, bands, windows, before, sizes.size)
+    else:
+        moments = tuple(moments_for(band, sizes.size) for band in bands)
+        found = moments_in(load_or_raise(folder, moments_of(strip), *names_in_files())) if sizes.size else None
+        for index, band in enumerate(moments if found else ()):
+            band.hold(cast(RegionMoments, found).band(index, sizes))
+    return Attributes(np.arange(before + 1, before + sizes.size + 1, dtype=np.uint32), sizes, moments)
 
 
 def columns_of_run(
@@ -54,11 +84,15 @@ def columns_of_run(
 ) -> List[Column]:
     """The columns of all segments, as `attribute_columns` has them."""
     rasters, bands = run_bands(context.raster), tuple(context.raster.bands)
-    counts = segments.in_strips
+    counts, windows, begun = segments.in_strips, None, 0.0
+    if not segments.has_moments:
+        begun = 0.9
+        windows = moments_in_windows(context, segments, rasters, lambda done: advance(begun * done))
     before = tuple((np.cumsum(counts) - counts).tolist())
-    job = ColumnJob(segments.folder, rasters, bands, tuple(ranges), before)
+    job = ColumnJob(segments.folder, rasters, bands, tuple(ranges), before, windows)
     for done, _ in enumerate(context.run(describe_strip, job, range(len(counts))), 1):
-        advance(done / len(counts))
+        advance(begun + (1 - begun) * done / len(counts))
+    segments.folder.drop(*(name_of_window(number) for some in windows or () for number in some))
     none = np.empty(0, np.uint32)
     of_none = Attributes(none, none.astype(np.int64), tuple(moments_for(band, 0) for band in rasters))
     paths = [segments.folder.array_path(columns_of(strip)) for strip in range(len(counts))]

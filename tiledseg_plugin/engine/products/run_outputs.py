@@ -2,11 +2,10 @@
 """Stage 5, write: all that is made of a run's segments, one step an output."""
 
 from contextlib import contextmanager, nullcontext
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
-
-import numpy as np
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 from ..files.attribute_table import (
+    BAND_STATISTICS,
     check_table_fits,
     stands_beside,
     write_attribute_table,
@@ -21,32 +20,44 @@ from ..files.overviews import build_overviews
 from ..files.publish import publishing_together
 from ..files.raster import Raster
 from ..files.segment_style import write_style
+from ..files.stored import Counting
 from ..files.tables import Column
 from ..files.verification import verify_raster
+from ..forecast import Cost
 from ..parameters import SegmentParameters
 from ..progress import Background, Progress
 from ..stages.context import RunContext
 from ..stages.numbering import Segments
+from ..stages.ready import takes_ready_blocks
 from ..stages.statistics import Summary
 from ..stages.write import write_segments
-from .attribute_columns import attribute_columns, statistic_columns
-from .attributes import AttributeJob, Attributes, attributes_of_run, describe_segments, run_bands
+from .attribute_columns import statistics_among
+from .attributes import run_bands
+from .looked_up import ColumnsOfRun
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
 from .run_columns import columns_of_run, level_columns
 from .segment_ids import TileIds
+from .zone_column import zone_columns
 
-OUTPUT_STAGES: Dict[str, float] = {"attributes": 6, "write": 8, "overviews": 4, "attribute_table": 3}
-OPTIONAL_STAGES: Dict[str, float] = {"mean_image": 8, "polygons": 30}
+OUTPUT_STAGES: Dict[str, Cost] = {"attributes": Cost(5), "write": Cost(40, 5), "attribute_table": Cost(0, 5)}
+OVERVIEWS = Cost(30, 10)
+ATTRIBUTES_OF_FLOATS = Cost(85)  # which are not added up along with the tiles
+OPTIONAL_STAGES: Dict[str, Cost] = {"mean_image": Cost(90, 35), "polygons": Cost(75, 230)}
+INSIDE, BESIDE, ELSEWHERE = "inside", "beside", "elsewhere"  # where the attribute table is written
 
 
-def stages(parameters: SegmentParameters) -> Dict[str, float]:
-    """The stages of a run's outputs with their weights (see `progress`)."""
-    always = {stage: weight for stage, weight in OUTPUT_STAGES.items() if stage != "overviews"}
-    overviews = {} if grows_overviews(parameters.output) else {"overviews": OUTPUT_STAGES["overviews"]}
-    optional = {stage: weight for stage, weight in OPTIONAL_STAGES.items() if getattr(parameters, stage)}
-    return {**always, **overviews, **optional}
+def stages(parameters: SegmentParameters, raster: Raster) -> Dict[str, Cost]:
+    """The stages of a run's outputs with what they cost (see `forecast`), in their order."""
+    *first, last = OUTPUT_STAGES.items()
+    costs = dict(first)
+    if not raster.is_integer:
+        costs["attributes"] = ATTRIBUTES_OF_FLOATS
+    if not grows_overviews(parameters.output):
+        costs["overviews"] = OVERVIEWS
+    costs.update([last])
+    return {**costs, **{stage: cost for stage, cost in OPTIONAL_STAGES.items() if getattr(parameters, stage)}}
 
 
 def outputs_of(parameters: SegmentParameters) -> List[Output]:
@@ -68,12 +79,14 @@ def check_products(parameters: SegmentParameters, raster: Raster) -> None:
     raster : the input
     """
     _check_options(parameters, raster)
-    check_files(outputs_of(parameters), [("INPUT", parameters.input), ("TILES", parameters.tiles_source)])
+    inputs = [("INPUT", parameters.input), ("TILES", parameters.tiles_source), ("ZONES", parameters.zones)]
+    check_files(outputs_of(parameters), inputs)
+    others = len(parameters.levels) + (1 if parameters.zones else 0)
     if parameters.output:
-        check_table_fits(parameters.output, len(raster.bands), len(parameters.levels))
+        check_table_fits(parameters.output, len(raster.bands), others)
     if parameters.polygons:
         polygons = Output("POLYGONS", parameters.polygons, VECTOR, assign_crs=parameters.assign_crs)
-        check_polygon_file(polygons, raster, len(raster.bands), len(parameters.levels))
+        check_polygon_file(polygons, raster, len(raster.bands), others)
 
 
 def _check_options(parameters: SegmentParameters, raster: Raster) -> None:
@@ -110,16 +123,11 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
     others = [getattr(parameters, name) for name in OPTIONAL_STAGES if getattr(parameters, name)]
     ranges = [band.stretch_range() for band in summary.bands]
     context.progress.start("attributes", "Describing segments")
-    described = None
-    if segments.has_moments and not others:
-        columns = columns_of_run(context, segments, ranges, context.progress.advance_as("Describing segments"))
-    else:
-        described = _describe(context, segments)
-        columns = attribute_columns(described.attributes, context.raster.bands, ranges)
-    levels = level_columns(segments)
-    columns += levels
-    with _attribute_table(context, columns, output) as complete_table:
-        samples = write_segments(context, segments, output)
+    columns = columns_of_run(context, segments, ranges, context.progress.advance_as("Describing segments"))
+    more = [*level_columns(segments), *zone_columns(context, segments)]
+    where = _place_of_table(context, [*columns, *more], output)
+    with _attribute_table(context, [*columns, *more], output, where) as complete_table:
+        samples = write_segments(context, segments, output, [*columns, *more] if where == ELSEWHERE else None)
         written = Output("OUTPUT", output, SEGMENTS, parameters.creation_options)
         write_overviews(written, context.runner.workers, context.progress)
         verify_raster(
@@ -127,51 +135,37 @@ def write_outputs(context: RunContext, segments: Segments, summary: Summary, pat
         )
         complete_table()
     write_style(output, parameters.output, segments.count, others, context.progress.feedback)
-    if described and parameters.mean_image:
-        _write_means(context, described, paths["mean_image"])
-    if described and parameters.polygons:
-        _write_outlines(context, described, levels, paths["polygons"])
+    if parameters.mean_image:
+        _write_means(context, segments, columns, paths["mean_image"])
+    if parameters.polygons:
+        _write_outlines(context, segments, [*statistics_among(columns), *more], paths["polygons"])
 
 
-class _Described(NamedTuple):
-    """The segments as products need them."""
-
-    ids: TileIds
-    attributes: Attributes
-
-
-def _describe(context: RunContext, segments: Segments) -> _Described:
-    """Attributes of the segments: from the tiles' own where their sums are exact, else from the pixels."""
-    plan, raster, folder = context.plan, context.raster, context.folder
-    advance = context.progress.advance_as("Describing segments")
-    ids = TileIds(plan, folder, segments.pieces)
-    if segments.has_moments:
-        attributes = attributes_of_run(segments, run_bands(raster), advance)
-    else:
-        numbers = np.arange(1, segments.count + 1, dtype=np.uint32)
-        job = AttributeJob(ids, run_bands(raster), context.kernel.NAME)
-        attributes = describe_segments(job, numbers, context.runner, advance, context.check)
-    return _Described(ids, attributes)
+def _place_of_table(context: RunContext, columns: List[Column], path: str) -> str:
+    """Where OUTPUT's attribute table is written: into the raster, beside it, or beside it by another machine."""
+    if not stands_beside(path, columns, context.progress.feedback):
+        return INSIDE
+    return ELSEWHERE if context.runner.remote and takes_ready_blocks(context, path) else BESIDE
 
 
 @contextmanager
-def _attribute_table(context: RunContext, columns: List[Column], path: str) -> Iterator[Callable[[], None]]:
+def _attribute_table(context: RunContext, columns: List[Column], path: str, where: str) -> Iterator[Callable[[], None]]:
     """Yields what completes OUTPUT's attribute table, once nothing else is written into the raster.
 
     A table that becomes a file of its own is written meanwhile; the stage `attribute_table` is then the rest of it.
     """
     progress, text = context.progress, "Writing the attribute table"
     meanwhile: Any = nullcontext()
-    if stands_beside(path, columns, progress.feedback):
+    if where == BESIDE:
         meanwhile = Background(lambda check, advance: write_table_beside(path, columns, check))
     with meanwhile as table:
 
         def complete() -> None:
             progress.start("attribute_table", text)
-            if table is None:
-                write_attribute_table(path, columns)
-            else:
+            if table is not None:
                 progress.wait_for(table, text)
+            elif where == INSIDE:
+                write_attribute_table(path, columns)
 
         yield complete
 
@@ -187,25 +181,32 @@ def write_overviews(output: Output, workers: int, progress: Progress) -> None:
         build_overviews(output, "NEAREST", workers, progress.advance_as("Building overviews"))
 
 
-def _write_means(context: RunContext, described: _Described, path: str) -> None:
+def _write_means(context: RunContext, segments: Segments, columns: Sequence[Column], path: str) -> None:
     context.progress.start("mean_image", "Writing the mean image")
     options, crs = _mean_image_options(context.parameters), context.parameters.assign_crs
     output = Output("MEAN_IMAGE", path, IMAGE, options, assign_crs=crs)
     image = MeanImage(output, context.raster, mean_image_type(run_bands(context.raster)), context.raster.names)
+    means = [column.values for column in statistics_among(columns)[:: len(BAND_STATISTICS)]]
     advance = context.progress.advance_as("Writing the mean image")
-    write_mean_image(image, described.ids, described.attributes, context.runner.workers, advance)
+    source = ColumnsOfRun(_ids_of(context, segments), means)
+    write_mean_image(image, source, segments.sizes, context.runner.workers, advance)
 
 
-def _write_outlines(context: RunContext, described: _Described, levels: Sequence[Column], path: str) -> None:
-    raster, attributes, progress, check = context.raster, described.attributes, context.progress, context.check
+def _write_outlines(context: RunContext, segments: Segments, columns: Sequence[Column], path: str) -> None:
+    raster, progress, check, kernel = context.raster, context.progress, context.check, context.kernel.NAME
     progress.start("polygons", "Tracing polygons")
-    job = OutlineJob(described.ids, raster.width, raster.height, False, context.kernel.NAME, context.folder)
+    ids, size = _ids_of(context, segments), (raster.width, raster.height)
+    job = OutlineJob(ids, *size, False, kernel, context.folder, segments.sizes, is_dense=True)
     advance = progress.advance
-    rings = trace_segments(job, attributes, context.runner, lambda done: advance(done * 0.3, "Tracing polygons"), check)
+    rings = trace_segments(job, context.runner, lambda done: advance(done * 0.3, "Tracing polygons"), check)
     write_polygons(
         Output("POLYGONS", path, VECTOR, assign_crs=context.parameters.assign_crs),
         raster,
-        Polygons(rings, attributes, [*statistic_columns(attributes, raster.bands), *levels]),
+        Polygons(rings, Counting(segments.count), segments.sizes, columns),
         lambda done: advance(0.3 + done * 0.7, "Writing polygons"),
         check,
     )
+
+
+def _ids_of(context: RunContext, segments: Segments) -> TileIds:
+    return TileIds(context.plan, segments.folder, frozenset(segments.pieces))

@@ -2,7 +2,7 @@
 """Where products read segment ids from: the tiles of a run with their lookup tables, or any raster of ids."""
 
 from dataclasses import dataclass
-from typing import Callable, Protocol, Tuple
+from typing import Callable, FrozenSet, Iterator, List, Optional, Protocol, Tuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..files.raster import Raster, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..stages.numbering import table_of
-from ..stages.plan import Plan
+from ..stages.plan import Piece, Plan
 from ..stages.tiles import labels_of
 
 LARGEST = 2**32 - 1  # id
@@ -35,25 +35,33 @@ class TileIds:
 
     plan: Plan
     folder: WorkFolder
-    pieces: Tuple[int, ...]
+    pieces: FrozenSet[int]
 
     def reader(self) -> IdReader:
         """A function window -> (rows, cols) uint32; for one thread."""
-        pieces = set(self.pieces)
 
         def read(window: Window) -> np.ndarray:
             ids = np.zeros((window.height, window.width), np.uint32)
-            for piece in self.plan.pieces_in(window):
-                if piece.piece_id not in pieces:
-                    continue
-                common = piece.window.part_in(window)
-                top, left = common.row - piece.window.row, common.col - piece.window.col
+            for piece, place in self._pieces_in(window):
                 table = self.folder.map_array(table_of(piece))
-                rows = self.folder.load_labels(labels_of(piece), top, common.height, table)
-                ids[common.within(window)] = rows[:, left : left + common.width]
+                ids[place] = self._labels(piece, window, table)
             return ids
 
         return read
+
+    def labels_in(self, window: Window) -> Iterator[Tuple[Tuple[slice, slice], np.ndarray, np.ndarray]]:
+        """Of each piece in a window, where it lies there, the labels of its regions, and its lookup table."""
+        for piece, place in self._pieces_in(window):
+            yield place, self._labels(piece, window), self.folder.map_array(table_of(piece))
+
+    def _pieces_in(self, window: Window) -> List[Tuple[Piece, Tuple[slice, slice]]]:
+        found = [piece for piece in self.plan.pieces_in(window) if piece.piece_id in self.pieces]
+        return [(piece, piece.window.part_in(window).within(window)) for piece in found]
+
+    def _labels(self, piece: Piece, window: Window, table: Optional[np.ndarray] = None) -> np.ndarray:
+        common = piece.window.part_in(window)
+        top, left = common.row - piece.window.row, common.col - piece.window.col
+        return self.folder.load_labels(labels_of(piece), top, common.height, table)[:, left : left + common.width]
 
 
 @dataclass(frozen=True)

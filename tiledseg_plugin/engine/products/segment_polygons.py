@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from typing import Tuple, Union
 
+import numpy as np
+
 from .. import kernels
 from ..errors import SegmentationError
 from ..files.creation_options import check_creation_options
@@ -12,10 +14,13 @@ from ..files.formats import POLYGONS, format_of
 from ..files.output_files import IMAGE, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing, recover_beside
 from ..files.raster import Raster, describe
+from ..files.stored import Stored
 from ..parameters import PlainParameters
 from ..progress import Feedback
 from .attribute_columns import statistic_columns
-from .existing_segments import segments_run
+from .attributes import Attributes
+from .existing_segments import SegmentsRun, segments_run
+from .looked_up import ColumnsOfRaster
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
@@ -107,16 +112,26 @@ def segment_polygons(parameters: PolygonsParameters, feedback: Feedback) -> Prod
     with segments_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
         attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
         run.progress.start("outlines", "Tracing outlines")
-        job = OutlineJob(run.job.ids, segments.width, segments.height, parameters.simplify, kernel, run.folder)
-        rings = trace_segments(job, attributes, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
+        job = outline_job(run, attributes, parameters.simplify)
+        rings = trace_segments(job, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
         run.progress.start("write", "Writing polygons")
         output = _output(parameters)
         with publishing(output.path, replaced=replaced_files(output)) as path:
             simplify = kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None
-            polygons = Polygons(rings, run.named(attributes), statistic_columns(attributes, run.bands), simplify)
+            ids, columns = run.named(attributes).ids.astype(np.int64), statistic_columns(attributes, run.bands)
+            polygons = Polygons(rings, ids, attributes.sizes, columns, simplify)
             advance = run.progress.advance_as("Writing polygons")
             write_polygons(output.at(path), segments, polygons, advance, run.check)
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)
+
+
+def outline_job(run: SegmentsRun, attributes: Attributes, all_junctions: bool) -> OutlineJob:
+    """The job whose work folder holds the ids and sizes of the segments."""
+    for name, array in (("ids", attributes.ids), ("sizes", attributes.sizes)):
+        run.folder.save_array(name, array)
+    size = run.segments.width, run.segments.height
+    sizes = Stored([run.folder.array_path("sizes")], [attributes.ids.size], attributes.sizes.dtype)
+    return OutlineJob(run.job.ids, *size, all_junctions, run.job.kernels, run.folder, sizes, is_dense=False)
 
 
 def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> ProductResult:
@@ -139,5 +154,6 @@ def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> P
         with publishing(output.path, replaced=replaced_files(output)) as path:
             image = MeanImage(output.at(path), run.segments, dtype, [band.name for band in run.bands])
             advance = run.progress.advance_as("Writing the mean image")
-            write_mean_image(image, run.job.ids, attributes, run.runner.workers, advance)
+            means = ColumnsOfRaster(run.job.ids, attributes.ids, [moments.mean for moments in attributes.bands])
+            write_mean_image(image, means, attributes.sizes, run.runner.workers, advance)
     return ProductResult(int(attributes.ids.size), time.monotonic() - started)

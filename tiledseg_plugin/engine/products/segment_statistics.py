@@ -1,31 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Statistics of any raster's values in any segments: the table behind `tiledseg:statistics`."""
 
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
-from ..files.no_data import Band
 from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing_together, recover_beside
 from ..files.raster import describe
 from ..files.tables import Column, write_table
 from ..files.vector_trial import check_columns
-from ..parameters import EXECUTIONS, STATISTICS, USUAL_STATISTICS, PlainParameters, check_choice
+from ..parameters import (
+    EXECUTIONS,
+    MOST_GREY_LEVELS,
+    STATISTICS,
+    TEXTURES,
+    USUAL_STATISTICS,
+    PlainParameters,
+    check_choice,
+    is_statistic,
+)
 from ..progress import Check, Feedback
 from ..wording import counted
 from .attribute_columns import statistic_column
-from .attributes import Attributes
-from .existing_segments import segments_run
-from .quantiles import ORDER_STATISTICS, QuantileJob, Ranked, rank_segments
+from .attributes import Attributes, Moments
+from .existing_segments import Further, SegmentsRun, segments_run
+from .histograms import Described, HistogramJob, describe_by_histograms
+from .quantiles import Ranks, completed, is_order_statistic
+from .texture import Textures, texture_limits
 from .update_table import check_rows_fit, check_table_format, file_to_update, write_update
 
-TABLE_STAGES = {"values": 40, "ranks": 40, "table": 10}
 MOMENTS = {  # attributes of `Moments` by statistic
     "mean": "mean",
     "std": "deviation",
@@ -34,6 +44,7 @@ MOMENTS = {  # attributes of `Moments` by statistic
     "sum": "sum",
     "count": "counts",
 }
+LONGEST_SOURCE = 40  # characters of a raster's name in the name of a column
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,10 @@ class StatisticsParameters(PlainParameters):
     """The parameters of `tiledseg:statistics`; the names are those of the interface, in lower case.
 
     output : path of the table; empty for none, with `update_rat`
+    statistics : of STATISTICS and percentiles, p01 to p99
+    more_values : rasters besides `values`, of which the same bands are used
+    grey_levels : of textures
+    apply_scale : whether scale and offset of bands count
     """
 
     segments: str
@@ -49,6 +64,9 @@ class StatisticsParameters(PlainParameters):
     bands: Tuple[int, ...] = ()
     statistics: Tuple[str, ...] = USUAL_STATISTICS
     update_rat: bool = False
+    more_values: Tuple[str, ...] = ()
+    grey_levels: int = 16
+    apply_scale: bool = True
     execution: str = "auto"
     workers: int = 0
     kernels: str = "auto"
@@ -56,10 +74,15 @@ class StatisticsParameters(PlainParameters):
     def check(self, output_is_known: bool = True) -> None:
         """Raise SegmentationError for what no raster could make right."""
         self.check_kinds()
-        unknown = [name for name in self.statistics if name not in STATISTICS]
+        unknown = [name for name in self.statistics if not is_statistic(name)]
         if unknown or not self.statistics:
             raise SegmentationError(
-                f"STATISTICS has '{', '.join(unknown)}': give one or more of {', '.join(STATISTICS)}."
+                f"STATISTICS has '{', '.join(unknown)}': give one or more of {', '.join(STATISTICS)}, or percentiles, "
+                "p01 to p99."
+            )
+        if not 2 <= self.grey_levels <= MOST_GREY_LEVELS:
+            raise SegmentationError(
+                f"GREY_LEVELS is {self.grey_levels}: give a number of 2 to {MOST_GREY_LEVELS}, such as 16."
             )
         check_choice("EXECUTION", self.execution, EXECUTIONS)
         if not self.output and not self.update_rat:
@@ -68,6 +91,12 @@ class StatisticsParameters(PlainParameters):
             )
         if self.output and output_is_known:
             TABLES.driver_of(self.output, "OUTPUT")
+
+    @property
+    def named(self) -> Tuple[str, ...]:
+        """The statistics in the order of their columns: percentiles follow what is published, ascending."""
+        percentiles = sorted(name for name in set(self.statistics) if name not in STATISTICS)
+        return (*(name for name in STATISTICS if name in self.statistics), *percentiles)
 
 
 def outputs_of(parameters: StatisticsParameters) -> List[Output]:
@@ -81,16 +110,24 @@ def outputs_of(parameters: StatisticsParameters) -> List[Output]:
 def check_statistics(parameters: StatisticsParameters, output_is_known: bool = True) -> None:
     """Refuse parameters and inputs that are wrong, and outputs that could not be written or would harm other files."""
     parameters.check(output_is_known)
-    recover_beside(parameters.segments, parameters.values)
+    recover_beside(parameters.segments, parameters.values, *parameters.more_values)
     describe(parameters.segments, (1,))
-    bands = len(describe(parameters.values, parameters.bands).bands)
+    rasters = [("VALUES", parameters.values), *(("MORE_VALUES", path) for path in parameters.more_values)]
+    paths = [path for _, path in rasters]
+    twice = [path for path in paths if paths.count(path) > 1]
+    if twice:
+        raise SegmentationError(f"VALUES and MORE_VALUES name {twice[0]} twice: give each raster once.")
+    bands = sum(len(describe(path, parameters.bands).bands) for _, path in rasters)
     if parameters.update_rat:
         check_table_format(parameters.segments)
     outputs = outputs_of(parameters)[0 if output_is_known else 1 :]
-    check_files(outputs, [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+    check_files(outputs, [("SEGMENTS", parameters.segments), *rasters])
     if parameters.output and output_is_known:
-        columns = 1 + bands * len(set(parameters.statistics))
-        check_columns("OUTPUT", parameters.output, TABLES.driver_of(parameters.output, "OUTPUT"), columns)
+        _check_columns(parameters, bands * len(parameters.named))
+
+
+def _check_columns(parameters: StatisticsParameters, columns: int) -> None:
+    check_columns("OUTPUT", parameters.output, TABLES.driver_of(parameters.output, "OUTPUT"), 1 + columns)
 
 
 @dataclass(frozen=True)
@@ -115,23 +152,51 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
     """
     started = time.monotonic()
     check_statistics(parameters)
-    with segments_run(parameters, feedback, TABLE_STAGES) as run:
-        attributes = run.measure()
+    further = Further(parameters.more_values, parameters.apply_scale)
+    with segments_run(parameters, feedback, _stages(parameters.named), further) as run:
+        attributes = run.measure(not parameters.update_rat)
         if parameters.update_rat:
             check_rows_fit(parameters.segments, attributes)
-        wanted = tuple(name for name in ORDER_STATISTICS if name in parameters.statistics)
-        ranked: List[Ranked] = [{} for _ in run.job.bands]
-        if wanted:
-            run.progress.start("ranks", "Ranking values")
-            ranks = QuantileJob(run.job, wanted, run.folder)
-            ranked = rank_segments(ranks, attributes, run.runner, run.progress.advance_as("Ranking values"), run.check)
+        counts = _counted(parameters, run, attributes)
         run.progress.start("table", "Writing the table")
-        columns = _columns(attributes, ranked, run.bands, parameters.statistics)
-        attributes = run.named(attributes)
-        _write_all(parameters, attributes, columns, run.check, feedback)
+        columns = list(_columns(parameters, run, attributes, counts))
+        if parameters.output:
+            _check_columns(parameters, len(columns))
+        _write_all(parameters, run.named(attributes), columns, run.check, feedback)
     seconds = time.monotonic() - started
     feedback.info(f"Statistics of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
     return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
+
+
+def _stages(statistics: Iterable[str]) -> Dict[str, int]:
+    """Stages and their weights."""
+    wanted = {
+        "values": 40,
+        "ranks": 40 * any(map(is_order_statistic, statistics)),
+        "textures": 120 * bool(set(statistics) & set(TEXTURES)),
+        "table": 10,
+    }
+    return {stage: weight for stage, weight in wanted.items() if weight}
+
+
+def _counted(parameters: StatisticsParameters, run: SegmentsRun, attributes: Attributes) -> List[Described]:
+    """Of each band the statistics that need to know how often values, or pairs of them, occur in each segment."""
+    results: List[Described] = [{} for _ in run.job.bands]
+    ranked = tuple(filter(is_order_statistic, parameters.named))
+    if ranked:
+        run.progress.start("ranks", "Ranking values")
+        job = HistogramJob(run.job, Ranks(run.job.bands, ranked, run.sources), run.folder)
+        advance = run.progress.advance_as("Ranking values")
+        results = completed(describe_by_histograms(job, attributes, run.runner, advance, run.check), attributes)
+    if set(parameters.named) & set(TEXTURES):
+        run.progress.start("textures", "Counting pairs of pixels")
+        limits = tuple(map(texture_limits, attributes.bands))
+        textures = Textures(run.job.bands, limits, parameters.grey_levels, len(run.job.bands))
+        advance = run.progress.advance_as("Counting pairs of pixels")
+        job = HistogramJob(run.job, textures, run.folder)
+        found = describe_by_histograms(job, attributes, run.runner, advance, run.check)
+        results = [{**before, **more} for before, more in zip(results, found)]
+    return results
 
 
 def _write_all(
@@ -149,18 +214,50 @@ def _write_all(
         if parameters.output:
             write_table(paths[0], [Column("segment", attributes.ids), *columns], check_cancelled)
         if parameters.update_rat:
-            prefix = Path(parameters.values).stem
+            prefix = "new" if parameters.more_values else Path(parameters.values).stem
             write_update(parameters.segments, paths[-1], attributes, columns, prefix, feedback)
 
 
 def _columns(
-    attributes: Attributes, ranked: Sequence[Ranked], bands: Sequence[Band], statistics: Sequence[str]
-) -> List[Column]:
-    """Columns mean_1, std_1, ... of the first band, and so on; in the order in which STATISTICS names them."""
-    columns: List[Column] = []
-    for band, moments, ranks in zip(bands, attributes.bands, ranked):
-        for name in STATISTICS:
-            if name in statistics:
-                values = ranks[name] if name in ranks else getattr(moments, MOMENTS[name])
-                columns.append(statistic_column(name, band, np.asarray(values)))
-    return columns
+    parameters: StatisticsParameters, run: SegmentsRun, attributes: Attributes, counts: Sequence[Described]
+) -> Iterator[Column]:
+    """Columns mean_1, std_1, ... of the first band, and so on; of several rasters, with the name of each before."""
+    paths = list(dict.fromkeys(run.sources))
+    called = dict(zip(paths, _short_names(paths))) if parameters.more_values else {}
+    for source, band, moments, described in zip(run.sources, run.bands, attributes.bands, counts):
+        for name in parameters.named:
+            if name == "share":
+                shares = [one for one in described if one.startswith("share_")]
+                for one in sorted(shares, key=lambda share: int(share[len("share_") :])):
+                    yield statistic_column(one, band, described[one], called.get(source, ""))
+            else:
+                values = described[name] if name in described else _of_moments(name, moments, attributes.sizes)
+                yield statistic_column(name, band, np.asarray(values), called.get(source, ""))
+
+
+def _of_moments(name: str, moments: Moments, sizes: np.ndarray) -> np.ndarray:
+    """A statistic that needs no more than sums and limits: (segments,), NaN where there is none."""
+    if name == "valid_fraction":
+        return moments.counts / sizes
+    with np.errstate(over="ignore", invalid="ignore"):
+        if name == "range":
+            return moments.maximum - moments.minimum
+        if name == "cv":
+            mean = np.abs(moments.mean)
+            return np.divide(moments.deviation, mean, out=np.full(mean.shape, np.nan), where=mean > 0)
+    values: np.ndarray = getattr(moments, MOMENTS[name])
+    return values
+
+
+def _short_names(paths: Iterable[str]) -> List[str]:
+    """What rasters are called in names of columns: as their files, in letters, digits, `_` and `-`; no two alike."""
+    names: List[str] = []
+    taken = set()
+    for path in paths:
+        stem = re.sub(r"[^\w-]+", "_", Path(path).stem).strip("_")[-LONGEST_SOURCE:] or "values"
+        name, number = stem, 2
+        while name.casefold() in taken:
+            name, number = f"{stem}_{number}", number + 1
+        taken.add(name.casefold())
+        names.append(name)
+    return names

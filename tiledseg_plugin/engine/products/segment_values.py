@@ -65,6 +65,19 @@ def _spread(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
     return spread
 
 
+def only_of(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Values as `read_columns` returns them, but for those of segments that are not there, which become NaN.
+
+    Parameters
+    ----------
+    ids : (n,) of the segments that are there
+    """
+    kept = np.full(values.shape, np.nan)
+    there = ids[ids < values.size]
+    kept[there] = values[there]
+    return kept
+
+
 def _read_layer(path: str, names: Sequence[str], check: Check) -> Dict[str, np.ndarray]:
     dataset = ogr.Open(path)
     layer = dataset.GetLayer(0)

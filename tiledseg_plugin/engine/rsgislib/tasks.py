@@ -22,8 +22,8 @@ from ..stages.colours import Raw, Stretched
 from ..stages.kmeans import cluster, distinct_colours
 from ..stages.plan import Piece, Plan
 from ..stages.rsgislib_stretch import declares_nothing_but_zero
-from ..stages.sampling import denser_steps
-from ..stages.statistics import BandStatistics, Summary, sample_colours
+from ..stages.sampling import colours_of_values, denser_steps
+from ..stages.statistics import BandStatistics, Summary
 from ..stages.tiles import labels_of
 from ..wording import counted
 from .borders import box_of, describe_regions, neighbours_of, touching_segments
@@ -256,10 +256,10 @@ def _own_centres(job: Job, values: np.ndarray, valid: np.ndarray) -> Tuple[Colou
     """A tile's own stretch and centres; of a denser sample, and then fewer centres, where it has fewer colours."""
     settings = job.settings
     chosen = values[:, valid]
-    summary = Summary(tuple(_band_statistics(band) for band in chosen), chosen.T, {})
+    summary = Summary(tuple(_band_statistics(band) for band in chosen), (), {})
     colours = summary.colours(job.raster, settings.stretch)
     kernel, _ = kernels.choose()
-    compared = sample_colours(summary, colours, kernel)
+    compared = colours_of_values(chosen, colours, kernel)
     for step in (settings.sampling, *denser_steps(settings.sampling)):
         taken = np.zeros(valid.size, bool)
         taken[::step] = True

@@ -19,7 +19,7 @@ from ..files.stored import Stored
 from ..files.work_folder import WorkFolder
 from ..wording import counted
 from .context import RunContext
-from .moments import has_moments, joined, moments_in
+from .moments import joined, moments_in, names_in_files
 from .parts import Decided, damaged, load_decided, load_or_raise, merged_of
 from .plan import Piece, Plan
 from .tree import Group, Tree
@@ -92,7 +92,7 @@ def levels_of(strip: int) -> str:
     return f"levels-{strip:07d}"
 
 
-def _first_of(strip: int) -> str:
+def first_of(strip: int) -> str:
     """Under which lie the first pixels of a strip's segments, ascending."""
     return f"first-{strip:07d}"
 
@@ -113,12 +113,14 @@ class Strip(NamedTuple):
     number : from 0
     begin, end : pixels in raster order
     parts : numbers of those that may have decided segments whose first pixels lie here
+    has_moments : whether they have left moments
     """
 
     number: int
     begin: int
     end: int
     parts: Tuple[int, ...]
+    has_moments: bool = False
 
     def __str__(self) -> str:
         return f"{self.number + 1} of the segments"
@@ -127,16 +129,14 @@ class Strip(NamedTuple):
 def strips_of(raster: Raster, tree: Tree) -> List[Strip]:
     """The strips of a raster."""
     rows = max(1, STRIP_PIXELS // raster.width)
-    count = -(-raster.height // rows)
+    count, end = -(-raster.height // rows), raster.height * raster.width
     parts: List[List[int]] = [[] for _ in range(count)]
     for number, extent in sorted(tree.extents().items()):
         for strip in range(extent.row // rows, (extent.bottom - 1) // rows + 1):
             parts[strip].append(number)
     return [
-        Strip(
-            number, number * rows * raster.width, min((number + 1) * rows, raster.height) * raster.width, tuple(those)
-        )
-        for number, those in enumerate(parts)
+        Strip(number, begin, min(begin + rows * raster.width, end), tuple(those), raster.is_integer)
+        for (number, those), begin in zip(enumerate(parts), range(0, end, rows * raster.width))
     ]
 
 
@@ -146,15 +146,16 @@ def sort_strip(folder: WorkFolder, strip: Strip, check_cancelled: Callable[[], N
     moments = []
     for number in strip.parts:
         check_cancelled()
-        saved = load_or_raise(folder, merged_of(number))
+        wanted = ("earliest", "sizes", *(names_in_files() if strip.has_moments else ()))
+        saved = load_or_raise(folder, merged_of(number), *wanted)
         here = (saved["earliest"] >= strip.begin) & (saved["earliest"] < strip.end)
         firsts.append(saved["earliest"][here])
         sizes.append(saved["sizes"][here].astype(np.int64))
-        if has_moments(saved):
+        if strip.has_moments:
             moments.append(moments_in(saved).of(here))
     first = np.concatenate(firsts)
     order = np.argsort(first, kind="stable")
-    folder.save_array(_first_of(strip.number), first[order])
+    folder.save_array(first_of(strip.number), first[order])
     folder.save_array(pixels_of(strip.number), np.concatenate(sizes)[order])
     if moments:
         folder.save(moments_of(strip.number), **joined(moments).of(order).arrays())
@@ -183,7 +184,7 @@ class NumberJob:
         strips = np.searchsorted(self.ends, first, side="right")
         for strip in np.unique(strips).tolist():
             here = strips == strip
-            places = np.searchsorted(self.folder.map_array(_first_of(strip)), first[here])
+            places = np.searchsorted(self.folder.map_array(first_of(strip)), first[here])
             ids[here] = places + (1 + self.before[strip])
         return ids
 

@@ -12,6 +12,7 @@ from ..errors import SegmentationError
 from ..files.raster import Raster
 from ..files.window import Window
 from ..parameters import PreflightParameters, SegmentParameters
+from .zones import Zones
 
 OK, SPARSE, EMPTY = "ok", "sparse", "empty"
 LEAST_MEAN_PIXELS = 16 * 16  # of a tile, where there are many; what TILE_WIDTH and TILE_HEIGHT allow, too
@@ -55,12 +56,14 @@ class Plan:
     """The tiles of a raster: their pieces do not overlap, and together they cover what is segmented.
 
     covers_all : whether no pixel of the raster lies outside the tiles
+    zones : whose borders no segment crosses; None where there are none
     """
 
     width: int
     height: int
     tiles: Tuple[Tile, ...]
     covers_all: bool = True
+    zones: Optional[Zones] = field(default=None, compare=False, repr=False)
 
     @cached_property
     def pieces(self) -> Tuple[Piece, ...]:
@@ -81,13 +84,18 @@ class Plan:
         return [self.pieces[i] for i in _touching(self._bounds, window)]
 
     def covered(self, window: Window) -> Optional[np.ndarray]:
-        """(rows, cols) bool, which pixels of a window lie in a tile; None if all do."""
+        """(rows, cols) bool, which pixels of a window lie in a tile and in no excluded place; None if all do."""
+        in_zones = None if self.zones is None else self.zones.inside(window)
         if self.covers_all:
-            return None
+            return in_zones
         inside = np.zeros((window.height, window.width), bool)
         for piece in self.pieces_in(window):
             inside[piece.window.part_in(window).within(window)] = True
-        return inside
+        return inside if in_zones is None else inside & in_zones
+
+    def walls(self, window: Window) -> Optional[np.ndarray]:
+        """(rows, cols) uint8, what parts the pixels of a window (see `kernels.plain`); None where nothing does."""
+        return None if self.zones is None else self.zones.walls(window)
 
 
 def _bounds(windows: Sequence[Window]) -> np.ndarray:

@@ -9,7 +9,7 @@ from osgeo import gdal, ogr, osr
 
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, open_raster
-from ..files.georeference import geotransform, polygon_of_windows, spatial_reference
+from ..files.georeference import IDENTITY, geotransform, polygon_of_windows, spatial_reference
 from ..files.window import Window
 
 PARTS = 128  # an edge is bent so many times at least when it is reprojected
@@ -63,6 +63,59 @@ def rectangles_of(path: str, polygons: Iterable[Any], crs: str, raster_crs: Opti
     return found
 
 
+def polygons_in_pixels(
+    path: str, polygons: Iterable[Any], systems: Tuple[str, str], name: str
+) -> Tuple[Tuple[int, bytes], ...]:
+    """Polygons in a raster's pixels: 0, 0 is the upper left corner of the first one of the file.
+
+    Parameters
+    ----------
+    path, polygons : see `rectangles_of`
+    systems : WKT of the raster's and of the polygons' coordinate system, empty for unknown
+    name : id of the parameter, for messages
+
+    Returns
+    -------
+    of each polygon that lies over the raster, its number, from 1, and WKB
+
+    Raises
+    ------
+    SegmentationError : as `rectangles_of` does
+    """
+    polygons = list(polygons)
+    dataset = open_raster(path)
+    raster, transform = Window(0, 0, dataset.RasterXSize, dataset.RasterYSize), geotransform(dataset)
+    inverse = gdal.InvGeoTransform(transform)
+    if inverse is None:
+        raise SegmentationError(f"{path} has a geotransform without area, so {name} cannot be placed: leave it empty.")
+    outline = ogr.CreateGeometryFromWkb(polygon_of_windows([raster], IDENTITY))
+    found = []
+    with collected_errors():
+        reproject = _Reprojection(name, systems, raster, transform)
+        for number, polygon in enumerate(polygons, 1):
+            placed = reproject(_checked(polygon, number, name), f"Polygon {number} of {name}")
+            if placed is None:
+                continue
+            placed = _in_pixels(placed, inverse)
+            if placed.Intersects(outline):
+                found.append((number, bytes(placed.ExportToWkb())))
+    if not found:
+        raise SegmentationError(f"No polygon of {name} lies over {path}: check the layer and both coordinate systems.")
+    return tuple(found)
+
+
+def _in_pixels(geometry: ogr.Geometry, inverse: Tuple[float, ...]) -> ogr.Geometry:
+    """A copy in pixels."""
+    copy = geometry.Clone()
+    parts = [copy]
+    while parts:
+        part = parts.pop()
+        parts += [part.GetGeometryRef(index) for index in range(part.GetGeometryCount())]
+        for index in range(part.GetPointCount() if not part.GetGeometryCount() else 0):
+            part.SetPoint_2D(index, *gdal.ApplyGeoTransform(inverse, part.GetX(index), part.GetY(index)))
+    return copy
+
+
 def window_of_extent(
     path: str, extent: Tuple[float, float, float, float], crs: str, raster_crs: Optional[str] = None
 ) -> Window:
@@ -103,22 +156,22 @@ def _wkt(dataset: gdal.Dataset, given: Optional[str]) -> str:
     return "" if found is None else found.ExportToWkt()
 
 
-def _checked(polygon: Any, number: int) -> ogr.Geometry:
+def _checked(polygon: Any, number: int, name: str = "TILES") -> ogr.Geometry:
     """The geometry of a polygon that can be used.
 
     Whether a ring crosses itself makes no difference to its extent, but where it does, it is not what its maker meant.
     """
     geometry = ogr.CreateGeometryFromWkb(bytes(polygon)) if polygon else None
     if geometry is None or geometry.IsEmpty():
-        raise SegmentationError(f"Polygon {number} of TILES has no geometry: remove it.")
+        raise SegmentationError(f"Polygon {number} of {name} has no geometry: remove it.")
     geometry = geometry.GetLinearGeometry()
     geometry.FlattenTo2D()
     if ogr.GT_Flatten(geometry.GetGeometryType()) not in (ogr.wkbPolygon, ogr.wkbMultiPolygon):
         raise SegmentationError(
-            f"TILES has a {geometry.GetGeometryName().lower()} where polygons are needed: choose a polygon layer."
+            f"{name} has a {geometry.GetGeometryName().lower()} where polygons are needed: choose a polygon layer."
         )
     if not all(math.isfinite(value) for value in geometry.GetEnvelope()) or not geometry.IsValid():
-        raise SegmentationError(f"Polygon {number} of TILES is not valid: repair the layer with 'Fix geometries'.")
+        raise SegmentationError(f"Polygon {number} of {name} is not valid: repair the layer with 'Fix geometries'.")
     return geometry
 
 

@@ -5,20 +5,29 @@ SAMPLING=n takes every n-th place of the raster, counted in raster order over al
 rule), and of those the valid ones. Where they have fewer different colours than clusters are asked for, n is halved
 (whole numbers: 100, 50, 25, 12, 6, 3, 1) until they have enough or n is 1. Nothing in that depends on tiles, blocks or
 the order in which they are done.
+
+What the survey takes of a block it leaves in the work folder, as what colours the values have is known only when all
+blocks are read; no process holds more of the sample than its different colours.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import kernels
-from ..files.gdal_access import open_raster
+from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, read_window
 from ..files.window import Window
+from ..files.work_folder import WorkFolder, narrowed
+from ..kernels.contract import Kernels
 from .colours import Raw, Stretched
 from .kmeans import distinct_colours
+from .parts import load_or_raise
 from .plan import Plan
+
+AT_ONCE = 1 << 20  # pixels of the sample whose colours are found in one task
 
 Part = Tuple[np.ndarray, np.ndarray, np.ndarray]  # colours, counts, positions of their first pixels in the raster
 
@@ -52,6 +61,11 @@ class SampleJob:
     wanted: int
     step: int
 
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
+
     @property
     def denser(self) -> Tuple[int, ...]:
         """The steps to try after `step`."""
@@ -75,6 +89,111 @@ def places(raster_width: int, block: Window, step: int) -> Tuple[np.ndarray, np.
     return rows, cols[rows, index]
 
 
+def _name_of(block: Window) -> str:
+    """Under which the sample of a block lies in the work folder."""
+    return f"places-{block.col}-{block.row}"
+
+
+def keep_sample(folder: WorkFolder, block: Window, rows: np.ndarray, cols: np.ndarray, values: np.ndarray) -> None:
+    """Leave what a block adds to the sample.
+
+    Parameters
+    ----------
+    rows, cols : (n,) in the block
+    values : (bands, n) of the raster's dtype
+    """
+    if rows.size:
+        folder.save(_name_of(block), places=narrowed(rows * block.width + cols), values=values)
+
+
+def sample_is_kept(folder: WorkFolder, blocks: Sequence[Window], sampled: Sequence[int]) -> bool:
+    """Whether what an earlier run has left is there and whole."""
+    return len(blocks) == len(sampled) and all(
+        folder.load(_name_of(block)) is not None for block, count in zip(blocks, sampled) if count
+    )
+
+
+@dataclass(frozen=True)
+class KeptJob:
+    """What the tasks share that find the colours of the sample."""
+
+    sample: SampleJob
+    folder: WorkFolder
+
+
+def colours_of_values(values: np.ndarray, colours: Union[Stretched, Raw], kernel: Kernels) -> np.ndarray:
+    """(bands, n) values as the kernels compare them: (n, bands) uint8 or float32."""
+    planes = np.ascontiguousarray(values)[:, None, :]
+    return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
+
+
+class SampledValues(NamedTuple):
+    """Of the sample in some blocks, in raster order.
+
+    positions : (n,) int64 in the raster
+    values : (bands, n) of the raster's dtype
+    """
+
+    positions: np.ndarray
+    values: np.ndarray
+
+
+def sampled_values(
+    folder: WorkFolder, raster: Raster, blocks: Sequence[Window], check_cancelled: Callable[[], None]
+) -> SampledValues:
+    """What the survey has left of blocks that have any."""
+    positions = [np.empty(0, np.int64)]
+    values = [np.empty((len(raster.bands), 0), raster.dtype)]
+    for block in blocks:
+        check_cancelled()
+        saved = load_or_raise(folder, _name_of(block), "places", "values")
+        rows, cols = np.divmod(saved["places"].astype(np.int64), block.width)
+        positions.append((block.row + rows) * raster.width + block.col + cols)
+        values.append(saved["values"])
+    where = np.concatenate(positions)
+    order = np.argsort(where, kind="stable")
+    return SampledValues(where[order], np.concatenate(values, axis=1)[:, order])
+
+
+def colours_of_blocks(job: KeptJob, blocks: Sequence[Window], check_cancelled: Callable[[], None]) -> Part:
+    """The different colours of the sample in some blocks: a task of the survey's end."""
+    kernel, _ = kernels.choose(job.sample.kernels)
+    sampled = sampled_values(job.folder, job.sample.raster, blocks, check_cancelled)
+    compared = colours_of_values(sampled.values, job.sample.colours, kernel)
+    check_cancelled()
+    colours, counts, first = distinct_colours(compared, kernel)
+    return colours, counts, sampled.positions[first]
+
+
+def kept_sample(
+    job: KeptJob,
+    blocks: Sequence[Window],
+    sampled: Sequence[int],
+    run: Callable[..., Iterator[Tuple[Any, Any]]],
+    advance: Callable[[float], None],
+) -> ColourSample:
+    """The sample that the survey has left; see `denser_sample`.
+
+    Parameters
+    ----------
+    sampled : how many pixels of each block are in it
+    """
+    lots: List[List[Window]] = []
+    size = AT_ONCE
+    for block, count in zip(blocks, sampled):
+        if count:
+            if size + count > AT_ONCE:
+                lots.append([])
+                size = 0
+            lots[-1].append(block)
+            size += count
+    growing = _Growing(len(job.sample.raster.bands), 0)
+    for done, (_, part) in enumerate(run(colours_of_blocks, job, [tuple(lot) for lot in lots]), 1):
+        growing.add(*part)
+        advance(done / len(lots))
+    return growing.sample(job.sample.step)
+
+
 def sample_block(job: SampleJob, block: Window, check_cancelled: Callable[[], None]) -> List[Part]:
     """The task of a denser sample.
 
@@ -84,7 +203,7 @@ def sample_block(job: SampleJob, block: Window, check_cancelled: Callable[[], No
     """
     check_cancelled()
     raster = job.raster
-    values, valid = read_window(open_raster(raster.path), raster, block, job.plan.covered(block))
+    values, valid = read_window(job.rasters.get(raster.path), raster, block, job.plan.covered(block))
     kernel, _ = kernels.choose(job.kernels)
     found: List[Part] = []
     for step in job.denser:
@@ -123,20 +242,31 @@ class _Growing:
         return len(self._parts[0][0]) >= self._wanted
 
     def _put_together(self) -> None:
-        colours, counts, positions = (np.concatenate(arrays) for arrays in zip(*self._parts))
+        parts = [part for part in self._parts if part[1].size] or self._parts[:1]
+        self._parts, self._pending = parts, 0
+        if len(parts) == 1:
+            return
+        colours, counts, positions = (np.concatenate(arrays) for arrays in zip(*parts))
         order = np.argsort(positions, kind="stable")  # so that the first of those that are alike is the first of all
         colours, counts, positions = (array[order] for array in (colours, counts, positions))
-        packed = np.ascontiguousarray(colours).view(f"V{colours.itemsize * colours.shape[1]}").reshape(-1)
-        _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+        _, first, inverse = np.unique(_keys(colours), return_index=True, return_inverse=True)
         whole = np.zeros(first.size, np.int64)
         np.add.at(whole, inverse.reshape(-1), counts)
         order = np.argsort(first)
         self._parts = [(colours[first[order]], whole[order], positions[first[order]])]
-        self._pending = 0
 
     def sample(self, step: int) -> ColourSample:
         self._put_together()
         return ColourSample(step, *self._parts[0][:2])
+
+
+def _keys(colours: np.ndarray) -> np.ndarray:
+    """(n,) by which (n, bands) float32 colours are known to be alike: numbers where they can be, which sort quickly."""
+    if colours.shape[1] <= 8 and not np.any((colours < 0) | (colours > 255) | (colours != np.rint(colours))):
+        narrow = np.zeros((len(colours), 8), np.uint8)
+        narrow[:, : colours.shape[1]] = colours
+        return narrow.view(np.uint64).reshape(-1)
+    return np.ascontiguousarray(colours).view(f"V{colours.itemsize * colours.shape[1]}").reshape(-1)
 
 
 def denser_sample(

@@ -7,6 +7,7 @@ The pass goes over blocks of its own, not over the user's tiles, so that nothing
 import json
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -15,21 +16,28 @@ from ..errors import SegmentationError
 from ..execution.runner import Runner
 from ..files.decoded import Decoded
 from ..files.foreign import parse_json
-from ..files.gdal_access import open_raster
+from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, grid, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from ..kernels.contract import Kernels
 from ..machine import ThreadPool
-from ..parameters import SegmentParameters
 from ..progress import Progress
 from ..wording import counted
 from . import rsgislib_stretch
 from .colours import Raw, Stretched
 from .context import Context
-from .kmeans import cluster, distinct_colours
+from .kmeans import cluster
 from .plan import Plan, extent_of
-from .sampling import ColourSample, SampleJob, denser_sample, places
+from .sampling import (
+    ColourSample,
+    KeptJob,
+    SampleJob,
+    denser_sample,
+    keep_sample,
+    kept_sample,
+    places,
+    sample_is_kept,
+)
 
 BLOCK_PIXELS = 1 << 20
 MOST_AT_ONCE = 500_000_000  # bytes that are read together
@@ -40,6 +48,7 @@ PART = 1 << 16  # values whose squares are added up at a time, in the cache
 class Survey:
     """What a block's task needs to know.
 
+    folder : where the sample is left
     as_rsgislib : whether statistics as RSGISLib's script counts them are wanted, too
     cells : where what is read is left for the tiles; None where they are to read it again
     """
@@ -47,8 +56,14 @@ class Survey:
     raster: Raster
     plan: Plan
     sampling: int
+    folder: WorkFolder
     as_rsgislib: bool = False
     cells: Optional[Decoded] = None
+
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
 
 
 @dataclass
@@ -76,14 +91,14 @@ class BandStatistics:
 
 @dataclass
 class BlockResult:
-    """What one block adds: per band (count, sum, sum of squares, low, high), the sample, valid pixels of tiles.
+    """What one block adds: per band (count, sum, sum of squares, low, high), valid pixels of tiles.
 
+    sampled : how many of its pixels are in the sample, which is in the work folder
     rsgislib_moments : of what RSGISLib's script counts, empty where that is not wanted
     """
 
     moments: list
-    positions: np.ndarray
-    sample: np.ndarray
+    sampled: int
     valid_pixels: dict
     rsgislib_moments: list
 
@@ -123,21 +138,21 @@ def survey_block(survey: Survey, block: Window, check_cancelled: Callable[[], No
         common = piece.window.part_in(block)
         count = int(np.count_nonzero(valid[common.within(block)]))
         tiles[piece.tile_id] = tiles.get(piece.tile_id, 0) + count
-    positions = (block.row + rows) * raster.width + block.col + cols
-    return BlockResult(moments, positions, values[:, rows, cols].T.copy(), tiles, rsgislib_moments)
+    keep_sample(survey.folder, block, rows, cols, values[:, rows, cols])
+    return BlockResult(moments, rows.size, tiles, rsgislib_moments)
 
 
 def survey_blocks(survey: Survey, some: Sequence[Window], check_cancelled: Callable[[], None]) -> List[BlockResult]:
     """Read blocks that are decoded together: the task of this stage."""
     if len(some) > 1 and survey.cells is not None:
-        read_values(open_raster(survey.raster.path), survey.raster, extent_of(some), survey.cells)
+        read_values(survey.rasters.get(survey.raster.path), survey.raster, extent_of(some), survey.cells)
     return [survey_block(survey, block, check_cancelled) for block in some]
 
 
 def _read_block(survey: Survey, block: Window) -> Tuple[np.ndarray, np.ndarray, list]:
     """The values of a block, what is valid in it, and the moments of what RSGISLib's script counts."""
     raster, covered = survey.raster, survey.plan.covered(block)
-    dataset = open_raster(raster.path)
+    dataset = survey.rasters.get(raster.path)
     if not survey.as_rsgislib:
         values, valid = read_window(dataset, raster, block, covered, survey.cells)
         return values, valid, []
@@ -209,14 +224,14 @@ class Summary:
     """What is known after the pass.
 
     bands : statistics of each selected band
-    sample : (n, bands), the sampled valid pixels' values in raster order
+    sampled : how many pixels of each block are in the sample, see `sampling.keep_sample`
     valid_pixels : {tile_id: pixels}
     occupied : indices of the blocks that have a valid pixel
     rsgislib_bands : statistics as RSGISLib's script counts them, empty where they are not wanted
     """
 
     bands: Tuple[BandStatistics, ...]
-    sample: np.ndarray
+    sampled: Tuple[int, ...]
     valid_pixels: dict
     occupied: Tuple[int, ...] = ()
     rsgislib_bands: Tuple[BandStatistics, ...] = ()
@@ -248,11 +263,10 @@ def summarise(raster: Raster, plan: Plan, results: Sequence[BlockResult]) -> Sum
     for result in results:
         for tile_id, count in result.valid_pixels.items():
             valid_pixels[tile_id] += count
-    order = np.argsort(np.concatenate([result.positions for result in results]), kind="stable")
     exact = rsgislib_stretch.sums_are_exact(raster)
     return Summary(
         _combined([result.moments for result in results], raster.is_integer),
-        np.concatenate([result.sample for result in results])[order],
+        tuple(result.sampled for result in results),
         valid_pixels,
         tuple(index for index, result in enumerate(results) if any(result.valid_pixels.values())),
         _combined([result.rsgislib_moments for result in results], exact),
@@ -268,15 +282,16 @@ def save_summary(summary: Summary, folder: WorkFolder) -> None:
     """Keep the summary in the work folder."""
     plain = {
         "bands": [asdict(band) for band in summary.bands],
+        "sampled": summary.sampled,
         "valid_pixels": list(summary.valid_pixels.items()),
         "occupied": summary.occupied,
         "rsgislib_bands": [asdict(band) for band in summary.rsgislib_bands],
     }
-    folder.save("survey", sample=summary.sample, summary=np.array(json.dumps(plain)))
+    folder.save("survey", summary=np.array(json.dumps(plain)))
 
 
-def load_summary(folder: WorkFolder) -> Optional[Summary]:
-    """The summary that `save_summary` kept; None if there is none, or it is damaged."""
+def load_summary(folder: WorkFolder, raster: Raster) -> Optional[Summary]:
+    """The summary that `save_summary` kept; None if there is none, or it or the sample is damaged."""
     saved = folder.load("survey")
     if saved is None:
         return None
@@ -285,60 +300,46 @@ def load_summary(folder: WorkFolder) -> Optional[Summary]:
         bands, as_rsgislib = (
             tuple(BandStatistics(**band) for band in plain[name]) for name in ("bands", "rsgislib_bands")
         )
-        return Summary(bands, saved["sample"], dict(plain["valid_pixels"]), tuple(plain["occupied"]), as_rsgislib)
+        sampled, occupied = (tuple(map(int, plain[name])) for name in ("sampled", "occupied"))
+        summary = Summary(bands, sampled, dict(plain["valid_pixels"]), occupied, as_rsgislib)
     except (LookupError, TypeError, ValueError):
         return None
+    return summary if sample_is_kept(folder, blocks(raster), sampled) else None
 
 
-def sample_colours(summary: Summary, colours: Union[Stretched, Raw], kernel: Kernels) -> np.ndarray:
-    """The sample as the kernels compare it: (n, bands) uint8 or float32."""
-    planes = np.ascontiguousarray(summary.sample.T)[:, None, :]
-    return np.ascontiguousarray(colours.compared(planes, np.ones(planes.shape[1:], bool), kernel)[:, 0].T)
-
-
-def survey(
-    raster: Raster,
-    plan: Plan,
-    parameters: SegmentParameters,
-    runner: Runner,
-    progress: Progress,
-    cells: Optional[Decoded] = None,
-) -> Summary:
-    """The pass over the whole raster. `progress` is in its stage `statistics`; for `cells`, see `Survey`."""
-    todo = blocks(raster)
+def survey(job: Survey, runner: Runner, progress: Progress) -> Summary:
+    """The pass over the whole raster. `progress` is in its stage `statistics`."""
+    todo = blocks(job.raster)
     results: Dict[Window, BlockResult] = {}
-    job = Survey(raster, plan, parameters.sampling, parameters.rsgislib_stretch, cells)
-    tasks = [(block,) for block in todo] if cells is None else decoded_together(raster, todo)
+    tasks = [(block,) for block in todo] if job.cells is None else decoded_together(job.raster, todo)
     for task, found in runner.run(survey_blocks, job, tasks, progress.listening_to(runner)):
         results.update(zip(task, found))
         progress.advance(0.8 * len(results) / len(todo), f"Reading statistics, block {len(results)} of {len(todo)}")
-    return summarise(raster, plan, [results[block] for block in todo])
+    return summarise(job.raster, job.plan, [results[block] for block in todo])
 
 
-def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Raw]) -> ColourSample:
+def take_sample(context: Context, summary: Summary, colours: Union[Stretched, Raw], folder: WorkFolder) -> ColourSample:
     """What k-means is run on: the sample of SAMPLING, or a denser one where that has too few different colours.
 
     `context.progress` is in its stage `statistics`; the log says which sample it is.
+
+    Parameters
+    ----------
+    folder : of the survey
     """
     parameters, raster, kernel, progress = context.parameters, context.raster, context.kernel, context.progress
     wanted, step = parameters.num_clusters, parameters.sampling
-    found = ColourSample(step, np.empty((0, len(raster.bands)), np.float32), np.empty(0, np.int64))
-    if len(summary.sample):
-        *different, _ = progress.in_background(
-            lambda check, advance: distinct_colours(sample_colours(summary, colours, kernel), kernel),
-            "Finding cluster centres",
-            (0.8, 0.8),
-        )
-        found = ColourSample(step, *different)
+    every = blocks(raster)
+    job = SampleJob(raster, context.plan, colours, kernel.NAME, wanted, step)
+
+    def advance_to(begin: float, text: str) -> Callable[[float], None]:
+        return lambda fraction: progress.advance(begin + 0.05 * fraction, text)
+
+    found = kept_sample(KeptJob(job, folder), every, summary.sampled, context.run, advance_to(0.8, "Taking the sample"))
     if len(found.colours) >= wanted or step == 1:
         return found
-    every = blocks(raster)
-    denser = denser_sample(
-        SampleJob(raster, context.plan, colours, kernel.NAME, wanted, step),
-        [every[index] for index in summary.occupied],
-        context.run,
-        lambda fraction: progress.advance(0.8 + 0.1 * fraction, "Taking a denser sample"),
-    )
+    occupied = [every[index] for index in summary.occupied]
+    denser = denser_sample(job, occupied, context.run, advance_to(0.85, "Taking a denser sample"))
     places_taken = "every place" if denser.step == 1 else f"one place in {denser.step}"
     progress.feedback.info(
         f"SAMPLING={step} meets {counted(len(found.colours), 'different colour')} for {wanted} clusters, so k-means "
@@ -360,6 +361,14 @@ def load_sample(folder: WorkFolder) -> Optional[ColourSample]:
     return ColourSample(int(saved["step"]), saved["colours"], saved["counts"])
 
 
+def fewer_clusters(found: int, wanted: int, colours: int) -> str:
+    """The sentence that says why there are fewer clusters than were asked for, of so many different colours."""
+    why = "the others found no pixel of the sample of their own"
+    if colours < wanted:
+        why = f"the raster has only {counted(colours, 'different colour')}"
+    return f"{counted(found, 'cluster')} instead of {wanted} (NUM_CLUSTERS): {why}."
+
+
 def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
     """The k-means centres of the whole raster: (k, bands) float32. `context.progress` is in its stage `statistics`."""
     parameters, progress = context.parameters, context.progress
@@ -376,9 +385,6 @@ def find_centres(context: Context, sample: ColourSample) -> np.ndarray:
 
     centres, iterations = progress.in_background(find, "Finding cluster centres", (0.9, 1.0))
     if len(centres) < parameters.num_clusters:
-        progress.feedback.info(
-            f"{counted(len(centres), 'cluster')} instead of {parameters.num_clusters}: the others found no pixel of "
-            "the sample of their own."
-        )
+        progress.feedback.info(fewer_clusters(len(centres), parameters.num_clusters, len(sample.colours)))
     progress.feedback.debug(f"k-means: {counted(sample.counts.sum(), 'pixel')}, {counted(iterations, 'iteration')}.")
     return centres

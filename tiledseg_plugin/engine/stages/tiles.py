@@ -8,17 +8,17 @@ the regions that have to be decided about where all their neighbours are known (
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import kernels
 from ..files.decoded import AnyCells, Cells, Decoded
-from ..files.gdal_access import open_raster
+from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from ..kernels.contract import Kernels, Labeller
+from ..kernels.contract import WALL_BELOW, WALL_RIGHT, Kernels, Labeller
 from .colours import Raw, Stretched
 from .elimination import EliminationRules, Graph, merge_within
 from .moments import moments_of_pixels
@@ -50,6 +50,11 @@ class PixelJob:
     def cells(self) -> AnyCells:
         """What tiles beside each other read of a raster that is resampled."""
         return Cells()
+
+    @cached_property
+    def rasters(self) -> OpenRasters:
+        """What tasks read."""
+        return OpenRasters()
 
 
 @dataclass(frozen=True)
@@ -93,19 +98,20 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
     started = time.monotonic()
     kernel, _ = kernels.choose(job.kernels)
     settled = settled_clusters(job, piece, kernel, check_cancelled)
-    labels, count = kernel.clump(settled.clusters)
+    labels, count = kernel.clump(settled.clusters, settled.walls)
     check_cancelled()
     sizes, sums, first, clusters = kernel.describe_clumps(
         labels, count, settled.clusters, job.colours.quantities(settled.values, settled.compared)
     )
-    window, values, halo = settled.window, settled.values, settled.halo
+    window, values, walls, halo = settled.window, settled.values, settled.walls, settled.halo
     del settled
-    edges = kernel.find_edges(labels, count) - np.uint32(1)
+    edges = kernel.find_edges(labels, count, walls) - np.uint32(1)
     check_cancelled()
     valid = int(sizes.sum())
     rows, cols = np.divmod(first, window.width)
     first = (window.row + rows) * job.raster.width + window.col + cols
-    borders = _borders(job, piece, labels[piece.window.within(window)])
+    borders = _borders(job, piece, labels[piece.window.within(window)], _walls_at_sides(walls, piece.window, window))
+    del walls
     graph = Graph(sizes, sums, edges, first, first, clusters, borders)
     del edges  # the graph's may go while regions are merged
     merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled())
@@ -123,9 +129,36 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
     return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)
 
 
-def _borders(job: TileJob, piece: Piece, labels: np.ndarray) -> Dict[Tuple[int, str], np.ndarray]:
-    sides = zip(SIDES, open_sides(piece.window, job.raster), (labels[0], labels[-1], labels[:, 0], labels[:, -1]))
-    return {(piece.piece_id, side): border for side, is_open, border in sides if is_open}
+def _borders(
+    job: TileJob, piece: Piece, labels: np.ndarray, walls: Sequence[Optional[np.ndarray]]
+) -> Dict[Tuple[int, str], np.ndarray]:
+    """What is at the open sides of a piece, 0 where a wall is: nothing beyond it has any influence."""
+    at_sides = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    sides = zip(SIDES, open_sides(piece.window, job.raster), at_sides, walls)
+    return {
+        (piece.piece_id, side): border if wall is None else np.where(wall, np.uint32(0), border)
+        for side, is_open, border, wall in sides
+        if is_open
+    }
+
+
+def _walls_at_sides(walls: Optional[np.ndarray], inner: Window, window: Window) -> Sequence[Optional[np.ndarray]]:
+    """Whether a wall is before each pixel of a side of a window, in the order of SIDES; None at the raster's edge.
+
+    Parameters
+    ----------
+    walls : of the window with its margin
+    """
+    if walls is None:
+        return (None,) * len(SIDES)
+    rows, cols = inner.within(window)
+    above, before = rows.start - 1, cols.start - 1
+    return (
+        walls[above, cols] & WALL_BELOW != 0 if above >= 0 else None,
+        walls[rows.stop - 1, cols] & WALL_BELOW != 0,
+        walls[rows, before] & WALL_RIGHT != 0 if before >= 0 else None,
+        walls[rows, cols.stop - 1] & WALL_RIGHT != 0,
+    )
 
 
 def open_sides(window: Window, raster: Raster) -> Tuple[bool, bool, bool, bool]:
@@ -138,11 +171,13 @@ class SettledClusters(NamedTuple):
 
     window : the piece with the margin, as far as the raster goes
     clusters : (rows, cols) uint16 of `window`, without single pixels; 0 where not valid, and in the margin
+    walls : (rows, cols) uint8 of `window`, or None, see `kernels.plain`
     values, compared : (bands, rows, cols) of `window`, see `raster.read_window` and `colours`
     """
 
     window: Window
     clusters: np.ndarray
+    walls: Optional[np.ndarray]
     values: np.ndarray
     compared: np.ndarray
     halo: int
@@ -153,7 +188,7 @@ def settled_clusters(
 ) -> SettledClusters:
     """Read and label a piece and its margin, which stays, as to cut it off would copy all bands."""
     raster = job.raster
-    dataset = open_raster(raster.path)
+    dataset = job.rasters.get(raster.path)
     halo = HALO
     while True:
         window = piece.window.grown(halo, raster.width, raster.height)
@@ -162,12 +197,13 @@ def settled_clusters(
         compared = job.colours.compared(values, valid, kernel)
         clusters = job.nearest_centre(compared, valid)
         check_cancelled()
-        clusters, uncertain = kernel.eliminate_singles(clusters, compared, open_sides(window, raster))
+        walls = job.plan.walls(window)
+        clusters, uncertain = kernel.eliminate_singles(clusters, compared, open_sides(window, raster), walls)
         check_cancelled()
         inside = piece.window.within(window)
         if not uncertain[inside].any():
             _clear_outside(clusters, *inside)
-            return SettledClusters(window, clusters, values, compared, halo)
+            return SettledClusters(window, clusters, walls, values, compared, halo)
         halo *= 2
 
 

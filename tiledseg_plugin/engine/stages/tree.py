@@ -17,7 +17,6 @@ from .plan import Piece, extent_of, meeting_of, neighbouring
 Nested = Sequence[Any]  # of pieces and of Nested
 Side = Tuple[int, str]  # of a piece: its id, and one of parts.SIDES
 
-FAN_OUT = 4  # members of a group, about
 MOST_AT_ONCE = 6  # pieces that are not worth parting further
 
 

@@ -5,6 +5,7 @@ from ..contract import Check
 from ..entries import entries_of_run
 from ..plain.elimination import band_means
 from .attributes import add_moments, region_moments
+from .borders import region_borders
 from .centres import NearestCentre, nearest_centre, nearest_two
 from .clumps import clump, describe_clumps, find_edges
 from .elimination import Elimination
@@ -13,6 +14,7 @@ from .outlines import finish_rings, trace_outlines
 from .pixels import compact, relabel, translate
 from .quantiles import region_histograms
 from .recipes import make
+from .shapes import nearest_pixels, region_shapes
 from .simplification import simplify_rings
 from .singles import eliminate_singles
 
@@ -32,10 +34,13 @@ __all__ = [
     "find_edges",
     "finish_rings",
     "nearest_centre",
+    "nearest_pixels",
     "nearest_two",
     "reassign",
+    "region_borders",
     "region_histograms",
     "region_moments",
+    "region_shapes",
     "relabel",
     "simplify_rings",
     "sum_members",

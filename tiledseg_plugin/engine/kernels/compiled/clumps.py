@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Clump kernels: connected regions of a window, what they hold, and which of them touch."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
+from ..contract import WALL_BELOW, WALL_RIGHT
 from .cache import inner, kernel
 
 ALL_BITS = np.uint32(0xFFFFFFFF)
+NO_WALLS = np.zeros((0, 0), np.uint8)
 
 
 @inner
@@ -53,6 +55,20 @@ def _compare_row(
 
 
 @inner
+def _part_row(
+    walls_above: np.ndarray, walls: np.ndarray, above: np.ndarray, free: np.ndarray, same: np.ndarray
+) -> None:
+    """Take out of what `_compare_row` has found what lies behind a wall."""
+    for col in range(walls.size):
+        if walls_above[col] & WALL_BELOW:
+            above[col] = 0
+            free[col] = ALL_BITS
+    for col in range(walls.size - 1):
+        if walls[col] & WALL_RIGHT:
+            same[col + 1] = 0
+
+
+@inner
 def _label_row(
     clusters: np.ndarray,
     above: np.ndarray,
@@ -92,7 +108,7 @@ def _label_row(
 
 
 @kernel
-def _clump(clusters: np.ndarray, labels: np.ndarray, parent: np.ndarray) -> int:
+def _clump(clusters: np.ndarray, walls: np.ndarray, labels: np.ndarray, parent: np.ndarray) -> int:
     """Fill `labels`; returns how many clumps there are."""
     rows, cols = clusters.shape
     parent[0] = 0
@@ -100,8 +116,11 @@ def _clump(clusters: np.ndarray, labels: np.ndarray, parent: np.ndarray) -> int:
     clusters_above, labels_above = np.zeros(cols, clusters.dtype), np.zeros(cols, labels.dtype)
     above, free, same = np.empty(cols, np.uint32), np.empty(cols, np.uint32), np.empty(cols, np.uint32)
     one, other = np.empty(cols + 1, np.uint32), np.empty(cols + 1, np.uint32)
+    no_walls = np.zeros(cols, walls.dtype)
     for row in range(rows):
         _compare_row(clusters[row], clusters_above, labels_above, above, free, same)
+        if walls.size:
+            _part_row(walls[row - 1] if row else no_walls, walls[row], above, free, same)
         count, pairs = _label_row(clusters[row], above, free, same, labels[row], parent, count, one, other)
         for i in range(pairs):
             _join(parent, one[i], other[i])
@@ -119,11 +138,12 @@ def _clump(clusters: np.ndarray, labels: np.ndarray, parent: np.ndarray) -> int:
     return regions
 
 
-def clump(clusters: np.ndarray) -> Tuple[np.ndarray, int]:
+def clump(clusters: np.ndarray, walls: Optional[np.ndarray] = None) -> Tuple[np.ndarray, int]:
     """Defined by `plain.clumps.clump`."""
     labels = np.empty(clusters.shape, np.uint32)
     # room for the worst case, and one more, as the next place is always written to; pages not written take no memory
-    return labels, int(_clump(clusters, labels, np.empty(clusters.size + 2, np.uint32)))
+    walls = NO_WALLS if walls is None else walls
+    return labels, int(_clump(clusters, walls, labels, np.empty(clusters.size + 2, np.uint32)))
 
 
 @kernel
@@ -214,32 +234,45 @@ def _note_pairs(
 
 
 @inner
+def _drop_walled(walls: np.ndarray, right: np.ndarray, down: np.ndarray) -> None:
+    """Clear the flags of borders that are walls."""
+    for col in range(walls.size):
+        right[col] &= (walls[col] & WALL_RIGHT) == 0
+        down[col] &= (walls[col] & WALL_BELOW) == 0
+
+
+@inner
 def _flag_row(
-    labels: np.ndarray, i: int, nothing: np.ndarray, right: np.ndarray, down: np.ndarray
+    labels: np.ndarray, walls: np.ndarray, i: int, nothing: np.ndarray, right: np.ndarray, down: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Flag the borders of row `i` to the right and below that are to be noted."""
     row = labels[i]
     below = labels[i + 1] if i + 1 < len(labels) else nothing
     _flag_borders(row, below, right, down)
-    _drop_repeated(labels[i - 1] if i else nothing, row, below, right, down)
+    if walls.size:  # what repeats a border is dropped only where that one has been noted, which walls may prevent
+        _drop_walled(walls[i], right, down)
+    else:
+        _drop_repeated(labels[i - 1] if i else nothing, row, below, right, down)
     return row, below
 
 
 @kernel
-def _count_flags(labels: np.ndarray) -> int:
+def _count_flags(labels: np.ndarray, walls: np.ndarray) -> int:
     """How many pairs `_collect_pairs` notes at the most."""
     cols = labels.shape[1]
     nothing, right, down = np.zeros(cols, labels.dtype), np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
     count = 0
     for i in range(len(labels)):
-        _flag_row(labels, i, nothing, right, down)
+        _flag_row(labels, walls, i, nothing, right, down)
         for col in range(cols):
             count += np.int32(right[col]) + np.int32(down[col])
     return count
 
 
 @kernel
-def _collect_pairs(labels: np.ndarray, pairs: np.ndarray, with_lower: np.ndarray, with_higher: np.ndarray) -> int:
+def _collect_pairs(
+    labels: np.ndarray, walls: np.ndarray, pairs: np.ndarray, with_lower: np.ndarray, with_higher: np.ndarray
+) -> int:
     """Note the pairs of touching clumps, some repeatedly, and how many have each label; returns their number."""
     cols = labels.shape[1]
     latest = np.zeros(with_lower.size, np.uint32)
@@ -247,7 +280,7 @@ def _collect_pairs(labels: np.ndarray, pairs: np.ndarray, with_lower: np.ndarray
     places = np.empty(cols + 1, np.int32)
     noted = 0
     for i in range(len(labels)):
-        row, below = _flag_row(labels, i, nothing, right, down)
+        row, below = _flag_row(labels, walls, i, nothing, right, down)
         counted = with_lower, with_higher, latest
         noted = _note_pairs(right[: cols - 1], row[: cols - 1], row[1:], places, pairs, noted, *counted)
         noted = _note_pairs(down, row, below, places, pairs, noted, *counted)
@@ -298,10 +331,11 @@ def _sort_pairs(
     return kept
 
 
-def find_edges(labels: np.ndarray, count: int) -> np.ndarray:
+def find_edges(labels: np.ndarray, count: int, walls: Optional[np.ndarray] = None) -> np.ndarray:
     """Defined by `plain.clumps.find_edges`."""
-    pairs = np.empty((_count_flags(labels) + 1, 2), np.uint32)  # and one, as the next place is always written to
+    walls = NO_WALLS if walls is None else walls
+    pairs = np.empty((_count_flags(labels, walls) + 1, 2), np.uint32)  # and one, as the next place is always written to
     counts = np.zeros((2, count + 1), np.uint32)
-    pairs = pairs[: _collect_pairs(labels, pairs, counts[0], counts[1])]
+    pairs = pairs[: _collect_pairs(labels, walls, pairs, counts[0], counts[1])]
     room = np.empty((2, len(pairs)), np.uint32)
     return pairs[: _sort_pairs(pairs, counts[0], counts[1], room[0], room[1])].copy()

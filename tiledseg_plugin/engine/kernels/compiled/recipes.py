@@ -8,7 +8,20 @@ from typing import Any, Callable, Dict
 
 import numpy as np
 
-from . import attributes, centres, clumps, elimination, lloyd, outlines, pixels, quantiles, simplification, singles
+from . import (
+    attributes,
+    borders,
+    centres,
+    clumps,
+    elimination,
+    lloyd,
+    outlines,
+    pixels,
+    quantiles,
+    shapes,
+    simplification,
+    singles,
+)
 from .colour_table import ColourTable
 
 CLUSTERS = np.array([[1, 1, 2, 0], [1, 3, 2, 2], [3, 3, 1, 2]], np.uint16)
@@ -111,6 +124,20 @@ def _region_histograms(kind: str) -> None:
     quantiles.region_histograms(np.ones(2, np.uint32), 1, np.zeros(2, kind))
 
 
+def _region_shapes(kind: str) -> None:
+    lengths = np.ones((4, 1), np.int64)
+    shapes.region_shapes(np.ones((4, 4), np.uint32), 1, (1, 3, 1, 3), lengths, lengths, lengths)
+
+
+def _region_borders(kind: str) -> None:
+    lengths = np.ones((4, 1), np.int64)
+    borders.region_borders(np.ones((4, 4), np.uint32), 1, lengths, lengths)
+
+
+def _nearest_pixels(kind: str) -> None:
+    shapes.nearest_pixels(np.ones((2, 2), np.uint32), 1, 0, 0, np.zeros((1, 2)))
+
+
 def _trace_outlines(kind: str) -> None:
     outlines.trace_outlines(np.pad(CLUSTERS, 1).astype(np.uint32), 0, 0, 4, False)
 
@@ -141,6 +168,9 @@ RECIPES: Dict[str, Callable[[str], None]] = {
     "add_moments": _add_moments,
     "compact": _compact,
     "region_histograms": _region_histograms,
+    "region_shapes": _region_shapes,
+    "region_borders": _region_borders,
+    "nearest_pixels": _nearest_pixels,
     "trace_outlines": _trace_outlines,
     "finish_rings": _finish_rings,
     "simplify_rings": _simplify_rings,

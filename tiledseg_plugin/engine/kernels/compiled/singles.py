@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pixel kernel: single pixels take the cluster of their nearest neighbour that is not single."""
 
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..contract import WALL_BELOW, WALL_RIGHT
 from .cache import inner, kernel
 
 SINGLE, UNCERTAIN = 1, 2  # `status` of a pixel; 0 is settled
+NO_WALLS = np.zeros((0, 0), np.uint8)
 NOBODY, IN_DOUBT, JOINED = -1, -2, -3  # what a pass finds for a single pixel instead of a neighbour to follow
 
 
@@ -23,17 +25,36 @@ def _flag_singles(above: np.ndarray, row: np.ndarray, below: np.ndarray, flags: 
         flags[col + 1] &= row[col + 1] != row[col]
 
 
+@inner
+def _flag_singles_between(
+    above: np.ndarray, row: np.ndarray, below: np.ndarray, walls_above: np.ndarray, walls: np.ndarray, flags: np.ndarray
+) -> None:
+    """As `_flag_singles`, where there are walls."""
+    for col in range(row.size):
+        from_above = (row[col] != above[col]) | ((walls_above[col] & WALL_BELOW) != 0)
+        from_below = (row[col] != below[col]) | ((walls[col] & WALL_BELOW) != 0)
+        flags[col] = (row[col] != 0) & from_above & from_below
+    for col in range(row.size - 1):
+        if row[col] == row[col + 1] and not walls[col] & WALL_RIGHT:
+            flags[col] = 0
+            flags[col + 1] = 0
+
+
 @kernel
-def _find_singles(clusters: np.ndarray, status: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _find_singles(clusters: np.ndarray, walls: np.ndarray, status: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Flag the single pixels in `status`; returns their indices in raster order, in `found`."""
     rows, cols = clusters.shape
-    nothing = np.zeros(cols, clusters.dtype)
+    nothing, no_walls = np.zeros(cols, clusters.dtype), np.zeros(cols, walls.dtype)
     count = 0
     for row in range(rows):
         above = clusters[row - 1] if row else nothing
         below = clusters[row + 1] if row + 1 < rows else nothing
         flags = status[row]
-        _flag_singles(above, clusters[row], below, flags)
+        if walls.size:
+            walls_above = walls[row - 1] if row else no_walls
+            _flag_singles_between(above, clusters[row], below, walls_above, walls[row], flags)
+        else:
+            _flag_singles(above, clusters[row], below, flags)
         for col in range(cols):  # without a branch, as nobody can foresee which pixels are single
             found[count] = row * cols + col
             count += flags[col]
@@ -52,6 +73,18 @@ def _neighbours(cell: int, row: int, rows: int, cols: int) -> Tuple[int, int, in
 
 
 @inner
+def _open_neighbours(cell: int, row: int, rows: int, cols: int, walls: np.ndarray) -> Tuple[int, int, int, int]:
+    """As `_neighbours`; the single cell itself also for those behind a wall."""
+    up, down, left, right = _neighbours(cell, row, rows, cols)
+    if walls.size:
+        up = cell if walls[up] & WALL_BELOW else up
+        down = cell if walls[cell] & WALL_BELOW else down
+        left = cell if walls[left] & WALL_RIGHT else left
+        right = cell if walls[cell] & WALL_RIGHT else right
+    return up, down, left, right
+
+
+@inner
 def _is_settled(cell: int, state: np.ndarray, status: np.ndarray) -> bool:
     return (status[cell] == 0) & (state[cell] != 0)
 
@@ -63,6 +96,7 @@ def _find_followed(
     state: np.ndarray,
     status: np.ndarray,
     values: np.ndarray,
+    walls: np.ndarray,
     rows: int,
     cols: int,
 ) -> None:
@@ -73,7 +107,7 @@ def _find_followed(
         cell = np.intp(active[i])
         while cell >= (row + 1) * cols:  # active pixels are in raster order
             row += 1
-        up, down, left, right = _neighbours(cell, row, rows, cols)
+        up, down, left, right = _open_neighbours(cell, row, rows, cols, walls)
         if (status[up] | status[down] | status[left] | status[right]) & UNCERTAIN:
             found[i] = IN_DOUBT
             continue
@@ -105,7 +139,13 @@ def _find_followed(
 
 @inner
 def _look_again(
-    active: np.ndarray, found: np.ndarray, state: np.ndarray, status: np.ndarray, rows: int, cols: int
+    active: np.ndarray,
+    found: np.ndarray,
+    state: np.ndarray,
+    status: np.ndarray,
+    walls: np.ndarray,
+    rows: int,
+    cols: int,
 ) -> None:
     """For pixels with nobody to follow: JOINED if a pixel beside has just got their cluster, or IN_DOUBT or NOBODY."""
     row = 0
@@ -114,7 +154,7 @@ def _look_again(
         while cell >= (row + 1) * cols:
             row += 1
         found[i] = NOBODY
-        for near in _neighbours(cell, row, rows, cols):
+        for near in _open_neighbours(cell, row, rows, cols, walls):
             if status[near] == UNCERTAIN and found[i] == NOBODY:
                 found[i] = IN_DOUBT
             elif status[near] == 0 and state[near] == state[cell]:
@@ -142,32 +182,40 @@ def _settle(active: np.ndarray, found: np.ndarray, state: np.ndarray, status: np
 
 @kernel
 def _run_passes(
-    state: np.ndarray, status: np.ndarray, active: np.ndarray, values: np.ndarray, rows: int, cols: int
+    state: np.ndarray,
+    status: np.ndarray,
+    active: np.ndarray,
+    values: np.ndarray,
+    walls: np.ndarray,
+    rows: int,
+    cols: int,
 ) -> None:
     found = np.empty_like(active)
     while active.size:
         count = active.size
-        _find_followed(active, found, state, status, values, rows, cols)
+        _find_followed(active, found, state, status, values, walls, rows, cols)
         active = active[: _settle(active, found, state, status)]
-        _look_again(active, found, state, status, rows, cols)
+        _look_again(active, found, state, status, walls, rows, cols)
         active = active[: _settle(active, found, state, status)]
         if active.size == count:
             break
 
 
 def eliminate_singles(
-    clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
+    clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool], walls: Optional[np.ndarray] = None
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Defined by `plain.pixels.eliminate_singles`."""
     rows, cols = clusters.shape
     state, status = clusters.copy(), np.empty((rows, cols), np.uint8)
     # room for the worst case, and one more, as the next place is always written to; pages not written take no memory
     room = np.empty(clusters.size + 1, np.int32 if clusters.size < 2**31 else np.int64)
-    active = _find_singles(state, status, room)
+    walls = NO_WALLS if walls is None else walls
+    active = _find_singles(state, walls, status, room)
     for is_open, edge in zip(open_sides, (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])):
         if is_open:
             status[edge] = np.where(status[edge] != 0, UNCERTAIN, 0)
     if any(open_sides):
         active = active[status.reshape(-1)[active] == SINGLE]
-    _run_passes(state.reshape(-1), status.reshape(-1), active, values.reshape(len(values), -1), rows, cols)
+    colours = values.reshape(len(values), -1)
+    _run_passes(state.reshape(-1), status.reshape(-1), active, colours, walls.reshape(-1), rows, cols)
     return state, status == UNCERTAIN

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Clump kernels: connected regions of a window, what they hold, and which of them touch."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
 from ..components import components
+from ..contract import WALL_BELOW, WALL_RIGHT
 
 
-def clump(clusters: np.ndarray) -> Tuple[np.ndarray, int]:
+def clump(clusters: np.ndarray, walls: Optional[np.ndarray] = None) -> Tuple[np.ndarray, int]:
     """Number the 4-connected regions of equal cluster, from 1, in raster order of their first pixels.
 
     Parameters
     ----------
     clusters : (rows, cols) uint16
+    walls : (rows, cols) uint8 or None
 
     Returns
     -------
@@ -24,10 +26,15 @@ def clump(clusters: np.ndarray) -> Tuple[np.ndarray, int]:
     # later of them begins.
     begins = np.ones(clusters.shape, bool)
     np.not_equal(clusters[:, 1:], clusters[:, :-1], out=begins[:, 1:])
+    if walls is not None:
+        begins[:, 1:] |= (walls[:, :-1] & WALL_RIGHT) != 0
     run = np.cumsum(begins.ravel(), dtype=np.int32 if begins.size < 1 << 31 else np.int64).reshape(clusters.shape)
     run -= 1
     linked = clusters[1:] == clusters[:-1]
-    linked &= begins[1:] | begins[:-1]
+    if walls is None:
+        linked &= begins[1:] | begins[:-1]
+    else:  # two runs may touch again behind the end of a wall, so all of their pixels link them
+        linked &= (walls[:-1] & WALL_BELOW) == 0
     linked &= clusters[1:] != 0
     holds_data = clusters[begins] != 0
     found, component = components(holds_data.size, run[:-1][linked], run[1:][linked])
@@ -74,11 +81,13 @@ def describe_clumps(
     return sizes, sums, first, clusters.ravel()[first]
 
 
-def find_edges(labels: np.ndarray, count: int) -> np.ndarray:
-    """The pairs of clumps that share a pixel side, each once: (m, 2) uint32 labels, a < b, sorted."""
+def find_edges(labels: np.ndarray, count: int, walls: Optional[np.ndarray] = None) -> np.ndarray:
+    """The pairs of clumps that share a pixel side without a wall, each once: (m, 2) uint32 labels, a < b, sorted."""
     pairs = []
-    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        border = (one != other) & (one != 0) & (other != 0)
+    open_sides = (True, True) if walls is None else (walls[:, :-1] & WALL_RIGHT == 0, walls[:-1] & WALL_BELOW == 0)
+    sides = ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))
+    for (one, other), is_open in zip(sides, open_sides):
+        border = (one != other) & (one != 0) & (other != 0) & is_open
         a, b = one[border].astype(np.uint64), other[border].astype(np.uint64)
         pairs.append(np.minimum(a, b) << np.uint64(32) | np.maximum(a, b))
     both = np.unique(np.concatenate(pairs))

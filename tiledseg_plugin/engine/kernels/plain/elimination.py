@@ -33,7 +33,8 @@ class Elimination:
     edges : (m, 2) uint32, indices of neighbouring clumps, each pair once
     min_pixels : int
     threshold : float, greatest distance of mean colours at which clumps merge; inf for none
-    undecided_from : (n,) uint32, the step from which on each clump takes part; None where all do from the first on
+    undecided_from : (n,) uint32, the step from which on each clump takes part, in agreement with those of its
+        neighbours, see `contract.Kernels.Elimination`; None where all do from the first on
     shared : (n,) bool, clumps that touch or reach what is not in this graph; None where the graph is the whole one.
         Then only what they cannot have any influence on is merged; `regions` returns what is left.
     keeps_links : bool, whether `links` are wanted, see `contract.Links`

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pixel kernels: nearest centre, single pixels, lookup, numbering."""
 
-from typing import Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
+
+from ..contract import WALL_BELOW, WALL_RIGHT
 
 CHUNK = 1 << 15  # pixels at a time, so that the working arrays stay in the cache
 
@@ -89,7 +91,7 @@ def nearest_two(values: np.ndarray, centres: np.ndarray) -> Tuple[np.ndarray, np
 
 
 def eliminate_singles(
-    clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool]
+    clusters: np.ndarray, values: np.ndarray, open_sides: Sequence[bool], walls: Optional[np.ndarray] = None
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Assign single pixels to the cluster of their nearest neighbour that is not single, pass after pass.
 
@@ -103,6 +105,7 @@ def eliminate_singles(
     clusters : (rows, cols) uint16
     values : (bands, rows, cols)
     open_sides : 4 bools, whether the raster goes on beyond the top, bottom, left and right of the window
+    walls : (rows, cols) uint8 or None; pixels with a wall between them are no neighbours
 
     Returns
     -------
@@ -114,8 +117,9 @@ def eliminate_singles(
     state = np.pad(clusters, 1).ravel()  # a frame of no data spares every bounds check
     colours = np.pad(values, ((0, 0), (1, 1), (1, 1))).reshape(values.shape[0], -1)
     steps = (-width, width, -1, 1)
+    closed = _closed_steps(walls, width)
 
-    single = _find_singles(state, width)
+    single = _find_singles(state, width, closed)
     uncertain = np.zeros((rows + 2, width), bool)
     for is_open, edge in zip(open_sides, (np.s_[1, :], np.s_[rows, :], np.s_[:, 1], np.s_[:, cols])):
         if is_open:
@@ -125,8 +129,8 @@ def eliminate_singles(
     active = np.flatnonzero(single & ~uncertain)
     while active.size:
         before = active.size
-        active = _follow_nearest(active, state, single, uncertain, colours, steps)
-        active = _join_new(active, state, single, uncertain, steps)
+        active = _follow_nearest(active, state, single, uncertain, colours, steps, closed)
+        active = _join_new(active, state, single, uncertain, steps, closed)
         if active.size == before:
             break
     inside = np.s_[1:-1, 1:-1]
@@ -136,11 +140,29 @@ def eliminate_singles(
     )
 
 
-def _find_singles(state: np.ndarray, width: int) -> np.ndarray:
+def _closed_steps(walls: Optional[np.ndarray], width: int) -> Dict[int, np.ndarray]:
+    """Of a framed window, row behind row: {step: whether a wall is in the way of it}; empty where there are none."""
+    if walls is None:
+        return {}
+    framed = np.pad(walls, 1).ravel()
+    right, below = (framed & WALL_RIGHT) != 0, (framed & WALL_BELOW) != 0
+    return {1: right, width: below, -1: np.roll(right, 1), -width: np.roll(below, width)}
+
+
+def _near(active: np.ndarray, step: int, closed: Dict[int, np.ndarray]) -> np.ndarray:
+    """The pixels a step away; behind a wall, the frame's first one, which has no data."""
+    near = active + step
+    return np.where(closed[step][active], 0, near) if closed else near
+
+
+def _find_singles(state: np.ndarray, width: int, closed: Dict[int, np.ndarray]) -> np.ndarray:
     """Which pixels of a framed window, row behind row, are valid and have no 4-neighbour of their cluster: bool."""
     same = np.zeros(state.size, bool)
     for step in (width, 1):
-        equal = np.flatnonzero((state[:-step] == state[step:]) & (state[step:] != 0))
+        alike = (state[:-step] == state[step:]) & (state[step:] != 0)
+        if closed:
+            alike &= ~closed[step][:-step]
+        equal = np.flatnonzero(alike)
         same[equal] = True
         same[equal + step] = True
     return (state != 0) & ~same
@@ -153,6 +175,7 @@ def _follow_nearest(
     uncertain: np.ndarray,
     colours: np.ndarray,
     steps: Tuple[int, ...],
+    closed: Dict[int, np.ndarray],
 ) -> np.ndarray:
     """Assign active pixels, which are single, to the cluster of their nearest neighbour that is not; returns the rest.
 
@@ -162,7 +185,7 @@ def _follow_nearest(
     best = np.full(active.size, np.inf, np.float32)
     followed = np.full(active.size, -1)
     for step in steps:
-        near = active + step
+        near = _near(active, step, closed)
         near_uncertain |= uncertain[near]
         candidate = (state[near] != 0) & ~single[near]
         distance = np.zeros(active.size, np.float32)
@@ -180,7 +203,12 @@ def _follow_nearest(
 
 
 def _join_new(
-    active: np.ndarray, state: np.ndarray, single: np.ndarray, uncertain: np.ndarray, steps: Tuple[int, ...]
+    active: np.ndarray,
+    state: np.ndarray,
+    single: np.ndarray,
+    uncertain: np.ndarray,
+    steps: Tuple[int, ...],
+    closed: Dict[int, np.ndarray],
 ) -> np.ndarray:
     """Find active pixels that are no longer single, as a neighbour has just got their cluster; returns the rest.
 
@@ -189,7 +217,7 @@ def _join_new(
     joined = np.zeros(active.size, bool)
     doubtful = np.zeros(active.size, bool)
     for step in steps:
-        near = active + step
+        near = _near(active, step, closed)
         joined |= (state[near] == state[active]) & ~single[near]
         doubtful |= uncertain[near]
     single[active[joined]] = False

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the pre-flight says that a run needs is an upper end of what it takes, and at most twice that."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from osgeo import gdal
+from rasters import write_raster
+from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
+from tiledseg.tiledseg_plugin.engine.preflight import preflight
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+MEGAPIXELS = 4
+
+
+@pytest.fixture
+def estimates(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import estimates
+
+    return estimates
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory of processes is read from /proc")
+@pytest.mark.parametrize("kind", ["usual", "slow blocks"])
+def test_estimates_are_upper_ends(estimates, tmp_path, kind):
+    found = estimates.compare(MEGAPIXELS, estimates.KINDS[kind], tmp_path / "run")
+    assert found.memory <= found.estimated_memory <= 2 * found.memory
+    assert found.disk <= found.estimated_disk <= 2 * found.disk
+
+
+def test_values_that_are_decoded_once_take_room(tmp_path):
+    values = np.random.default_rng(1).integers(1, 200, (2, 300, 400)).astype(np.uint16)
+    usual = write_raster(tmp_path / "usual.tif", values, 0)
+    strips = str(tmp_path / "strips.tif")
+    gdal.GetDriverByName("GTiff").CreateCopy(
+        strips, gdal.Open(usual), options=["COMPRESS=DEFLATE", "BLOCKYSIZE=300"]
+    ).FlushCache()
+    disk = [
+        preflight(PreflightParameters(path, tile_width=100, tile_height=100), Feedback()).disk
+        for path in (usual, strips)
+    ]
+    assert disk[1] - disk[0] == values.nbytes
+
+
+def test_worker_processes_take_memory_of_their_own(tmp_path):
+    path = write_raster(tmp_path / "in.tif", np.ones((1, 300, 400), np.uint8), 0)
+    memory = {
+        execution: preflight(
+            PreflightParameters(path, tile_width=100, tile_height=100, workers=3, execution=execution), Feedback()
+        ).memory
+        for execution in ("auto", "threads", "processes")
+    }
+    assert memory["auto"] == memory["threads"] < memory["processes"] / 2.5

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Borders kernel: how long the border between each two regions is that touch in a window."""
+
+from typing import Tuple
+
+import numpy as np
+
+
+def region_borders(
+    labels: np.ndarray, count: int, across: np.ndarray, down: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Lengths of the borders in a window with the margin that `region_shapes` describes.
+
+    Parameters
+    ----------
+    labels : (rows, cols) uint32, 1..count, 0 where there is no data
+    across, down : as in `region_shapes`
+
+    Returns
+    -------
+    pairs : (n, 2) uint32, two labels that share a side, the smaller first, which is 0 for borders with no data; sorted
+    lengths : (n, 2) int64, of their sides across and of those down
+    """
+    keys, lengths = [], []
+    for index, (one, other, length) in enumerate(
+        ((labels[:-1, :-1], labels[1:, :-1], across), (labels[:-1, :-1], labels[:-1, 1:], down))
+    ):
+        border = one != other
+        a, b = one[border].astype(np.uint64), other[border].astype(np.uint64)
+        keys.append(np.minimum(a, b) << np.uint64(32) | np.maximum(a, b))
+        both = np.zeros((a.size, 2), np.int64)
+        both[:, index] = np.broadcast_to(length, labels.shape)[:-1, :-1][border]
+        lengths.append(both)
+    key, length = np.concatenate(keys), np.concatenate(lengths)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: key.size])
+    pairs = np.stack([key[starts] >> np.uint64(32), key[starts] & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
+    return pairs, np.add.reduceat(length[order], starts) if starts.size else length

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Segments and their neighbours: the tables behind `tiledseg:neighbours`.
+
+Neighbours share at least one pixel side. The table of pairs has each pair twice, once as either's:
+
+segment, neighbour  ids; sorted by them
+border_length       the true length of the sides that they share: in map units, or, where coordinates are geographic, in
+                    metres on the ellipsoid
+difference_1 ..     of each band, the mean of the segment less that of the neighbour; null where one has no value
+
+That of segments has a row for each:
+
+segment, pixels     its id and number of pixels
+neighbours          how many it has
+perimeter           the length of all its sides: the border lengths of its pairs, and border_nodata
+border_nodata       the length of the sides beyond which there is no data, or the raster ends
+mean_difference_1 ..  of each band, the mean of the absolute differences to the neighbours, each counted once
+greatest_difference_1 ..  the greatest of them
+share_CLASS ..      the share of the perimeter that is with segments of a class
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Dict, List, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import SegmentationError
+from ..files.formats import TABLES
+from ..files.no_data import Band
+from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
+from ..files.publish import publishing_together, recover_beside
+from ..files.raster import describe
+from ..files.stored import Stored
+from ..files.tables import Column, write_table
+from ..files.vector_trial import check_columns
+from ..parameters import EXECUTIONS, PlainParameters, check_choice
+from ..progress import Feedback
+from ..wording import counted
+from .attribute_columns import statistic_column
+from .attributes import Attributes
+from .existing_segments import SegmentsRun, segments_run
+from .margins import sides_of
+from .neighbour_pairs import NeighboursJob, Summaries, measure_borders, together
+from .segment_classes import Classes, check_classes, classes_of
+from .segment_ids import RasterIds
+from .update_table import check_rows_fit, check_table_format, file_to_update, write_update
+
+NEIGHBOURS_STAGES = {"values": 35, "borders": 45, "table": 20}
+
+
+@dataclass(frozen=True)
+class NeighboursParameters(PlainParameters):
+    """The parameters of `tiledseg:neighbours`; the names are those of the interface, in lower case.
+
+    output : path of the table of pairs; summary : of that of segments; each empty for none
+    values : empty for none; classes : a column of the attribute table of the segments, empty for none
+    update_rat : whether the columns of `summary` go into the attribute table, too
+    """
+
+    segments: str
+    output: str = ""
+    summary: str = ""
+    values: str = ""
+    bands: Tuple[int, ...] = ()
+    classes: str = ""
+    update_rat: bool = False
+    execution: str = "auto"
+    workers: int = 0
+    kernels: str = "auto"
+
+    def check(self, output_is_known: bool = True) -> None:
+        """Raise SegmentationError for what no raster could make right."""
+        self.check_kinds()
+        check_choice("EXECUTION", self.execution, EXECUTIONS)
+        if not (self.output or self.summary or self.update_rat):
+            raise SegmentationError(
+                "OUTPUT and SUMMARY are empty and UPDATE_RAT is off: nothing would be written. Give one of them."
+            )
+        if self.output and output_is_known:
+            TABLES.driver_of(self.output, "OUTPUT")
+        if self.summary:
+            TABLES.driver_of(self.summary, "SUMMARY")
+
+
+def outputs_of(parameters: NeighboursParameters) -> List[Output]:
+    """The tables, and the raster whose attribute table gets columns; what is not asked for has no path."""
+    return [
+        Output("OUTPUT", parameters.output, VECTOR),
+        Output("SUMMARY", parameters.summary, VECTOR),
+        Output("UPDATE_RAT", parameters.segments if parameters.update_rat else "", UPDATED, updates="SEGMENTS"),
+    ]
+
+
+def check_neighbours(parameters: NeighboursParameters, output_is_known: bool = True) -> None:
+    """Refuse parameters and inputs that are wrong, and outputs that could not be written or would harm other files."""
+    parameters.check(output_is_known)
+    recover_beside(parameters.segments, parameters.values)
+    describe(parameters.segments, (1,))
+    bands = len(describe(parameters.values, parameters.bands).bands) if parameters.values else 0
+    if parameters.classes:
+        check_classes(parameters.segments, parameters.classes)
+    if parameters.update_rat:
+        check_table_format(parameters.segments)
+    outputs = outputs_of(parameters)[0 if output_is_known else 1 :]
+    check_files(outputs, [("SEGMENTS", parameters.segments), ("VALUES", parameters.values)])
+    for output in outputs:
+        columns = {"OUTPUT": 3 + bands, "SUMMARY": 5 + 2 * bands}.get(output.name)
+        if output.path and columns:
+            check_columns(output.name, output.path, TABLES.driver_of(output.path, output.name), columns)
+
+
+@dataclass(frozen=True)
+class NeighboursResult:
+    """What a run returns besides the tables.
+
+    pair_count : how many pairs of segments touch, each counted once
+    stages : {stage: seconds}
+    """
+
+    segment_count: int
+    pair_count: int
+    seconds: float
+    stages: Dict[str, float] = field(default_factory=dict)
+
+
+def segment_neighbours(parameters: NeighboursParameters, feedback: Feedback) -> NeighboursResult:
+    """Write the tables.
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong; nothing that was there has been changed
+    Cancelled : the user cancelled; likewise
+    """
+    started = time.monotonic()
+    check_neighbours(parameters)
+    with segments_run(parameters, feedback, NEIGHBOURS_STAGES) as run:
+        attributes = run.measure()
+        named = run.named(attributes)
+        if parameters.update_rat:
+            check_rows_fit(parameters.segments, named)
+        classes = classes_of(parameters.segments, parameters.classes, named.ids, run.check)
+        if parameters.summary:
+            number = 5 + 2 * len(run.bands) + len(classes.names)
+            check_columns("SUMMARY", parameters.summary, TABLES.driver_of(parameters.summary, "SUMMARY"), number)
+        run.progress.start("borders", "Measuring borders")
+        summaries = _measure(run, attributes, classes)
+        run.progress.start("table", "Writing the tables")
+        columns = _summary_columns(named, summaries, run.bands, classes)
+        pairs = _pair_columns(run, summaries) if parameters.output else []
+        _write_all(parameters, run, named, (pairs, columns), feedback)
+    seconds, pair_count = time.monotonic() - started, sum(summary.pairs for summary in summaries) // 2
+    feedback.info(
+        f"{counted(named.ids.size, 'segment')}, {counted(pair_count, 'pair')} of neighbours in {seconds:.1f} s."
+    )
+    return NeighboursResult(int(named.ids.size), pair_count, seconds, run.progress.seconds)
+
+
+def _measure(run: SegmentsRun, attributes: Attributes, classes: Classes) -> List[Summaries]:
+    run.folder.save_array("ids", attributes.ids)
+    if attributes.bands:
+        run.folder.save_array("means", np.stack([moments.mean for moments in attributes.bands]))
+    if classes.names:
+        run.folder.save_array("classes", classes.numbers)
+    sides = sides_of(run.job.ids, run.segments, run.job.kernels, run.folder)
+    if sides.sizes.ellipsoid is not None:
+        run.progress.feedback.info("Coordinates are geographic: lengths are measured on the ellipsoid, in metres.")
+    job = NeighboursJob(sides, RasterIds(run.segments), len(attributes.bands), len(classes.names))
+    advance = run.progress.advance_as("Measuring borders")
+    return measure_borders(job, run.segments, (run.runner, run.check), attributes.ids.size, advance)
+
+
+def _pair_columns(run: SegmentsRun, summaries: Sequence[Summaries]) -> List[Column]:
+    """The table of pairs, read from the files of the ranges when it is written."""
+    counts = [summary.pairs for summary in summaries]
+
+    def stored(name: str, dtype: type, column: int) -> Stored:
+        paths = [run.folder.array_path(f"{name}-{number:07d}") for number in range(len(counts))]
+        return Stored(paths, counts, np.dtype(dtype), column)
+
+    return [
+        Column("segment", stored("pairs", np.uint32, 0)),
+        Column("neighbour", stored("pairs", np.uint32, 1)),
+        Column("border_length", stored("differences", np.float64, 0)),
+        *(
+            statistic_column("difference", band, stored("differences", np.float64, index))
+            for index, band in enumerate(run.bands, 1)
+        ),
+    ]
+
+
+def _summary_columns(
+    attributes: Attributes, summaries: Sequence[Summaries], bands: Sequence[Band], classes: Classes
+) -> List[Column]:
+    """The table of segments, without their ids."""
+    columns = [
+        Column("pixels", attributes.sizes),
+        Column("neighbours", together(summaries, "neighbours")),
+        Column("perimeter", together(summaries, "perimeter")),
+        Column("border_nodata", together(summaries, "open_border")),
+    ]
+    if bands:
+        means, greatest = (together(summaries, name) for name in ("mean_difference", "greatest_difference"))
+        for index, band in enumerate(bands):
+            columns.append(statistic_column("mean_difference", band, means[index]))
+            columns.append(statistic_column("greatest_difference", band, greatest[index]))
+    if classes.names:
+        shares = together(summaries, "shares")
+        columns += [Column(f"share_{name}", values) for name, values in zip(classes.names, shares)]
+    return columns
+
+
+def _write_all(
+    parameters: NeighboursParameters,
+    run: SegmentsRun,
+    attributes: Attributes,
+    tables: Tuple[Sequence[Column], Sequence[Column]],
+    feedback: Feedback,
+) -> None:
+    """The tables, and that in SEGMENTS: all are there in the end, or all are as they were.
+
+    Parameters
+    ----------
+    tables : of pairs, and of segments without their ids
+    """
+    pairs, columns = tables
+    written = {"OUTPUT": pairs, "SUMMARY": [Column("segment", attributes.ids), *columns]}
+    outputs = [output for output in outputs_of(parameters) if output.path and output.name in written]
+    files = [(output.path, output.name, replaced_files(output)) for output in outputs]
+    if parameters.update_rat:
+        files.append(file_to_update(parameters.segments))
+    with publishing_together(files) as paths:
+        for output, path in zip(outputs, paths):
+            write_table(path, written[output.name], run.check)
+        if parameters.update_rat:
+            write_update(parameters.segments, paths[-1], attributes, columns, "neighbours", feedback)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shape of any segments: the table behind `tiledseg:shape`. What its columns are is in `shape_columns`."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Dict, List, Sequence, Tuple
+
+from ..errors import SegmentationError
+from ..files.formats import TABLES
+from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
+from ..files.publish import publishing_together, recover_beside
+from ..files.raster import describe
+from ..files.tables import Column, write_table
+from ..parameters import EXECUTIONS, PlainParameters, check_choice
+from ..progress import Feedback
+from ..wording import counted
+from .attributes import Attributes
+from .existing_segments import SegmentsRun, segments_run
+from .inside_points import inside_points
+from .margins import sides_of
+from .shape_columns import shape_columns
+from .shape_sums import sum_shapes
+from .update_table import check_rows_fit, check_table_format, file_to_update, write_update
+
+SHAPE_STAGES = {"shapes": 60, "points": 25, "table": 15}
+
+
+@dataclass(frozen=True)
+class ShapeParameters(PlainParameters):
+    """The parameters of `tiledseg:shape`; the names are those of the interface, in lower case.
+
+    output : path of the table; empty for none, with `update_rat`
+    """
+
+    segments: str
+    output: str = ""
+    update_rat: bool = False
+    execution: str = "auto"
+    workers: int = 0
+    kernels: str = "auto"
+
+    @property
+    def values(self) -> str:
+        return ""
+
+    @property
+    def bands(self) -> Tuple[int, ...]:
+        return ()
+
+    def check(self, output_is_known: bool = True) -> None:
+        """Raise SegmentationError for what no raster could make right."""
+        self.check_kinds()
+        check_choice("EXECUTION", self.execution, EXECUTIONS)
+        if not self.output and not self.update_rat:
+            raise SegmentationError(
+                "OUTPUT is empty and UPDATE_RAT is off: nothing would be written. Give one of them."
+            )
+        if self.output and output_is_known:
+            TABLES.driver_of(self.output, "OUTPUT")
+
+
+def outputs_of(parameters: ShapeParameters) -> List[Output]:
+    """The table, and the raster whose attribute table gets columns; what is not asked for has no path."""
+    return [
+        Output("OUTPUT", parameters.output, VECTOR),
+        Output("UPDATE_RAT", parameters.segments if parameters.update_rat else "", UPDATED, updates="SEGMENTS"),
+    ]
+
+
+def check_shape(parameters: ShapeParameters, output_is_known: bool = True) -> None:
+    """Refuse parameters and inputs that are wrong, and outputs that could not be written or would harm other files."""
+    parameters.check(output_is_known)
+    recover_beside(parameters.segments)
+    describe(parameters.segments, (1,))
+    if parameters.update_rat:
+        check_table_format(parameters.segments)
+    check_files(outputs_of(parameters)[0 if output_is_known else 1 :], [("SEGMENTS", parameters.segments)])
+
+
+@dataclass(frozen=True)
+class ShapeResult:
+    """What a run returns besides the table.
+
+    stages : {stage: seconds}
+    """
+
+    segment_count: int
+    seconds: float
+    stages: Dict[str, float] = field(default_factory=dict)
+
+
+def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ShapeResult:
+    """Write a table with one row a segment.
+
+    Raises
+    ------
+    SegmentationError : one sentence on what is wrong; nothing that was there has been changed
+    Cancelled : the user cancelled; likewise
+    """
+    started = time.monotonic()
+    check_shape(parameters)
+    with segments_run(parameters, feedback, SHAPE_STAGES) as run:
+        attributes, columns = _measure(run, parameters, feedback)
+        run.progress.start("table", "Writing the table")
+        _write_all(parameters, run, attributes, columns, feedback)
+    seconds = time.monotonic() - started
+    feedback.info(f"Shape of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
+    return ShapeResult(int(attributes.ids.size), seconds, run.progress.seconds)
+
+
+def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) -> Tuple[Attributes, List[Column]]:
+    """The segments under their own ids, and the columns of their shape."""
+    progress, job = run.progress, sides_of(run.job.ids, run.segments, run.job.kernels, run.folder)
+    if job.sizes.ellipsoid is not None:
+        feedback.info("Coordinates are geographic: areas and lengths are measured on the ellipsoid, in metres.")
+    progress.start("shapes", "Measuring shapes")
+    sums = sum_shapes(job, run.segments, run.runner, progress.advance_as("Measuring shapes"), run.check)
+    run.check_found(sums.ids)
+    attributes = run.named(Attributes(sums.ids, sums.sizes, ()))
+    if parameters.update_rat:
+        check_rows_fit(parameters.segments, attributes)
+    else:
+        run.compare_table(attributes)
+    progress.start("points", "Finding points inside")
+    advance = progress.advance_as("Finding points inside")
+    inside = inside_points(job, run.segments, sums, (run.runner, run.check), advance)
+    return attributes, shape_columns(sums, inside, job.sizes)
+
+
+def _write_all(
+    parameters: ShapeParameters,
+    run: SegmentsRun,
+    attributes: Attributes,
+    columns: Sequence[Column],
+    feedback: Feedback,
+) -> None:
+    """The table, and that in SEGMENTS: both are there in the end, or both are as they were."""
+    files = [file_to_update(parameters.segments)] if parameters.update_rat else []
+    if parameters.output:
+        files.insert(0, (parameters.output, "OUTPUT", replaced_files(outputs_of(parameters)[0])))
+    with publishing_together(files) as paths:
+        if parameters.output:
+            write_table(paths[0], [Column("segment", attributes.ids), *columns], run.check)
+        if parameters.update_rat:
+            write_update(parameters.segments, paths[-1], attributes, columns, "shape", feedback)
