@@ -96,11 +96,12 @@ def _hold_against_oracle(case, ran, values, nodata, mask, zones):
     elif as_rsgislib:
         limits = tuple(oracle.rsgislib_limits(band) for band in read)
     numbers = None if labels is None else labels.tolist()
-    expected = oracle.segment(values, valid, limits=limits, zones=numbers, cut=cut, **chosen)
+    chosen.update(limits=limits, zones=numbers, cut=cut)
+    expected = oracle.segment(values, valid, **chosen)
     _compare_ids(ran.ids, expected.clumps, ran, expected)
     for level in parameters.get("levels", ()):
         chosen["min_pixels"] = level
-        _compare_level(ran, level, oracle.segment(values, valid, limits=limits, **chosen).clumps)
+        _compare_level(ran, level, oracle.segment(values, valid, **chosen).clumps)
     _check_numbers(ran, expected.clumps, len(places), parameters["min_pixels"])
 
 
