@@ -161,8 +161,9 @@ def test_a_model_goes_on_with_the_best(plugin, scene, tmp_path, threshold):
     assert add_step(model, segment, {**defaults, "INPUT": raster, **best}, ["OUTPUT"]) == (True, [])
     opened = saved_and_opened(model, tmp_path)
     assert opened.validate() == (True, [])
-    files = {"parameters:OUTPUT": "t.csv", "segment:OUTPUT": "o.tif"}
-    processing.run(opened, {"INPUT": scene, **{name: str(tmp_path / file) for name, file in files.items()}})
+    files = {"vectorDestination": "t.csv", "rasterDestination": "o.tif"}
+    ends = [definition for definition in opened.parameterDefinitions() if definition.isDestination()]
+    processing.run(opened, {"INPUT": scene, **{end.name(): str(tmp_path / files[end.type()]) for end in ends}})
     found = next(row for row in rows_of(tmp_path / "t.csv") if row["rank"] == "1")
     used = json.loads((tmp_path / "o_report.json").read_text("utf-8"))
     names = {name.upper(): value for name, value in used["parameters"].items()}

@@ -145,14 +145,12 @@ class _Search:
             self.feedback.notice(note)
         progress.start("statistics", "Starting")
         kernel = self._kernel()
-        memory = self._task_memory()
-        tasks = len(parameters.clusterings) * max(parameters.windows, 1)
-        chosen = choose_workers(parameters.workers, tasks, memory)
+        workers = self._workers()
         folder = WorkFolder("", {})
-        runner = execution.create("threads", chosen.count)
+        runner = execution.create("threads", workers)
         try:
             job = self._learn(kernel, runner, folder)
-            self._say_where(job.areas, chosen.count)
+            self._say_where(job.areas, workers)
             found = self._try_all(job, runner)
         finally:
             runner.close()
@@ -178,6 +176,18 @@ class _Search:
         )
         self.feedback.info(note)
         return kernel
+
+    def _workers(self) -> int:
+        """How many tasks are done at a time."""
+        parameters, memory = self.parameters, self._task_memory()
+        pieces = len(self.regions) or parameters.windows or len(parts.whole_raster(self.raster, self.margin))
+        chosen = choose_workers(parameters.workers, len(parameters.clusterings) * pieces, memory)
+        if chosen.warning:  # whose remedy is none here
+            self.feedback.warning(
+                f"{counted(chosen.count, 'worker')} may need {chosen.count * memory // MEGABYTE} MB, more than may be "
+                "free: lower WORKERS or WINDOW_SIZE if memory runs out."
+            )
+        return chosen.count
 
     def _task_memory(self) -> int:
         """Bytes that a task may need: an area with its margin, never more than the largest part."""
