@@ -43,6 +43,8 @@ def corner(scene, segments):
     gdal.Translate("corner_scene.tif", scene, srcWin=part)
     small = gdal.Translate("corner_segments.img", segments, format="HFA", srcWin=part)
     ids = small.ReadAsArray()
+    ids = np.searchsorted(np.append(0, np.unique(ids[ids > 0])), ids).astype(np.uint32)  # it takes no gaps
+    small.GetRasterBand(1).WriteArray(ids)
     table = gdal.RasterAttributeTable()
     table.CreateColumn("Histogram", gdal.GFT_Real, gdal.GFU_PixelCount)
     table.SetRowCount(int(ids.max()) + 1)
