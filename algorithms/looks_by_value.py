@@ -20,8 +20,6 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QColor
 
-from ..tiledseg_plugin.compat import KEPT_STATISTICS
-
 # From low to high, lightness rising throughout, so that they are told apart in grey print and by colour-blind eyes.
 VALUES = ("#2c105c", "#711f81", "#b63679", "#ee605e", "#fdae78", "#fcfdbf")
 INDEX = ("#8c510a", "#d8b365", "#f6e8c3", "#c7eae5", "#5ab4ac", "#01665e")  # brown to green, pale in the middle
@@ -106,11 +104,10 @@ def show_column(layer: QgsRasterLayer) -> None:
         known = QgsPalettedRasterRenderer.colorTableToClassData([one for one in classes if one.value > 0])
         layer.setRenderer(QgsPalettedRasterRenderer(provider, 1, known))
         return
-    found = provider.bandStatistics(1, KEPT_STATISTICS)
-    low = max(found.mean - 2 * found.stdDev, found.minimumValue)
-    high = min(found.mean + 2 * found.stdDev, found.maximumValue)
+    from ..tiledseg_plugin.engine.products.segment_values import kept_limits
+
     title = provider.generateBandName(1)
-    show_ramp(layer, Colouring(title, (title,)), low, high if high > low else low + 1)
+    show_ramp(layer, Colouring(title, (title,)), *kept_limits(layer.source()))
 
 
 def show_ramp(layer: QgsRasterLayer, colouring: Colouring, low: float, high: float) -> None:

@@ -157,8 +157,8 @@ def _can_be_checked(algorithm: TiledAlgorithm, linked: Sequence[str]) -> bool:
 
 
 def _called(given: Any, parameters: Dict[str, Any], otherwise: str) -> str:
-    """The name of the model's own input that has a value."""
-    return next((name for name, value in parameters.items() if value is given), otherwise)
+    """The name of the model's own input that has a value; those of outputs have a colon."""
+    return next((name for name, value in parameters.items() if value is given and ":" not in name), otherwise)
 
 
 class CheckSegmentStatistics(ShippedModel):

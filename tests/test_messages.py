@@ -142,7 +142,7 @@ REFUSED = {
     "missing table": ("rasterise", {"TABLE": "{f}/nope.csv"}, r"TABLE .*nope\.csv cannot be opened as a table"),
     "rows of no segment": (
         "rasterise",
-        {"TABLE": "{f}/tiles.gpkg", "ID_FIELD": "fid", "COLUMN": "fid", "SEGMENTS": "{f}/far.tif"},
+        {"TABLE": "{f}/tiles.gpkg", "ID_FIELD": "fid", "COLUMN": "fid", "SEGMENTS": "{f}/other_ids.tif"},
         r"COLUMN fid has no value for any segment of SEGMENTS: check ID_FIELD",
     ),
     "type of a column": ("rasterise", {"DATA_TYPE": "int8"}, r"DATA_TYPE is 'int8', which is not one of its values"),
@@ -213,7 +213,7 @@ def folder(tmp_path_factory):
     write_raster(folder / "own.tif", values(), crs="+proj=laea +lat_0=12 +lon_0=33 +x_0=7 +ellps=bessel +units=m")
     write_raster(folder / "s.tif", ids(), 0)
     with_column(write_raster(folder / "covered.tif", ids(), 0), "cover", gdal.GFT_Integer, [1, 2, 3, 1, 2, 3, 1])
-    write_raster(folder / "far.tif", ids() + 100, 0)
+    write_raster(folder / "other_ids.tif", ids() + 100, 0)
     write_raster(folder / "minus.tif", np.full((1, 9, 9), -3, np.int16))
     write_raster(folder / "empty.tif", np.zeros((1, 20, 20), np.uint8), 0)
     write_vrt(folder / "v.vrt", "in.tif", relative=True)

@@ -126,6 +126,15 @@ def limits(values: np.ndarray, share: float = 0.02) -> Tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
 
 
+def kept_limits(path: str) -> Tuple[float, float]:
+    """Two standard deviations below and above the mean of a raster of ours, within its range, as its file says."""
+    with collected_errors():
+        dataset = open_raster(path)
+        low, high, mean, deviation = dataset.GetRasterBand(1).GetStatistics(False, False)
+    low, high = max(low, mean - 2 * deviation), min(high, mean + 2 * deviation)
+    return (low, high) if high > low else (low, low + 1.0)
+
+
 def breaks(values: np.ndarray, classes: int = 10) -> List[float]:
     """Ends of classes that hold equally many values, each higher than the one before; two at least."""
     known = values[np.isfinite(values)]
