@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The models that come with the plugin, as algorithms of its provider; the files open in the graphical modeler."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from qgis.core import (
     QgsApplication,
     QgsMapLayer,
     QgsProcessingContext,
+    QgsProcessingFeedback,
     QgsProcessingModelAlgorithm,
     QgsProcessingModelChildAlgorithm,
+    QgsProcessingParameterDefinition,
     QgsProcessingParameterRasterLayer,
 )
 from qgis.PyQt.QtGui import QIcon
 
+from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
 from ..tiledseg_plugin.metadata import ICON, PLUGIN_FOLDER, homepage
 from .base import TiledAlgorithm
@@ -50,7 +53,9 @@ class ShippedModel(QgsProcessingModelAlgorithm):
         return True
 
     def take_files(self) -> None:
-        """Put a `RasterParameter` in the place of every raster parameter; their order stays."""
+        """Put a `RasterParameter` in the place of every raster parameter, and let outputs that need not be named be
+        optional, which QGIS does not do; their order stays.
+        """
         definitions = [definition.clone() for definition in self.parameterDefinitions()]
         for definition in definitions:
             self.removeParameter(definition.name())
@@ -59,19 +64,38 @@ class ShippedModel(QgsProcessingModelAlgorithm):
                 definition = RasterParameter(
                     definition.name(), definition.description(), definition.defaultValue(), is_optional(definition)
                 )
+            if definition.name() in self._optional_outputs():
+                definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagOptional)
             self.addParameter(definition, False)
+
+    def _optional_outputs(self) -> List[str]:
+        return [
+            f"{child_id}:{output.name()}"
+            for child_id, child in self.childAlgorithms().items()
+            for output in child.modelOutputs().values()
+            if not output.isMandatory()
+        ]
 
     def explain(self) -> None:
         """Copy the help of the steps' parameters to those of the model, as model files hold none."""
         helps = self.helps()
         for child_id, child in self.childAlgorithms().items():
             for definition in child.algorithm().parameterDefinitions():
-                helps.setdefault(definition.name(), definition.help())
+                if definition.help():
+                    helps.setdefault(definition.name(), definition.help())
                 for output in child.modelOutputs().values():
-                    if output.childOutputName() == definition.name():
+                    if output.childOutputName() == definition.name() and definition.help():
                         helps[f"{child_id}:{output.name()}"] = definition.help()
         for definition in self.parameterDefinitions():
             definition.setHelp(helps.get(definition.name(), ""))
+
+    def processAlgorithm(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> Dict[str, Any]:
+        """Run; what need not be named is made as temporary output, as later steps take it."""
+        unnamed = {name: "TEMPORARY_OUTPUT" for name in self._optional_outputs() if is_null(parameters.get(name))}
+        result: Dict[str, Any] = super().processAlgorithm({**parameters, **unnamed}, context, feedback)
+        return result
 
     def helps(self) -> Dict[str, str]:
         return {}
@@ -102,9 +126,7 @@ class ShippedModel(QgsProcessingModelAlgorithm):
                     outputs.append(algorithm.output_of(output.childOutputName(), path, output.name()))
                 else:
                     outputs.append(layer_output(output.name(), path))
-            if isinstance(algorithm, TiledAlgorithm) and all(
-                is_optional(algorithm.parameterDefinition(name)) for name in linked
-            ):
+            if isinstance(algorithm, TiledAlgorithm) and _can_be_checked(algorithm, linked):
                 checks.append((algorithm, given))
             for name in ("INPUT", "VALUES", "SEGMENTS"):
                 if isinstance(given.get(name), (str, QgsMapLayer)):
@@ -127,6 +149,11 @@ class ShippedModel(QgsProcessingModelAlgorithm):
 
     def helpUrl(self) -> str:
         return homepage()
+
+
+def _can_be_checked(algorithm: TiledAlgorithm, linked: Sequence[str]) -> bool:
+    """Whether a step means the same without what earlier steps will make."""
+    return "TABLE" not in linked and all(is_optional(algorithm.parameterDefinition(name)) for name in linked)
 
 
 def _called(given: Any, parameters: Dict[str, Any], otherwise: str) -> str:

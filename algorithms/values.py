@@ -323,5 +323,6 @@ READERS: Dict[str, Reader] = {
     "layer": _layer,
     "rasterDestination": _destination,
     "vectorDestination": _destination,
+    "fileDestination": _destination,
     "sink": _destination,
 }

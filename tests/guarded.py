@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal, ogr, osr
 from rasters import UTM, write_raster
+from tiledseg.tiledseg_plugin.engine.parameter_search.candidates import PolygonLayer, SearchParameters
+from tiledseg.tiledseg_plugin.engine.parameter_search.search import Layers, find_parameters
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
 from tiledseg.tiledseg_plugin.engine.products.segment_columns import RasteriseParameters, rasterise_column
@@ -26,6 +28,7 @@ from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.segmentation import segment
 
 SIZE = 48
+BOX = "POLYGON((500000 6000000,500480 6000000,500480 5999520,500000 5999520,500000 6000000))"  # all pixels
 
 
 def values(bands=3):
@@ -52,8 +55,7 @@ def write_tiles(path, driver="GPKG", crs=UTM):
     dataset = ogr.GetDriverByName(driver).CreateDataSource(str(path))
     layer = dataset.CreateLayer(Path(path).stem, reference, ogr.wkbPolygon)
     feature = ogr.Feature(layer.GetLayerDefn())
-    box = "POLYGON((500000 6000000,500480 6000000,500480 5999520,500000 5999520,500000 6000000))"
-    feature.SetGeometry(ogr.CreateGeometryFromWkt(box))
+    feature.SetGeometry(ogr.CreateGeometryFromWkt(BOX))
     layer.CreateFeature(feature)
     del feature, layer, dataset
     return str(path)
@@ -120,7 +122,7 @@ def zipped(folder, array, name):
 
 RASTERS = (plain, imagine, geopackage, mosaic, mosaic_of_mosaics, linked, zipped)
 
-ENDS = {"raster": (".tif", ".tiff", ".img"), "vector": (".gpkg", ".shp", ".csv")}
+ENDS = {"raster": (".tif", ".tiff", ".img"), "vector": (".gpkg", ".shp", ".csv"), "page": (".html",)}
 
 
 def aimed_at(path, kind):
@@ -139,6 +141,9 @@ def engine_runs(folder, given):
 
     quick = {"num_clusters": 4, "min_pixels": 3, "sampling": 1, "execution": "serial", "kernels": "plain"}
     serial = {"execution": "serial", "kernels": "plain"}
+    box = bytes(ogr.CreateGeometryFromWkt(BOX).ExportToWkb())
+    layers = Layers(*(PolygonLayer((box,), source=given[name]) for name in ("REGIONS", "REFERENCE")))
+    few = {"num_clusters": (4,), "min_pixels": (3,), "sampling": 1, "kernels": "plain"}
     operations = {
         "segment": run(
             SegmentParameters(raster, spare, tiles_source=tiles, zones=given.get("ZONES", ""), **quick), segment
@@ -147,6 +152,10 @@ def engine_runs(folder, given):
         "statistics": run(
             StatisticsParameters(segments, given["VALUES"], more_values=(given["MORE_VALUES"],), **serial),
             segment_statistics,
+        ),
+        "parameters": run(
+            SearchParameters(raster, str(folder / "spare.csv"), **few),
+            lambda parameters, feedback: find_parameters(parameters, layers, feedback),
         ),
         "rasterise": run(RasteriseParameters(segments, "n", "", given["TABLE"], **serial), rasterise_column),
         "neighbours": run(NeighboursParameters(segments, values=given["VALUES"], **serial), segment_neighbours),
@@ -157,6 +166,7 @@ def engine_runs(folder, given):
     outputs = {
         "segment": {"OUTPUT": "raster", "MEAN_IMAGE": "raster", "POLYGONS": "vector", "S1TILES": "vector"},
         "preflight": {"OUTPUT": "vector"},
+        "parameters": {"OUTPUT": "vector", "REPORT": "page", "POLYGON_TABLE": "vector"},
         "statistics": {"OUTPUT": "vector"},
         "rasterise": {"OUTPUT": "raster"},
         "neighbours": {"OUTPUT": "vector", "SUMMARY": "vector"},
@@ -175,13 +185,14 @@ INPUTS_OF = {
     "segment": ("INPUT", "TILES", "ZONES"),
     "preflight": ("INPUT", "TILES", "ZONES"),
     "statistics": ("SEGMENTS", "VALUES", "MORE_VALUES"),
+    "parameters": ("INPUT", "REGIONS", "REFERENCE"),
     "rasterise": ("SEGMENTS", "TABLE"),
     "neighbours": ("SEGMENTS", "VALUES"),
     "shape": ("SEGMENTS",),
     "meanimage": ("SEGMENTS", "VALUES"),
     "polygons": ("SEGMENTS", "VALUES"),
 }
-VECTORS = ("TILES", "TABLE", "ZONES")
+VECTORS = ("TILES", "TABLE", "ZONES", "REGIONS", "REFERENCE")
 
 
 def inputs_in(folder, name, make):
@@ -195,6 +206,8 @@ def inputs_in(folder, name, make):
         "TILES": write_tiles(folder / "tiles.gpkg"),
         "TABLE": write_tiles(folder / "table.gpkg"),
         "ZONES": write_tiles(folder / "zones.gpkg"),
+        "REGIONS": write_tiles(folder / "regions.gpkg"),
+        "REFERENCE": write_tiles(folder / "reference.gpkg"),
     }
     own = folder / "own"
     own.mkdir()

@@ -83,7 +83,17 @@ def test_what_is_put_into_the_queue_meanwhile_is_processed_too(cluster, raster, 
 def test_a_real_raster_with_several_bands(cluster, shared, tmp_path):
     path = shared / "data" / "naip_maryland_4band_uint8.tif"
     expected, _ = run(path, tmp_path / "expected.tif", execution="threads", tile_width=500)
-    ids, _ = go(cluster, path, tmp_path, tile_width=300, tile_height=200, num_clusters=60, min_pixels=100, sampling=100)
+    ids, _ = go(
+        cluster,
+        path,
+        tmp_path,
+        tile_width=300,
+        tile_height=200,
+        num_clusters=60,
+        min_pixels=100,
+        levels=(),
+        sampling=100,
+    )
     assert np.array_equal(ids, expected)
 
 

@@ -17,7 +17,7 @@ from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.progress import Feedback, Progress
 from tiledseg.tiledseg_plugin.engine.segmentation import weights_of
 
-RECORDED = Path(__file__).parent / "data" / "progress"  # by make scale with --record, on a clock of processor time
+RECORDED = Path(__file__).parent / "data" / "progress"  # by make scale with --record
 LONG_ENOUGH = 3.0  # seconds, for starting to be a small part of them
 
 

@@ -86,12 +86,16 @@ def qgis_pairs():
     for algorithm in QgsApplication.processingRegistry().providerById("tiledseg").algorithms():
         inputs = [definition.name() for definition in algorithm.parameterDefinitions() if is_input(definition)]
         for output in algorithm.destinationParameterDefinitions():
-            kind = "raster" if output.type() == "rasterDestination" else "vector"
+            kind = kind_of(output)
             for name in inputs:
                 yield algorithm.id(), output.name(), kind, name, inputs
 
 
-SPARE = {"raster": "spare.tif", "vector": "spare.gpkg"}
+def kind_of(output):
+    return {"rasterDestination": "raster", "fileDestination": "page"}.get(output.type(), "vector")
+
+
+SPARE = {"raster": "spare.tif", "vector": "spare.gpkg", "page": "spare.html"}
 
 
 @pytest.mark.qgis
@@ -104,9 +108,7 @@ def test_qgis_refuses_every_output_that_is_a_file_of_an_input(plugin, tmp_path, 
     for index, (algorithm, output, kind, name, inputs) in enumerate(qgis_pairs()):
         given, files = inputs_in(tmp_path / str(index), name if name in sum(INPUTS_OF.values(), ()) else "INPUT", make)
         others = {
-            other.name(): str(
-                tmp_path / str(index) / f"{number}{SPARE['raster' if 'raster' in other.type() else 'vector']}"
-            )
+            other.name(): str(tmp_path / str(index) / f"{number}{SPARE[kind_of(other)]}")
             for number, other in enumerate(
                 QgsApplication.processingRegistry().algorithmById(algorithm).destinationParameterDefinitions()
             )

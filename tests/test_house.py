@@ -20,7 +20,11 @@ FLOORS = (
     ("stages", "stages"),
     ("products", "products"),
     ("rsgislib", "rsgislib"),
-    ("operations", "segmentation preflight preview preview_lines preview_sizes parameter_search installation example"),
+    (
+        "operations",
+        "segmentation preflight preview preview_lines preview_sizes preview_levels parameter_search installation "
+        "example",
+    ),
 )
 FLOOR_OF = {name: level for level, (_, names) in enumerate(FLOORS) for name in names.split()}
 FOLDERS = ("algorithms", "tiledseg_plugin")

@@ -96,6 +96,11 @@ def test_each_reference_polygon_is_judged_in_one_area():
     ]
     held = [[one.number for one in area.reference] for area in areas.with_reference(found, place(tuple(boxes), (0, 0)))]
     assert held == [[1], [2, 4], []]  # the third reaches beyond the margin
+    regions = areas.in_regions(raster, place((polygon(0, 0, 60, 60), polygon(5, 5, 80, 80, 2)), (0, 0)), 20)
+    held = [
+        [one.number for one in area.reference] for area in areas.with_reference(regions, place(tuple(boxes), (0, 0)))
+    ]
+    assert held == [[1], []]  # though it lies in both
 
 
 def test_windows_of_reference_are_those_with_most_polygons():

@@ -78,9 +78,9 @@ def test_png_is_read_as_it_was_written():
 
 def test_outlines_run_between_segments():
     image = np.full((2, 3, 3), 9, np.uint8)
-    lines = (with_outlines(image, np.array([[1, 1, 2], [1, 1, 2]])) == LINE).all(axis=2)
+    lines = (with_outlines(image, np.array([[1, 1, 2], [3, 1, 2]])) == LINE).all(axis=2)
     expected = np.zeros((4, 6), bool)
-    expected[:, 4] = True
+    expected[:, 4] = expected[2, :2] = expected[2:, 2] = True
     np.testing.assert_array_equal(lines, expected)
 
 

@@ -178,8 +178,8 @@ def test_lines_point_where_they_lie_and_a_square_points_nowhere(tmp_path):
 
 def test_the_point_inside_is_the_pixel_nearest_to_the_centroid_and_the_first_of_several(tmp_path, small_windows):
     ids = patches()
-    ids[30:39, 30:39] = 9999
-    ids[31:38, 31:38] = 9998  # the ring around it has its centroid outside of it, as far from four pixels
+    ids[20:29, 29:38] = 9999  # a ring has its centroid outside of it, as far from four pixels,
+    ids[21:28, 30:37] = 9998  # and the first of them is not in the first window here
     found = shape(as_tiles(tmp_path / "s.tif", ids), tmp_path / "o.csv", execution="serial")
     left, step, _, top, _, down = GEOTRANSFORM
     for place, label in enumerate(found["segment"]):

@@ -27,6 +27,7 @@ from tiledseg.tiledseg_plugin.engine.products.segment_statistics import Statisti
 ALGORITHMS = (
     "segment",
     "preflight",
+    "parameters",
     "statistics",
     "shape",
     "neighbours",
@@ -36,6 +37,7 @@ ALGORITHMS = (
     "levels",
     "checksegmentstatistics",
 )
+LISTS = ("NUM_CLUSTERS", "MIN_PIXELS", "DISTANCE_THRESHOLD")  # of the search for parameters
 NAN, INFINITE = math.nan, math.inf
 NO_NUMBERS = ["50,5", "none", "1e999", "0x10", "1_000", "٣", "12 px", "--5", "NaN", "inf", True, False, NAN, INFINITE]
 NO_NUMBERS += [np.array([60, 61]), np.array([]), -INFINITE, [60], {"a": 1}, 10**30, "1" * 400]
@@ -48,6 +50,7 @@ BAD = {
     "enums": [["mode"], "mode", ["p00"], [99], [-1], [True], 3.5, "MEAN", ["mean", "mode"], {"a": 1}],
     "band": ["1,3", "red", [1.5], 1.5, True, "1_0", [[1]], NAN, {"a": 1}, "1;;3", "Band 1", "1e9999", np.array([1, 3])],
     "string": NO_TEXTS,
+    "list": [True, ["20"], {"a": 1}, "a\0b", "1,5", "x", "20;;30", "--1", "1e999", "nan", "0", -3, "1" * 400],
     "NODATA": [True, ["a"], {"a": 1}, "a\0b", "0;1", "1,5", "no", "--1", "1" * 400],
     "PERCENTILES": [*NO_TEXTS, "0", "100", "p", "5.5", "-1", "10 20", "median"],
     "extent": [5, True, 1.5, ["a"], {"a": 1}, "a\0b", "somewhere", "1,2,3", "1,2,3,x", "1,2,3,4", "1;2;3;4"],
@@ -61,12 +64,15 @@ BAD = {
     "rasterDestination": NO_TEXTS,
     "vectorDestination": NO_TEXTS,
     "sink": NO_TEXTS,
+    "fileDestination": NO_TEXTS,
 }
 
 
 def kind_of(definition):
     if definition.name() in BAD:
         return definition.name()
+    if definition.type() == "string" and definition.name() in LISTS:
+        return "list"
     if definition.type() == "number":
         return "whole" if definition.dataType() == type(definition).Type.Integer else "real"
     return "enums" if definition.type() == "enum" and definition.allowMultiple() else definition.type()
@@ -85,13 +91,13 @@ def rasters(tmp_path_factory):
 
 def good_values(algorithm, rasters, folder):
     given = {"INPUT": rasters["values"], "SEGMENTS": rasters["segments"], "VALUES": rasters["values"]}
-    ends = {"rasterDestination": ".tif", "vectorDestination": ".gpkg", "sink": ".gpkg"}
+    ends = {"rasterDestination": ".tif", "vectorDestination": ".gpkg", "sink": ".gpkg", "fileDestination": ".html"}
     found = {}
     for definition in algorithm.parameterDefinitions():
         name = definition.name()
         if name in given:
             found[name] = given[name]
-        elif definition.isDestination():
+        elif definition.isDestination() and name != "POLYGON_TABLE":  # which needs REFERENCE
             found[name] = str(folder / ("out_" + "".join(filter(str.isalnum, name)) + ends[definition.type()]))
     return found
 

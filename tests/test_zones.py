@@ -215,6 +215,30 @@ def test_changed_classes_are_not_taken_up(tmp_path, scene):
         run(scene[0], tmp_path / "out.tif", zones=path, **given)
 
 
+def test_levels_stay_within_zones(tmp_path, scene):
+    layer = write_layer(tmp_path / "parcels.gpkg", PARCELS)
+    labels = burnt_at_once(layer, scene[0]).tolist()
+    levels = (20, 70, 400)
+    least, others = RUN["min_pixels"], {name: value for name, value in RUN.items() if name != "min_pixels"}
+    expected = oracle.segment_levels(*scene[1:], least, levels, zones=labels, **others)
+    columns = oracle.level_columns(expected)
+    ids, _ = run(scene[0], tmp_path / "out.tif", zones=layer, levels=levels, **RUN, **TILINGS[1])
+    np.testing.assert_array_equal(ids, expected[least])
+    for level in levels:
+        found = zone_column(tmp_path / "out.tif", f"level_{level}")
+        np.testing.assert_array_equal(np.unique(found[columns[level] == 1]).size, 1)
+        pairs = set(zip(found.tolist(), columns[level].tolist()))
+        assert len(pairs) == len(set(found.tolist())) == len(set(columns[level].tolist()))
+    assert np.isfinite(zone_column(tmp_path / "out.tif")).any()
+
+
+def test_zones_without_a_valid_pixel_are_named(tmp_path, scene):
+    layer = write_layer(tmp_path / "hole.gpkg", [polygon(box(30, 5, 34, 8))])
+    with pytest.raises(SegmentationError, match="has no valid pixel in ZONES.*set ZONES_OUTSIDE to segment"):
+        run(scene[0], tmp_path / "out.tif", zones=layer, zones_outside="exclude", **RUN, **TILINGS[0])
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_worker_processes_know_the_zones(tmp_path, scene):
     layer = write_layer(tmp_path / "parcels.gpkg", PARCELS)
     given = {**RUN, "tile_width": 16, "tile_height": 1000, "execution": "processes", "workers": 2}

@@ -124,9 +124,9 @@ def cut_by(lines, shape):
     return cut
 
 
-def zone_column(path):
-    """The column `zone` of the attribute table, the row of segment 1 first."""
+def zone_column(path, name="zone"):
+    """The column `zone` of the attribute table, or another, the row of segment 1 first."""
     dataset = gdal.Open(str(path))  # goes last, as the table is its own
     table = dataset.GetRasterBand(1).GetDefaultRAT()
     names = [table.GetNameOfCol(index) for index in range(table.GetColumnCount())]
-    return np.asarray(table.ReadAsArray(names.index("zone")))[1:]
+    return np.asarray(table.ReadAsArray(names.index(name)))[1:]

@@ -9,17 +9,11 @@ from qgis.core import (
     QgsCoordinateTransform,
     QgsCsException,
     QgsFeature,
-    QgsGeometry,
-    QgsLineSymbol,
     QgsProcessingContext,
     QgsProject,
     QgsRasterLayer,
-    QgsSimpleLineSymbolLayer,
-    QgsSingleSymbolRenderer,
-    QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QObject, Qt, QTimer, pyqtSignal
-from qgis.PyQt.QtGui import QColor
+from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from ...algorithms.labels import for_whom_it_is
 from ...algorithms.text import tr
@@ -27,6 +21,7 @@ from ..engine.errors import Cancelled, SegmentationError
 from ..engine.parameters import SegmentParameters
 from ..engine.progress import Feedback
 from . import endings, layers
+from .outline_layer import OutlineLayer, features_of
 from .tasks import EngineTask
 
 Extent = Tuple[float, float, float, float]  # left, bottom, right, top
@@ -82,10 +77,9 @@ class LivePreview(QObject):
 
     def __init__(self, canvas: Any, values: Callable[[], Dict[str, Any]], parent: Any = None):
         super().__init__(parent)
-        self.layer: Any = None
         self.preview: Any = None  # what is shown; see preview.Preview
         self._canvas, self._values = canvas, values
-        self._is_dense: Optional[bool] = None  # of the layer's look
+        self._outlines = OutlineLayer(tr("Preview of segments"))
         self._previewer: Any = None
         self._loading: Any = None
         self._task: Any = None
@@ -112,6 +106,11 @@ class LivePreview(QObject):
             self._update()
 
     @property
+    def layer(self) -> Any:
+        """The layer of outlines; None if there is none."""
+        return self._outlines.layer
+
+    @property
     def is_on(self) -> bool:
         return self._is_on
 
@@ -135,9 +134,8 @@ class LivePreview(QObject):
         if self._task is not None:
             self._task.superseded = True
             self._task.cancel()
-        if layers.is_there(self.layer):
-            QgsProject.instance().removeMapLayer(self.layer.id())
-        self.layer = self.preview = None
+        self._outlines.remove()
+        self.preview = None
 
     def field_changed(self, name: str) -> None:
         """A field of the form has another value."""
@@ -160,7 +158,7 @@ class LivePreview(QObject):
         raster = layers.raster_of(values.get("INPUT"))
         try:
             parameters = self._parameters(values)
-            extent = self._extent_in(raster)
+            extent = extent_in_view(self._canvas, raster)
         except (SegmentationError, QgsCsException) as error:
             self.failed.emit(str(error))
             return
@@ -176,15 +174,6 @@ class LivePreview(QObject):
         context = QgsProcessingContext()
         context.setProject(QgsProject.instance())
         return _segment().run_parameters(values, context)
-
-    def _extent_in(self, raster: Optional[QgsRasterLayer]) -> Extent:
-        """The view as (left, bottom, right, top) in the raster's coordinates."""
-        settings = self._canvas.mapSettings()
-        extent = settings.visibleExtent()
-        if raster is not None and raster.crs().isValid() and settings.destinationCrs().isValid():
-            transform = QgsCoordinateTransform(settings.destinationCrs(), raster.crs(), QgsProject.instance())
-            extent = transform.transformBoundingBox(extent)
-        return extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()
 
     def _start(self, parameters: SegmentParameters, extent: Extent, raster: Optional[QgsRasterLayer]) -> None:
         def work(feedback: Feedback) -> Any:
@@ -203,7 +192,7 @@ class LivePreview(QObject):
                 return None, False, []
             feedback.set_progress_text(tr("Preview: segmenting what is in view") + slower)
             shown = self._previewer.show(parameters, window, feedback)
-            return shown, is_cut, [_feature(wkb) for wkb in shown.lines]
+            return shown, is_cut, features_of(shown.lines)
 
         task = PreviewTask(tr("Preview of segments"), work, _deciding(parameters))
         task.text_changed.connect(self.reported)
@@ -227,7 +216,8 @@ class LivePreview(QObject):
 
     def _show(self, preview: Any, is_cut: bool, features: List[QgsFeature], raster: Optional[QgsRasterLayer]) -> None:
         self.preview = preview
-        self._fill_layer(features, raster)
+        is_dense = preview is not None and preview.window.width > DENSE * self._canvas.width()
+        self._outlines.fill(features, raster, is_dense)
         if preview is None:
             self.reported.emit(tr("Preview: the raster is not in view."))
         else:
@@ -236,24 +226,6 @@ class LivePreview(QObject):
             self.reported.emit(endings.of_preview(preview, is_cut, self._values(), worded))
         self.updated.emit()
 
-    def _fill_layer(self, features: List[QgsFeature], raster: Optional[QgsRasterLayer]) -> None:
-        if not layers.is_there(self.layer):
-            self.layer, self._is_dense = _outline_layer(raster), None
-            QgsProject.instance().addMapLayer(self.layer, False)
-            layers.insert_above(self.layer, raster)
-        elif raster is not None and self.layer.crs() != raster.crs():
-            self.layer.setCrs(raster.crs())
-        provider = self.layer.dataProvider()
-        provider.truncate()
-        provider.addFeatures(features)
-        self.layer.updateExtents()
-        is_dense = self.preview is not None and self.preview.window.width > DENSE * self._canvas.width()
-        if is_dense != self._is_dense:
-            self._is_dense = is_dense
-            self.layer.setRenderer(_outline_renderer(is_dense))
-            self.layer.emitStyleChanged()
-        self.layer.triggerRepaint()
-
 
 def _segment() -> Any:
     return QgsApplication.processingRegistry().createAlgorithmById(SEGMENT)
@@ -261,7 +233,7 @@ def _segment() -> Any:
 
 def _load(feedback: Feedback) -> Any:
     """A Previewer, with all that it needs imported; the first time ever, another process begins to compile kernels."""
-    from ..engine import kernels, preview
+    from ..engine import kernels, preview, preview_levels  # noqa: F401  # the last for the slider, which needs it later
     from ..engine.kernels.entries import USUAL, entries_of_run
 
     kernels.choose(entries=entries_of_run(*USUAL[0]))
@@ -277,30 +249,16 @@ def _deciding(parameters: SegmentParameters) -> Any:
     return basis_key(parameters)
 
 
-def _feature(wkb: bytes) -> QgsFeature:
-    geometry = QgsGeometry()
-    geometry.fromWkb(wkb)
-    feature = QgsFeature()
-    feature.setGeometry(geometry)
-    return feature
+def extent_in_view(canvas: Any, raster: Optional[QgsRasterLayer]) -> Extent:
+    """The view as (left, bottom, right, top) in the raster's coordinates.
 
-
-def _outline_layer(raster: Optional[QgsRasterLayer]) -> QgsVectorLayer:
-    layer = QgsVectorLayer("MultiLineString?index=yes", tr("Preview of segments"), "memory")
-    if raster is not None:
-        layer.setCrs(raster.crs())
-    layer.setCustomProperty("skipMemoryLayersCheck", 1)  # QGIS shall not ask whether to save it
-    return layer
-
-
-def _outline_renderer(is_dense: bool) -> QgsSingleSymbolRenderer:
-    """Yellow on a dark edge, which is seen on any image; where pixels are smaller than the screen's, thin."""
-    edge, line = (QColor(0, 0, 0, 110), 0.55), (QColor(255, 230, 0), 0.26)
-    thin_edge, thin_line = (QColor(40, 20, 0, 90), 0.24), (QColor(255, 230, 0, 190), 0.1)
-    symbol = QgsLineSymbol()
-    symbol.deleteSymbolLayer(0)
-    for colour, width in (thin_edge, thin_line) if is_dense else (edge, line):
-        stroke = QgsSimpleLineSymbolLayer(colour, width)
-        stroke.setPenCapStyle(Qt.PenCapStyle.FlatCap if is_dense else Qt.PenCapStyle.SquareCap)
-        symbol.appendSymbolLayer(stroke)
-    return QgsSingleSymbolRenderer(symbol)
+    Raises
+    ------
+    QgsCsException : it has no place there
+    """
+    settings = canvas.mapSettings()
+    extent = settings.visibleExtent()
+    if raster is not None and raster.crs().isValid() and settings.destinationCrs().isValid():
+        transform = QgsCoordinateTransform(settings.destinationCrs(), raster.crs(), QgsProject.instance())
+        extent = transform.transformBoundingBox(extent)
+    return extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()

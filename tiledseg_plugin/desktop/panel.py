@@ -27,6 +27,7 @@ from ..compat import QAction
 from ..metadata import ICON
 from .fields import Fields
 from .histogram import SizeHistogram
+from .level_slider import LevelSlider
 
 WIDE = (
     "raster",
@@ -70,6 +71,7 @@ class SegmentationPanel(QgsDockWidget):
         )
         self.cancel_button = _button("cancel", tr("Ca&ncel"), tr("Stop what is running"))
         self.histogram = SizeHistogram()
+        self.levels = LevelSlider()
         self.progress = QProgressBar()
         self.progress.setObjectName("progress")
         self.copy_command = QAction(tr("Copy as qgis_process command"), self)
@@ -86,8 +88,8 @@ class SegmentationPanel(QgsDockWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self._form(), 1)
         layout.addWidget(_line())
-        for text in (self.summary, self.status, self.histogram):
-            layout.addWidget(text)
+        for widget in (self.summary, self.status, self.histogram, self.levels):
+            layout.addWidget(widget)
         running = QHBoxLayout()
         running.addWidget(self.progress, 1)
         running.addWidget(self.cancel_button)

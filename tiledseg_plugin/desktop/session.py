@@ -18,6 +18,7 @@ from ...algorithms.labels import labelled
 from ...algorithms.text import tr
 from . import checks, endings, layers, outputs, style_by, tile_layers
 from .commands import as_python, as_qgis_process
+from .level_slider import LevelView
 from .live_preview import SEGMENT, LivePreview
 from .log import LogWindow
 from .messages import Messages
@@ -56,6 +57,7 @@ class Session(QObject):
         self._proposals = outputs.Proposals(panel.fields)
         self.preview = LivePreview(iface.mapCanvas(), panel.fields.values, self)
         self.style_by = style_by.StyleBy(iface.activeLayer, self._last_output, self)
+        self.levels = LevelView(iface.mapCanvas(), panel.levels, self)
         self._connect()
         panel.fields.recall()
         self._raster_changed()
@@ -82,6 +84,7 @@ class Session(QObject):
         self.style_by.ended.connect(lambda _: self._tidy_after_tasks())
         self.preview.reported.connect(panel.status.setText)
         self.preview.failed.connect(self._preview_failed)
+        self.levels.failed.connect(lambda reason: panel.status.setText(tr("No outlines: {}").format(reason)))
 
     # -- the raster and its tiles
 
@@ -233,6 +236,7 @@ class Session(QObject):
         self.panel.preview_button.setChecked(False)
         self._output = run.results["OUTPUT"]
         self.style_by.forget(self._output)
+        self.levels.forget()
         made: Dict[str, QgsMapLayer] = {}
         yield from layers.loading(run, made)
         tiles = self.tile_layers.now_in(raster_id, run.results.get(outputs.S1TILES, ""))
@@ -251,6 +255,8 @@ class Session(QObject):
         yield from layers.finishing(run, made)
         style_by.name_bands(layers.still_there(made).values(), layers.raster_of(run.parameters.get("INPUT")))
         self.raster_choice.refresh()
+        if run.parameters.get("LEVELS"):
+            self.levels.offer(self._output, int(run.parameters["MIN_PIXELS"]))
 
     # -- what both share
 
@@ -329,9 +335,11 @@ class Session(QObject):
         """End everything, and wait until it has ended."""
         self.preview.switch_off()
         self.style_by.cancel()
+        self.levels.forget()
         if self.running is not None:
             self.running.cancel()
-        wait_until(lambda: self.running is None and not self.preview.is_busy and not self.style_by.is_busy)
+        views = self.preview, self.style_by, self.levels
+        wait_until(lambda: self.running is None and not any(view.is_busy for view in views))
         self.tile_layers.let_go()
         self.raster_choice.let_go()
         self.last = None

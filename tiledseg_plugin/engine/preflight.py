@@ -176,7 +176,8 @@ def _tile_memory(raster: Raster, plan: Plan) -> int:
     """Bytes that a worker needs for the largest piece, as a run parts them."""
     windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in part_few(plan).pieces]
     largest = max(windows, key=lambda window: window.pixels)
-    return resources.worker_memory(largest.width, largest.height, len(raster.bands), raster.dtype)
+    of_zones = 0 if plan.zones is None else resources.zones_memory(largest.width, largest.height)
+    return of_zones + resources.worker_memory(largest.width, largest.height, len(raster.bands), raster.dtype)
 
 
 def _log(

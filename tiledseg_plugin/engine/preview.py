@@ -143,7 +143,7 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
     try:
         job = Survey(raster, plan, parameters.sampling, folder, parameters.rsgislib_stretch)
         summary = survey(job, runner, progress)
-        summary.require_data(raster)
+        summary.require_data(raster, plan.zones)
         colours = summary.colours(raster, parameters.stretch)
         context = Context(parameters, raster, plan, kernel, runner, progress)
         sample = take_sample(context, summary, colours, folder)

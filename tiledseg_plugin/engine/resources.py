@@ -19,6 +19,8 @@ from .wording import counted
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
 STRIP_BYTES = 250_000_000  # what is described and written at a time
+ZONES_BYTES = 64_000_000  # of cells in which polygons are burnt, see `files.decoded.Cells`
+ZONES_BYTES_A_PIXEL = 14
 STRIP_BYTES_A_PIXEL, STRIP_BYTES_A_VALUE = 40, 5  # of rasters smaller than a strip
 MAIN_BYTES_A_PIXEL = 0.1  # for colours of the sample, counts and chains; segments are read as they are needed
 LABELS_A_PIXEL = 0.45  # bytes on the disk, with lookup tables
@@ -47,6 +49,11 @@ def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch
     compared = 1 if stretch or dtype == np.uint8 else 4
     added = compared if compared == 1 else 8 if dtype.kind in "iu" else 32
     return WORKER_BYTES + width * height * (40 + bands * (2 * dtype.itemsize + 2 * compared + added))
+
+
+def zones_memory(width: int, height: int) -> int:
+    """Bytes that zones take besides: of a tile the zone of each pixel and its walls, and cells that tiles share."""
+    return ZONES_BYTES + width * height * ZONES_BYTES_A_PIXEL
 
 
 def main_memory(valid_pixels: int, bands: int) -> int:

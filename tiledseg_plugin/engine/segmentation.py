@@ -28,7 +28,7 @@ from .products.run_outputs import check_products, publishing_all, stages, write_
 from .products.tile_records import TileRecord, seconds_by_tile, tile_records
 from .progress import Background, Feedback, Progress
 from .report import peak_memory, report_path, write_report
-from .resources import worker_memory
+from .resources import worker_memory, zones_memory
 from .stages.colours import Raw, Stretched
 from .stages.context import RunContext
 from .stages.effects import known_of, nothing_merged, without_effect
@@ -263,7 +263,8 @@ class _Run:
         request = execution.Request(
             parameters.execution,
             parameters.workers,
-            needed(width, height, len(raster.bands), raster.dtype, parameters.stretch),
+            needed(width, height, len(raster.bands), raster.dtype, parameters.stretch)
+            + (0 if self.plan.zones is None else zones_memory(width, height)),
             most=max(len(self.plan.pieces), len(blocks(raster))),
             scheduler=parameters.dask_scheduler,
             work_dir=parameters.work_dir,
@@ -283,7 +284,7 @@ class _Run:
             summary = survey(job, runner, self.progress)
             if not self.folder.is_temporary:
                 save_summary(summary, self.folder)
-        summary.require_data(self.raster)
+        summary.require_data(self.raster, self.plan.zones)
         occupancy = judge_tiles(plan, summary.valid_pixels, parameters.valid_data_threshold)
         empty, sparse = occupancy.count(EMPTY), occupancy.count(SPARSE)
         if empty or sparse:

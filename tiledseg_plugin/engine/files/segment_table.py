@@ -20,6 +20,9 @@ from .tables import quoted
 # Drivers that read a table in parts. GDAL's own, which is for small ones, writes those parts beside the array that they
 # are for, up to GDAL 3.6 at least.
 OWN_TABLES = ("HFA", "KEA")
+# Rows of a file beside that are fetched at a time. With more objects at once Python looks for garbage among all that
+# there are, which holds QGIS's window up for half a second.
+FETCHED = 500
 NUMERIC = (ogr.OFTInteger, ogr.OFTInteger64, ogr.OFTReal)
 
 
@@ -99,15 +102,24 @@ class _BesideTable:
     def lots(self, names: Sequence[str]) -> Iterator[List[np.ndarray]]:
         columns = ", ".join(quoted(name) for name in ("segment", *names))
         query = f"SELECT {columns} FROM {quoted(self._layer)} ORDER BY segment"  # noqa: S608 # nosec B608
-        first = 1
         with closing(sqlite3.connect(f"{Path(self._path).absolute().as_uri()}?mode=ro", uri=True)) as connection:
             cursor = connection.execute(query)
-            while rows := cursor.fetchmany(AT_A_TIME):
-                ids, *values = zip(*rows)
-                if ids[0] != first or ids[-1] != first + len(ids) - 1:
-                    raise SegmentationError(f"{self._path} has no row for each of its segments: run again.")
-                first += len(ids)
-                yield [_numbers(column, self.kinds[name]) for name, column in zip(names, values)]
+            for first in range(1, self.rows + 1, AT_A_TIME):
+                yield self._lot(cursor, names, first, min(AT_A_TIME, self.rows + 1 - first))
+
+    def _lot(self, cursor: sqlite3.Cursor, names: Sequence[str], first: int, count: int) -> List[np.ndarray]:
+        """The next rows, those of segments `first` .."""
+        parts: List[List[np.ndarray]] = [[] for _ in names]
+        end = first + count
+        while first < end:
+            rows = cursor.fetchmany(min(FETCHED, end - first))
+            ids, *values = zip(*rows) if rows else ((0,),)
+            if ids[0] != first or ids[-1] != first + len(ids) - 1:
+                raise SegmentationError(f"{self._path} has no row for each of its segments: run again.")
+            first += len(ids)
+            for part, name, column in zip(parts, names, values):
+                part.append(_numbers(column, self.kinds[name]))
+        return [np.concatenate(part) for part in parts]
 
 
 def _numbers(values: Sequence[Any], is_real: bool) -> np.ndarray:

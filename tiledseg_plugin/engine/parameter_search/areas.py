@@ -14,12 +14,13 @@ import numpy as np
 from ..errors import SegmentationError
 from ..files.raster import Raster
 from ..files.window import Window
+from ..files.work_folder import WorkFolder
 from ..kernels.contract import Kernels
 from ..stages.kmeans import cluster, distinct_colours
 from ..stages.plan import Plan, Tile, plan_grid
 from ..stages.polygon_pixels import PlacedPolygon
-from ..stages.sampling import SampledValues, colours_of_values
-from ..stages.statistics import Summary
+from ..stages.sampling import SampledValues, colours_of_values, sampled_values
+from ..stages.statistics import Summary, blocks
 
 MOST_PIXELS = 1 << 22  # of an area; larger ones are parted, so that memory is bounded
 SIDE = 2000  # of the parts
@@ -104,11 +105,16 @@ class Sampled:
 
 
 def land_covers(
-    summary: Summary, raster: Raster, sample: SampledValues, kernel: Kernels, check: Callable[[], None]
+    summary: Summary, raster: Raster, folder: WorkFolder, kernel: Kernels, check: Callable[[], None]
 ) -> Sampled:
-    """A few classes of the sampled pixels, found by k-means; the stretch makes bands weigh alike."""
-    thinned = slice(None, None, max(1, len(sample.positions) // ENOUGH))
-    colours = colours_of_values(sample.values[thinned], summary.colours(raster, True), kernel)
+    """A few classes of the sampled pixels, found by k-means; the stretch makes bands weigh alike.
+
+    Parameters
+    ----------
+    folder : in which the survey has left the sample
+    """
+    sample = _thinned_sample(summary, raster, folder, check)
+    colours = colours_of_values(sample.values, summary.colours(raster, True), kernel)
     different, counts, _ = distinct_colours(colours, kernel)
 
     def run(function: Callable, items: Sequence) -> Iterable:
@@ -118,7 +124,20 @@ def land_covers(
     centres, _ = cluster(different, counts, LAND_COVERS, ITERATIONS, kernel, run)
     planes = np.ascontiguousarray(colours.T)[:, None, :]
     classes = kernel.nearest_centre(planes, np.ones(planes.shape[1:], bool), centres)
-    return Sampled(classes[0].astype(np.int64) - 1, sample.positions[thinned])
+    return Sampled(classes[0].astype(np.int64) - 1, sample.positions)
+
+
+def _thinned_sample(summary: Summary, raster: Raster, folder: WorkFolder, check: Callable[[], None]) -> SampledValues:
+    """So much of the sample as is enough; never more of it than that of one block is in memory besides."""
+    step = max(1, sum(summary.sampled) // ENOUGH)
+    found = []
+    for block, count in zip(blocks(raster), summary.sampled):
+        if count:
+            part = sampled_values(folder, raster, [block], check)
+            found.append(SampledValues(part.positions[::step].copy(), part.values[:, ::step].copy()))
+    return SampledValues(
+        np.concatenate([part.positions for part in found]), np.concatenate([part.values for part in found], axis=1)
+    )
 
 
 def chosen_windows(raster: Raster, plan: Plan, valid: Dict[int, int], sampled: Sampled, count: int) -> List[Tile]:

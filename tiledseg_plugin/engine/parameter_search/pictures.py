@@ -14,7 +14,7 @@ from ..stages.elimination import ClumpGraph, EliminationRules, eliminate
 from .areas import Area
 from .measuring import Clumped, SearchJob, clump_area
 
-SIDE = 320  # pixels of the raster that are shown at most, in each direction
+SIDE = 240  # pixels of the raster that are shown at most, in each direction
 ZOOM = 2  # so that a line is thinner than a pixel
 MARGIN = 64
 LINE = (255, 225, 0)

@@ -34,8 +34,8 @@ table { border-collapse: collapse; font-size: 13px } th, td { padding: 3px 9px; 
 th { border-bottom: 2px solid #888; background: #f2f2f2 } td { border-bottom: 1px solid #ddd }
 .wide { overflow-x: auto } .best { background: #fff3c4; font-weight: bold }
 .box { background: #f2f6fa; border: 1px solid #b8cade; padding: 8px 16px; display: inline-block }
-figure { display: inline-block; margin: 0 10px 10px 0; vertical-align: top; max-width: 320px }
-figure img { width: 320px; image-rendering: auto } figcaption { font-size: 13px }
+figure { display: inline-block; margin: 0 10px 10px 0; vertical-align: top; max-width: 480px }
+figure img { display: block } figcaption { font-size: 13px }
 .plots svg { margin: 0 8px 8px 0; max-width: 100% }
 """
 NOTES = """

@@ -25,8 +25,7 @@ from ..stages.context import Context
 from ..stages.plan import Plan, plan_grid
 from ..stages.polygon_pixels import PlacedPolygon, place
 from ..stages.polygon_tiles import polygons_in_pixels
-from ..stages.sampling import SampledValues, sampled_values
-from ..stages.statistics import Summary, Survey, blocks, find_centres, survey, take_sample
+from ..stages.statistics import Summary, Survey, find_centres, survey, take_sample
 from ..stages.tiles import PixelJob
 from ..wording import counted
 from . import areas as parts
@@ -195,9 +194,7 @@ class _Search:
         whole = plan_grid(raster.width, raster.height, raster.width, raster.height)
         summary = survey(Survey(raster, self.plan, parameters.sampling, folder), runner, progress)
         summary.require_data(raster)
-        sampled = [block for block, count in zip(blocks(raster), summary.sampled) if count]
-        sample = sampled_values(folder, raster, sampled, progress.check_cancelled)
-        areas = self._areas(summary, sample, kernel)
+        areas = self._areas(summary, kernel, folder)
         pixels = []
         for clustering in parameters.clusterings:
             colours = summary.colours(raster, clustering.stretch)
@@ -206,7 +203,7 @@ class _Search:
             pixels.append(PixelJob(raster, whole, colours, centres, parameters.kernels))
         return SearchJob(raster, tuple(areas), tuple(pixels), summary.bands, parameters.thresholds, parameters.sizes)
 
-    def _areas(self, summary: Summary, sample: SampledValues, kernel: Kernels) -> List[Area]:
+    def _areas(self, summary: Summary, kernel: Kernels, folder: WorkFolder) -> List[Area]:
         """Where candidates are measured; `where` gets the sentence that says so."""
         parameters, raster = self.parameters, self.raster
         valid = sum(summary.valid_pixels.values())
@@ -218,11 +215,11 @@ class _Search:
             self.where.append(f"Measured in the whole raster, {raster.size}.")
             found = parts.whole_raster(raster, self.margin)
         else:
-            found = self._windows(self.plan, summary, sample, kernel)
+            found = self._windows(self.plan, summary, kernel, folder)
         parts.require_areas(found, raster)
         return self._with_reference(found) if self.reference else found
 
-    def _windows(self, plan: Plan, summary: Summary, sample: SampledValues, kernel: Kernels) -> List[Area]:
+    def _windows(self, plan: Plan, summary: Summary, kernel: Kernels, folder: WorkFolder) -> List[Area]:
         parameters, raster = self.parameters, self.raster
         size = f"{plan.tiles[0].window.width} x {plan.tiles[0].window.height} pixels"
         if self.reference:
@@ -232,7 +229,7 @@ class _Search:
             )
         else:
             sampled = self.progress.in_background(
-                lambda check, advance: parts.land_covers(summary, raster, sample, kernel, check),
+                lambda check, advance: parts.land_covers(summary, raster, folder, kernel, check),
                 "Choosing windows",
                 (0.8, 0.8),
             )

@@ -38,6 +38,7 @@ from .sampling import (
     places,
     sample_is_kept,
 )
+from .zones import Zones
 
 BLOCK_PIXELS = 1 << 20
 MOST_AT_ONCE = 500_000_000  # bytes that are read together
@@ -236,13 +237,18 @@ class Summary:
     occupied: Tuple[int, ...] = ()
     rsgislib_bands: Tuple[BandStatistics, ...] = ()
 
-    def require_data(self, raster: Raster) -> None:
-        """Raise SegmentationError if no pixel is valid."""
-        if not any(self.valid_pixels.values()):
+    def require_data(self, raster: Raster, zones: Optional[Zones] = None) -> None:
+        """Raise SegmentationError if no pixel is valid, and none that lies in a zone where others are excluded."""
+        if any(self.valid_pixels.values()):
+            return
+        if zones is not None and zones.excludes:
             raise SegmentationError(
-                f"{raster.path} has no valid pixel in the selected bands: check its no-data value, BANDS and "
-                "NODATA_RULE."
+                f"{raster.path} has no valid pixel in ZONES: check the zones, the raster's no-data value, BANDS and "
+                "NODATA_RULE, or set ZONES_OUTSIDE to segment."
             )
+        raise SegmentationError(
+            f"{raster.path} has no valid pixel in the selected bands: check its no-data value, BANDS and NODATA_RULE."
+        )
 
     def colours(self, raster: Raster, stretched: bool) -> Union[Stretched, Raw]:
         """How values become the colours that are compared."""
