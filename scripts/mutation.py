@@ -55,7 +55,7 @@ MODULES = {
     ],
     STAGES + "schedule.py": ["tests/test_schedule.py"],
     STAGES + "tree.py": [
-        "tests/test_tree.py::test_a_tree",
+        "tests/test_tree.py::test_a_",
         "tests/test_tree.py::test_borders",
         "tests/test_schedule.py",
     ],
