@@ -167,7 +167,7 @@ def _levels(rng, kind, image, parameters):
         *(logarithmic(rng, least + 1, most) for _ in range(6)),
     }
     sizes = sorted(size for size in sizes if size > least)
-    sizes = rng.sample(sizes, rng.randint(1, 4 if kind == "small" else 2))
+    sizes = rng.sample(sizes, min(len(sizes), rng.randint(1, 4 if kind == "small" else 2)))
     if rng.random() < 0.2:
         sizes.append(sizes[0] + 1)
     return {"levels": sorted({size for size in sizes if size < 2**31})}
