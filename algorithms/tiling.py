@@ -134,6 +134,7 @@ class TilingAlgorithm(TiledAlgorithm):
                 "no data. Of lines nothing lies outside."
             ),
             ZONES_OUTSIDE,
+            optional=True,  # models that were saved before it was there have no value for it
         )
 
     def _add_nodata(self) -> None:
@@ -224,12 +225,13 @@ class TilingAlgorithm(TiledAlgorithm):
     def _add_switch(self, name: str, label: str, text: str, advanced: bool = False) -> None:
         self.add(QgsProcessingParameterBoolean(name, label, defaultValue=DEFAULTS[name.lower()]), text, advanced)
 
-    def _add_choice(self, name: str, label: str, text: str, options: Sequence[str]) -> None:
+    def _add_choice(self, name: str, label: str, text: str, options: Sequence[str], optional: bool = False) -> None:
         definition = QgsProcessingParameterEnum(
             name,
             label,
             options=list(options),
             defaultValue=DEFAULTS[name.lower()],
+            optional=optional,
             usesStaticStrings=True,
         )
         self.add(definition, text, advanced=True)
@@ -238,7 +240,6 @@ class TilingAlgorithm(TiledAlgorithm):
         """What both algorithms hand to the engine, without the polygons of TILES, which take a while to read."""
         names = (
             self.NODATA_RULE,
-            self.ZONES_OUTSIDE,
             self.TILE_WIDTH,
             self.TILE_HEIGHT,
             self.VALID_DATA_THRESHOLD,
@@ -251,6 +252,7 @@ class TilingAlgorithm(TiledAlgorithm):
             "nodata": self.value(parameters, self.NODATA, context) or "",
             "extent": self._extent(parameters, context),
             "zones": self._zones(parameters, context),
+            "zones_outside": self.value(parameters, self.ZONES_OUTSIDE, context) or DEFAULTS["zones_outside"],
             "tiles_source": layer_source(self.raw(parameters, self.TILES, context), context),
         }
 

@@ -29,7 +29,7 @@ INTERFACE = {
     "KMEANS_MAX_ITERATIONS": ("number", 200, True, False, 1, None),
     "EXTENT": ("extent", None, False, True, None, None),
     "ZONES": ("layer", None, False, True, None, None),
-    "ZONES_OUTSIDE": ("enum", "segment", True, False, None, None),
+    "ZONES_OUTSIDE": ("enum", "segment", True, True, None, None),
     "NODATA": ("string", None, True, True, None, None),
     "NODATA_RULE": ("enum", "any", True, False, None, None),
     "TILE_WIDTH": ("number", 2000, False, False, 16, None),
@@ -280,5 +280,10 @@ def test_what_a_preview_and_a_check_depend_on_is_followed_by_the_panel(qgis_appl
     from tiledseg.tiledseg_plugin.engine.preview import DECIDING
 
     assert {name.upper() for name in DECIDING} - {"KERNELS"} <= set(SHOWN)
-    counted = {name.upper() for name in vars(PreflightParameters(""))} - {"WORKERS", "OUTPUT", "TILES_SOURCE"}
+    counted = {name.upper() for name in vars(PreflightParameters(""))} - {
+        "EXECUTION",
+        "WORKERS",
+        "OUTPUT",
+        "TILES_SOURCE",
+    }
     assert counted == set(TILING)

@@ -59,6 +59,7 @@ BAD = {
     "raster": [5, True, 1.5, ["a.tif"], {"a": 1}, "no.tif"],
     "multilayer": [5, True, 1.5, {"a": 1}, "no.tif", ["no.tif"], [5]],
     "vector": [5, True, 1.5, ["a.gpkg"], {"a": 1}, "no.gpkg"],
+    "layer": [5, True, 1.5, ["a.gpkg"], {"a": 1}, "no.gpkg"],
     "field": NO_TEXTS,
     "source": [5, True, 1.5, ["a.gpkg"], {"a": 1}, "no.gpkg"],
     "rasterDestination": NO_TEXTS,

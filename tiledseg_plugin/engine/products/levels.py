@@ -27,7 +27,7 @@ from ..files.tables import Column
 from ..files.verification import verify_raster
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from ..parameters import PlainParameters
+from ..parameters import PlainParameters, check_range
 from ..progress import Feedback
 from ..stages.write import write_ids
 from .existing_segments import SegmentsRun, segments_run
@@ -116,6 +116,7 @@ def check_levels(parameters: LevelsParameters) -> None:
     Outputs without a path are passed over.
     """
     parameters.check_kinds()
+    check_range("LEVEL", parameters.level, 2)
     recover_beside(parameters.segments)
     segments = describe(parameters.segments, (1,))
     if RasterIds(segments).absent:
