@@ -12,7 +12,7 @@ from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table
 from tiledseg.tiledseg_plugin.engine.files.outputs import create_like
 from tiledseg.tiledseg_plugin.engine.products import (
-    mean_image,
+    looked_up,
     segment_polygons,
     segment_statistics,
     update_table,
@@ -23,7 +23,7 @@ from tiledseg.tiledseg_plugin.engine.products import (
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
-from tiledseg.tiledseg_plugin.engine.stages import write
+from tiledseg.tiledseg_plugin.engine.stages import ready
 
 resource = pytest.importorskip("resource", reason="file sizes cannot be limited here")
 LIMIT = 6000  # bytes of any file
@@ -152,8 +152,8 @@ def test_the_attribute_table_that_is_to_be_updated(tmp_path, monkeypatch, extens
 def test_the_output_that_fails_is_blamed(tmp_path, scene, monkeypatch, function, extension, failing):
     """Both are rasters, and the same functions write them: a message names the one that cannot be written."""
     modules = {
-        "MEAN_IMAGE": dict.fromkeys(("create_like", "make_cog", "build_overviews"), mean_image),
-        "OUTPUT": {"create_like": write, "make_cog": products, "build_overviews": products},
+        "MEAN_IMAGE": dict.fromkeys(("create_like", "make_cog", "build_overviews"), looked_up),
+        "OUTPUT": {"create_like": ready, "make_cog": products, "build_overviews": products},
     }
     if function == "create_like":
 

@@ -13,7 +13,7 @@ from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table, tables
 from tiledseg.tiledseg_plugin.engine.files.verification import Samples, verify_features, verify_raster
 from tiledseg.tiledseg_plugin.engine.files.window import Window
-from tiledseg.tiledseg_plugin.engine.products import mean_image, polygons, run_outputs, segment_statistics
+from tiledseg.tiledseg_plugin.engine.products import looked_up, polygons, run_outputs, segment_statistics
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
@@ -54,7 +54,7 @@ def written(tmp_path_factory, scene):
         patch.setattr(module, name, keep)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (run_outputs, mean_image):
+        for module in (run_outputs, looked_up):
             keeping(module, "verify_raster")
         for module, name in ((polygons, "verify_features"), (tables, "verify_features"), (tables, "verify_text_table")):
             keeping(module, name)
@@ -130,7 +130,7 @@ def is_refused(work, folder, allowed):
     "module, function, outputs",
     [
         (run_outputs, "verify_raster", {}),
-        (mean_image, "verify_raster", {"mean_image": "m.img"}),
+        (looked_up, "verify_raster", {"mean_image": "m.img"}),
         (polygons, "verify_features", {"polygons": "p.shp"}),
     ],
 )
