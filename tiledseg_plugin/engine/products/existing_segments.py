@@ -45,6 +45,20 @@ class ProductParameters(Protocol):
     def kernels(self) -> str: ...
 
 
+class WithoutValues:
+    """Parameters of what reads no values."""
+
+    @property
+    def values(self) -> str:
+        """None."""
+        return ""
+
+    @property
+    def bands(self) -> Tuple[int, ...]:
+        """None."""
+        return ()
+
+
 @dataclass
 class SegmentsRun:
     """What the products of existing segments share.

@@ -30,7 +30,7 @@ from ..files.work_folder import WorkFolder
 from ..parameters import PlainParameters, check_range
 from ..progress import Feedback
 from ..stages.write import write_ids
-from .existing_segments import SegmentsRun, segments_run
+from .existing_segments import SegmentsRun, WithoutValues, segments_run
 from .level_table import LevelTable, grouping_of
 from .outlines import trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
@@ -43,7 +43,7 @@ NOT_OF_POLYGONS = ("Histogram", "Red", "Green", "Blue", "Alpha")
 
 
 @dataclass(frozen=True)
-class LevelsParameters(PlainParameters):
+class LevelsParameters(WithoutValues, PlainParameters):
     """The parameters of `tiledseg:levels`; the names are those of the interface, in lower case.
 
     polygons : empty for none
@@ -56,16 +56,6 @@ class LevelsParameters(PlainParameters):
     execution: str = "auto"
     workers: int = 0
     kernels: str = "auto"
-
-    @property
-    def values(self) -> str:
-        """No values are read."""
-        return ""
-
-    @property
-    def bands(self) -> Tuple[int, ...]:
-        """So are no bands."""
-        return ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ..files.raster import describe
 from ..parameters import EXECUTIONS, PlainParameters, check_choice, no_data_asked_for
 from ..progress import Feedback
 from ..wording import counted
-from .existing_segments import segments_run
+from .existing_segments import WithoutValues, segments_run
 from .id_columns import ID, IdColumn, TableSource, check_column, read_column
 from .looked_up import ColumnsOfRaster, LookedUp, write_looked_up
 
@@ -26,7 +26,7 @@ EXACT_IN_FLOAT32 = 2**24  # up to here whole numbers are
 
 
 @dataclass(frozen=True)
-class RasteriseParameters(PlainParameters):
+class RasteriseParameters(WithoutValues, PlainParameters):
     """The parameters of `tiledseg:rasterise`; the names are those of the interface, in lower case.
 
     table : see `id_columns.TableSource`; empty for the attribute table of the segments
@@ -43,14 +43,6 @@ class RasteriseParameters(PlainParameters):
     execution: str = "auto"
     workers: int = 0
     kernels: str = "auto"
-
-    @property
-    def values(self) -> str:
-        return ""
-
-    @property
-    def bands(self) -> Tuple[int, ...]:
-        return ()
 
     def check(self) -> None:
         """Raise SegmentationError for what no raster could make right."""

@@ -15,7 +15,7 @@ from ..parameters import EXECUTIONS, PlainParameters, check_choice
 from ..progress import Feedback
 from ..wording import counted
 from .attributes import Attributes
-from .existing_segments import SegmentsRun, segments_run
+from .existing_segments import SegmentsRun, WithoutValues, segments_run
 from .inside_points import inside_points
 from .margins import sides_of
 from .shape_columns import shape_columns
@@ -26,7 +26,7 @@ SHAPE_STAGES = {"shapes": 60, "points": 25, "table": 15}
 
 
 @dataclass(frozen=True)
-class ShapeParameters(PlainParameters):
+class ShapeParameters(WithoutValues, PlainParameters):
     """The parameters of `tiledseg:shape`; the names are those of the interface, in lower case.
 
     output : path of the table; empty for none, with `update_rat`
@@ -38,14 +38,6 @@ class ShapeParameters(PlainParameters):
     execution: str = "auto"
     workers: int = 0
     kernels: str = "auto"
-
-    @property
-    def values(self) -> str:
-        return ""
-
-    @property
-    def bands(self) -> Tuple[int, ...]:
-        return ()
 
     def check(self, output_is_known: bool = True) -> None:
         """Raise SegmentationError for what no raster could make right."""
