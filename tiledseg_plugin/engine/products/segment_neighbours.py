@@ -20,8 +20,8 @@ share_CLASS ..      the share of the perimeter that is with segments of a class
 """
 
 import time
-from dataclasses import dataclass, field
-from typing import Dict, List, Sequence, Tuple
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ from ..progress import Feedback
 from ..wording import counted
 from .attribute_columns import statistic_column
 from .attributes import Attributes
-from .existing_segments import SegmentsRun, segments_run
+from .existing_segments import ProductResult, SegmentsRun, segments_run
 from .margins import sides_of
 from .neighbour_pairs import NeighboursJob, Summaries, measure_borders, together
 from .segment_classes import Classes, check_classes, classes_of
@@ -111,17 +111,13 @@ def check_neighbours(parameters: NeighboursParameters, output_is_known: bool = T
 
 
 @dataclass(frozen=True)
-class NeighboursResult:
+class NeighboursResult(ProductResult):
     """What a run returns besides the tables.
 
     pair_count : how many pairs of segments touch, each counted once
-    stages : {stage: seconds}
     """
 
-    segment_count: int
-    pair_count: int
-    seconds: float
-    stages: Dict[str, float] = field(default_factory=dict)
+    pair_count: int = 0
 
 
 def segment_neighbours(parameters: NeighboursParameters, feedback: Feedback) -> NeighboursResult:
@@ -156,7 +152,7 @@ def segment_neighbours(parameters: NeighboursParameters, feedback: Feedback) -> 
     feedback.info(
         f"{counted(named.ids.size, 'segment')}, {counted(pair_count, 'pair')} of neighbours in {seconds:.1f} s."
     )
-    return NeighboursResult(int(named.ids.size), pair_count, seconds, run.progress.seconds)
+    return NeighboursResult(int(named.ids.size), seconds, run.progress.seconds, pair_count)
 
 
 def _measure(run: SegmentsRun, attributes: Attributes, classes: Classes) -> List[Summaries]:

@@ -2,8 +2,8 @@
 """The shape of any segments: the table behind `tiledseg:shape`. What its columns are is in `shape_columns`."""
 
 import time
-from dataclasses import dataclass, field
-from typing import Dict, List, Tuple
+from dataclasses import dataclass
+from typing import List, Tuple
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
@@ -15,7 +15,7 @@ from ..parameters import EXECUTIONS, PlainParameters, check_choice
 from ..progress import Feedback
 from ..wording import counted
 from .attributes import Attributes
-from .existing_segments import SegmentsRun, WithoutValues, segments_run
+from .existing_segments import ProductResult, SegmentsRun, WithoutValues, segments_run
 from .inside_points import inside_points
 from .margins import sides_of
 from .shape_columns import shape_columns
@@ -69,19 +69,7 @@ def check_shape(parameters: ShapeParameters, output_is_known: bool = True) -> No
     check_files(outputs_of(parameters)[0 if output_is_known else 1 :], [("SEGMENTS", parameters.segments)])
 
 
-@dataclass(frozen=True)
-class ShapeResult:
-    """What a run returns besides the table.
-
-    stages : {stage: seconds}
-    """
-
-    segment_count: int
-    seconds: float
-    stages: Dict[str, float] = field(default_factory=dict)
-
-
-def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ShapeResult:
+def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ProductResult:
     """Write a table with one row a segment.
 
     Raises
@@ -99,7 +87,7 @@ def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ShapeResul
         write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
     seconds = time.monotonic() - started
     feedback.info(f"Shape of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
-    return ShapeResult(int(attributes.ids.size), seconds, run.progress.seconds)
+    return ProductResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 
 def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) -> Tuple[Attributes, List[Column]]:

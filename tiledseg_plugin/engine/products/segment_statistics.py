@@ -3,7 +3,7 @@
 
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
@@ -30,7 +30,7 @@ from ..progress import Feedback
 from ..wording import counted
 from .attribute_columns import statistic_column
 from .attributes import Attributes, Moments
-from .existing_segments import Further, SegmentsRun, segments_run
+from .existing_segments import Further, ProductResult, SegmentsRun, segments_run
 from .histograms import Described, HistogramJob, describe_by_histograms
 from .quantiles import Ranks, completed, is_order_statistic
 from .texture import Textures, texture_limits
@@ -130,19 +130,7 @@ def _check_columns(parameters: StatisticsParameters, columns: int) -> None:
     check_columns("OUTPUT", parameters.output, TABLES.driver_of(parameters.output, "OUTPUT"), 1 + columns)
 
 
-@dataclass(frozen=True)
-class StatisticsResult:
-    """What a run returns besides the table.
-
-    stages : {stage: seconds}
-    """
-
-    segment_count: int
-    seconds: float
-    stages: Dict[str, float] = field(default_factory=dict)
-
-
-def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> StatisticsResult:
+def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> ProductResult:
     """Write a table with one row a segment.
 
     Raises
@@ -168,7 +156,7 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
         write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
     seconds = time.monotonic() - started
     feedback.info(f"Statistics of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
-    return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
+    return ProductResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 
 def _stages(statistics: Iterable[str]) -> Dict[str, int]:
