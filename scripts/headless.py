@@ -29,7 +29,7 @@ class Finished:
     peak_memory: int
 
     def lines_of_errors(self) -> list:
-        """What it has said on stderr, without Python's warnings (and the lines of code below them) of QGIS's own code."""
+        """What it has said on stderr, without Python's warnings of QGIS's own code, and the code cited below them."""
         lines = [line for line in self.stderr.splitlines() if line.strip()]
         warned = ["DeprecationWarning" in line for line in lines]
         cited = [before and line.startswith("  ") for before, line in zip([False, *warned], lines)]
