@@ -280,3 +280,24 @@ def _moved(geometry, transform):
         pixel = geometry.GetX(index), geometry.GetY(index)
         geometry.SetPoint_2D(index, *gdal.ApplyGeoTransform(list(transform), *pixel))
     return geometry
+
+
+def test_polygons_in_pixels_are_those_over_the_raster(tmp_path):
+    path = raster(tmp_path / "a.tif")
+    left, top = GEOTRANSFORM[0], GEOTRANSFORM[3]
+
+    def small(col, row):
+        return box(left + 10 * col, top - 10 * row - 3, left + 10 * col + 3, top - 10 * row)
+
+    polygons = [small(0.2, 0.2), small(-0.9, 5), small(5, -0.9), small(119.5, 89.5), small(120.2, 5), small(5, 90.2)]
+    found = polygons_in_pixels(path, polygons, (wkt(UTM), wkt(UTM)), "ZONES")
+    assert [number for number, _ in found] == [1, 4]
+    with pytest.raises(SegmentationError, match="No polygon of ZONES lies over"):
+        polygons_in_pixels(path, polygons[1:3], (wkt(UTM), wkt(UTM)), "ZONES")
+    flat = raster(tmp_path / "b.tif", (left, 1.0, 0.0, top, 0.0, 0.0))
+    with pytest.raises(SegmentationError, match="without area, so ZONES cannot be placed"):
+        polygons_in_pixels(flat, polygons, (wkt(UTM), wkt(UTM)), "ZONES")
+    path = raster(tmp_path / "c.tif", TRANSFORM_33N, "EPSG:32633")
+    degrees = [box(0, 0, 1, 1), ring(in_degrees([(5, 5), (15, 5), (15, 15), (5, 15)]))]
+    found = polygons_in_pixels(path, degrees, (wkt("EPSG:32633"), wkt("EPSG:4326")), "ZONES")
+    assert [number for number, _ in found] == [2]
