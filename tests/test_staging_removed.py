@@ -177,6 +177,25 @@ def test_segments_whose_table_gets_columns_are_never_gone(tmp_path, monkeypatch,
     assert {path.name for path in tmp_path.iterdir()} - {"t.csv", "t.csvt"} == {"s.img", "v.tif"}
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_a_file_that_may_be_moved_but_not_replaced_is_moved(tmp_path, monkeypatch, on_win32, case):
+    """Of one that a program has open with leave to delete it."""
+    names, folder, replace, refused = CASES[case], tmp_path / "here", os.replace, []
+    _, after = states(tmp_path, names)
+    prepare(folder, names)
+    files = {str(folder / file) for name in names for file in GROUPS[name][0]}
+
+    def refuse_to_replace(source, target):
+        if str(target) in files and os.path.exists(target) and str(source) != str(target):
+            refused.append(target)
+            raise PermissionError(errno.EACCES, "it is open in another program", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse_to_replace)
+    publish_new(folder, names)
+    assert refused and content(folder) == after and not list(folder.rglob(".tiledseg-*"))
+
+
 @posix
 def test_where_open_files_cannot_be_replaced_they_are_let_go(tmp_path, monkeypatch):
     """As on some network drives; holding them is for a rare case, and must not be in the way of all others."""

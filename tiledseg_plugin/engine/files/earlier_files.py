@@ -12,7 +12,7 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional
 
 from .on_windows import replace_file
 from .ownership import make_owned_folder
@@ -78,11 +78,27 @@ def _must_be_moved(path: Path) -> bool:
     return sys.platform == "win32" and not os.lstat(path).st_mode & stat.S_IWRITE
 
 
-def put_in_place(source: Path, path: Path) -> None:
-    """Give a file a name, which it may have already; the other one goes."""
+def put_in_place(source: Path, path: Path, aside: Optional[Path] = None) -> None:
+    """Give a file a name, which it may have already; the other one goes.
+
+    Parameters
+    ----------
+    aside : where the earlier file of this name has been `set_aside`
+
+    Raises
+    ------
+    OSError : it cannot be done
+    """
     if is_one_file(source, path):
         source.unlink()  # as nothing happens to two names of one file if one is replaced by the other
-    else:
+        return
+    try:
+        replace_file(source, path)
+    except PermissionError:
+        if sys.platform != "win32" or aside is None or not is_one_file(aside, path):
+            raise
+        aside.unlink()
+        replace_file(path, aside)  # what other programs have open can be moved at times, though not be replaced
         replace_file(source, path)
 
 

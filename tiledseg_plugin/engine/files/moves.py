@@ -161,9 +161,10 @@ def _move_all(moves: Sequence[Moves], placed: Sequence[Set[str]], held: HeldOpen
         for name in names:
             if name == names[-1]:
                 _move_away(one)
-            _make_way(one, one.places[name], held)
-            put_in_place(folder / name, one.parent / one.places[name])
-            taken.add(one.places[name])
+            place = one.places[name]
+            _make_way(one, place, held)
+            put_in_place(folder / name, one.parent / place, one.kept / place)
+            taken.add(place)
         if not names:
             _move_away(one)
 
