@@ -176,3 +176,63 @@ def test_exceptions_stay_as_other_plugins_set_them(tmp_path, order):
     finally:
         for module in reversed(order):
             module.DontUseExceptions()
+
+
+TRANSFORM_33N = (500000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0)  # 15 degrees east, 54 north
+POLAR = "+proj=gnom +lat_0=90 +lon_0=0 +R=6371000 +units=m"  # has no coordinates south of the equator
+
+
+def in_degrees(pixels, transform=TRANSFORM_33N, crs="EPSG:32633"):
+    """Longitudes and latitudes of columns and rows."""
+    forward = osr.CoordinateTransformation(reference(crs), reference("EPSG:4326"))
+    return [forward.TransformPoint(*gdal.ApplyGeoTransform(list(transform), *pixel))[:2] for pixel in pixels]
+
+
+def ring(points):
+    return wkb(f"POLYGON(({','.join(f'{x!r} {y!r}' for x, y in [*points, points[0]])}))")
+
+
+@pytest.mark.parametrize("col, row", [(0, 0), (110, 0), (0, 80), (110, 80)])
+def test_a_small_polygon_in_a_corner_is_found_in_another_coordinate_system(tmp_path, col, row):
+    path = raster(tmp_path / "a.tif", TRANSFORM_33N, "EPSG:32633")
+    corners = in_degrees([(col, row), (col + 10, row), (col + 10, row + 10), (col, row + 10)])
+    assert rectangles_of(path, [ring(corners)], wkt("EPSG:4326")) == (Window(col, row, 10, 10),)
+
+
+@pytest.mark.parametrize("times, columns", [(4.6, 115), (5.4, 10)])
+def test_what_lies_further_off_than_five_times_the_raster_does_not_count_for_an_extent(tmp_path, times, columns):
+    """An L, whose foot lies so far below the raster, and is as wide as it."""
+    path = raster(tmp_path / "a.tif", TRANSFORM_33N, "EPSG:32633")
+    (left, top), (right, bottom) = in_degrees([(5, 10), (15, 91)])
+    outline = in_degrees([(-1, -1), (121, -1), (121, 91), (-1, 91)])
+    span = max(max(values) - min(values) for values in zip(*outline))
+    foot, east = min(y for _, y in outline) - times * span, max(x for x, _ in outline)
+    corners = [
+        (left, top),
+        (right, top),
+        (right, foot),
+        (east, foot),
+        (east, foot - span / 10),
+        (left, foot - span / 10),
+    ]
+    (found,) = rectangles_of(path, [ring(corners)], wkt("EPSG:4326"))
+    assert (found.col, found.width, found.bottom) == (5, columns, 90)
+
+
+def test_where_a_coordinate_system_ends_the_part_near_the_raster_counts(tmp_path):
+    size = 100_000.0
+    transform = (0.0, size, 0.0, -8_000_000.0, 0.0, -size)  # 120 x 90 pixels: from 38 to 15 degrees north
+    path = raster(tmp_path / "a.tif", transform, POLAR)
+    corners = [(10, 30), (20, 30), (20, -60), (10, -60)]
+    (found,) = rectangles_of(path, [ring(corners)], wkt("EPSG:4326"))
+    assert found.bottom == 90 and 15 < found.col < 25 and found.row > 20
+    with pytest.raises(SegmentationError, match="The raster cannot be reprojected to the coordinate system of TILES"):
+        world = raster(tmp_path / "b.tif", (-180.0, 3.0, 0.0, 90.0, 0.0, -2.0), "EPSG:4326")
+        rectangles_of(world, [box(-1e6, -1e6, 1e6, 1e6)], wkt(POLAR))
+
+
+def test_a_millionth_of_a_pixel_is_noise(tmp_path):
+    path = raster(tmp_path / "a.tif")
+    left, top = GEOTRANSFORM[0], GEOTRANSFORM[3]
+    for edge, column in ((10.4999998, 11), (10.499996, 10), (10.5, 11)):
+        assert rectangles_of(path, [box(left + 10 * edge, top - 100, left + 300, top)], "")[0].col == column
