@@ -177,6 +177,9 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             feedback.pushInfo(tr("Cancelled; no output was written."))
             return {}
 
+    def dress(self, output: str, layer: QgsMapLayer) -> None:
+        """Style a layer of an output on another thread, before QGIS has it, where an algorithm knows how."""
+
     def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> Dict[str, Any]:
         # After a run on a pool thread QGIS forgets what `collect` asked it to load, as the thread has a context of its
         # own (QgsProcessingContext.takeResultsFrom).
