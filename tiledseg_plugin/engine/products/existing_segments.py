@@ -2,7 +2,7 @@
 """What runs over existing segments: values put on their grid, an execution, a work folder, and their end."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Protocol, Tuple
 
@@ -43,6 +43,18 @@ class ProductParameters(Protocol):
 
     @property
     def kernels(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """What a run returns besides its outputs.
+
+    stages : {stage: seconds}
+    """
+
+    segment_count: int
+    seconds: float
+    stages: Dict[str, float] = field(default_factory=dict)
 
 
 class WithoutValues:
