@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Dict, Tuple
 from qgis.core import (
     QgsApplication,
     QgsMapLayer,
+    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterVectorDestination,
     QgsProperty,
 )
 from qgis.PyQt.QtGui import QIcon
@@ -72,6 +75,18 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         definition.setHelp(parameter_help(text, definition))
         self.addParameter(definition)
+
+    def add_polygon_layer(self, name: str, label: str, text: str) -> None:
+        """Add an optional parameter for a layer of polygons, as `add` does."""
+        kinds = [QgsProcessing.SourceType.TypeVectorPolygon]
+        self.add(QgsProcessingParameterFeatureSource(name, label, types=kinds, optional=True), text)
+
+    def add_polygon_output(self, name: str, label: str, text: str) -> None:
+        """Add an output of polygons that is not made unless it is asked for."""
+        kind = QgsProcessing.SourceType.TypeVectorPolygon
+        self.add(
+            QgsProcessingParameterVectorDestination(name, label, type=kind, optional=True, createByDefault=False), text
+        )
 
     def shortHelpString(self) -> str:
         """Paragraphs and the help of each parameter; `qgis_process` prints it raw, with the parameters after it."""
