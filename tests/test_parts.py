@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 
 def test_what_was_written_is_read(folder):
-    graph = load_undecided(folder, NUMBER).graph
+    graph = load_undecided(folder, NUMBER)
     assert graph.first.tolist() == [100, 103, 111] and graph.edges.tolist() == [[0, 1], [1, 2]]
     assert {side: border.tolist() for side, border in graph.borders.items()} == {
         (3, "left"): [1, 0, 2],

@@ -374,7 +374,8 @@ class Elimination:
         start = np.empty(count + 1, np.int64)
         neighbours = np.empty(int(lists.members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
         end = contract_lists(*lists, numbers, clumps.sizes, self.min_pixels, self.listed, start, neighbours)
-        members, neighbours = own_lists(start), neighbours[:end].copy()
+        neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
+        members = own_lists(start)
         retried = self.decisions.waiting[: self.retries]
         retried[:] = numbers[retried]
         state, _, _, sums, undecided_from, undecided, changed = clumps
