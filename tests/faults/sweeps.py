@@ -112,7 +112,13 @@ class Sweep:
         """After the run, before its ending is looked at."""
 
     def _case(self, place: Path, number: int) -> str:
-        """What is wrong with one; empty if nothing is."""
+        """What is wrong with one; empty if nothing is. Both runs have one temporary folder."""
+        with _Place(self._aside) as temporary:
+            wrong = self._wrong_in(place, number, temporary)
+            left = sorted(path.name for path in temporary.iterdir())
+            return wrong or (f"left behind in the temporary folder: {left}" if left else "")
+
+    def _wrong_in(self, place: Path, number: int, temporary: Path) -> str:
 
         def disturbed(case: Path) -> dict:
             self._disturb(case, number)
@@ -122,12 +128,14 @@ class Sweep:
                 injection.lift_limits()
 
         case = self._scenario.copy(place)
-        ended = self._isolated(place, disturbed, case)
+        ended = self._isolated(place, _with_temporary(temporary, disturbed), case)
         self._settle(case)
         if ended.fault == KILLED:
             self.tally.killed += 1
         elif ended.fault:
             return f"{ended.fault}\n{ended.said[-3000:]}"
+        elif any(temporary.iterdir()) and not self._removal(number):
+            return f"left behind in the temporary folder: {sorted(path.name for path in temporary.iterdir())}"
         else:
             wrong = self._wrong_after(case, ended.result["said"], self._removal(number))
             if wrong:
@@ -138,7 +146,7 @@ class Sweep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in case.glob(".tiledseg-*") if "move it from there" in kept else []:
             shutil.rmtree(path)
-        again = self._isolated(place, self._scenario.attempt, case)
+        again = self._isolated(place, _with_temporary(temporary, self._scenario.attempt), case)
         if again.fault or again.result["said"]:
             return f"the next run: {again.fault or again.result['said']}\n{again.said[-3000:]}"
         wrong = self._wrong_after(case, "")
@@ -218,6 +226,16 @@ class _Place:
 
     def __exit__(self, *raised: Any) -> None:
         shutil.rmtree(self._path, ignore_errors=True)
+
+
+def _with_temporary(folder: Path, function: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """The function, for a process of its own, with another temporary folder."""
+
+    def call(case: Path) -> Any:
+        tempfile.tempdir = str(folder)
+        return function(case)
+
+    return call
 
 
 class Levels(Sweep):
