@@ -106,7 +106,7 @@ class SegmentsRun:
         """
         self.progress.start("values", "Reading values")
         attributes = describe_segments(
-            self.job, None, self.runner, self.progress.advance_as("Reading values"), self.check
+            self.job, self.folder, self.runner, self.progress.advance_as("Reading values"), self.check
         )
         self.check_found(attributes.ids)
         if compares_table:

@@ -39,8 +39,13 @@ class RegionMoments(NamedTuple):
         return sizes, self.totals[index], self.squares[index], self.low[index], self.high[index]
 
     def arrays(self, chosen: Union[slice, np.ndarray] = EVERYTHING) -> Dict[str, np.ndarray]:
-        """What is written into a file, of all regions, or of some, which are chosen by a mask or by indices."""
-        return {PREFIX + name: narrowed(array[..., chosen]) for name, array in zip(self._fields, self)}
+        """What is written into a file, of all regions, or of some, which are chosen by a mask or by indices.
+
+        Of squares without a high limb, which are most, that is left out.
+        """
+        arrays = {PREFIX + name: narrowed(array[..., chosen]) for name, array in zip(self._fields, self)}
+        squares = arrays[PREFIX + "squares"]
+        return arrays if squares[:, 1].any() else {**arrays, PREFIX + "squares": squares[:, :1].copy()}
 
 
 def names_in_files() -> Tuple[str, ...]:
@@ -55,7 +60,10 @@ def has_moments(saved: Mapping[str, np.ndarray]) -> bool:
 
 def moments_in(saved: Mapping[str, np.ndarray]) -> RegionMoments:
     """From the arrays of a file, which are as narrow as they could be."""
-    return RegionMoments(*(saved[name] for name in names_in_files()))
+    found = RegionMoments(*(saved[name] for name in names_in_files()))
+    if found.squares.shape[1:2] != (1,):
+        return found
+    return found._replace(squares=np.concatenate([found.squares, np.zeros_like(found.squares)], axis=1))
 
 
 def moments_of_pixels(kernel: Kernels, values: np.ndarray, regions: np.ndarray, count: int) -> RegionMoments:
