@@ -237,15 +237,14 @@ def test_moments_of_parts_add_up_to_those_of_the_segments(dtype, choice):
     segment_of = rng.integers(0, 40, 200).astype(np.uint32)  # of each part; some segments have many, some none
     segment_of[segment_of == 11] = 12
     part_of = np.r_[np.arange(200), rng.integers(0, 200, 29800)]
-    parts, sizes, places = [], [], []
+    parts, places = [], []
     for half in np.array_split(np.arange(30000), [200, 9000]):  # as several tiles
         present, label = np.unique(part_of[half], return_inverse=True)
         pixels = np.stack([values[half], values[half] // 2])[:, None]
         found = moments_of_pixels(plain, pixels, (label + 1).astype(np.uint32)[None], present.size)
-        parts.append(moments_in(found.arrays()))
-        sizes.append(np.bincount(label))
+        parts.append((np.bincount(label), moments_in(found.arrays())))
         places.append(segment_of[present])
-    together = add_up(kernel, parts, np.concatenate(sizes), np.concatenate(places), 41)
+    together = add_up(kernel, iter(parts), np.concatenate(places), (2, 41))
     moments = Moments(41, False)
     moments.hold(together.band(0, np.bincount(segment_of[part_of], minlength=41)))
     expected = plain.region_moments(segment_of[part_of] + np.uint32(1), 41, values)

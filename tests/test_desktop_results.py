@@ -93,6 +93,11 @@ def test_layers_show_what_the_files_hold(results, run):
     assert set(segments["values"]) <= set(range(count + 1)) and max(segments["values"]) > 0.9 * count
 
 
+def test_rasters_are_styled_where_that_does_not_hold_up_the_gui(results):
+    styled = results["styled on the main thread"]
+    assert len(styled) >= 2 * len(RUNS) and not any(styled)  # segments and mean image
+
+
 def test_running_again_to_the_same_files_leaves_one_group_and_the_same_layers(results):
     first, again = results["first run"], results["to the same files"]
     assert first["results"]["SEGMENT_COUNT"] != again["results"]["SEGMENT_COUNT"]
