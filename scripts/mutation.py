@@ -14,6 +14,7 @@ one that has collected the tests, and is never written to a file.
 import argparse
 import ast
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -180,6 +181,8 @@ def _put(owner, name, old, new):
     if isinstance(old, property):
         for part in ("fget", "fset"):
             _put(owner, part, getattr(old, part), getattr(new, part))
+    elif isinstance(old, functools.cached_property):
+        _put(owner, name, old.func, new.func)
     elif isinstance(old, types.FunctionType) and isinstance(new, types.FunctionType):
         old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
     elif isinstance(old, type) and isinstance(new, type):

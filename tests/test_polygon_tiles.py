@@ -27,7 +27,7 @@ GEOTRANSFORMS = {
     "south up": (500000.0, 10.0, 0.0, 6000000.0, 0.0, 10.0),
     "rotated": ROTATED,
     "sheared": (0.0, 0.5, 0.1, 0.0, 0.0, -0.7),
-    "sheared downwards": (0.0, 0.5, 0.0, 0.0, 0.2, -0.7),
+    "sheared downwards": (0.0, 0.5, 0.0, 0.0, -0.2, -0.7),
     "degrees": (-3.0, 1 / 3600, 0.0, 54.0, 0.0, -1 / 3600),
     "none": None,
 }
