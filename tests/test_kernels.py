@@ -316,6 +316,7 @@ def test_edges_are_the_same_where_they_are_met_far_oftener_than_there_are_clumps
     assert_same(plain.find_edges(labels, 3), np.array([[1, 2], [1, 3], [2, 3]], np.uint32))
 
 
+@needs_compiled
 def test_edges_of_a_clump_with_many_neighbours_are_the_same():
     clusters = np.ones((60, 61), np.uint16)
     clusters[1::2, 1::2] = 1 + np.arange(1, 901).reshape(30, 30)
