@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 
 def test_what_was_written_is_read(folder):
-    graph = load_undecided(folder, NUMBER).graph
+    graph = load_undecided(folder, NUMBER)
     assert graph.first.tolist() == [100, 103, 111] and graph.edges.tolist() == [[0, 1], [1, 2]]
     assert {side: border.tolist() for side, border in graph.borders.items()} == {
         (3, "left"): [1, 0, 2],
@@ -60,11 +60,14 @@ def test_what_was_written_is_read(folder):
 @pytest.mark.parametrize(
     "name, value",
     [
-        ("edges", np.array([[0, 3]], np.uint32)),
-        ("edges", np.array([[0, -1]])),
-        ("edges", np.array([0, 1], np.uint32)),
-        ("edges", np.array([[0, 1, 2]], np.uint32)),
-        ("edges", np.array([[0.0, 1.0]])),
+        ("steps", np.array([0, 2], np.uint8)),
+        ("steps", np.array([0, -1])),
+        ("steps", np.array([0], np.uint8)),
+        ("steps", np.array([[0, 1]], np.uint8)),
+        ("steps", np.array([0.0, 1.0])),
+        ("reaches", np.array([1, 2], np.uint8)),
+        ("reaches", np.array([-1, 1])),
+        ("reaches", np.array([1.0, np.nan])),
         ("borders", np.array([1, 0, 2, 4, 3], np.uint32)),
         ("borders", np.array([1, 0, 2], np.uint32)),
         ("border_ends", np.array([3, 2])),

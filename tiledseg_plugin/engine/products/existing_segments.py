@@ -2,7 +2,7 @@
 """What runs over existing segments: values put on their grid, an execution, a work folder, and their end."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Protocol, Tuple
 
@@ -43,6 +43,18 @@ class ProductParameters(Protocol):
 
     @property
     def kernels(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """What a run returns besides its outputs.
+
+    stages : {stage: seconds}
+    """
+
+    segment_count: int
+    seconds: float
+    stages: Dict[str, float] = field(default_factory=dict)
 
 
 class WithoutValues:
@@ -94,7 +106,7 @@ class SegmentsRun:
         """
         self.progress.start("values", "Reading values")
         attributes = describe_segments(
-            self.job, None, self.runner, self.progress.advance_as("Reading values"), self.check
+            self.job, self.folder, self.runner, self.progress.advance_as("Reading values"), self.check
         )
         self.check_found(attributes.ids)
         if compares_table:
@@ -166,7 +178,8 @@ def segments_run(
     starting = None
     try:
         rasters = _values(parameters, further, feedback)
-        on_grid = [bands_on_grid(raster, segments, folder, number) for number, raster in enumerate(rasters)]
+        check = progress.check_cancelled
+        on_grid = [bands_on_grid(raster, segments, folder, check, number) for number, raster in enumerate(rasters)]
         bands = tuple(band for of_raster in on_grid for band in of_raster)
         size = int(BLOCK_PIXELS**0.5)
         needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
@@ -174,7 +187,7 @@ def segments_run(
         starting = execution.start(request, bands[0] if bands else segments)
         kernel, note = kernels.choose(parameters.kernels, calm=False)
         feedback.info(note)
-        runner = starting.ready(feedback, progress.check_cancelled)
+        runner = starting.ready(feedback, check)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
         described = tuple(band for raster in rasters for band in raster.bands)
         sources = tuple(raster.path for raster in rasters for _ in raster.bands)

@@ -376,7 +376,8 @@ class Elimination:
         neighbours = np.empty(int(lists.members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
         limits, room = (self.min_pixels, self.listed), (np.full(count, NOBODY, np.uint32), np.zeros(count, bool))
         end = contract_lists(*lists, numbers, clumps.sizes, *limits, *room, start, neighbours)
-        members, neighbours = own_lists(start), neighbours[:end].copy()
+        neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
+        members = own_lists(start)
         retried = self.decisions.waiting[: self.retries]
         retried[:] = numbers[retried]
         state, _, _, sums, undecided_from, undecided, changed = clumps
