@@ -254,8 +254,9 @@ class _Run:
     def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
         """What is there is loaded; what is not, is made by another process while the run goes on."""
         raster, parameters = self.raster, self.parameters
-        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
-        return kernels.choose(parameters.kernels, check, entries)
+        sampled = raster.width * raster.height // parameters.sampling
+        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters, sampled)
+        return kernels.choose(parameters.kernels, check, entries, calm=False)
 
     def _start_execution(self) -> execution.Starting:
         parameters, raster = self.parameters, self.raster

@@ -185,7 +185,7 @@ def segments_run(
         needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
         request = execution.Request(parameters.execution, parameters.workers, needed)
         starting = execution.start(request, bands[0] if bands else segments)
-        kernel, note = kernels.choose(parameters.kernels)
+        kernel, note = kernels.choose(parameters.kernels, calm=False)
         feedback.info(note)
         runner = starting.ready(feedback, check)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
