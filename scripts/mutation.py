@@ -45,7 +45,7 @@ MODULES = {
         "tests/test_tree.py::test_any",
     ],
     STAGES + "graph.py": ["tests/test_stage_graph.py"],
-    STAGES + "numbering.py": ["tests/test_tree.py"],
+    STAGES + "numbering.py": ["tests/test_numbering.py", "tests/test_tree.py::test_any"],
     STAGES + "parts.py": ["tests/test_parts.py", "tests/test_stage_graph.py", "tests/test_tree.py"],
     STAGES + "plan.py": ["tests/test_plan.py"],
     STAGES + "polygon_tiles.py": [

@@ -81,7 +81,9 @@ def value_type(band: gdal.Band) -> Optional[np.dtype]:
 
 
 def is_signed_byte(band: gdal.Band) -> bool:
-    """Whether bytes are signed by a note only, as in GDAL before 3.7, which has no type for them."""
+    """Whether bytes are signed by a note only, as in GDAL before 3.7; later ones have a type, and warn who asks."""
+    if hasattr(gdal, "GDT_Int8"):
+        return False
     return band.DataType == gdal.GDT_Byte and band.GetMetadataItem("PIXELTYPE", "IMAGE_STRUCTURE") == "SIGNEDBYTE"
 
 

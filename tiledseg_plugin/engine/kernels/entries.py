@@ -10,6 +10,11 @@ def _dtype_of(position: int) -> Callable[..., str]:
     return lambda *arguments: str(arguments[position].dtype.name)
 
 
+def _with_walls(kind: str, walls: Any) -> str:
+    """What is about walls is left out of kernels that are compiled for none."""
+    return kind if walls is None else f"{kind}walled"
+
+
 def _colours(values: np.ndarray, valid: Any, centres: np.ndarray) -> str:
     """How colours are labelled: by a table of one or two bands, by one of three (of 8 or 16 bits), or by comparing."""
     return _labelled(values.dtype, len(values), len(centres))
@@ -31,10 +36,10 @@ KINDS: Dict[str, Callable[..., str]] = {
     "sum_members": lambda *_: "all",
     "nearest_centre": _colours,
     "nearest_two": lambda *_: "all",
-    "eliminate_singles": _dtype_of(1),
-    "clump": lambda *_: "all",
+    "eliminate_singles": lambda _, values, sides, walls=None: _with_walls(values.dtype.name, walls),
+    "clump": lambda _, walls=None: _with_walls("all", walls),
     "describe_clumps": _dtype_of(3),
-    "find_edges": lambda *_: "all",
+    "find_edges": lambda labels, count, walls=None: _with_walls("all", walls),
     "Elimination": lambda sizes, *_: "all" if len(sizes) > 1 else "alone",
     "relabel": lambda *_: "all",
     "region_moments": _dtype_of(2),

@@ -2,7 +2,7 @@
 """What runs over existing segments: values put on their grid, an execution, a work folder, and their end."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Protocol, Tuple
 
@@ -44,6 +44,18 @@ class ProductParameters(Protocol):
 
     @property
     def kernels(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """What a run returns besides its outputs.
+
+    stages : {stage: seconds}
+    """
+
+    segment_count: int
+    seconds: float
+    stages: Dict[str, float] = field(default_factory=dict)
 
 
 class WithoutValues:
@@ -175,7 +187,8 @@ def _begun(
     starting = None
     try:
         rasters = _values(parameters, further, feedback)
-        on_grid = [bands_on_grid(raster, segments, folder, number) for number, raster in enumerate(rasters)]
+        check = progress.check_cancelled
+        on_grid = [bands_on_grid(raster, segments, folder, check, number) for number, raster in enumerate(rasters)]
         bands = tuple(band for of_raster in on_grid for band in of_raster)
         size = int(BLOCK_PIXELS**0.5)
         needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
@@ -183,7 +196,7 @@ def _begun(
         starting = execution.start(request, bands[0] if bands else segments)
         kernel, note = kernels.choose(parameters.kernels)
         feedback.info(note)
-        runner = starting.ready(feedback, progress.check_cancelled)
+        runner = starting.ready(feedback, check)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
         described = tuple(band for raster in rasters for band in raster.bands)
         sources = tuple(raster.path for raster in rasters for _ in raster.bands)

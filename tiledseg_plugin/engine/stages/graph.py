@@ -13,6 +13,7 @@ import numpy as np
 from .. import kernels
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
+from ..kernels.pairs import distinct_pairs
 from ..machine import release_memory
 from .elimination import EliminationRules, Graph, merge_within
 from .moments import add_up
@@ -122,8 +123,8 @@ def _across_borders(joints: Sequence[Joint], borders: Dict[Side, np.ndarray]) ->
     pairs = [np.empty((0, 2), np.uint32)]
     for sides, starts, length in joints:
         pair = np.stack([borders[side][start:][:length] for side, start in zip(sides, starts)], axis=1)
-        pair = pair[pair.all(axis=1)].astype(np.uint32)
-        pairs.append(np.unique(pair, axis=0) - np.uint32(1))
+        pair = pair[pair.all(axis=1)]
+        pairs.append(distinct_pairs(pair) - np.uint32(1))
     return np.concatenate(pairs)
 
 

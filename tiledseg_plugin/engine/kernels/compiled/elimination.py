@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple, cast
 
 import numpy as np
 
@@ -54,8 +54,8 @@ def _prepare(
 ) -> None:
     """Compute all means, and queue the clumps smaller than the least wanted, ascending."""
     for clump in range(sizes.size - 1, -1, -1):
-        _describe(clump, sizes, sums, weights, means)
-        queue(clump, max(sizes[clump], undecided_from[clump]), sizes, first_called, next_called)
+        _describe(np.uint32(clump), sizes, sums, weights, means)
+        queue(np.uint32(clump), max(sizes[clump], undecided_from[clump]), sizes, first_called, next_called)
 
 
 @inner
@@ -65,8 +65,9 @@ def _is_unchanged(clump: int, stamp: int, changed: np.ndarray, members: np.ndarr
         return False
     member = clump
     while member != NOBODY:
-        for near in list_of(member, members, neighbours):
-            if changed[near] == stamp:
+        begin, end = list_of(member, members)
+        for place in range(begin, end):
+            if changed[neighbours[place]] == stamp:
                 return False
         member = members[member, NEXT]
     return True
@@ -121,15 +122,15 @@ def _decide(
         nearest, chosen, doubtful = np.float32(np.inf), NOBODY, False
         before = last = member = clump
         while member != NOBODY:
-            own = list_of(member, members, neighbours)
-            kept = 0
-            for j in range(own.size):
-                near = find_root(into, own[j])
-                if near in (clump, before):
+            begin, end = list_of(member, members)
+            kept = begin
+            for place in range(begin, end):
+                near = find_root(into, neighbours[place])
+                if (near == clump) | (near == before):
                     continue
                 before = near
-                own[kept] = near
-                kept += 1
+                neighbours[kept] = near
+                kept += np.uintp(1)
                 if undecided.size:
                     doubtful |= undecided[near]
                 distance = _distance(clump, near, means)
@@ -138,9 +139,9 @@ def _decide(
                 nearer &= (sizes[near] > sizes[clump]) & (distance < threshold)
                 nearest = distance if nearer else nearest
                 chosen = near if nearer else chosen
-            members[member, LENGTH] = kept
+            members[member, LENGTH] = kept - begin
             following = members[member, NEXT]
-            if kept:
+            if kept != begin:
                 last = member
             else:
                 members[last, NEXT] = following
@@ -232,12 +233,10 @@ def _merge(
 
 
 @kernel
-def _settle(whole: np.ndarray, into: np.ndarray, survivors: np.ndarray) -> np.ndarray:
+def _settle(whole: np.ndarray, into: np.ndarray, survivors: np.ndarray, settled: np.ndarray) -> None:
     """What each clump has become a part of, by the numbers that clumps had before any was forgotten."""
-    settled = np.empty_like(whole)
     for clump in range(whole.size):
         settled[clump] = survivors[find_root(into, whole[clump])]
-    return settled
 
 
 class Clumps(NamedTuple):
@@ -366,6 +365,8 @@ class Elimination:
     def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""
         clumps, lists = self.clumps, self.lists
+        if self.whole is not None and clumps.changed.size == 1:
+            return
         if self.whole is None:
             self.whole = np.arange(clumps.changed.size, dtype=np.uint32)
             self.survivors = self.whole.copy()
@@ -373,7 +374,8 @@ class Elimination:
         count = number_roots(lists.into, numbers)
         start = np.empty(count + 1, np.int64)
         neighbours = np.empty(int(lists.members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
-        end = contract_lists(*lists, numbers, clumps.sizes, self.min_pixels, self.listed, start, neighbours)
+        limits, room = (self.min_pixels, self.listed), (np.full(count, NOBODY, np.uint32), np.zeros(count, bool))
+        end = contract_lists(*lists, numbers, clumps.sizes, *limits, *room, start, neighbours)
         neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
         members = own_lists(start)
         retried = self.decisions.waiting[: self.retries]
@@ -384,7 +386,10 @@ class Elimination:
         self.clumps = clumps = clumps.first(count)
         self.lists = NeighbourLists(own_roots(clumps.state), members, neighbours)
         self.queues = Queues(self.queues.first_called, self.queues.next_called[:count])
-        queue_again(self.area, clumps.sizes, clumps.undecided_from, *self.queues)
+        if count > 1:  # the last one has nobody to merge with; arrays of one are of another kind to numba
+            queue_again(self.area, clumps.sizes, clumps.undecided_from, *self.queues)
+        else:
+            self.queues.first_called[:] = NOBODY
 
     def regions(self) -> RemainingRegions:
         """Defined by `plain.elimination.Elimination.regions`."""
@@ -404,4 +409,9 @@ class Elimination:
         """Defined by `plain.elimination.Elimination`."""
         if self.whole is None:
             self._contract()
-        return _settle(self.whole, self.lists.into, self.survivors)
+        whole = cast(np.ndarray, self.whole)
+        if self.clumps.changed.size == 1:  # an array of one is of another kind to numba
+            return np.full(whole.size, self.survivors[0], np.uint32)
+        settled = np.empty_like(whole)
+        _settle(whole, self.lists.into, self.survivors, settled)
+        return settled

@@ -63,8 +63,9 @@ def queue_again(
     area: int, sizes: np.ndarray, undecided_from: np.ndarray, first_called: np.ndarray, next_called: np.ndarray
 ) -> None:
     """Build the chains of the steps after `area` anew, after the clumps have got other numbers."""
-    first_called[:] = NOBODY
+    for step in range(first_called.size):
+        first_called[step] = NOBODY
     for clump in range(sizes.size - 1, -1, -1):
         called = max(sizes[clump], undecided_from[clump])
         if called > area:
-            queue(clump, called, sizes, first_called, next_called)
+            queue(np.uint32(clump), called, sizes, first_called, next_called)
