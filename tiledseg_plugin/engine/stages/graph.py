@@ -66,7 +66,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     del number
     moments = None
     if job.has_moments:  # which are large, and of no use before
-        parts = (load_moments(job.folder, member) for member in group.members)
+        parts = (load_moments(job.folder, member, bands) for member in group.members)
         moments = add_up(kernel, parts, merged.region_of, (bands, merged.decided.size))
     save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)
