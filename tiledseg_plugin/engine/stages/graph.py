@@ -25,15 +25,15 @@ class GroupJob(NamedTuple):
     """What all groups share.
 
     kernels : name of the set, as `kernels.choose` takes it
-    threads : that share the decisions about the last group, beside which nothing else is left to do
     has_moments : whether regions have them
+    threads : that share the decisions about the last group, beside which nothing else is left to do
     """
 
     folder: WorkFolder
     rules: EliminationRules
     kernels: str
+    has_moments: bool
     threads: int = 1
-    has_moments: bool = False
 
 
 class GroupResult(NamedTuple):
