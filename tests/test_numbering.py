@@ -76,7 +76,7 @@ def number(tmp_path, values, levels, side=11):
     rules, tree, runner = EliminationRules((1.0,), 2, None, levels), grow_tree(plan.pieces), Shuffled(random.Random(1))
     kernel, _ = kernels.choose("plain")
     context = RunContext(parameters, raster, plan, kernel, runner, Progress(Log(), {"tiles": 5, "graph": 5}), folder)
-    job = PartJob(TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules), GroupJob(folder, rules, "plain"))
+    job = PartJob(TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules), GroupJob(folder, rules, "plain", True))
     finished = process_parts(context, job, tree, [(piece,) for piece in tree.pieces])
     context = dataclasses.replace(context, progress=Recorder())
     segments = number_segments(context, tree, finished.clumps, 0.4)
