@@ -30,7 +30,7 @@ def queue(clump: int, area: int, sizes: np.ndarray, first_called: np.ndarray, ne
         first_called[area] = clump
 
 
-@kernel
+@inner
 def call_up(
     area: int,
     waiting: np.ndarray,
@@ -53,9 +53,17 @@ def call_up(
                 waiting[count] = clump
                 count += 1
             else:
-                queue(clump, sizes[clump], sizes, first_called, next_called)
+                queue(np.int64(clump), np.int64(sizes[clump]), sizes, first_called, next_called)
         clump = following
     return count
+
+
+@kernel
+def next_called_up(area: int, first_called: np.ndarray) -> int:
+    """The first step from `area` on in which anybody is called up who has not been yet; beyond all steps if none is."""
+    while area < first_called.size and first_called[area] == NOBODY:
+        area += 1
+    return area
 
 
 @kernel
@@ -65,6 +73,6 @@ def queue_again(
     """Build the chains of the steps after `area` anew, after the clumps have got other numbers."""
     first_called[:] = NOBODY
     for clump in range(sizes.size - 1, -1, -1):
-        called = max(sizes[clump], undecided_from[clump])
+        called = np.int64(max(sizes[clump], undecided_from[clump]))
         if called > area:
             queue(clump, called, sizes, first_called, next_called)
