@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Dict, Tuple
 from qgis.core import (
     QgsApplication,
     QgsMapLayer,
+    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterVectorDestination,
     QgsProperty,
 )
 from qgis.PyQt.QtGui import QIcon
@@ -72,6 +75,18 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
             definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         definition.setHelp(parameter_help(text, definition))
         self.addParameter(definition)
+
+    def add_polygon_layer(self, name: str, label: str, text: str) -> None:
+        """Add an optional parameter for a layer of polygons, as `add` does."""
+        kinds = [QgsProcessing.SourceType.TypeVectorPolygon]
+        self.add(QgsProcessingParameterFeatureSource(name, label, types=kinds, optional=True), text)
+
+    def add_polygon_output(self, name: str, label: str, text: str) -> None:
+        """Add an output of polygons that is not made unless it is asked for."""
+        kind = QgsProcessing.SourceType.TypeVectorPolygon
+        self.add(
+            QgsProcessingParameterVectorDestination(name, label, type=kind, optional=True, createByDefault=False), text
+        )
 
     def shortHelpString(self) -> str:
         """Paragraphs and the help of each parameter; `qgis_process` prints it raw, with the parameters after it."""
@@ -176,6 +191,9 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         except Cancelled:
             feedback.pushInfo(tr("Cancelled; no output was written."))
             return {}
+
+    def dress(self, output: str, layer: QgsMapLayer) -> None:
+        """Style a layer of an output on another thread, before QGIS has it, where an algorithm knows how."""
 
     def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> Dict[str, Any]:
         # After a run on a pool thread QGIS forgets what `collect` asked it to load, as the thread has a context of its

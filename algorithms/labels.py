@@ -34,4 +34,4 @@ def for_whom_it_is(definitions: Iterable[Any]) -> Callable[[str], str]:
     if QgsApplication.platform() != "desktop":
         return lambda text: text
     known = list(definitions)
-    return lambda text: labelled(text, known)
+    return lambda text: labelled(text, known) if text else ""

@@ -4,12 +4,10 @@
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
-    QgsProcessingParameterVectorDestination,
 )
 
 from ..tiledseg_plugin.engine.progress import Feedback
@@ -76,14 +74,9 @@ class SegmentLevels(SegmentsAlgorithm):
                 "GDAL has it."
             ),
         )
-        self.add(
-            QgsProcessingParameterVectorDestination(
-                self.POLYGONS,
-                tr("Polygons"),
-                type=QgsProcessing.SourceType.TypeVectorPolygon,
-                optional=True,
-                createByDefault=False,
-            ),
+        self.add_polygon_output(
+            self.POLYGONS,
+            tr("Polygons"),
             tr("One polygon a segment of the level, with the columns of its table. Empty: none."),
         )
         self._add_count()

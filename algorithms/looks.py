@@ -9,6 +9,7 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsFillSymbol,
     QgsLayerTree,
+    QgsLayerTreeLayer,
     QgsMapLayer,
     QgsMapLayerLegendUtils,
     QgsMultiBandColorRenderer,
@@ -52,6 +53,8 @@ class Look(QgsProcessingLayerPostProcessorInterface):
         super().__init__()
         self._output = algorithm_id, output_name
         self._show = show
+        self._dressed = ""  # the id of a layer that has its style already
+        self._renderer: Any = None  # its renderer once more, for another layer of the same file
 
     def attach(self, context: QgsProcessingContext, layer_id: str) -> None:
         """Have QGIS call this for a layer, if it will load it. To be called when the output has been written."""
@@ -61,14 +64,28 @@ class Look(QgsProcessingLayerPostProcessorInterface):
             self._waiting.append(self)
             context.layerToLoadOnCompletionDetails(layer_id).setPostProcessor(self)
 
+    @property
+    def output_name(self) -> str:
+        return self._output[1]
+
+    def dress(self, layer: QgsMapLayer) -> None:
+        """Give a layer its style before it is in a project, on any thread: that of a raster takes a while."""
+        if not self._has_style_of_the_users(layer):
+            self._show(layer)
+        self._dressed, self._renderer = layer.id(), layer.renderer().clone()
+
     def postProcessLayer(
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
         if self in self._waiting:
             self._waiting.remove(self)
         mark_as_result(layer, self._output[1])
-        if not self._has_style_of_the_users(layer):
-            self._show(layer)
+        renderer, self._renderer = self._renderer, None
+        if layer.id() != self._dressed and not self._has_style_of_the_users(layer):
+            if renderer is None:
+                self._show(layer)
+            else:  # the layer was in the project before
+                layer.setRenderer(renderer)
             layer.triggerRepaint()
             layer.emitStyleChanged()
         self.arrange(layer, context.project())
@@ -128,10 +145,21 @@ class StackedLook(Look):
 def hide_legend(root: QgsLayerTree, layer: QgsMapLayer) -> None:
     """Show no colour ramp in the layer tree: colours that go by a number say nothing."""
     node = root.findLayer(layer.id())
-    if node is not None:
-        QgsMapLayerLegendUtils.setLegendNodeOrder(node, [])
-        node.setExpanded(False)
+    if node is not None and not is_folded(node):
+        fold(node)
         layer.legendChanged.emit()
+
+
+def is_folded(node: QgsLayerTreeLayer) -> bool:
+    """Whether a node of the layer tree shows no legend."""
+    legend = QgsMapLayerLegendUtils
+    return bool(legend.hasLegendNodeOrder(node)) and not legend.legendNodeOrder(node)
+
+
+def fold(node: QgsLayerTreeLayer) -> None:
+    """Have a node of the layer tree show no legend; one that is in the tree already shows it until the next change."""
+    QgsMapLayerLegendUtils.setLegendNodeOrder(node, [])
+    node.setExpanded(False)
 
 
 class TileLook(Look):
@@ -227,6 +255,7 @@ def _stretched(provider: Any, band: int) -> QgsContrastEnhancement:
 
 def show_outlines(layer: QgsVectorLayer) -> None:
     """Outlines without fill."""
+    layer.setSimplifyMethod(QgsVectorLayer("Polygon", "", "memory").simplifyMethod())  # as it was before fills
     symbol = QgsFillSymbol()
     symbol.deleteSymbolLayer(0)
     for stroke in outline(0.2):

@@ -8,7 +8,6 @@ from qgis.core import (
     QgsProcessingOutputBoolean,
     QgsProcessingOutputNumber,
     QgsProcessingParameterEnum,
-    QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterVectorDestination,
@@ -166,13 +165,9 @@ class ParameterDefinitions(TilingAlgorithm):
         )
 
     def _add_places(self) -> None:
-        self.add(
-            QgsProcessingParameterFeatureSource(
-                self.REGIONS,
-                tr("Where to measure"),
-                types=[QgsProcessing.SourceType.TypeVectorPolygon],
-                optional=True,
-            ),
+        self.add_polygon_layer(
+            self.REGIONS,
+            tr("Where to measure"),
             tr(
                 "A polygon layer, in any coordinate reference system: candidates are measured in its polygons. Empty: "
                 "in windows, as the next two parameters say."
@@ -204,13 +199,9 @@ class ParameterDefinitions(TilingAlgorithm):
         self._add_extent()
 
     def _add_reference(self) -> None:
-        self.add(
-            QgsProcessingParameterFeatureSource(
-                self.REFERENCE,
-                tr("Reference polygons"),
-                types=[QgsProcessing.SourceType.TypeVectorPolygon],
-                optional=True,
-            ),
+        self.add_polygon_layer(
+            self.REFERENCE,
+            tr("Reference polygons"),
             tr(
                 "A polygon layer of objects that somebody has drawn, in any coordinate reference system, to compare "
                 "segments with; a few dozen of all kinds are enough. Those count that lie as a whole where candidates "

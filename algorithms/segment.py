@@ -4,7 +4,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
-from qgis.core import QgsCoordinateReferenceSystem, QgsProcessingContext, QgsProcessingFeedback
+from qgis.core import QgsCoordinateReferenceSystem, QgsMapLayer, QgsProcessingContext, QgsProcessingFeedback
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
 from ..tiledseg_plugin.engine.errors import SegmentationError
@@ -101,6 +101,11 @@ class SegmentRaster(SegmentDefinitions):
             self.SECONDS: result.seconds,
             self.REPORT: result.report,
         }
+
+    def dress(self, output: str, layer: QgsMapLayer) -> None:
+        for look, _ in self._looks:
+            if look.output_name == output:
+                look.dress(layer)
 
     def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> Dict[str, Any]:
         super().postProcessAlgorithm(context, feedback)

@@ -12,7 +12,6 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
-    QgsProcessingParameterVectorDestination,
 )
 
 from ..tiledseg_plugin.engine.parameters import ENGINES, EXECUTIONS, MOST_CLUSTERS
@@ -264,14 +263,9 @@ class SegmentDefinitions(TilingAlgorithm):
                 "with scale and offset applied. Empty: none."
             ),
         )
-        self.add(
-            QgsProcessingParameterVectorDestination(
-                self.POLYGONS,
-                tr("Polygons"),
-                type=QgsProcessing.SourceType.TypeVectorPolygon,
-                optional=True,
-                createByDefault=False,
-            ),
+        self.add_polygon_output(
+            self.POLYGONS,
+            tr("Polygons"),
             tr("One polygon a segment, with number, pixels, and mean, min, max and std of each band. Empty: none."),
         )
         self.add(

@@ -16,11 +16,9 @@ from qgis.core import (
     QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
-    QgsProcessingParameterFeatureSource,
     QgsProcessingParameterNumber,
     QgsRectangle,
     QgsReferencedRectangle,
-    QgsVectorLayer,
     QgsWkbTypes,
 )
 
@@ -32,7 +30,7 @@ from .inputs import RasterParameter, layer_source, raster_layer
 from .text import NO_LIMIT, tr
 from .tile_layer import FieldList, TileLayerOutput
 from .values import WordParameter, shown
-from .zones import ZonesParameter, in_memory, zones_path, zones_without_file
+from .zones import ZonesParameter, check_layer, in_memory, zones_path, zones_without_file
 
 if TYPE_CHECKING:
     from ..tiledseg_plugin.engine.products.tile_records import TileRecord
@@ -162,13 +160,9 @@ class TilingAlgorithm(TiledAlgorithm):
         )
         self._add_number(self.TILE_WIDTH, tr("Tile width [pixels]"), text, Numbers(16))
         self._add_number(self.TILE_HEIGHT, tr("Tile height [pixels]"), text, Numbers(16))
-        self.add(
-            QgsProcessingParameterFeatureSource(
-                self.TILES,
-                tr("Tiles of your own"),
-                types=[QgsProcessing.SourceType.TypeVectorPolygon],
-                optional=True,
-            ),
+        self.add_polygon_layer(
+            self.TILES,
+            tr("Tiles of your own"),
             tr(
                 "A polygon layer, in any coordinate reference system, whose polygons' extents are the tiles, such as a "
                 "national tile grid; they are snapped to the raster's pixels. Tiles may differ in size. Pixels in no "
@@ -266,7 +260,7 @@ class TilingAlgorithm(TiledAlgorithm):
         if path:
             check_zones(path)
         elif without_file is not None:
-            _check_layer(without_file)
+            check_layer(without_file)
         return path
 
     def _with_zones(self, run: Run, parameters: Dict[str, Any], context: QgsProcessingContext) -> Run:
@@ -386,21 +380,3 @@ class TilingAlgorithm(TiledAlgorithm):
         from ..tiledseg_plugin.engine.stages.polygon_tiles import rectangles_of
 
         return run if scheme is None else replace(run, tiles=rectangles_of(run.input, *scheme))
-
-
-def _check_layer(layer: QgsVectorLayer) -> None:
-    """Refuse a layer of ZONES without features, and one of points."""
-    kinds = QgsWkbTypes.GeometryType
-    kind = QgsWkbTypes.geometryType(layer.wkbType())
-    if kind not in (kinds.PolygonGeometry, kinds.LineGeometry):
-        raise SegmentationError(
-            tr("{} '{}' holds {} where polygons or lines are needed: choose another layer, or a raster.").format(
-                TilingAlgorithm.ZONES, layer.name(), QgsWkbTypes.geometryDisplayString(kind).lower()
-            )
-        )
-    if layer.featureCount() == 0:
-        raise SegmentationError(
-            tr("{} '{}' has no features: choose another layer, or leave it empty.").format(
-                TilingAlgorithm.ZONES, layer.name()
-            )
-        )

@@ -12,6 +12,7 @@ from qgis.core import (
     QgsProcessingUtils,
     QgsRasterLayer,
     QgsVectorLayer,
+    QgsWkbTypes,
 )
 
 from ..tiledseg_plugin.compat import crs_to_wkt, is_null
@@ -58,6 +59,22 @@ def zones_without_file(given: Any, context: QgsProcessingContext) -> Optional[Qg
     if not layer.isValid():
         raise SegmentationError(tr("{} '{}' cannot be read: repair the layer.").format(ZONES, layer.name()))
     return layer
+
+
+def check_layer(layer: QgsVectorLayer) -> None:
+    """Refuse a layer of ZONES without features, and one of points."""
+    kinds = QgsWkbTypes.GeometryType
+    kind = QgsWkbTypes.geometryType(layer.wkbType())
+    if kind not in (kinds.PolygonGeometry, kinds.LineGeometry):
+        raise SegmentationError(
+            tr("{} '{}' holds {} where polygons or lines are needed: choose another layer, or a raster.").format(
+                ZONES, layer.name(), QgsWkbTypes.geometryDisplayString(kind).lower()
+            )
+        )
+    if layer.featureCount() == 0:
+        raise SegmentationError(
+            tr("{} '{}' has no features: choose another layer, or leave it empty.").format(ZONES, layer.name())
+        )
 
 
 def _layer_of(given: Any, context: QgsProcessingContext) -> Optional[QgsMapLayer]:

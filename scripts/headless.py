@@ -28,6 +28,13 @@ class Finished:
     seconds: float
     peak_memory: int
 
+    def lines_of_errors(self) -> list:
+        """What it has said on stderr, without Python's warnings of QGIS's own code, and the code cited below them."""
+        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        warned = ["DeprecationWarning" in line for line in lines]
+        cited = [before and line.startswith("  ") for before, line in zip([False, *warned], lines)]
+        return [line for line, *dropped in zip(lines, warned, cited) if not any(dropped)]
+
 
 def plugin_path() -> Path:
     """A folder that holds the clone under the plugin's name, whatever the clone itself is called.

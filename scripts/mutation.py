@@ -14,6 +14,7 @@ one that has collected the tests, and is never written to a file.
 import argparse
 import ast
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -45,7 +46,7 @@ MODULES = {
         "tests/test_tree.py::test_any",
     ],
     STAGES + "graph.py": ["tests/test_stage_graph.py"],
-    STAGES + "numbering.py": ["tests/test_tree.py"],
+    STAGES + "numbering.py": ["tests/test_numbering.py", "tests/test_tree.py::test_any"],
     STAGES + "parts.py": ["tests/test_parts.py", "tests/test_stage_graph.py", "tests/test_tree.py"],
     STAGES + "plan.py": ["tests/test_plan.py"],
     STAGES + "polygon_tiles.py": [
@@ -180,6 +181,8 @@ def _put(owner, name, old, new):
     if isinstance(old, property):
         for part in ("fget", "fset"):
             _put(owner, part, getattr(old, part), getattr(new, part))
+    elif isinstance(old, functools.cached_property):
+        _put(owner, name, old.func, new.func)
     elif isinstance(old, types.FunctionType) and isinstance(new, types.FunctionType):
         old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
     elif isinstance(old, type) and isinstance(new, type):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All tests (`make test`): each file in a process of its own, a core each; at the end those that need all of them.
+"""All tests (`make test`): each file in a process of its own, side by side; at the end those that need all cores.
 
 A file whose process crashes, or does not end, fails by itself: the others are run and reported all the same. What fails
 is printed when its file has ended. Arguments are pytest's: files, -k, -x, ... With --report FOLDER, pytest's reports
@@ -19,6 +19,7 @@ from typing import List, Mapping, NamedTuple, Optional, Tuple
 ROOT = Path(__file__).resolve().parent.parent
 ALONE = "alone"  # the mark of tests that measure times, or count what the machine runs
 NO_TESTS = 5  # pytest's exit status where nothing was chosen
+MORE_THAN_CORES = 1  # as tests wait for programs that they start, and for time to pass
 MOST_AT_A_TIME = 6  # each may have QGIS and compiled kernels in memory
 LIMIT_SECONDS = 1800.0  # for a file, on a slow machine
 # these take longest, so they begin first
@@ -52,6 +53,9 @@ def chosen_files(arguments: List[str]) -> Tuple[List[Path], List[str]]:
     """The test files that are meant, the longest first, and what else pytest is to be given."""
     named = [argument for argument in arguments if (ROOT / argument.split("::")[0]).exists()]
     rest = [argument for argument in arguments if argument not in named]
+    absent = [argument for argument in rest if argument.split("::")[0].endswith(".py")]
+    if absent:
+        sys.exit(f"There is no {', '.join(absent)}: name files of tests from the project's folder.")
     if any("::" in name for name in named):
         return [], arguments
     files = {file for name in named or ["tests"] for file in _files_in(ROOT / name)}
@@ -136,14 +140,14 @@ def cores() -> int:
 def side_by_side(
     files: List[Path], arguments: List[str], report: Optional[Path] = None, changed: Optional[Mapping[str, str]] = None
 ) -> List[Ended]:
-    """Each file in a process of its own, as many at a time as there are cores; see `run`."""
+    """Each file in a process of its own, one more at a time than there are cores; see `run`."""
 
     def one(file: Path) -> Ended:
         ended = run(file.stem, [str(file.relative_to(ROOT)), *arguments], report, changed or {})
         show(ended)
         return ended
 
-    with ThreadPoolExecutor(min(cores(), MOST_AT_A_TIME)) as pool:
+    with ThreadPoolExecutor(min(cores() + MORE_THAN_CORES, MOST_AT_A_TIME)) as pool:
         return list(pool.map(one, files))
 
 

@@ -231,7 +231,8 @@ def main() -> int:
         return 1
     details = json.loads((folder / "details.json").read_text())
     if given.record:
-        given.record.write_text(json.dumps({name: details[name] for name in ("seconds", "own_cpu_seconds", "events")}))
+        kept = {name: details[name] for name in ("seconds", "own_cpu_seconds", "events")}
+        given.record.write_text(json.dumps({**kept, "pixels": side * side}))
     report_on(measured, disk, details, side * side)
     compared, wrong = check(scene, folder / f"segments{given.suffix}", corners(side, given.tile, given.windows))
     print(f"checked: {compared} pixels in {given.windows} windows, {wrong} of them wrong")

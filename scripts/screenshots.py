@@ -23,14 +23,24 @@ LOOKS = {
 }
 
 
+def chosen():
+    """The names of the looks to take pictures of: LOOKS, which `make` sets to nothing where it is not given, or all."""
+    names = os.environ.get("LOOKS", "").split() or list(LOOKS)
+    for name in names:
+        if name not in LOOKS:
+            raise desktop.DesktopError(f"LOOKS={name} is not known: give some of {', '.join(LOOKS)}.")
+    return names
+
+
 def main():
+    looks = chosen()
     FOLDER.mkdir(parents=True, exist_ok=True)
     os.environ["TILEDSEG_KERNELS"] = "plain"  # slow enough for a picture of the run at work
     raster = os.environ.get("RASTER") or aerial_image()
     with tempfile.TemporaryDirectory() as folder:
         session = desktop.drive("workflow", folder, 400, raster=raster, tile=128, screenshots=PICTURES)
     check(session)
-    for name in os.environ.get("LOOKS", " ".join(LOOKS)).split():
+    for name in looks:
         with tempfile.TemporaryDirectory() as folder:
             check(desktop.drive("tour", folder, 400, LOOKS[name], plain=True, screenshots=PICTURES / name))
     for picture in sorted(Path(PICTURES).rglob("*.png")):

@@ -8,6 +8,38 @@ import pytest
 from conftest import ROOT
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
+MOST_REPEATS = 3
+
+
+class Repeated:
+    """A script of tests/desktop that is run again, up to twice, where a time that it measured is above its limit.
+
+    What else the machine does at the moment only adds to a time: the least of some runs is the nearest to what the
+    plugin takes, and one that holds the GUI up does so in each of them.
+
+    Parameters
+    ----------
+    run : function() -> what the script found; each call in a folder of its own
+    """
+
+    def __init__(self, run):
+        self._run = run
+        self._found = [run()]
+
+    @property
+    def first(self):
+        return self._found[0]
+
+    def quickest(self, measured, limit):
+        """What the run found in which `measured(found)` seconds were least, or the first below the limit."""
+        for found in self._found:
+            if measured(found) < limit:
+                return found
+        while len(self._found) < MOST_REPEATS:
+            self._found.append(self._run())
+            if measured(self._found[-1]) < limit:
+                break
+        return min(self._found, key=measured)
 
 
 def in_desktop(script, folder, **arguments):

@@ -8,7 +8,7 @@ from pathlib import Path
 from tiledseg.tiledseg_plugin.engine.files.ownership import OWNER
 from tiledseg.tiledseg_plugin.engine.files.publish import attributes_path, publishing_together
 
-STEPS = ("replace", "rename", "unlink", "rmdir", "mkdir", "fsync")
+STEPS = ("link", "replace", "rename", "unlink", "rmdir", "mkdir", "fsync")
 
 # output: (files of the earlier one, files of the new one)
 GROUPS = {

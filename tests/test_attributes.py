@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The attribute table of OUTPUT, against scipy.ndimage, in every format."""
 
-import os
 import threading
 import time
 from dataclasses import replace
@@ -15,7 +14,6 @@ from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table, gdal_access, table_readback
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import OpenRasters, open_raster
 from tiledseg.tiledseg_plugin.engine.files.no_data import Band
-from tiledseg.tiledseg_plugin.engine.files.publish import publishing
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from tiledseg.tiledseg_plugin.engine.files.tables import Column
 from tiledseg.tiledseg_plugin.engine.files.window import Window
@@ -239,15 +237,14 @@ def test_moments_of_parts_add_up_to_those_of_the_segments(dtype, choice):
     segment_of = rng.integers(0, 40, 200).astype(np.uint32)  # of each part; some segments have many, some none
     segment_of[segment_of == 11] = 12
     part_of = np.r_[np.arange(200), rng.integers(0, 200, 29800)]
-    parts, sizes, places = [], [], []
+    parts, places = [], []
     for half in np.array_split(np.arange(30000), [200, 9000]):  # as several tiles
         present, label = np.unique(part_of[half], return_inverse=True)
         pixels = np.stack([values[half], values[half] // 2])[:, None]
         found = moments_of_pixels(plain, pixels, (label + 1).astype(np.uint32)[None], present.size)
-        parts.append(moments_in(found.arrays()))
-        sizes.append(np.bincount(label))
+        parts.append((np.bincount(label), moments_in(found.arrays())))
         places.append(segment_of[present])
-    together = add_up(kernel, parts, np.concatenate(sizes), np.concatenate(places), 41)
+    together = add_up(kernel, iter(parts), np.concatenate(places), (2, 41))
     moments = Moments(41, False)
     moments.hold(together.band(0, np.bincount(segment_of[part_of], minlength=41)))
     expected = plain.region_moments(segment_of[part_of] + np.uint32(1), 41, values)
@@ -368,37 +365,3 @@ def test_the_raster_and_a_table_beside_it_end_together(tmp_path, monkeypatch, fa
 def test_results_come_in_the_order_of_the_items():
     finished = [(2, "c"), (0, "a"), (3, "d"), (1, "b")]
     assert list(in_order(iter(finished), range(4))) == [(0, "a"), (1, "b"), (2, "c"), (3, "d")]
-
-
-@pytest.mark.parametrize("blocked", ["o.tif.aux.xml", "o.tif.ovr"])
-def test_a_side_file_that_cannot_be_replaced_leaves_output_as_it_was(tmp_path, blocked):
-    path = write_raster(tmp_path / "in.tif", two_band_scene(np.uint8))
-    (tmp_path / "o.tif").write_bytes(b"before")
-    (tmp_path / "o.tif.msk").write_bytes(b"mask before")
-    (tmp_path / blocked).mkdir()
-    with pytest.raises(SegmentationError, match=f"{blocked} is in the way of OUTPUT"):
-        run(path, tmp_path / "o.tif", min_pixels=30)
-    assert (tmp_path / "o.tif").read_bytes() == b"before"
-    assert (tmp_path / "o.tif.msk").read_bytes() == b"mask before"
-    assert not leftovers(tmp_path, {"in.tif", "o.tif", "o.tif.msk", blocked})
-
-
-def test_an_error_while_files_are_moved_brings_the_old_ones_back(tmp_path, monkeypatch):
-    for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr"):
-        (tmp_path / name).write_text("old " + name)
-    replace = os.replace
-
-    def failing(source, target):
-        if str(target).endswith("o.tif") and ".replaced" not in str(source):
-            raise PermissionError(13, "in use", str(target))
-        return replace(source, target)
-
-    monkeypatch.setattr(os, "replace", failing)
-    with pytest.raises(SegmentationError, match="in use"), publishing(tmp_path / "o.tif") as path:
-        for name in (path, path + ".aux.xml"):
-            with open(name, "w") as file:
-                file.write("new")
-    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
-        **{name: "old " + name for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr")},
-        **dict.fromkeys(("o_kept.tif", "o_kept.tif.aux.xml"), "new"),
-    }

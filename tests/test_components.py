@@ -14,6 +14,20 @@ from hypothesis import strategies as st
 from kernel_sets import both_sets, examples
 from rasters import read, write_raster
 from tiledseg.tiledseg_plugin.engine.kernels.components import components
+from tiledseg.tiledseg_plugin.engine.kernels.pairs import counted_pairs, distinct_pairs
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64])
+@pytest.mark.parametrize("most", [0, 1, 3, 0xFFFFFFFF])
+def test_pairs_are_found_once_in_their_order(most, dtype):
+    pairs = np.random.default_rng(most).integers(0, most, (200, 2), dtype, endpoint=True)
+    for some in (pairs, pairs[:1], pairs[:0]):
+        expected, times = np.unique(some.reshape(-1, 2), axis=0, return_counts=True)
+        found, counted = counted_pairs(some)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(counted, times)
+        np.testing.assert_array_equal(distinct_pairs(some), expected)
+        assert found.dtype == np.uint32 and found.shape[1] == 2
 
 
 def walked(count, links):

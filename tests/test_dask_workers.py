@@ -155,7 +155,7 @@ import sys
 sys.path[:0] = {paths!r}
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import dask_cluster
-dask_cluster.ANSWER_SECONDS = dask_cluster.RESULT_SECONDS = 3.0
+dask_cluster.ANSWER_SECONDS = dask_cluster.RESULT_SECONDS = {patience}
 dask_cluster.CONNECT_SECONDS = 2.0
 from rasters import write_patches, Log, run
 import os, signal
@@ -188,6 +188,7 @@ def test_the_run_ends_with_one_sentence_and_no_raw_lines_of_distributed(own_clus
         FAILING.format(
             paths=[os.path.dirname(headless.__file__), os.path.dirname(__file__), str(headless.plugin_path())],
             pid=own_cluster.scheduler.pid if what == "scheduler ends" else 0,
+            patience=60.0 if what == "worker lacks a package" else 3.0,
             raster=str(raster),
             output=str(tmp_path / "out.tif"),
             parameters={**parameters, "work_dir": str(tmp_path / "work")},

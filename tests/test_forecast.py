@@ -55,7 +55,8 @@ def test_a_recorded_run_is_foretold(tmp_path, clock, name):
     outputs = {name: str(tmp_path / name) for name in recorded["outputs"]}
     parameters = SegmentParameters(raster.path, str(tmp_path / "o.tif"), workers=recorded["workers"], **outputs)
     held, shown, total = None, Shown(clock), recorded["seconds"]
-    told = Progress(shown, weights_of(parameters, raster), lambda: held)
+    pace = 1e-9 * recorded["pixels"] if "pixels" in recorded else None
+    told = Progress(shown, weights_of(parameters, raster), lambda: held, pace)
     foretold = []
     for clock.now, stage, fraction, holding in recorded["events"]:
         held = holding
@@ -112,6 +113,28 @@ def test_what_is_done_is_a_share_and_the_end_is_the_end(paces, scale, count):
     said = steps(Forecast(weights), took, count=count)
     assert all(0 <= left.done <= 1 + 1e-9 for _, left in said)
     assert said[-1][1].done == pytest.approx(1) and (said[-1][1].seconds or 0) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("reading", [0.6, 0.8, 1.0, 1.25, 1.5])
+def test_how_quickly_a_file_is_read_says_little_of_computing(reading):
+    """Measured, in nanoseconds a pixel with two workers: 8 to 20 where 13 are expected."""
+    weights = {"statistics": 13.0, "tiles": 70.0, "graph": 5.5, "attributes": 2.5, "write": 31.0, "table": 3.0}
+    took = {**weights, "statistics": 13.0 * reading}
+    total = sum(took.values())
+    for now, left in steps(Forecast(weights, 1.0), took):
+        if left.seconds is not None and now >= total / 10:
+            assert 0.75 * total < now + left.seconds < 1.25 * total
+            assert 0.75 * total < now / left.done < 1.25 * total
+
+
+@pytest.mark.parametrize("machine", [0.5, 2.0])
+def test_a_machine_of_another_speed_than_it_seems_is_foretold_by_what_it_has_done(machine):
+    weights = {"statistics": 13.0, "tiles": 70.0, "write": 35.0}
+    took = {stage: weight * machine for stage, weight in weights.items()}
+    total = sum(took.values())
+    for now, left in steps(Forecast(weights, 1.0), took):
+        if now >= total / 3:
+            assert 0.75 * total < now + left.seconds < 1.25 * total
 
 
 def test_a_stage_that_goes_faster_when_kernels_are_compiled_is_foretold():

@@ -15,7 +15,7 @@ from rasters import run, write_raster
 from replacing import CASES, GROUPS, Killed, Steps, content, prepare, publish_new, states
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import journal, publish
-from tiledseg.tiledseg_plugin.engine.files.publish import recover, staging
+from tiledseg.tiledseg_plugin.engine.files.publish import publishing, recover, staging
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, check_statistics
 from time_limit import no_test_hangs  # noqa: F401
 
@@ -87,6 +87,27 @@ def test_a_result_that_cannot_take_its_place_is_kept_under_another_name(tmp_path
     }
     assert now == expected
     assert not list(folder.rglob(".tiledseg-*"))
+
+
+def test_an_error_while_files_are_moved_brings_the_old_ones_back(tmp_path, monkeypatch):
+    for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr"):
+        (tmp_path / name).write_text("old " + name)
+    replace = os.replace
+
+    def failing(source, target):
+        if str(target).endswith("o.tif") and ".replaced" not in str(source):
+            raise PermissionError(13, "in use", str(target))
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(SegmentationError, match="in use"), publishing(tmp_path / "o.tif") as path:
+        for name in (path, path + ".aux.xml"):
+            with open(name, "w") as file:
+                file.write("new")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        **{name: "old " + name for name in ("o.tif", "o.tif.aux.xml", "o.tif.ovr")},
+        **dict.fromkeys(("o_kept.tif", "o_kept.tif.aux.xml"), "new"),
+    }
 
 
 def test_a_kill_while_a_result_is_kept_under_another_name(tmp_path, monkeypatch):

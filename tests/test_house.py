@@ -214,3 +214,16 @@ def test_no_function_within_a_function_names_itself():
         inner = {node for outer in functions for node in ast.walk(outer) if node in functions and node is not outer}
         found += [f"{path.name}:{node.lineno}" for node in inner if node.name in set().union(*map(names_in, node.body))]
     assert found == []
+
+
+def test_nothing_compares_rows_of_arrays():
+    """numpy keeps the interpreter lock meanwhile, for seconds, and QGIS stands still: see `engine.kernels.pairs`."""
+    found = []
+    for path in modules():
+        calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        found += [
+            f"{path.name}:{call.lineno}"
+            for call in calls
+            if ast.unparse(call.func) == "np.unique" and any(given.arg == "axis" for given in call.keywords)
+        ]
+    assert found == []

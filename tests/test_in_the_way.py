@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from guarded import contents, values, write_tiles
 from osgeo import gdal
-from rasters import write_raster
+from rasters import leftovers, run, write_raster
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.output_files import (
     IMAGE,
@@ -168,3 +168,16 @@ def test_a_name_that_leaves_no_room_for_side_files_is_called_too_long(tmp_path, 
     with pytest.raises(SegmentationError, match="too long for its folder"):
         segment(SegmentParameters(raster, str(tmp_path / name), execution="serial"), Feedback())
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+@pytest.mark.parametrize("blocked", ["o.tif.aux.xml", "o.tif.ovr"])
+def test_a_side_file_that_cannot_be_replaced_leaves_output_as_it_was(tmp_path, blocked):
+    path = write_raster(tmp_path / "in.tif", np.indices((2, 40, 50)).sum(axis=0).astype(np.uint8))
+    (tmp_path / "o.tif").write_bytes(b"before")
+    (tmp_path / "o.tif.msk").write_bytes(b"mask before")
+    (tmp_path / blocked).mkdir()
+    with pytest.raises(SegmentationError, match=f"{blocked} is in the way of OUTPUT"):
+        run(path, tmp_path / "o.tif", min_pixels=30)
+    assert (tmp_path / "o.tif").read_bytes() == b"before"
+    assert (tmp_path / "o.tif.msk").read_bytes() == b"mask before"
+    assert not leftovers(tmp_path, {"in.tif", "o.tif", "o.tif.msk", blocked})

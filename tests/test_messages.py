@@ -297,7 +297,7 @@ def test_the_command_line_says_what_is_wrong_in_one_line_once(qgis_process, fold
     before = contents(folder)
     finished = qgis_process("run", algorithm, "--", *(f"{name}={value}" for name, value in parameters.items()))
     assert finished.returncode == 1
-    lines = [line for line in finished.stderr.splitlines() if line.strip() and "DeprecationWarning" not in line]
+    lines = finished.lines_of_errors()
     checked = "ERROR:\tAn error was encountered while checking parameter values"
     said = [line.replace("ERROR:", "").strip() for line in lines if line != checked]
     assert len(set(said)) == 1 and re.search(sentence, said[0]), finished.stderr

@@ -111,8 +111,7 @@ def test_what_is_refused_ends_the_command_line_with_status_1(report, qgis_proces
     source = sources[len(sources) * number // 4]  # damaged ones, virtual ones, ... lie together
     given = [f"{name}={value}" for name, value in {**SEGMENT, "INPUT": source, "OUTPUT": tmp_path / "o.tif"}.items()]
     finished = qgis_process("run", "tiledseg:segment", "--", *given)
-    lines = [line for line in finished.stderr.splitlines() if line.strip() and "DeprecationWarning" not in line]
-    said = {line.replace("ERROR:", "").strip() for line in lines} - {CHECKED}
+    said = {line.replace("ERROR:", "").strip() for line in finished.lines_of_errors()} - {CHECKED}
     assert finished.returncode == 1
     assert len(said) == 1 and not is_a_sentence(said.pop()), finished.stderr
     assert not list(tmp_path.iterdir())

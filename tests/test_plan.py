@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The plan: tiles of the user's own, sparse tiles and their neighbours, against counts made pixel by pixel."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +18,8 @@ from tiledseg.tiledseg_plugin.engine.stages.plan import (
     OK,
     SPARSE,
     judge_tiles,
+    make_plan,
+    meeting_of,
     neighbouring,
     part_few,
     plan_grid,
@@ -147,6 +152,7 @@ def test_neighbouring_pieces_share_the_edges_that_pixels_do(rectangles):
     found = {}
     for one, other, length in neighbouring(plan.pieces):
         pair = frozenset((one.tile_id, other.tile_id))
+        assert length > 0  # what meets at a corner only is no neighbour
         found[pair] = found.get(pair, 0) + length
     owner = paint_plan(plan)
     for one in plan.tiles:
@@ -236,7 +242,7 @@ def test_a_thousand_tiles_may_be_as_small_as_those_of_a_grid_and_no_smaller():
 
 def test_a_task_takes_as_much_as_four_full_tiles_at_most():
     plan = plan_grid(8 * 32, 32, 32, 32)
-    for valid, sizes in ((1000, [4, 4]), (1023, [4, 4]), (500, [8])):
+    for valid, sizes in ((1000, [4, 4]), (1023, [4, 4]), (512, [8]), (500, [8])):
         occupancy = judge_tiles(plan, dict.fromkeys(range(1, 9), valid), 1.0)
         assert [len(unit) for unit in work_units(plan, occupancy)] == sizes
 
@@ -244,6 +250,40 @@ def test_a_task_takes_as_much_as_four_full_tiles_at_most():
 @pytest.mark.parametrize("width, height, pieces", [(1024, 1024, 4), (1024, 1023, 1), (1 << 20, 1, 1), (1 << 19, 2, 4)])
 def test_large_pieces_are_parted_where_they_are_few(width, height, pieces):
     assert len(part_few(plan_grid(width, height, 1 << 21, 1 << 21)).pieces) == pieces
+
+
+def test_a_large_piece_is_cut_in_the_middle():
+    (tile,) = part_few(plan_grid(2001, 1003, 1 << 21, 1 << 21)).tiles
+    corners = [(0, 0, 1000, 501), (1000, 0, 1001, 501), (0, 501, 1000, 502), (1000, 501, 1001, 502)]
+    assert [piece.window for piece in tile.pieces] == [Window(*corner) for corner in corners]
+
+
+def test_where_windows_meet_and_from_which_place_on():
+    one = Window(10, 20, 30, 40)
+    assert meeting_of(one, Window(40, 25, 5, 100)) == (("right", "left"), (5, 0))
+    assert meeting_of(one, Window(40, 3, 5, 100)) == (("right", "left"), (0, 17))
+    assert meeting_of(one, Window(14, 60, 100, 5)) == (("bottom", "top"), (4, 0))
+    assert meeting_of(one, Window(1, 60, 100, 5)) == (("bottom", "top"), (0, 9))
+
+
+def test_tiles_are_counted_from_the_part_of_the_raster_that_is_meant():
+    raster = SimpleNamespace(left=100, top=200, width=40, height=30)
+    parameters = SimpleNamespace(tiles=((105, 203, 10, 20), (90, 190, 12, 15)), tile_width=16, tile_height=30)
+    assert [tile.window for tile in make_plan(raster, parameters).tiles] == [Window(5, 3, 10, 20), Window(0, 0, 2, 5)]
+    parameters.tiles = ()
+    assert make_plan(raster, parameters) == plan_grid(40, 30, 16, 30)
+
+
+def test_zones_exclude_pixels_and_have_walls():
+    inside, walls = np.indices((30, 40)).sum(axis=0) % 3 > 0, np.ones((30, 40), np.uint8)
+    zones = SimpleNamespace(inside=lambda window: inside, walls=lambda window: walls)
+    whole, left_half = plan_grid(40, 30, 40, 30), plan_rectangles(40, 30, [Window(0, 0, 20, 30)])
+    window = Window(0, 0, 40, 30)
+    assert whole.covered(window) is None and whole.walls(window) is None
+    with_zones = [replace(plan, zones=zones) for plan in (whole, left_half)]
+    assert with_zones[0].covered(window) is inside and with_zones[0].walls(window) is walls
+    assert np.array_equal(with_zones[1].covered(window), inside & (np.arange(40) < 20))
+    assert with_zones == [whole, left_half]  # zones are no part of which tiles there are
 
 
 def test_four_tiles_are_enough(monkeypatch):

@@ -10,10 +10,10 @@ from osgeo import gdal
 from rasters import GEOTRANSFORM, Log, leftovers, read, run, write_raster
 from test_attributes import need_driver, table_of, two_band_scene
 from tiledseg.tiledseg_plugin.engine import kernels
-from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table
 from tiledseg.tiledseg_plugin.engine.kernels import plain
-from tiledseg.tiledseg_plugin.engine.products import histograms
+from tiledseg.tiledseg_plugin.engine.products import alignment, histograms
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
@@ -194,6 +194,25 @@ def test_values_somewhere_else_are_an_error(tmp_path):
     raster = write_raster(tmp_path / "v.tif", two_band_scene(np.uint8), geotransform=(0, 10, 0, 10, 0, -10))
     with pytest.raises(SegmentationError, match="overlap"):
         statistics(segments, raster, tmp_path / "o.csv")
+    assert not leftovers(tmp_path, {"s.tif", "v.tif"})
+
+
+def test_more_bands_than_can_be_aligned_are_refused_and_aligning_many_can_be_cancelled(tmp_path, monkeypatch):
+    segments = write_raster(tmp_path / "s.tif", blobs((15, 17))[None])
+    many = write_raster(tmp_path / "v.tif", np.ones((90, 4, 4), np.uint8), geotransform=(500000, 50, 0, 6e6, 0, -50))
+    parameters = StatisticsParameters(segments, many, str(tmp_path / "o.csv"))
+    looks = []
+
+    class Impatient(Feedback):
+        def is_cancelled(self):
+            looks.append(1)
+            return len(looks) > 20
+
+    with pytest.raises(Cancelled):
+        segment_statistics(parameters, Impatient())
+    monkeypatch.setattr(alignment, "MOST_WARPED", 89)
+    with pytest.raises(SegmentationError, match="90 bands are too many to be aligned: name at most 89 in BANDS"):
+        segment_statistics(parameters, Feedback())
     assert not leftovers(tmp_path, {"s.tif", "v.tif"})
 
 

@@ -29,7 +29,7 @@ from tiledseg.tiledseg_plugin.engine.stages.numbering import number_segments, ta
 from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.schedule import PartJob, process_parts
 from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, labels_of
-from tiledseg.tiledseg_plugin.engine.stages.tree import MOST_AT_ONCE, grow_tree, tree_of
+from tiledseg.tiledseg_plugin.engine.stages.tree import MOST_AT_ONCE, QUARTERED, grow_tree, tree_of
 
 CENTRES = np.array([[a, b] for a in range(1, 6) for b in range(1, 6)], np.float32)
 
@@ -127,8 +127,11 @@ def test_a_tree_over_a_grid_is_flat_and_its_groups_are_compact(columns, rows):
     depth, group = 1, tree.group_of[1]
     while group is not tree.whole:
         depth, group = depth + 1, tree.group_of[group.number]
-    assert depth <= max(1, np.ceil(np.log(columns * rows) / np.log(4)) + 1)
+    pieces = columns * rows
+    quartered = min(pieces, QUARTERED)
+    assert depth <= max(1, np.ceil(np.log(quartered) / np.log(4)) + 1 + np.ceil(np.log2(pieces / quartered)))
     for group in tree.groups:
+        assert len(group.tiles) <= QUARTERED or len(group.members) == 2  # or the last ones would take twice the memory
         if min(columns, rows) > 1:
             width, height = group.extent.width // 20, group.extent.height // 20
             assert width * height == len(group.tiles)
@@ -212,7 +215,7 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
     raster = describe(path)
     parameters = SegmentParameters(str(path), "", min_pixels=rules.min_pixels, levels=rules.levels, kernels="plain")
     tiles = TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules)
-    job = PartJob(tiles, GroupJob(folder, rules, "plain"))
+    job = PartJob(tiles, GroupJob(folder, rules, "plain", True))
     units = [(piece,) for piece in tree.pieces]
     rng.shuffle(units)
     kernel, _ = kernels.choose("plain")

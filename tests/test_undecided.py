@@ -102,11 +102,9 @@ def test_a_run_that_did_would_be_seen(monkeypatch):
     load = stage.load_undecided
 
     def spoilt(folder, number):
-        undecided = load(folder, number)
-        undecided.graph.undecided_from = undecided.graph.undecided_from + np.arange(
-            undecided.graph.sizes.size, dtype=np.uint32
-        )
-        return undecided
+        graph = load(folder, number)
+        graph.undecided_from = graph.undecided_from + np.arange(graph.sizes.size, dtype=np.uint32)
+        return graph
 
     monkeypatch.setattr(stage, "load_undecided", spoilt)
     with pytest.raises(AssertionError, match="contradictory pairs"):

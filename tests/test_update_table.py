@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """UPDATE_RAT: what has no value, tables of rasters that were cut, and what users have put into tables of ours."""
 
-import os
 import shutil
 import sqlite3
-import sys
 from contextlib import closing
 
 import numpy as np
@@ -15,12 +13,10 @@ from test_attributes import need_driver, table_of, two_band_scene
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import configured
-from tiledseg.tiledseg_plugin.engine.products.segment_polygons import PolygonsParameters, segment_polygons
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 EXTENSIONS = [".tif", ".cog.tif", ".img", ".kea"]
-ODD_FOLDERS = ["a#b", "a?b", "100% of it", "%41b", "a&b=c;d", 'it\'s "so"', "ä ö", "a+b", "[x]*", "#", "-1"]
 EDITING = {".cog": ["IGNORE_COG_LAYOUT_BREAK=YES"]}
 
 
@@ -371,31 +367,3 @@ def test_what_is_no_table_of_ours_but_called_like_one_stays_and_columns_go_elsew
     dataset = gdal.Open(str(segments))
     table = dataset.GetRasterBand(1).GetDefaultRAT()
     assert "mean_1" in [table.GetNameOfCol(index) for index in range(table.GetColumnCount())]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-@pytest.mark.parametrize("name", ODD_FOLDERS)
-def test_everything_works_in_folders_of_any_name(tmp_path, monkeypatch, name):
-    folder = tmp_path / name
-    folder.mkdir()
-    raster = write_raster(folder / f"{name}.tif", two_band_scene(np.uint8))
-    segments = folder / f"{name} s.tif"
-    monkeypatch.setattr(attribute_table, "MOST_XML_VALUES", 10)
-    run(
-        raster,
-        segments,
-        min_pixels=30,
-        execution="serial",
-        mean_image=str(folder / f"{name} m.tif"),
-        polygons=str(folder / f"{name} p.gpkg"),
-    )
-    update(segments, raster, statistics=("median",), output=folder / f"{name} t.gpkg")
-    update(segments, raster, statistics=("p95",), output=folder / f"{name} t.csv")
-    for extension in ("shp", "geojson", "fgb"):
-        segment_polygons(
-            PolygonsParameters(str(segments), str(folder / f"{name}.{extension}"), execution="serial"), Feedback()
-        )
-    layer = (dataset := gdal.OpenEx(str(folder / f"{name} s_attributes.gpkg"))).GetLayer(0)
-    assert layer.GetNextFeature()["p95_2"] is not None and layer.GetFeatureCount() == read(segments).max()
-    del layer, dataset
-    assert sorted(os.listdir(tmp_path)) == [name]  # nothing was written anywhere else

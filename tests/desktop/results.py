@@ -12,6 +12,7 @@ from qgis.core import QgsProject, QgsSettings
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtWidgets import QApplication, QLineEdit, QMessageBox
 from qgis.utils import iface
+from tiledseg.algorithms import segment
 from tiledseg.algorithms.segment import SegmentRaster
 from tiledseg.tiledseg_plugin.desktop.raster_choice import layer_box
 
@@ -30,6 +31,7 @@ def main():
         fields.set_value(name, value)
     fields.set_value("POLYGONS", str(FOLDER / "polygons.gpkg"))
     fields.set_value("MEAN_IMAGE", str(FOLDER / "means.tif"))
+    note_where_rasters_are_styled()
     run(session, "first run")
     driver.picture("20 results")
     fields.set_value("MIN_PIXELS", 60)
@@ -41,6 +43,19 @@ def main():
     styles.style(session)
     second(session)
     reopened(panel, session)
+
+
+def note_where_rasters_are_styled():
+    found["styled on the main thread"] = []
+
+    def noting(style):
+        def styled(layer):
+            found["styled on the main thread"].append(threading.current_thread() is threading.main_thread())
+            style(layer)
+
+        return styled
+
+    segment.show_segments, segment.show_means = noting(segment.show_segments), noting(segment.show_means)
 
 
 def plugin_panel():

@@ -17,7 +17,7 @@ def style(session):
     polygons = layers_of(project, found["to new files"]["results"]["POLYGONS"])[0]
     raster = layers_of(project, found["cancelled too late"]["output"])[0]
     iface.setActiveLayer(layers_of(project, found["to new files"]["results"]["OUTPUT"])[0])
-    found["menu"] = [one.text() for one in opened(session).actions() if not one.isSeparator()]
+    found["menu"] = [one.text() for one in opened(session).actions() if one.isEnabled() and not one.isSeparator()]
     session.style_by.menu.close()
     choose(session, "Random colours")
     found["polygons at random"] = state(session, polygons)
@@ -91,7 +91,7 @@ def many(session):
         iface.mapCanvas().zoomByFactor(0.8)  # not refreshAllLayers: it opens each file anew, on the main thread
         driver.pause(0.05)
         driver.wait(lambda: not iface.mapCanvas().isDrawing(), 60, "the map")
-    found["many"] = {"styled": styled, "drawn": time.monotonic() - started, "blocks": beat.longest}
-    found["many"].update(state(session, of_values(raster)), blocked=beat.blocked_in)
+    found["many"] = {"styled": styled, "drawn": time.monotonic() - started, "blocked": beat.longest}
+    found["many"].update(state(session, of_values(raster)), **{"blocked in": beat.blocked_in})
     driver.picture("33 many segments")
     QgsProject.instance().removeMapLayers([of_values(raster).id(), raster.id()])

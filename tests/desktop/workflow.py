@@ -18,7 +18,7 @@ def main():
     beat = driver.Heartbeat()
     with beat.listening():  # numba's machine code is loaded, or made, once a clone
         driver.wait(lambda: not session.preview.is_busy, 200, "the kernels")
-    found["loading blocks"] = beat.longest
+    found["loading blocked"] = beat.longest
     fields = panel.fields
     fields.set_value("TILE_WIDTH", ARGUMENTS["tile"])
     fields.set_value("TILE_HEIGHT", ARGUMENTS["tile"])
@@ -27,7 +27,7 @@ def main():
     with beat.listening():
         driver.click(panel.check_button)
         driver.wait(lambda: session.tile_layer is not None and session.running is None, 60, "the check")
-    found["check blocks"], found["check blocked in"] = beat.longest, beat.blocked_in
+    found["check blocked"], found["check blocked in"] = beat.longest, beat.blocked_in
     found["summary"] = panel.summary.text()
     found["order after check"] = driver.order()
     found["statuses"] = sorted(f["status"] for f in session.tile_layer.getFeatures())
@@ -48,7 +48,7 @@ def preview(panel, session):
     with beat.listening():
         driver.click(panel.preview_button)
         found["first preview"] = driver.wait(lambda: live.preview is not None or not live.is_on, 300, "the preview")
-    found["first preview blocks"] = beat.longest
+    found["first preview blocked"] = beat.longest
     found["first preview blocked in"] = beat.blocked_in
     found["preview status"] = panel.status.text()
     found["order with preview"] = driver.order()
@@ -79,7 +79,7 @@ def preview(panel, session):
         seconds["move"] = driver.wait(lambda: live.preview is not before, 30, "the moved view")
         driver.drawn()
     found["previews"] = seconds
-    found["previews block"] = beat.longest
+    found["previews blocked"] = beat.longest
     found["previews blocked in"] = beat.blocked_in
     found["pixels in view"] = live.preview.window.pixels
     driver.click(panel.preview_button)
@@ -122,7 +122,7 @@ def run(panel, session, raster):
     session.tile_layer.repaintRequested.disconnect(note)
     del os.environ["TILEDSEG_KERNELS"]
     look()  # the run may have ended during a look
-    found["run blocks"] = beat.longest
+    found["run blocked"] = beat.longest
     found["run blocked in"] = beat.blocked_in
     found["ran"] = ended
     found["states"] = [{s: one.count(s) for s in set(one)} for one in states]

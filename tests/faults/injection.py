@@ -6,7 +6,6 @@ Only for processes that are forked for it: everything in this one is changed, an
 
 import builtins
 import errno
-import json
 import os
 import resource
 import shutil
@@ -14,15 +13,14 @@ import signal
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 from osgeo import gdal
-from tiledseg.tiledseg_plugin.engine.files.journal import REPLACED
 
 REMOVING = ("unlink", "rmdir")  # of os
-CHANGING = ("replace", "rename", "mkdir", *REMOVING, "fsync", "ftruncate", "write")
-TAKING_ROOM = ("replace", "rename", "mkdir", "fsync", "ftruncate", "write")
+CHANGING = ("link", "replace", "rename", "mkdir", *REMOVING, "fsync", "ftruncate", "write")
+TAKING_ROOM = ("link", "replace", "rename", "mkdir", "fsync", "ftruncate", "write")
 WRITING = set("wxa+")
 
 
@@ -150,27 +148,14 @@ def kill(what: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def removing(*folders: Path, note: Optional[Path] = None) -> Callable[[str], None]:
-    """Remove folders with all that is in them, as somebody might who takes them for rubbish.
-
-    Parameters
-    ----------
-    note : a file for the names of the earlier files that go with them, see `taken_along`
-    """
+def removing(*folders: Path) -> Callable[[str], None]:
+    """Remove folders with all that is in them, as somebody might who takes them for rubbish."""
 
     def remove(what: str) -> None:
-        if note is not None:
-            along = [path.name for folder in folders for path in (folder / REPLACED).glob("*")]
-            note.write_text(json.dumps([*taken_along(note), *along]))
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
     return remove
-
-
-def taken_along(note: Path) -> List[str]:
-    """The names that `removing` has noted; none where nothing was removed."""
-    return json.loads(note.read_text()) if note.exists() else []
 
 
 def watch_moves(operations: Operations, failing: Callable[..., Any]) -> None:

@@ -30,13 +30,11 @@ class Scenario:
     Attributes
     ----------
     name : for messages
-    changed : inputs that the run itself replaces; without one there is no further run
     expected : digests of the outputs of an undisturbed run, by their names
     """
 
     name = ""
     outputs: List[str] = []
-    changed: List[str] = []
 
     def __init__(self, folder: Path):
         self.template = folder / "template"
@@ -115,7 +113,6 @@ class Describing(Segmenting):
 
     name = "statistics"
     outputs = ["t.gpkg", "o.img"]
-    changed = ["o.img"]
 
     def prepare(self, folder: Path) -> None:
         super().prepare(folder)

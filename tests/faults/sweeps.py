@@ -2,8 +2,7 @@
 """Sweeps: a run for each place where something can go wrong, another one after it, and what both have left.
 
 What may be: the right result; or one sentence that says what to do, with every earlier output as it was. After either,
-the same run again has the right result, and nothing is left behind. Only what somebody removes together with the folder
-that it is in at that moment may be lost, and the sentence has to name it; how often that was is counted.
+the same run again has the right result, and nothing is left behind.
 """
 
 import errno
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from strangers.isolation import Ended, Isolated, Limits
-from tiledseg.tiledseg_plugin.engine.files.journal import REPLACED
+from tiledseg.tiledseg_plugin.engine.files.moves import REPLACED
 
 from . import injection
 from .injection import Operations
@@ -25,9 +24,6 @@ from .scenario import SCENARIOS, WORK, Scenario, contents, digest
 
 LIMITS = Limits(seconds=60)
 KEPT = re.compile(r"the finished result (is kept as|lies in) (.+?)[;,]")
-ALONG = re.compile(r", and the earlier (.+?) with it; run it again\.$")
-IN_THE_WAY = re.compile(r"(.+?) is in the way of .*: move it, or choose another name\.$")
-TAKEN = "taken along.json"  # beside a case: the earlier files that were in a folder when it was removed
 KILLED = "crash: SIGKILL"
 
 
@@ -42,14 +38,12 @@ class Tally:
     right: int = 0
     refused: int = 0
     killed: int = 0
-    lost: int = 0
     faults: List[str] = field(default_factory=list)
     sentences: Dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         ended = f"{self.right} right, {self.refused} refused in one sentence, {self.killed} killed"
-        lost = f" ({self.lost} without earlier files that were removed with their folder)" if self.lost else ""
-        return f"{self.name}: {self.cases} of {self.places} places; {ended}{lost}; {len(self.faults)} faults"
+        return f"{self.name}: {self.cases} of {self.places} places; {ended}; {len(self.faults)} faults"
 
 
 class Sweep:
@@ -118,7 +112,13 @@ class Sweep:
         """After the run, before its ending is looked at."""
 
     def _case(self, place: Path, number: int) -> str:
-        """What is wrong with one; empty if nothing is."""
+        """What is wrong with one; empty if nothing is. Both runs have one temporary folder."""
+        with _Place(self._aside) as temporary:
+            wrong = self._wrong_in(place, number, temporary)
+            left = sorted(path.name for path in temporary.iterdir())
+            return wrong or (f"left behind in the temporary folder: {left}" if left else "")
+
+    def _wrong_in(self, place: Path, number: int, temporary: Path) -> str:
 
         def disturbed(case: Path) -> dict:
             self._disturb(case, number)
@@ -128,12 +128,14 @@ class Sweep:
                 injection.lift_limits()
 
         case = self._scenario.copy(place)
-        ended = self._isolated(place, disturbed, case)
+        ended = self._isolated(place, _with_temporary(temporary, disturbed), case)
         self._settle(case)
         if ended.fault == KILLED:
             self.tally.killed += 1
         elif ended.fault:
             return f"{ended.fault}\n{ended.said[-3000:]}"
+        elif any(temporary.iterdir()) and not self._removal(number):
+            return f"left behind in the temporary folder: {sorted(path.name for path in temporary.iterdir())}"
         else:
             wrong = self._wrong_after(case, ended.result["said"], self._removal(number))
             if wrong:
@@ -144,25 +146,11 @@ class Sweep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in case.glob(".tiledseg-*") if "move it from there" in kept else []:
             shutil.rmtree(path)
-        if not all((case / name).exists() for name in self._scenario.changed):
-            return ""  # it was removed with its folder, and has been named
-        again = self._isolated(place, self._scenario.attempt, case)
-        while self._is_a_rest(case, again):  # which the user moves, as the sentence says
-            again = self._isolated(place, self._scenario.attempt, case)
+        again = self._isolated(place, _with_temporary(temporary, self._scenario.attempt), case)
         if again.fault or again.result["said"]:
             return f"the next run: {again.fault or again.result['said']}\n{again.said[-3000:]}"
         wrong = self._wrong_after(case, "")
         return wrong and f"after the next run: {wrong}"
-
-    def _is_a_rest(self, case: Path, again: Ended) -> bool:
-        """Whether a run was refused for an earlier side file whose output was removed by somebody; it is moved."""
-        said = "" if again.fault else again.result["said"]
-        found = IN_THE_WAY.match(said)
-        name = Path(found.group(1)).name if found else ""
-        if name not in self._scenario.before or not injection.taken_along(case.parent / TAKEN):
-            return False
-        (case / name).unlink()
-        return True
 
     def _removal(self, number: int) -> bool:
         """Whether something is removed at a place: what cannot be had then is for the next run to remove."""
@@ -184,7 +172,7 @@ class Sweep:
         if said:
             if "\n" in said or not re.search(r": |; ", said) or not said.endswith("."):
                 return f"a sentence that does not say what to do: {said}"
-            wrong = self._lost(case, now, said)
+            wrong = self._lost(now, said)
             if wrong or "lies in" in kept:
                 return wrong
         else:
@@ -200,7 +188,7 @@ class Sweep:
         partial_files = [] if may_leave else [name for name in work if name.endswith((".partial", ".bin", ".zip"))]
         return f"left behind: {left + partial_files} ({said})" if left or partial_files else ""
 
-    def _lost(self, case: Path, now: Dict[str, str], said: str) -> str:
+    def _lost(self, now: Dict[str, str], said: str) -> str:
         """What is wrong with the earlier files after a sentence; they may wait in a folder that it names.
 
         Parameters
@@ -211,14 +199,8 @@ class Sweep:
         waiting = {content for name, content in now.items() if f"/{REPLACED}/" in name} if "lies in" in kept else set()
         before = self._scenario.before.items()
         lost = [name for name, content in before if now.get(name) != content and content not in waiting]
-        along = set(lost) & set(injection.taken_along(case.parent / TAKEN))
-        if set(lost) - along:
-            return f"earlier files are not as they were: {sorted(set(lost) - along)} ({said})"
-        named = ALONG.search(said)
-        stated = {Path(path).name for path in named.group(1).split(", ")} if named else set()
-        if stated != along:
-            return f"removed with their folder were {sorted(along)}, not {sorted(stated)} ({said})"
-        self.tally.lost += bool(along)
+        if lost:
+            return f"earlier files are not as they were: {sorted(lost)} ({said})"
         if "lies in" in kept and not any(Path(name).name in self._scenario.outputs for name in _in_staging(now)):
             return f"no finished result lies there ({said})"
         return ""
@@ -244,6 +226,16 @@ class _Place:
 
     def __exit__(self, *raised: Any) -> None:
         shutil.rmtree(self._path, ignore_errors=True)
+
+
+def _with_temporary(folder: Path, function: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """The function, for a process of its own, with another temporary folder."""
+
+    def call(case: Path) -> Any:
+        tempfile.tempdir = str(folder)
+        return function(case)
+
+    return call
 
 
 class Levels(Sweep):
@@ -345,8 +337,6 @@ def sweeps(folder: Path) -> Iterator[Tuple[str, Sweep]]:
             make(
                 "staging folders are removed",
                 arm=_everything,
-                happen=lambda case: (
-                    lambda what: injection.removing(*case.glob(".tiledseg-*"), note=case.parent / TAKEN)(what)
-                ),
+                happen=lambda case: lambda what: injection.removing(*case.glob(".tiledseg-*"))(what),
             ),
         )

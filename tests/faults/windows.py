@@ -48,12 +48,19 @@ class OpenFilesStay:
     def _look(self, name: str, path: str) -> None:
         inside = os.path.isdir(path)
         for held in held_here():
-            if held == path or (inside and held.startswith(path + os.sep)):
+            if held == path or (inside and held.startswith(path + os.sep)) or _is_second_name(path, held):
                 self._refuse(name, held, "it is open in another program")
 
     def _refuse(self, name: str, path: str, why: str) -> None:
         self.refused.append((name, path))
         raise PermissionError(errno.EACCES, why, path)
+
+
+def _is_second_name(path: str, held: str) -> bool:
+    """A file that is held under one of its names can be removed under none."""
+    if not os.path.isfile(path) or os.lstat(path).st_nlink == 1 or not os.path.isfile(held):
+        return False
+    return os.path.samestat(os.lstat(path), os.lstat(held))
 
 
 def _same(one, other) -> bool:

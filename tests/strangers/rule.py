@@ -48,7 +48,7 @@ def rule_of(source: str) -> Rule:
     dataset = gdal.Open(source)
     bands = [dataset.GetRasterBand(number) for number in range(1, dataset.RasterCount + 1)]
     alpha = [band for band in bands if band.GetColorInterpretation() == gdal.GCI_AlphaBand]
-    used = [band for band in bands if band not in alpha] or bands
+    used = [band for band in bands if band.GetColorInterpretation() != gdal.GCI_AlphaBand] or bands
     opaque = np.ones((dataset.RasterYSize, dataset.RasterXSize), bool)
     if len(used) < len(bands):
         for band in alpha:
@@ -68,6 +68,8 @@ def rule_of(source: str) -> Rule:
 
 
 def _signed(band: gdal.Band, array: np.ndarray) -> np.ndarray:
+    if hasattr(gdal, "GDT_Int8"):
+        return array
     signed = band.GetMetadataItem("PIXELTYPE", "IMAGE_STRUCTURE") == "SIGNEDBYTE"
     return array.view(np.int8) if signed and array.dtype == np.uint8 else array
 

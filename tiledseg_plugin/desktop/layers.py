@@ -3,9 +3,10 @@
 
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from qgis.core import QgsLayerTreeGroup, QgsMapLayer, QgsProcessingUtils, QgsProject, QgsRasterLayer
+from qgis.core import QgsLayerTreeGroup, QgsLayerTreeLayer, QgsMapLayer, QgsProcessingUtils, QgsProject, QgsRasterLayer
 
 from ...algorithms.layer_files import layers_of, mark_as_result, result_of
+from ...algorithms.looks import fold
 from ...algorithms.text import tr
 from .tasks import AlgorithmRun
 
@@ -29,12 +30,15 @@ def loading(run: AlgorithmRun, found: Dict[str, QgsMapLayer]) -> Iterator[None]:
     found : {name of the output: layer}, to be filled; one that showed the same file before is the layer
     """
     project = QgsProject.instance()
+    opened, run.rasters = run.rasters, {}
     for layer_id, details in run.context.layersToLoadOnCompletion().items():
         present = layers_of(project, layer_id)
         if present:
             found[details.outputName] = present[0]
             continue
-        layer = QgsProcessingUtils.mapLayerFromString(layer_id, run.context, True, details.layerTypeHint)
+        layer = opened.get(layer_id)
+        if layer is None:
+            layer = QgsProcessingUtils.mapLayerFromString(layer_id, run.context, True, details.layerTypeHint)
         if layer is None:
             continue
         details.setOutputLayerName(layer)
@@ -117,7 +121,10 @@ def gather(output: str, made: Dict[str, QgsMapLayer], raster: Optional[QgsRaster
             continue
         before = [child for child in group.children() if _rank(child) < ORDER.index(name)]
         if node is None:
-            group.insertLayer(len(before), made[name])
+            node = QgsLayerTreeLayer(made[name])
+            if name == "OUTPUT":
+                fold(node)  # before it is in the tree, which would make its legend otherwise
+            group.insertChildNode(len(before), node)
         else:
             group.insertChildNode(len(before), node.clone())
             node.parent().removeChildNode(node)

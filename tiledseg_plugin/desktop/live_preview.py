@@ -233,10 +233,11 @@ def _segment() -> Any:
 
 def _load(feedback: Feedback) -> Any:
     """A Previewer, with all that it needs imported; the first time ever, another process begins to compile kernels."""
-    from ..engine import kernels, preview, preview_levels  # noqa: F401  # the last for the slider, which needs it later
+    from ..engine import kernels, preview, preview_levels, segmentation  # noqa: F401  # the last two are needed later
+    from ..engine.files import vector_trial  # noqa: F401
     from ..engine.kernels.entries import USUAL, entries_of_run
 
-    kernels.choose(entries=entries_of_run(*USUAL[0]))
+    kernels.choose(entries=entries_of_run(*USUAL[0]), calm=True)
     # So much was imported that Python will soon look through all objects for garbage, which holds up the GUI for a
     # quarter of a second: better now, while the panel opens, than in the midst of a preview.
     gc.collect()

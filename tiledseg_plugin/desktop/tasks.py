@@ -20,6 +20,7 @@ from ...algorithms.text import tr
 from ..compat import QUIET_TASK
 from ..engine.errors import Cancelled, SegmentationError
 from ..engine.progress import Feedback
+from .opened import opened_rasters
 
 END_SECONDS = 20.0  # how long the end of cancelled tasks is waited for, when there is no later
 
@@ -69,11 +70,13 @@ class AlgorithmTask(QgsTask):
         self._run = algorithm, parameters, context, feedback
         feedback.progressChanged.connect(self.setProgress)
         self.results: Dict[str, Any] = {}
+        self.rasters: Dict[str, QgsMapLayer] = {}
 
     def run(self) -> bool:
         algorithm, parameters, context, feedback = self._run
         try:
             self.results = algorithm.runPrepared(parameters, context, feedback)
+            self.rasters = opened_rasters(algorithm, context) if self.results else {}
         except QgsProcessingException as error:
             feedback.reportError(str(error))
         except Exception:  # nothing may pass into QGIS
@@ -115,6 +118,7 @@ class AlgorithmRun(QObject):
         self.feedback = RunFeedback()
         self.context.setFeedback(self.feedback)
         self.results: Dict[str, Any] = {}
+        self.rasters: Dict[str, QgsMapLayer] = {}  # of the results, open already, by what they are opened from
         self.error = ""
         self.was_cancelled = False  # by whom or what ever; it may have succeeded all the same
         self._layers = [layer for layer in layers if layer is not None]
@@ -139,9 +143,17 @@ class AlgorithmRun(QObject):
             self._end({})
         else:
             self._task = AlgorithmTask(self.algorithm, self.parameters, self.context, self.feedback)
-            self._task.ended.connect(lambda: self._end(self._task.results))
+            self._task.ended.connect(self._task_ended)
             QgsApplication.taskManager().addTask(self._task)
+            QTimer.singleShot(0, self._say_that_it_began)
+
+    def _say_that_it_began(self) -> None:
+        if self.is_running:
             self.began.emit()
+
+    def _task_ended(self) -> None:
+        self.rasters = self._task.rasters
+        self._end(self._task.results)
 
     def cancel(self) -> None:
         self.feedback.cancel()

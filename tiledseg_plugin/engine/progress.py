@@ -123,6 +123,7 @@ class Progress:
     weights : {stage: expected share of the time}, in the order of the run
     held_for : returns for how many seconds something will still slow the run down, such as kernels that are being
         compiled; None where nothing does
+    pace : seconds that a weight of 1 should take on this machine, None where that is not known
     """
 
     def __init__(
@@ -130,9 +131,10 @@ class Progress:
         feedback: Feedback,
         weights: Mapping[str, float],
         held_for: Callable[[], Optional[float]] = lambda: None,
+        pace: Optional[float] = None,
     ) -> None:
         self.feedback = feedback
-        self._forecast, self._held_for = Forecast(weights), held_for
+        self._forecast, self._held_for = Forecast(weights, pace), held_for
         self._percent = 0.0
         self._stage: Optional[str] = None
         self._stage_started = self._last_text = time.monotonic()

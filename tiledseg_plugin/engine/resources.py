@@ -4,7 +4,7 @@
 The figures are upper ends of what was measured on real rasters, for both sets of kernels; `scripts/estimates.py` holds
 them against runs. What grows with the raster in one process: the different colours of the sample (with many bands
 nearly as many as pixels in it), a few counts for each tile, and chains of outlines that cross the windows of POLYGONS,
-0.1 bytes a pixel. The algorithms over existing segments hold a row a segment: 40 bytes for each band of VALUES.
+0.1 bytes a pixel. The algorithms over existing segments hold a row a segment: 48 bytes for each band of VALUES, and 12.
 """
 
 import math
@@ -24,7 +24,7 @@ ZONES_BYTES_A_PIXEL = 14
 STRIP_BYTES_A_PIXEL, STRIP_BYTES_A_VALUE = 40, 5  # of rasters smaller than a strip
 MAIN_BYTES_A_PIXEL = 0.1  # for colours of the sample, counts and chains; segments are read as they are needed
 LABELS_A_PIXEL = 0.45  # bytes on the disk, with lookup tables
-GRAPH_A_PIXEL, GRAPH_A_VALUE = 0.35, 0.2  # labels, and what pieces and groups leave to each other
+GRAPH_A_PIXEL, GRAPH_A_VALUE = 0.31, 0.16  # labels, and what pieces and groups leave to each other
 ROOM = 1.2  # for rasters of more small segments than those that were measured
 OUTPUT_A_PIXEL = 0.6  # compressed, with overviews
 SEGMENT_PIXELS = 170  # of the usual minimum size and three bands; with more, colours lie further apart

@@ -22,7 +22,7 @@ from .files.work_folder import WorkFolder
 from .forecast import Cost
 from .kernels.contract import Kernels
 from .kernels.entries import entries_of_run
-from .machine import available_cores
+from .machine import available_cores, slowness
 from .parameters import SegmentParameters
 from .products.run_outputs import check_products, publishing_all, stages, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, tile_records
@@ -59,9 +59,9 @@ from .stages.zones import in_folder
 from .wording import counted
 
 ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
-    "builtin": {"statistics": Cost(25, 12), "tiles": Cost(130), "graph": Cost(9, 1)},
+    "builtin": {"statistics": Cost(22, 2), "tiles": Cost(140), "graph": Cost(9, 1)},
     "rsgislib": {
-        "statistics": Cost(25, 12),
+        "statistics": Cost(22, 2),
         "stage 1": Cost(750),
         "stage 2": Cost(250),
         "stage 3": Cost(90),
@@ -195,7 +195,8 @@ class _Run:
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
-        self.progress = Progress(feedback, weights_of(parameters, self.raster), kernels.seconds_lost)
+        pace = 1e-9 * self.raster.width * self.raster.height * slowness()
+        self.progress = Progress(feedback, weights_of(parameters, self.raster), kernels.seconds_lost, pace)
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
         self.is_decoded = False
         self._under_way = ExitStack()  # what has to be stopped in the end
@@ -253,8 +254,9 @@ class _Run:
     def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
         """What is there is loaded; what is not, is made by another process while the run goes on."""
         raster, parameters = self.raster, self.parameters
-        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
-        return kernels.choose(parameters.kernels, check, entries)
+        sampled = raster.width * raster.height // parameters.sampling
+        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters, sampled)
+        return kernels.choose(parameters.kernels, check, entries, calm=False)
 
     def _start_execution(self) -> execution.Starting:
         parameters, raster = self.parameters, self.raster
@@ -326,7 +328,8 @@ class _Run:
         tiles = TileJob(
             self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
         )
-        groups = GroupJob(self.folder, rules, parameters.kernels, 1 if context.runner.remote else context.threads)
+        threads = 1 if context.runner.remote else context.threads
+        groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, threads)
         tree = grow_tree([piece for unit in units for piece in unit])
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)

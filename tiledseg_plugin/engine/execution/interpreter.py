@@ -19,6 +19,7 @@ Facts = Dict[str, Any]  # what is compared of two interpreters: {name: plain val
 
 OVERRIDE = "TILEDSEG_PYTHON"
 PYTHON_NAME = re.compile(r"^python(w)?(\d(\.\d+)*)?(\.exe)?$", re.IGNORECASE)
+MOST_CACHE_MEGABYTES = 64  # of a worker: each block is read once or twice, so more would not help
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "GDAL_NUM_THREADS")
 DROPPED = {
     "LD_PRELOAD",
@@ -164,7 +165,7 @@ def worker_environment(
     kept.update(PYTHONDONTWRITEBYTECODE="1", PYTHONSAFEPATH="1", PYTHONIOENCODING="utf-8")
     kept.update(dict.fromkeys(ONE_THREAD, "1"))
     megabytes = max(16, (memory or 256_000_000) // max(workers, 1) // 1_000_000)
-    kept["GDAL_CACHEMAX"] = str(min(megabytes, 256))
+    kept["GDAL_CACHEMAX"] = str(min(megabytes, MOST_CACHE_MEGABYTES))
     return kept
 
 

@@ -7,6 +7,7 @@ import traceback
 from typing import Any, Dict, Optional, Tuple
 
 from ..errors import SegmentationError
+from ..machine import release_memory
 from ..report import peak_memory
 from .interpreter import Facts, facts
 from .runner import Task
@@ -54,6 +55,7 @@ def load_kernels(wanted: str) -> None:
 def remember(number: int, common: Any) -> None:
     """Keep what all tasks of a stage share; that of the stage before is given up."""
     _common.clear()
+    release_memory()
     _common[number] = common
 
 

@@ -22,6 +22,7 @@ from .work_folder import WorkFolder
 
 SLOW = ("JP2", "JPEG2000", "ECW", "MrSID", "SENTINEL2", "WEBP", "JPEG", "PNG", "GIF", "BIGGIF")  # of drivers' names
 OFTEN_SLOW, OFTEN = 1.2, 1.6  # times that each block would be decoded by the tiles, from which on values are kept
+SMALL_SIDE, OFTEN_SMALL = 512, 4.0  # of blocks that the tile beside may find in GDAL's cache; to keep values takes disk
 SHARE_OF_DISK = 0.25  # of what is free, that kept values may take
 CACHE_BYTES = 64_000_000  # of cells that are kept in memory, in a process
 MOST_SOURCES = 20  # of a VRT, that are looked at
@@ -163,8 +164,9 @@ def is_worth_keeping(path: str, planes: int, itemsize: int, windows: Sequence[Wi
     dataset = open_raster(path)
     storage = storage_of(dataset)
     width, height = dataset.RasterXSize, dataset.RasterYSize
-    often = times_decoded(storage.block, width, height, windows)
-    if not storage.is_compressed or often < (OFTEN_SLOW if storage.is_slow else OFTEN):
+    is_small = max(storage.block) <= SMALL_SIDE and storage.block[0] < width
+    often = OFTEN_SLOW if storage.is_slow else OFTEN_SMALL if is_small else OFTEN
+    if not storage.is_compressed or times_decoded(storage.block, width, height, windows) < often:
         return False
     try:
         free = shutil.disk_usage(folder).free

@@ -2,113 +2,27 @@
 """Finished files take the places of earlier ones, so that neither are lost if the process or the power goes meanwhile.
 
 What is to move where is written into the staging folder, and is on the disk, before anything moves: the journal.
-Earlier files are moved into the same folder, and removed when all the new ones are in their places. So a folder
-without a journal holds nothing of worth, and what a journal says can be finished by whoever finds it (`finish`), or
-taken back by the run itself (`take_back`). Outputs of one run have one journal, in the first one's folder, the leader;
-those of the others name it, and repeat their own part for the case that the leader is out of reach.
+Earlier files get second names in the same folder (`earlier_files`), and are removed when all the new ones are in their
+places. So a folder without a journal holds nothing of worth, and what a journal says can be finished by whoever finds
+it (`finish`), or taken back by the run itself (`take_back`). Outputs of one run have one journal, in the first one's
+folder, the leader; those of the others name it, and repeat their own part for the case that the leader is out of reach.
 """
 
-import errno
 import json
 import os
-import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
+from .earlier_files import is_one_file
 from .foreign import load_json
 from .journal_entries import identity_of, is_sound, is_staging_folder
+from .moves import JOURNAL, REPLACED, Moves, is_in_place, move, state_of, synchronize
 from .on_windows import replace_file
-from .ownership import OWNER, Occupied, Ownership, remove_folder_of_another
+from .ownership import Occupied, Ownership, remove_folder_of_another
 
-JOURNAL = "tiledseg-journal.json"
-REPLACED = ".replaced"
 NAMES_WITHIN = (".ige", ".rrd")  # of files whose names another file holds
-NOT_WRITTEN = (errno.EIO, errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-
-
-State = Tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Moves:
-    """How the files of one output get to their places, which are relative to the folder's parent.
-
-    folder : the staging folder
-    target : name of the output
-    places : {file in the folder: its place}
-    old : names of the earlier files, which go away
-    states : {file in the folder: (bytes, time of change)}, by which it is known again
-    earlier : (bytes, time of change) of what was at the output's place; None for nothing
-    """
-
-    folder: str
-    target: str
-    places: Dict[str, str] = field(default_factory=dict)
-    old: Tuple[str, ...] = ()
-    states: Dict[str, Optional[State]] = field(default_factory=dict)
-    earlier: Optional[State] = None
-
-    @property
-    def parent(self) -> Path:
-        return Path(self.folder).parent
-
-    @property
-    def kept(self) -> Path:
-        return Path(self.folder) / REPLACED
-
-    @property
-    def output(self) -> str:
-        """The place of the output, or of the first of its side files if only those are replaced."""
-        return self.places.get(self.target) or next(iter(self.places.values()), self.target)
-
-    def concerns(self, path: Optional[str]) -> bool:
-        """Whether a file is one of these, here or there."""
-        where = Path(path or "")
-        return where.parent in (self.parent, Path(self.folder), self.kept) and where.name in {
-            *self.places,
-            *self.places.values(),
-            *self.old,
-        }
-
-    def order(self) -> List[str]:
-        """The files in the folder; the output itself comes last."""
-        return sorted(self.places, key=lambda name: (name == self.target, name))
-
-
-def plan_moves(folder: Path, target: Path, replaced: Sequence[Path]) -> Moves:
-    """Everything in the folder goes beside it; what has the same names there goes away, and `replaced`, too."""
-    new = sorted(path.name for path in folder.iterdir() if path.name not in (OWNER, JOURNAL, REPLACED))
-    there = sorted({path for path in [*replaced, *(target.parent / name for name in new)] if os.path.lexists(path)})
-    return Moves(
-        str(folder),
-        target.name,
-        {name: name for name in new},
-        tuple(path.name for path in there),
-        {name: _state(folder / name) for name in new},
-        _state(target),
-    )
-
-
-def refuse_folders(moves: Sequence[Moves]) -> None:
-    """Raise IsADirectoryError if a folder has the name of a file that is to be replaced."""
-    for path in (one.parent / name for one in moves for name in one.old):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
-
-
-def settle(folder: Path) -> None:
-    """Have the contents of a folder on the disk before any of its files gets a name that counts.
-
-    Raises
-    ------
-    OSError : the disk is full or broken, and what was written is not there
-    """
-    for path in folder.iterdir():
-        if path.is_file():
-            _synchronize(path)
-    _synchronize(folder)
 
 
 def commit(moves: Sequence[Moves]) -> None:
@@ -118,80 +32,7 @@ def commit(moves: Sequence[Moves]) -> None:
         _write(one.folder, {"leader": leader.folder, "outputs": [asdict(one)]})
     _write(leader.folder, {"leader": "", "outputs": [asdict(one) for one in moves]})
     for one in moves:
-        _synchronize(one.parent)
-
-
-def move(moves: Sequence[Moves], fresh: bool = False) -> None:
-    """Do what is left to do of the moves, whatever has been done before.
-
-    Parameters
-    ----------
-    fresh : nothing has been done before, so that what is not in the folders has been removed by somebody else
-
-    Raises
-    ------
-    OSError : a file cannot be moved, or is not there
-    """
-    for one in moves:
-        missing = [name for name in one.places if fresh and not os.path.lexists(Path(one.folder) / name)]
-        if missing:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(Path(one.folder) / missing[0]))
-        _move(one)
-    for one in moves:
-        _synchronize(one.parent)
-
-
-def _move(one: Moves) -> None:
-    folder, placed = Path(one.folder), set()
-    for name, place in one.places.items():
-        if not os.path.lexists(folder / name):
-            placed.add(place)
-    for name in one.old:
-        there = name not in placed and os.path.lexists(one.parent / name)
-        if there and (name in one.places.values() or not os.path.lexists(one.kept / name)):
-            one.kept.mkdir(exist_ok=True)
-            replace_file(one.parent / name, one.kept / name)
-    for name in one.order():
-        place = one.places[name]
-        if place not in placed:
-            if os.path.dirname(place):
-                (one.parent / place).parent.mkdir(exist_ok=True)
-            replace_file(folder / name, one.parent / place)
-
-
-def take_back(moves: Sequence[Moves]) -> None:
-    """Undo the moves of a run that goes on: new files into the folders again, earlier ones to their places."""
-    for one in moves:
-        for name in reversed(one.order()):
-            if not os.path.lexists(Path(one.folder) / name) and os.path.lexists(one.parent / one.places[name]):
-                replace_file(one.parent / one.places[name], Path(one.folder) / name)
-        for path in sorted(one.kept.iterdir()) if one.kept.is_dir() else []:
-            replace_file(path, one.parent / path.name)
-
-
-def lost_with_folder(one: Moves) -> List[Path]:
-    """The earlier files that were in a folder that somebody has removed: in their places is nothing, or a new file."""
-    new = {place: one.states.get(name) for name, place in one.places.items()}
-    places = {name: (_state(one.parent / name), new.get(name)) for name in one.old}
-    return [one.parent / name for name, (now, fresh) in places.items() if now is None or now == fresh]
-
-
-def remove_parts(one: Moves) -> None:
-    """Remove the side files that have got their places already of an output that has been removed with its folder.
-
-    Raises
-    ------
-    OSError : one cannot be removed
-    """
-    if one.target in one.places and not _is_in_place(one, one.target):
-        for name in one.places:
-            if _is_in_place(one, name):
-                (one.parent / one.places[name]).unlink()
-
-
-def _is_in_place(one: Moves, name: str) -> bool:
-    state = _state(one.parent / one.places[name])
-    return state is not None and state == one.states.get(name)
+        synchronize(one.parent)
 
 
 def close(moves: Sequence[Moves]) -> None:
@@ -221,11 +62,12 @@ def _beside_what_is_there(one: Moves) -> Moves:
     What has its place already is taken back if it is still the same, and the earlier files that had to go are kept.
     """
     for name, place in one.places.items():
-        if not os.path.lexists(Path(one.folder) / name) and _state(one.parent / place) == one.states.get(name):
+        if not os.path.lexists(Path(one.folder) / name) and is_in_place(one, name):
             replace_file(one.parent / place, Path(one.folder) / name)
     waiting = {name: place for name, place in one.places.items() if os.path.lexists(Path(one.folder) / name)}
     fresh = under_other_names(replace(one, places=waiting))
     earlier = sorted(path.name for path in one.kept.iterdir()) if one.kept.is_dir() else []
+    earlier = [name for name in earlier if not is_one_file(one.kept / name, one.parent / name)]
     found = _free_places(one, earlier, "earlier")
     return replace(fresh, places={**fresh.places, **{f"{REPLACED}/{name}": place for name, place in found.items()}})
 
@@ -321,8 +163,8 @@ def _finish(moves: List[Moves], knows_its_place: bool) -> None:
 def _is_taken(one: Moves) -> bool:
     if one.target not in one.places or not os.path.lexists(Path(one.folder) / one.target):
         return False
-    now = _state(one.parent / one.places[one.target])
-    return now is not None and now != one.earlier
+    now = state_of(one.parent / one.places[one.target])
+    return now not in (None, one.earlier, one.states.get(one.target))
 
 
 def _found(path: Path, near: Path) -> Path:
@@ -334,14 +176,6 @@ def _moves(saved: Dict[str, Any], folder: Path) -> Moves:
     states = {name: tuple(state) if state else None for name, state in saved["states"].items()}
     earlier = tuple(saved["earlier"]) if saved["earlier"] else None
     return Moves(str(folder), saved["target"], dict(saved["places"]), tuple(saved["old"]), states, earlier)
-
-
-def _state(path: Path) -> Optional[Tuple[int, int]]:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def _read(folder: Path) -> Optional[Dict[str, Any]]:
@@ -360,21 +194,4 @@ def _write(folder: str, journal: Dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     replace_file(partial, Path(folder) / JOURNAL)
-    _synchronize(Path(folder))
-
-
-def _synchronize(path: Path) -> None:
-    """Have a file's contents, or a folder's names, on the disk, where the system can do that."""
-    if sys.platform == "win32" and path.is_dir():
-        return
-    try:
-        file = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(file)
-    except OSError as error:
-        if error.errno in NOT_WRITTEN:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        os.close(file)
+    synchronize(Path(folder))

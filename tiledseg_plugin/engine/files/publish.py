@@ -10,10 +10,22 @@ from typing import Callable, Iterator, List, Sequence, Tuple, Union
 
 from ..errors import SegmentationError, why
 from . import journal
+from .earlier_files import STAGING
+from .moves import (
+    NOT_WRITTEN,
+    Moves,
+    lost_with_folder,
+    move,
+    plan_moves,
+    refuse_folders,
+    remove_parts,
+    settle,
+    take_back,
+)
 from .ownership import make_owned_folder, remove_abandoned
 
-STAGING = ".tiledseg-"
 ATTRIBUTES_SUFFIX = "_attributes.gpkg"
+AGAIN = "run it again"
 Replaced = Callable[[Path], List[Path]]
 
 
@@ -74,12 +86,7 @@ def publishing_together(outputs: Sequence[Tuple[str, str, Replaced]]) -> Iterato
         folders = [stack.enter_context(_folder_beside(target, name)) for target, (_, name, _) in zip(targets, outputs)]
         yield [str(folder / target.name) for folder, target in zip(folders, targets)]
         names = [f"{name} {target}" for target, (_, name, _) in zip(targets, outputs)]
-        _settle(folders, names)
-        moves = [
-            journal.plan_moves(folder, target, replaced(target))
-            for folder, target, (_, _, replaced) in zip(folders, targets, outputs)
-        ]
-        _publish(moves, names)
+        _publish(_settle(folders, outputs), names)
 
 
 def recover(folder: Union[str, Path]) -> None:
@@ -145,33 +152,42 @@ def try_to_replace(path: Path) -> None:
         raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
 
 
-def _settle(folders: Sequence[Path], names: Sequence[str]) -> None:
-    for folder, name in zip(folders, names):
+def _settle(folders: Sequence[Path], outputs: Sequence[Tuple[str, str, Replaced]]) -> List[Moves]:
+    """Have everything on the disk; returns what is to be moved."""
+    moves = []
+    for folder, (output, name, replaced) in zip(folders, outputs):
+        target = Path(output).absolute()
         try:
-            journal.settle(folder)
+            settle(folder)
+            moves.append(plan_moves(folder, target, replaced(target)))
         except OSError as error:
+            if not folder.is_dir():
+                raise SegmentationError(f"{name} {target} cannot be written: {_removed(folder)}; {AGAIN}.") from error
             raise SegmentationError(
-                f"{name} cannot be written ({why(error)}): make room on its disk, or choose another."
+                f"{name} {target} cannot be written ({why(error)}): make room on its disk, or choose another."
             ) from error
+    return moves
 
 
-def _publish(moves: Sequence[journal.Moves], names: Sequence[str]) -> None:
+def _removed(folder: Union[str, Path]) -> str:
+    return f"{folder} was removed while the run was using it"
+
+
+def _publish(moves: Sequence[Moves], names: Sequence[str]) -> None:
     """Put the files of all outputs in their places; if one cannot be replaced, keep all beside them."""
     try:
-        journal.refuse_folders(moves)
+        refuse_folders(moves)
         journal.commit(moves)
-        journal.move(moves, fresh=True)
+        move(moves, fresh=True)
     except OSError as error:
         subject = next((name for one, name in zip(moves, names) if one.concerns(error.filename)), names[0])
         where = f"{error.filename}: " if error.filename else ""
-        remedy = (
-            "make room on its disk" if error.errno in journal.NOT_WRITTEN else "close the earlier one in other programs"
-        )
+        remedy = "make room on its disk" if error.errno in NOT_WRITTEN else "close the earlier one in other programs"
         raise _kept_beside(moves, f"{subject} cannot be replaced ({where}{why(error)})", remedy) from error
     journal.close(moves)
 
 
-def _kept_beside(moves: Sequence[journal.Moves], what: str, remedy: str) -> SegmentationError:
+def _kept_beside(moves: Sequence[Moves], what: str, remedy: str) -> SegmentationError:
     """Give the finished files other names; returns the error that states them.
 
     Parameters
@@ -183,21 +199,21 @@ def _kept_beside(moves: Sequence[journal.Moves], what: str, remedy: str) -> Segm
     removed = [one.folder for one in moves if one not in present]
     if removed:
         with suppress(OSError):  # what cannot be had now is for the next run
-            journal.take_back(present)
+            take_back(present)
             journal.close(present)
         with suppress(OSError):
             for one in moves:
                 if one not in present:
-                    journal.remove_parts(one)
-        gone = [str(path) for one in moves for path in journal.lost_with_folder(one)]
+                    remove_parts(one)
+        gone = [str(path) for one in moves for path in lost_with_folder(one)]
         along = f", and the earlier {', '.join(gone)} with it" if gone else ""
-        return SegmentationError(f"{what}: {removed[0]} was removed while the run was using it{along}; run it again.")
+        return SegmentationError(f"{what}: {_removed(removed[0])}{along}; {AGAIN}.")
     others = [journal.under_other_names(one) for one in moves]
     try:
-        journal.take_back(moves)
+        take_back(moves)
         with suppress(OSError):  # on a full disk there is no room for a journal, but for names there is
             journal.commit(others)
-        journal.move(others)
+        move(others)
     except OSError:
         if not any(journal.is_open(Path(one.folder)) for one in moves):
             return _LeftInFolder(

@@ -8,6 +8,7 @@ goes by the raster's name without the extension, so it is not written where that
 
 import colorsys
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Sequence
 
@@ -27,6 +28,7 @@ def style_path(output: str) -> str:
     return str(Path(output).with_name(Path(output).stem + ".qml"))
 
 
+@lru_cache(maxsize=1)  # for the file and for the layer that a run loads
 def style(most: int) -> str:
     """Colours that change from id to id, or, for more than MOST_COLOURS, between any that are not close to each other.
 

@@ -14,13 +14,17 @@ from ..files.gdal_access import collected_errors, open_raster, reason
 from ..files.georeference import geotransform, is_georeferenced, spatial_reference
 from ..files.raster import Raster, describe
 from ..files.work_folder import WorkFolder
+from ..progress import Check
 from .attributes import single_bands
 
 TOLERANCE = 1e-3  # pixels over the whole raster by which the same grid may be off
 SAME_PLACE = 0.1  # pixels by which what is left of a CRS may shift it
+MOST_WARPED = 1000  # bands of a raster; for each its file is opened anew, which takes the longer the more there are
 
 
-def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder, number: int = 0) -> Tuple[Raster, ...]:
+def bands_on_grid(
+    raster: Raster, segments: Raster, folder: WorkFolder, check_cancelled: Check, number: int = 0
+) -> Tuple[Raster, ...]:
     """The bands of a raster as rasters of one band each, on the segments' grid.
 
     Parameters
@@ -32,6 +36,7 @@ def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder, number: 
     Raises
     ------
     SegmentationError : it cannot be brought onto the grid
+    Cancelled : the user cancelled
     """
     source, grid = open_raster(raster.path), open_raster(segments.path)
     if _same_grid(source, grid):
@@ -43,8 +48,17 @@ def bands_on_grid(raster: Raster, segments: Raster, folder: WorkFolder, number: 
             f"{segments.height}) have different grids and cannot be aligned: both must have a georeference, and "
             "SEGMENTS none that is rotated."
         )
+    if len(raster.bands) > MOST_WARPED:
+        raise SegmentationError(
+            f"VALUES {raster.path} has another grid than SEGMENTS, and {len(raster.bands)} bands are too many to be "
+            f"aligned: name at most {MOST_WARPED} in BANDS, or warp it to the grid of SEGMENTS."
+        )
     stem = str(folder.path / f"values-{number}")
-    return tuple(_warped(band, segments, grid, stem) for band in single_bands(raster))
+    aligned = []
+    for band in single_bands(raster):
+        check_cancelled()
+        aligned.append(_warped(band, segments, grid, stem))
+    return tuple(aligned)
 
 
 def describe_values(values: str, bands: Tuple[int, ...]) -> Raster:

@@ -10,7 +10,7 @@ as deviations from the window's mean; so nothing in the result depends on tiles,
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, cast
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,7 +20,10 @@ from ..execution.runner import Runner
 from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, read_bands
 from ..files.window import Window
+from ..files.work_folder import WorkFolder, narrowed
 from ..progress import Advance, Check
+from ..stages.numbering import moments_of
+from ..stages.parts import load_or_raise
 from ..stages.statistics import blocks
 from .segment_ids import RasterIds, SegmentIds
 
@@ -28,6 +31,7 @@ LOW_BITS = np.uint64(0xFFFFFFFF)
 LIMB = np.uint64(32)
 Part = Tuple[np.ndarray, ...]  # as `kernels.region_moments` returns it: counts, totals, squares, low, high
 Summarised = Tuple[np.ndarray, np.ndarray, List[Part]]  # see `summarise_window`
+IN_PART = ("counts", "totals", "squares", "low", "high")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -251,13 +255,14 @@ class Attributes:
 
 
 def describe_segments(
-    job: AttributeJob, ids: Optional[np.ndarray], runner: Runner, advance: Advance, check_cancelled: Check
+    job: AttributeJob, folder: WorkFolder, runner: Runner, advance: Advance, check_cancelled: Check
 ) -> Attributes:
     """Statistics of all bands of the job in every segment.
 
+    Which segments there are is known when all windows have been read; until then what these hold lies in the folder.
+
     Parameters
     ----------
-    ids : (segments,) uint32, ascending, all that there are; None if they are not known
     runner : see `execution`
     advance : called with the fraction that is done
 
@@ -269,18 +274,40 @@ def describe_segments(
     windows = blocks(grid)
     _compile(job)
     ordered = in_order(runner.run(summarise_window, job, windows, check_cancelled), windows)
-    results: Iterable[Summarised] = _advancing(ordered, len(windows), advance)
-    if ids is None:
-        results = list(results)
-        ids = np.unique(np.concatenate([present for present, _, _ in results]))
+    presents = []
+    for number, (present, pixels, moments) in enumerate(_advancing(ordered, len(windows), advance)):
+        presents.append(present)
+        folder.save(moments_of(number), pixels=narrowed(pixels), **_narrow(moments))
+    ids = np.unique(np.concatenate(presents))
     bands = tuple(moments_for(band, ids.size) for band in job.bands)
     sizes = np.zeros(ids.size, np.int64)
-    for present, pixels, moments in results:
+    for number, present in enumerate(presents):
+        check_cancelled()
+        saved = load_or_raise(folder, moments_of(number))
+        folder.drop(moments_of(number))
         places = places_of(present, ids)
-        sizes[places] += pixels
-        for band, part in zip(bands, moments):
-            band.add(places, part)
+        sizes[places] += saved["pixels"].astype(np.int64)
+        if present.size:
+            for index, band in enumerate(bands):
+                band.add(places, _wide(saved, index))
     return Attributes(ids, sizes, bands)
+
+
+def _narrow(moments: Sequence[Part]) -> Dict[str, np.ndarray]:
+    """What `summarise_window` returns of each band, as it is written into a file."""
+    return {
+        f"{name}_{index}": narrowed(array) if array.dtype.kind in "iu" and name in IN_PART[:3] else array
+        for index, part in enumerate(moments)
+        for name, array in zip(IN_PART, part)
+    }
+
+
+def _wide(saved: Dict[str, np.ndarray], index: int) -> Part:
+    """Of one band what `_narrow` has made of it, as it was."""
+    counts, totals, squares, low, high = (saved[f"{name}_{index}"] for name in IN_PART)
+    if totals.dtype.kind != "f":
+        totals, squares = totals.astype(np.int64), squares.astype(np.uint64)
+    return counts.astype(np.int64), totals, squares, low, high
 
 
 def _compile(job: AttributeJob) -> None:

@@ -2,7 +2,7 @@
 """What runs over existing segments: values put on their grid, an execution, a work folder, and their end."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Protocol, Tuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from .. import execution, kernels
 from ..errors import SegmentationError
 from ..execution.runner import Runner
+from ..files.gdal_access import modest_cache
 from ..files.no_data import Band, scaling_note
 from ..files.raster import Raster, describe
 from ..files.work_folder import WorkFolder
@@ -43,6 +44,18 @@ class ProductParameters(Protocol):
 
     @property
     def kernels(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """What a run returns besides its outputs.
+
+    stages : {stage: seconds}
+    """
+
+    segment_count: int
+    seconds: float
+    stages: Dict[str, float] = field(default_factory=dict)
 
 
 class WithoutValues:
@@ -94,7 +107,7 @@ class SegmentsRun:
         """
         self.progress.start("values", "Reading values")
         attributes = describe_segments(
-            self.job, None, self.runner, self.progress.advance_as("Reading values"), self.check
+            self.job, self.folder, self.runner, self.progress.advance_as("Reading values"), self.check
         )
         self.check_found(attributes.ids)
         if compares_table:
@@ -157,6 +170,14 @@ def segments_run(
     ----------
     stages : {stage: weight}, see `progress`
     """
+    with modest_cache, _begun(parameters, feedback, stages, further) as run:
+        yield run
+
+
+@contextmanager
+def _begun(
+    parameters: ProductParameters, feedback: Feedback, stages: Dict[str, int], further: Further
+) -> Iterator[SegmentsRun]:
     segments = describe(parameters.segments, (1,))
     if not segments.zero_is_nodata:
         for note in segments.notes:
@@ -166,15 +187,16 @@ def segments_run(
     starting = None
     try:
         rasters = _values(parameters, further, feedback)
-        on_grid = [bands_on_grid(raster, segments, folder, number) for number, raster in enumerate(rasters)]
+        check = progress.check_cancelled
+        on_grid = [bands_on_grid(raster, segments, folder, check, number) for number, raster in enumerate(rasters)]
         bands = tuple(band for of_raster in on_grid for band in of_raster)
         size = int(BLOCK_PIXELS**0.5)
         needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
         request = execution.Request(parameters.execution, parameters.workers, needed)
         starting = execution.start(request, bands[0] if bands else segments)
-        kernel, note = kernels.choose(parameters.kernels)
+        kernel, note = kernels.choose(parameters.kernels, calm=False)
         feedback.info(note)
-        runner = starting.ready(feedback, progress.check_cancelled)
+        runner = starting.ready(feedback, check)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)
         described = tuple(band for raster in rasters for band in raster.bands)
         sources = tuple(raster.path for raster in rasters for _ in raster.bands)

@@ -30,7 +30,7 @@ from ..files.work_folder import WorkFolder
 from ..parameters import PlainParameters, check_range
 from ..progress import Feedback
 from ..stages.write import write_ids
-from .existing_segments import SegmentsRun, WithoutValues, segments_run
+from .existing_segments import ProductResult, SegmentsRun, WithoutValues, segments_run
 from .level_table import LevelTable, grouping_of
 from .outlines import trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
@@ -56,14 +56,6 @@ class LevelsParameters(WithoutValues, PlainParameters):
     execution: str = "auto"
     workers: int = 0
     kernels: str = "auto"
-
-
-@dataclass(frozen=True)
-class LevelsResult:
-    """What a run returns besides its outputs."""
-
-    segment_count: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -125,7 +117,7 @@ def check_levels(parameters: LevelsParameters) -> None:
         check_polygon_file(outputs_of(parameters)[1], segments, 0, columns)
 
 
-def segments_at_level(parameters: LevelsParameters, feedback: Feedback) -> LevelsResult:
+def segments_at_level(parameters: LevelsParameters, feedback: Feedback) -> ProductResult:
     """Write the raster of a level with its table, and its polygons where they are asked for.
 
     Raises
@@ -152,7 +144,7 @@ def segments_at_level(parameters: LevelsParameters, feedback: Feedback) -> Level
             if polygons.path:
                 _write_polygons(run, columns, polygons)
     feedback.info(f"{table.rows} segments are {grouping.count} with MIN_PIXELS = {parameters.level}.")
-    return LevelsResult(grouping.count, time.monotonic() - started)
+    return ProductResult(grouping.count, time.monotonic() - started)
 
 
 @contextmanager

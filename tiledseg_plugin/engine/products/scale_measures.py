@@ -24,6 +24,7 @@ from typing import Iterable, List, Sequence
 import numpy as np
 
 from ..kernels.contract import Kernels
+from ..kernels.pairs import packed, unpacked
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ class SegmentSums:
 def distinct_edges(edges: np.ndarray) -> np.ndarray:
     """Each pair of different ones once, the lower first: (n, 2) of the dtype of `edges`."""
     low, high = edges.min(axis=1), edges.max(axis=1)
-    keys = np.unique((low.astype(np.uint64) << np.uint64(32) | high)[low != high])
-    return np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1).astype(edges.dtype)
+    return unpacked(np.unique(packed(low, high)[low != high])).astype(edges.dtype)
 
 
 def _added(place: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:

@@ -20,31 +20,31 @@ share_CLASS ..      the share of the perimeter that is with segments of a class
 """
 
 import time
-from dataclasses import dataclass, field
-from typing import Dict, List, Sequence, Tuple
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
 from ..files.no_data import Band
-from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
-from ..files.publish import publishing_together, recover_beside
+from ..files.output_files import VECTOR, Output, check_files
+from ..files.publish import recover_beside
 from ..files.raster import describe
 from ..files.stored import Stored
-from ..files.tables import Column, write_table
+from ..files.tables import Column
 from ..files.vector_trial import check_columns
 from ..parameters import EXECUTIONS, PlainParameters, check_choice
 from ..progress import Feedback
 from ..wording import counted
 from .attribute_columns import statistic_column
 from .attributes import Attributes
-from .existing_segments import SegmentsRun, segments_run
+from .existing_segments import ProductResult, SegmentsRun, segments_run
 from .margins import sides_of
 from .neighbour_pairs import NeighboursJob, Summaries, measure_borders, together
 from .segment_classes import Classes, check_classes, classes_of
 from .segment_ids import RasterIds
-from .update_table import check_rows_fit, check_table_format, file_to_update, write_update
+from .update_table import TableUpdate, check_rows_fit, check_table_format, update_output, write_tables
 
 NEIGHBOURS_STAGES = {"values": 35, "borders": 45, "table": 20}
 
@@ -88,7 +88,7 @@ def outputs_of(parameters: NeighboursParameters) -> List[Output]:
     return [
         Output("OUTPUT", parameters.output, VECTOR),
         Output("SUMMARY", parameters.summary, VECTOR),
-        Output("UPDATE_RAT", parameters.segments if parameters.update_rat else "", UPDATED, updates="SEGMENTS"),
+        update_output(parameters.segments, parameters.update_rat),
     ]
 
 
@@ -111,17 +111,13 @@ def check_neighbours(parameters: NeighboursParameters, output_is_known: bool = T
 
 
 @dataclass(frozen=True)
-class NeighboursResult:
+class NeighboursResult(ProductResult):
     """What a run returns besides the tables.
 
     pair_count : how many pairs of segments touch, each counted once
-    stages : {stage: seconds}
     """
 
-    segment_count: int
-    pair_count: int
-    seconds: float
-    stages: Dict[str, float] = field(default_factory=dict)
+    pair_count: int = 0
 
 
 def segment_neighbours(parameters: NeighboursParameters, feedback: Feedback) -> NeighboursResult:
@@ -148,12 +144,15 @@ def segment_neighbours(parameters: NeighboursParameters, feedback: Feedback) -> 
         run.progress.start("table", "Writing the tables")
         columns = _summary_columns(named, summaries, run.bands, classes)
         pairs = _pair_columns(run, summaries) if parameters.output else []
-        _write_all(parameters, run, named, (pairs, columns), feedback)
+        update = TableUpdate(parameters.segments, named, columns, "neighbours") if parameters.update_rat else None
+        output, summary, _ = outputs_of(parameters)
+        tables = [(output, pairs), (summary, [Column("segment", named.ids), *columns])]
+        write_tables(tables, update, run.check, feedback)
     seconds, pair_count = time.monotonic() - started, sum(summary.pairs for summary in summaries) // 2
     feedback.info(
         f"{counted(named.ids.size, 'segment')}, {counted(pair_count, 'pair')} of neighbours in {seconds:.1f} s."
     )
-    return NeighboursResult(int(named.ids.size), pair_count, seconds, run.progress.seconds)
+    return NeighboursResult(int(named.ids.size), seconds, run.progress.seconds, pair_count)
 
 
 def _measure(run: SegmentsRun, attributes: Attributes, classes: Classes) -> List[Summaries]:
@@ -208,29 +207,3 @@ def _summary_columns(
         shares = together(summaries, "shares")
         columns += [Column(f"share_{name}", values) for name, values in zip(classes.names, shares)]
     return columns
-
-
-def _write_all(
-    parameters: NeighboursParameters,
-    run: SegmentsRun,
-    attributes: Attributes,
-    tables: Tuple[Sequence[Column], Sequence[Column]],
-    feedback: Feedback,
-) -> None:
-    """The tables, and that in SEGMENTS: all are there in the end, or all are as they were.
-
-    Parameters
-    ----------
-    tables : of pairs, and of segments without their ids
-    """
-    pairs, columns = tables
-    written = {"OUTPUT": pairs, "SUMMARY": [Column("segment", attributes.ids), *columns]}
-    outputs = [output for output in outputs_of(parameters) if output.path and output.name in written]
-    files = [(output.path, output.name, replaced_files(output)) for output in outputs]
-    if parameters.update_rat:
-        files.append(file_to_update(parameters.segments))
-    with publishing_together(files) as paths:
-        for output, path in zip(outputs, paths):
-            write_table(path, written[output.name], run.check)
-        if parameters.update_rat:
-            write_update(parameters.segments, paths[-1], attributes, columns, "neighbours", feedback)

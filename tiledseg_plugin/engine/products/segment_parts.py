@@ -15,6 +15,7 @@ import numpy as np
 
 from ..files.window import Window
 from ..kernels.components import components
+from ..kernels.pairs import counted_pairs
 from .attributes import places_of
 from .margins import WithMargin
 
@@ -73,8 +74,8 @@ def open_contacts(contacts: np.ndarray, number: np.ndarray) -> np.ndarray:
     """(m, 3) int64: those between parts that other windows may join, each pair once, and how often it occurs."""
     both = number[contacts.astype(np.int64)].astype(np.int64)
     both = np.sort(both[(both != 0).all(axis=1)], axis=1)
-    pairs, times = np.unique(both, axis=0, return_counts=True)
-    return np.concatenate([pairs.reshape(-1, 2), times.reshape(-1, 1)], axis=1).astype(np.int64)
+    pairs, times = counted_pairs(both)
+    return np.concatenate([pairs, times.reshape(-1, 1)], axis=1).astype(np.int64)
 
 
 class Joined:

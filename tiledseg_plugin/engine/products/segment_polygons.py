@@ -19,7 +19,7 @@ from ..parameters import PlainParameters
 from ..progress import Feedback
 from .attribute_columns import statistic_columns
 from .attributes import Attributes
-from .existing_segments import SegmentsRun, segments_run
+from .existing_segments import ProductResult, SegmentsRun, segments_run
 from .looked_up import ColumnsOfRaster
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
@@ -52,14 +52,6 @@ class MeanImageParameters(PlainParameters):
     execution: str = "auto"
     workers: int = 0
     kernels: str = "auto"
-
-
-@dataclass(frozen=True)
-class ProductResult:
-    """What a run returns besides its output."""
-
-    segment_count: int
-    seconds: float
 
 
 def _output(parameters: Union[PolygonsParameters, MeanImageParameters]) -> Output:

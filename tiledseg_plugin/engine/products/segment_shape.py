@@ -2,25 +2,25 @@
 """The shape of any segments: the table behind `tiledseg:shape`. What its columns are is in `shape_columns`."""
 
 import time
-from dataclasses import dataclass, field
-from typing import Dict, List, Sequence, Tuple
+from dataclasses import dataclass
+from typing import List, Tuple
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
-from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
-from ..files.publish import publishing_together, recover_beside
+from ..files.output_files import VECTOR, Output, check_files
+from ..files.publish import recover_beside
 from ..files.raster import describe
-from ..files.tables import Column, write_table
+from ..files.tables import Column
 from ..parameters import EXECUTIONS, PlainParameters, check_choice
 from ..progress import Feedback
 from ..wording import counted
 from .attributes import Attributes
-from .existing_segments import SegmentsRun, WithoutValues, segments_run
+from .existing_segments import ProductResult, SegmentsRun, WithoutValues, segments_run
 from .inside_points import inside_points
 from .margins import sides_of
 from .shape_columns import shape_columns
 from .shape_sums import sum_shapes
-from .update_table import check_rows_fit, check_table_format, file_to_update, write_update
+from .update_table import TableUpdate, check_rows_fit, check_table_format, update_output, write_tables
 
 SHAPE_STAGES = {"shapes": 60, "points": 25, "table": 15}
 
@@ -55,7 +55,7 @@ def outputs_of(parameters: ShapeParameters) -> List[Output]:
     """The table, and the raster whose attribute table gets columns; what is not asked for has no path."""
     return [
         Output("OUTPUT", parameters.output, VECTOR),
-        Output("UPDATE_RAT", parameters.segments if parameters.update_rat else "", UPDATED, updates="SEGMENTS"),
+        update_output(parameters.segments, parameters.update_rat),
     ]
 
 
@@ -69,19 +69,7 @@ def check_shape(parameters: ShapeParameters, output_is_known: bool = True) -> No
     check_files(outputs_of(parameters)[0 if output_is_known else 1 :], [("SEGMENTS", parameters.segments)])
 
 
-@dataclass(frozen=True)
-class ShapeResult:
-    """What a run returns besides the table.
-
-    stages : {stage: seconds}
-    """
-
-    segment_count: int
-    seconds: float
-    stages: Dict[str, float] = field(default_factory=dict)
-
-
-def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ShapeResult:
+def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ProductResult:
     """Write a table with one row a segment.
 
     Raises
@@ -94,10 +82,12 @@ def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ShapeResul
     with segments_run(parameters, feedback, SHAPE_STAGES) as run:
         attributes, columns = _measure(run, parameters, feedback)
         run.progress.start("table", "Writing the table")
-        _write_all(parameters, run, attributes, columns, feedback)
+        update = TableUpdate(parameters.segments, attributes, columns, "shape") if parameters.update_rat else None
+        table = [Column("segment", attributes.ids), *columns]
+        write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
     seconds = time.monotonic() - started
     feedback.info(f"Shape of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
-    return ShapeResult(int(attributes.ids.size), seconds, run.progress.seconds)
+    return ProductResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 
 def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) -> Tuple[Attributes, List[Column]]:
@@ -117,21 +107,3 @@ def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) 
     advance = progress.advance_as("Finding points inside")
     inside = inside_points(job, run.segments, sums, (run.runner, run.check), advance)
     return attributes, shape_columns(sums, inside, job.sizes)
-
-
-def _write_all(
-    parameters: ShapeParameters,
-    run: SegmentsRun,
-    attributes: Attributes,
-    columns: Sequence[Column],
-    feedback: Feedback,
-) -> None:
-    """The table, and that in SEGMENTS: both are there in the end, or both are as they were."""
-    files = [file_to_update(parameters.segments)] if parameters.update_rat else []
-    if parameters.output:
-        files.insert(0, (parameters.output, "OUTPUT", replaced_files(outputs_of(parameters)[0])))
-    with publishing_together(files) as paths:
-        if parameters.output:
-            write_table(paths[0], [Column("segment", attributes.ids), *columns], run.check)
-        if parameters.update_rat:
-            write_update(parameters.segments, paths[-1], attributes, columns, "shape", feedback)

@@ -3,7 +3,7 @@
 
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
-from ..files.output_files import UPDATED, VECTOR, Output, check_files, replaced_files
-from ..files.publish import publishing_together, recover_beside
+from ..files.output_files import VECTOR, Output, check_files
+from ..files.publish import recover_beside
 from ..files.raster import describe
-from ..files.tables import Column, write_table
+from ..files.tables import Column
 from ..files.vector_trial import check_columns
 from ..parameters import (
     EXECUTIONS,
@@ -26,15 +26,15 @@ from ..parameters import (
     check_choice,
     is_statistic,
 )
-from ..progress import Check, Feedback
+from ..progress import Feedback
 from ..wording import counted
 from .attribute_columns import statistic_column
 from .attributes import Attributes, Moments
-from .existing_segments import Further, SegmentsRun, segments_run
+from .existing_segments import Further, ProductResult, SegmentsRun, segments_run
 from .histograms import Described, HistogramJob, describe_by_histograms
 from .quantiles import Ranks, completed, is_order_statistic
 from .texture import Textures, texture_limits
-from .update_table import check_rows_fit, check_table_format, file_to_update, write_update
+from .update_table import TableUpdate, check_rows_fit, check_table_format, update_output, write_tables
 
 MOMENTS = {  # attributes of `Moments` by statistic
     "mean": "mean",
@@ -103,7 +103,7 @@ def outputs_of(parameters: StatisticsParameters) -> List[Output]:
     """The table, and the raster whose attribute table gets columns; what is not asked for has no path."""
     return [
         Output("OUTPUT", parameters.output, VECTOR),
-        Output("UPDATE_RAT", parameters.segments if parameters.update_rat else "", UPDATED, updates="SEGMENTS"),
+        update_output(parameters.segments, parameters.update_rat),
     ]
 
 
@@ -130,19 +130,7 @@ def _check_columns(parameters: StatisticsParameters, columns: int) -> None:
     check_columns("OUTPUT", parameters.output, TABLES.driver_of(parameters.output, "OUTPUT"), 1 + columns)
 
 
-@dataclass(frozen=True)
-class StatisticsResult:
-    """What a run returns besides the table.
-
-    stages : {stage: seconds}
-    """
-
-    segment_count: int
-    seconds: float
-    stages: Dict[str, float] = field(default_factory=dict)
-
-
-def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> StatisticsResult:
+def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> ProductResult:
     """Write a table with one row a segment.
 
     Raises
@@ -162,10 +150,13 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
         columns = list(_columns(parameters, run, attributes, counts))
         if parameters.output:
             _check_columns(parameters, len(columns))
-        _write_all(parameters, run.named(attributes), columns, run.check, feedback)
+        named, prefix = run.named(attributes), "new" if parameters.more_values else Path(parameters.values).stem
+        update = TableUpdate(parameters.segments, named, columns, prefix) if parameters.update_rat else None
+        table = [Column("segment", named.ids), *columns]
+        write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
     seconds = time.monotonic() - started
     feedback.info(f"Statistics of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
-    return StatisticsResult(int(attributes.ids.size), seconds, run.progress.seconds)
+    return ProductResult(int(attributes.ids.size), seconds, run.progress.seconds)
 
 
 def _stages(statistics: Iterable[str]) -> Dict[str, int]:
@@ -197,25 +188,6 @@ def _counted(parameters: StatisticsParameters, run: SegmentsRun, attributes: Att
         found = describe_by_histograms(job, attributes, run.runner, advance, run.check)
         results = [{**before, **more} for before, more in zip(results, found)]
     return results
-
-
-def _write_all(
-    parameters: StatisticsParameters,
-    attributes: Attributes,
-    columns: Sequence[Column],
-    check_cancelled: Check,
-    feedback: Feedback,
-) -> None:
-    """The table, and that in SEGMENTS: both are there in the end, or both are as they were."""
-    files = [file_to_update(parameters.segments)] if parameters.update_rat else []
-    if parameters.output:
-        files.insert(0, (parameters.output, "OUTPUT", replaced_files(outputs_of(parameters)[0])))
-    with publishing_together(files) as paths:
-        if parameters.output:
-            write_table(paths[0], [Column("segment", attributes.ids), *columns], check_cancelled)
-        if parameters.update_rat:
-            prefix = "new" if parameters.more_values else Path(parameters.values).stem
-            write_update(parameters.segments, paths[-1], attributes, columns, prefix, feedback)
 
 
 def _columns(

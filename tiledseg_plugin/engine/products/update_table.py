@@ -4,7 +4,7 @@
 import os
 import shutil
 from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from osgeo import gdal
@@ -12,15 +12,55 @@ from osgeo import gdal
 from ..errors import SegmentationError, why
 from ..files.attribute_table import MOST_ROWS, MOST_XML_VALUES, keeps_table_as_xml, set_attribute_table
 from ..files.gdal_access import collected_errors, open_raster
-from ..files.output_files import is_attribute_table
-from ..files.publish import Replaced, attributes_path, nothing_else
-from ..files.tables import Column
-from ..progress import Feedback
+from ..files.output_files import UPDATED, Output, is_attribute_table, replaced_files
+from ..files.publish import Replaced, attributes_path, nothing_else, publishing_together
+from ..files.tables import Column, write_table
+from ..progress import Check, Feedback
 from .attributes import Attributes
 from .present_columns import HISTOGRAM, PresentColumns
 from .update_geopackage import is_locked, side_files, write_updated
 
 MOST_SPARSE = 50_000_000  # rows that a table with gaps may have
+
+
+class TableUpdate(NamedTuple):
+    """Columns that the attribute table of segments is to get.
+
+    segments : path of the raster
+    attributes : whose ids the columns' rows are for
+    prefix : what the values are called, where a column's name is taken
+    """
+
+    segments: str
+    attributes: Attributes
+    columns: Sequence[Column]
+    prefix: str
+
+
+def update_output(segments: str, update_rat: bool) -> Output:
+    """SEGMENTS as an output, of which only the table changes; without a path if it does not."""
+    return Output("UPDATE_RAT", segments if update_rat else "", UPDATED, updates="SEGMENTS")
+
+
+def write_tables(
+    tables: Sequence[Tuple[Output, Sequence[Column]]], update: Optional[TableUpdate], check: Check, feedback: Feedback
+) -> None:
+    """Write tables, and that in SEGMENTS: all are there in the end, or all are as they were.
+
+    Parameters
+    ----------
+    tables : with their columns; those without a path are left out
+    update : None where SEGMENTS stays as it is
+    """
+    wanted = [(output, columns) for output, columns in tables if output.path]
+    files = [(output.path, output.name, replaced_files(output)) for output, _ in wanted]
+    if update is not None:
+        files.append(file_to_update(update.segments))
+    with publishing_together(files) as paths:
+        for (_, columns), path in zip(wanted, paths):
+            write_table(path, columns, check)
+        if update is not None:
+            write_update(update, paths[-1], feedback)
 
 
 def check_table_format(segments: str) -> None:
@@ -71,9 +111,7 @@ def file_to_update(segments: str) -> Tuple[str, str, Replaced]:
     return segments, "SEGMENTS", nothing_else
 
 
-def write_update(
-    segments: str, staged: str, attributes: Attributes, columns: Sequence[Column], prefix: str, feedback: Feedback
-) -> None:
+def write_update(update: TableUpdate, staged: str, feedback: Feedback) -> None:
     """Write the table with more columns; what is there under the same name with other values stays, and the new one
     gets another name.
 
@@ -83,9 +121,8 @@ def write_update(
     Parameters
     ----------
     staged : where what is to replace the `file_to_update` is written; nothing is if nothing has to be changed
-    attributes : whose ids the columns' rows are for
-    prefix : what the values are called
     """
+    segments, attributes, columns, prefix = update
     if _has_table_beside(segments):
         write_updated(attributes_path(segments), staged, attributes, columns, prefix, feedback)
         return

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..files.window import Window
 from ..kernels.components import components
+from ..kernels.pairs import distinct_pairs
 from ..stages.plan import Piece, Plan, extent_of, meeting_of, neighbouring
 
 Key = Tuple[int, int]  # of a region: the number of its stage 2 patch, and its own within that
@@ -182,7 +183,7 @@ def _across_borders(regions: Sequence[BorderRegions]) -> Set[Tuple[Key, Key]]:
         names, starts = meeting_of(one.window, other.window)
         sides = one.sides[names[0]], other.sides[names[1]]
         pair = np.stack([side[start:][:length] for side, start in zip(sides, starts)], axis=1)
-        for here, there in np.unique(pair[pair.all(axis=1)], axis=0).tolist():
+        for here, there in distinct_pairs(pair[pair.all(axis=1)]).tolist():
             pairs.add(((one.number, here), (other.number, there)))
     return pairs
 

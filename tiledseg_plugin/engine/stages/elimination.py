@@ -123,7 +123,7 @@ def eliminate(
     elimination = kernel.Elimination(
         sizes, sums, weights, edges, least, limit, undecided_from, shared, keeps_links=keeps_links
     )
-    del edges  # it has lists of them
+    del sizes, edges, undecided_from, shared  # it has what it needs of them
     with ThreadPool(workers) as pool:
         area, last = elimination.next_area(0), rules.all_sizes[-1]
         while area is not None and area <= last:
@@ -139,20 +139,17 @@ def merge_within(
 
     Parameters
     ----------
-    graph : Graph, which loses its edges, and whose sums are of no use afterwards
+    graph : Graph, which loses what goes into the elimination, so that it is not held twice
     kernel, advance, workers : see `eliminate`
     """
     shared = np.zeros(graph.sizes.size + 1, bool)
     for border in graph.borders.values():
         shared[border] = True
-    elimination = eliminate(
-        kernel,
-        ClumpGraph(graph.sizes, graph.sums, graph.take("edges"), graph.undecided_from, shared[1:]),
-        rules,
-        advance,
-        workers,
-    )
-    return _merged(graph, elimination, rules)
+    begin = _Beginning(graph.sizes, graph.undecided_from) if rules.levels else None
+    take = graph.take
+    clumps = [ClumpGraph(take("sizes"), take("sums"), take("edges"), take("undecided_from"), shared[1:])]
+    del shared
+    return _merged(graph, eliminate(kernel, clumps.pop(), rules, advance, workers), rules, begin)
 
 
 def eliminate_to_levels(
@@ -176,7 +173,14 @@ def eliminate_to_levels(
     return [regions_at(links, size) for size in rules.all_sizes]
 
 
-def _merged(graph: Graph, elimination: Merging, rules: EliminationRules) -> Merged:
+class _Beginning(NamedTuple):
+    """Of a graph with further levels, before any step, see `Graph`."""
+
+    sizes: np.ndarray
+    undecided_from: Optional[np.ndarray]
+
+
+def _merged(graph: Graph, elimination: Merging, rules: EliminationRules, begin: Optional[_Beginning]) -> Merged:
     """What is left of a graph after the last step."""
     regions, into = elimination.regions(), elimination.into
     undecided = regions.undecided_from != DECIDED
@@ -195,7 +199,7 @@ def _merged(graph: Graph, elimination: Merging, rules: EliminationRules) -> Merg
         {side: at_border[border] for side, border in graph.borders.items()},
         regions.undecided_from[undecided],
     )
-    if not rules.levels:
+    if begin is None:
         began_as = np.flatnonzero(undecided).astype(np.uint32)
         return Merged(joined_in, ~undecided, regions.sizes[~undecided], earliest[~undecided], left, began_as)
     into = regions_at(elimination.links, rules.min_pixels)
@@ -203,9 +207,9 @@ def _merged(graph: Graph, elimination: Merging, rules: EliminationRules) -> Merg
     region_of, earliest = _gathered(roots, into, graph.earliest)
     left_in, undecided_from = number[joined_in[roots]], regions.undecided_from[joined_in[roots]]
     decided = undecided_from > rules.min_pixels
-    if graph.undecided_from is not None:
-        decided &= graph.undecided_from[roots] <= rules.min_pixels
-    sizes = np.bincount(region_of, graph.sizes, roots.size).astype(np.int64)  # as doubles, which hold them exactly
+    if begin.undecided_from is not None:
+        decided &= begin.undecided_from[roots] <= rules.min_pixels
+    sizes = np.bincount(region_of, begin.sizes, roots.size).astype(np.int64)  # as doubles, which hold them exactly
     begins = begins_of(elimination.links, roots, region_of, earliest, rules.levels)
     began_as = region_of[regions.roots[undecided]]
     nested = Nested(left_in, undecided_from, *begins)

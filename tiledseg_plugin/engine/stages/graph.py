@@ -13,9 +13,11 @@ import numpy as np
 from .. import kernels
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
+from ..kernels.pairs import distinct_pairs
+from ..machine import release_memory
 from .elimination import EliminationRules, Graph, merge_within
 from .moments import add_up
-from .parts import Left, finished_result, load_undecided, save_part
+from .parts import Left, finished_result, load_moments, load_undecided, save_part
 from .tree import Group, Joint, Side
 
 
@@ -23,12 +25,14 @@ class GroupJob(NamedTuple):
     """What all groups share.
 
     kernels : name of the set, as `kernels.choose` takes it
+    has_moments : whether regions have them
     threads : that share the decisions about the last group, beside which nothing else is left to do
     """
 
     folder: WorkFolder
     rules: EliminationRules
     kernels: str
+    has_moments: bool
     threads: int = 1
 
 
@@ -45,23 +49,26 @@ class GroupResult(NamedTuple):
 def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], None]) -> GroupResult:
     """Join the members of a group; merge what nothing beyond them can have any influence on."""
     kernel, _ = kernels.choose(job.kernels)
-    parts = []
+    release_memory()  # of the tiles before
+    graphs = []
     for member in group.members:
         check_cancelled()
-        parts.append(load_undecided(job.folder, member))
-    sizes = [part.graph.sizes for part in parts]
-    graph, number, joined = join(group, [part.graph for part in parts])
-    moments = [part.moments for part in parts if part.moments]
-    del parts  # they are in the joined one
+        graphs.append(load_undecided(job.folder, member))
+    ends = np.cumsum([graph.sizes.size for graph in graphs]).tolist()
+    graph, number, joined = join(group, graphs)
+    del graphs  # they are in the joined one
     check_cancelled()
+    bands = graph.sums.shape[1] // len(job.rules.weights)
     threads = 1 if group.open_sides else job.threads
     merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled(), threads)
+    del graph
     merged.region_of = merged.region_of[number]
-    together = None
-    if moments:
-        together = add_up(kernel, moments, np.concatenate(sizes), merged.region_of, merged.decided.size)
-    left = Left(merged, together, np.cumsum([each.size for each in sizes]).tolist(), [joined])
-    save_part(job.folder, group.number, left)
+    del number
+    moments = None
+    if job.has_moments:  # which are large, and of no use before
+        parts = (load_moments(job.folder, member, bands) for member in group.members)
+        moments = add_up(kernel, parts, merged.region_of, (bands, merged.decided.size))
+    save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)
 
 
@@ -116,8 +123,8 @@ def _across_borders(joints: Sequence[Joint], borders: Dict[Side, np.ndarray]) ->
     pairs = [np.empty((0, 2), np.uint32)]
     for sides, starts, length in joints:
         pair = np.stack([borders[side][start:][:length] for side, start in zip(sides, starts)], axis=1)
-        pair = pair[pair.all(axis=1)].astype(np.uint32)
-        pairs.append(np.unique(pair, axis=0) - np.uint32(1))
+        pair = pair[pair.all(axis=1)]
+        pairs.append(distinct_pairs(pair) - np.uint32(1))
     return np.concatenate(pairs)
 
 

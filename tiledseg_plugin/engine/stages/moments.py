@@ -5,7 +5,7 @@ Integers add up exactly in any order, so each part adds up what its members have
 where the segment is decided. Floats do not; they are described when the segments are known (see `products.attributes`).
 """
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple, Union
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..files.work_folder import narrowed
 from ..kernels.contract import Kernels
 
 PREFIX = "moments_"  # of the names of the arrays in files
+EVERYTHING = np.s_[:]
 BandMoments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `kernels.region_moments`
 
 
@@ -37,9 +38,14 @@ class RegionMoments(NamedTuple):
         """Those of one band, as the kernels take them."""
         return sizes, self.totals[index], self.squares[index], self.low[index], self.high[index]
 
-    def arrays(self) -> Dict[str, np.ndarray]:
-        """What is written into a file."""
-        return {PREFIX + name: narrowed(array) for name, array in zip(self._fields, self)}
+    def arrays(self, chosen: Union[slice, np.ndarray] = EVERYTHING) -> Dict[str, np.ndarray]:
+        """What is written into a file, of all regions, or of some, which are chosen by a mask or by indices.
+
+        Of squares without a high limb, which are most, that is left out.
+        """
+        arrays = {PREFIX + name: narrowed(array[..., chosen]) for name, array in zip(self._fields, self)}
+        squares = arrays[PREFIX + "squares"]
+        return arrays if squares[:, 1].any() else {**arrays, PREFIX + "squares": squares[:, :1].copy()}
 
 
 def names_in_files() -> Tuple[str, ...]:
@@ -54,7 +60,10 @@ def has_moments(saved: Mapping[str, np.ndarray]) -> bool:
 
 def moments_in(saved: Mapping[str, np.ndarray]) -> RegionMoments:
     """From the arrays of a file, which are as narrow as they could be."""
-    return RegionMoments(*(saved[name] for name in names_in_files()))
+    found = RegionMoments(*(saved[name] for name in names_in_files()))
+    if found.squares.shape[1:2] != (1,):
+        return found
+    return found._replace(squares=np.concatenate([found.squares, np.zeros_like(found.squares)], axis=1))
 
 
 def moments_of_pixels(kernel: Kernels, values: np.ndarray, regions: np.ndarray, count: int) -> RegionMoments:
@@ -71,36 +80,30 @@ def moments_of_pixels(kernel: Kernels, values: np.ndarray, regions: np.ndarray, 
 
 
 def add_up(
-    kernel: Kernels, parts: Sequence[RegionMoments], sizes: np.ndarray, places: np.ndarray, count: int
+    kernel: Kernels, parts: Iterable[Tuple[np.ndarray, RegionMoments]], places: np.ndarray, shape: Tuple[int, int]
 ) -> RegionMoments:
     """What regions hold that are made of others.
 
     Parameters
     ----------
-    parts : of these others, one behind the other
-    sizes : (n,) int64, their pixels
-    places : (n,) uint32, the region that each is in
-    count : how many regions there are
+    parts : (n,) int64 pixels of some of these others, and what they hold; of each part nothing is kept
+    places : (all of them,) uint32, the region that each is in, one part behind the other
+    shape : bands and regions
     """
-    bands = len(parts[0].totals)
-    wholes = []
-    for band in range(bands):
-        squares = np.concatenate([part.squares[band] for part in parts], axis=1).astype(np.uint64)
-        totals, low, high = (
-            np.concatenate([array[band].astype(np.int64) for array in arrays])
-            for arrays in ([part.totals for part in parts], [part.low for part in parts], [part.high for part in parts])
-        )
-        limits = np.iinfo(np.int64)
-        whole = (
-            np.zeros(count, np.int64),
-            np.zeros(count, np.int64),
-            np.zeros((2, count), np.uint64),
-            np.full(count, limits.max, np.int64),
-            np.full(count, limits.min, np.int64),
-        )
-        kernel.add_moments(places, (sizes, totals, squares, low, high), whole)
-        wholes.append(whole[1:])
-    return RegionMoments(*(np.stack(arrays) for arrays in zip(*wholes)))
+    limits, counts = np.iinfo(np.int64), np.zeros(shape[1], np.int64)
+    whole = RegionMoments(
+        np.zeros(shape, np.int64),
+        np.zeros((shape[0], 2, shape[1]), np.uint64),
+        np.full(shape, limits.max, np.int64),
+        np.full(shape, limits.min, np.int64),
+    )
+    end = 0
+    for sizes, moments in parts:
+        begin, end = end, end + sizes.size
+        for band in range(shape[0]):
+            kernel.add_moments(places[begin:end], moments.band(band, sizes), whole.band(band, counts))
+        del sizes, moments  # before the next ones are read
+    return whole
 
 
 def joined(parts: Iterable[RegionMoments]) -> RegionMoments:

@@ -12,19 +12,20 @@ from ..errors import SegmentationError
 from ..files.work_folder import WorkFolder, narrowed
 from ..kernels.contract import DECIDED
 from .elimination import Graph, Merged
-from .moments import RegionMoments, has_moments, moments_in
+from .moments import RegionMoments, moments_in, names_in_files
 from .nesting import Nested
 
 SIDES = ("top", "bottom", "left", "right")
 GRAPH_TYPES = {  # of the arrays of a graph; in files they are as narrow as they can be
     "sizes": np.int64,
     "sums": np.int64,
-    "edges": np.uint32,
     "first": np.int64,
     "earliest": np.int64,
     "clusters": np.uint16,
     "undecided_from": np.uint32,
 }
+OF_BORDERS = ("borders", "border_of", "border_ends")
+OF_EDGES = ("steps", "reaches")  # differences are narrow: from edge to edge the first region, and to the other one
 
 
 def graph_of(number: int) -> str:
@@ -49,16 +50,6 @@ class Left(NamedTuple):
     moments: Optional[RegionMoments]
     members_end: Sequence[int] = ()
     result: Sequence[float] = ()
-
-
-class Undecided(NamedTuple):
-    """What a part hands up the tree.
-
-    moments : of the graph's regions, where there are such
-    """
-
-    graph: Graph
-    moments: Optional[RegionMoments]
 
 
 class Decided(NamedTuple):
@@ -89,22 +80,23 @@ def save_part(folder: WorkFolder, number: int, left: Left) -> None:
     folder.save(
         graph_of(number),
         **{name: narrowed(graph[name] - base.get(name, 0)) for name in GRAPH_TYPES},
+        **_differences(merged.left.edges),
         base=np.array(list(base.values()), np.int64),
         border_of=np.array([(piece_id, SIDES.index(side)) for piece_id, side in sides], np.int64).reshape(-1, 2),
         border_ends=np.cumsum([border.size for border in borders], dtype=np.int64),
         borders=np.concatenate([np.empty(0, np.uint32), *borders]),
-        **(moments.of(merged.began_as).arrays() if moments else {}),
+        **(moments.arrays(merged.began_as) if moments else {}),
     )
     folder.save(
         merged_of(number),
-        region_of=merged.region_of if len(left.members_end) else np.empty(0, np.uint32),
+        region_of=narrowed(merged.region_of) if len(left.members_end) else np.empty(0, np.uint32),
         decided=merged.decided,
         sizes=narrowed(merged.sizes),
-        earliest=merged.earliest,
+        earliest=merged.earliest if merged.earliest.max(initial=0) >= 2**32 else narrowed(merged.earliest),
         members_end=np.asarray(left.members_end, np.int64),
         result=np.asarray(left.result, np.float64),
         **(merged.nested._asdict() if merged.nested else {}),
-        **(moments.of(merged.decided).arrays() if moments else {}),
+        **(moments.arrays(merged.decided) if moments else {}),
     )
 
 
@@ -121,21 +113,36 @@ def finished_result(folder: WorkFolder, number: int, with_graph: bool) -> Option
     return merged["result"]
 
 
-def load_undecided(folder: WorkFolder, number: int) -> Undecided:
-    """What `save_part` has written for the group that a part is a member of.
+def load_undecided(folder: WorkFolder, number: int) -> Graph:
+    """What `save_part` has written for the group that a part is a member of, but for the moments.
 
     Raises
     ------
     SegmentationError : it is missing or damaged
     """
-    saved = load_or_raise(folder, graph_of(number))
-    if not _fit_in_graph(saved):
+    saved = load_or_raise(folder, graph_of(number), *GRAPH_TYPES, *OF_BORDERS, *OF_EDGES, "base")
+    edges = _edges_of(*(saved.pop(name) for name in OF_EDGES))
+    if not _fit_in_graph(saved, edges):
         raise damaged(folder, graph_of(number))
-    arrays = {name: saved[name].astype(dtype, copy=False) for name, dtype in GRAPH_TYPES.items()}
+    arrays = {name: saved.pop(name).astype(dtype, copy=False) for name, dtype in GRAPH_TYPES.items()}
     for name, base in zip(("first", "earliest"), saved["base"]):
         arrays[name] = arrays[name] + base
-    graph = Graph(**arrays, borders=_borders(saved))
-    return Undecided(graph, moments_in(saved) if has_moments(saved) else None)
+    return Graph(**arrays, edges=edges.astype(np.uint32), borders=_borders(saved))
+
+
+def load_moments(folder: WorkFolder, number: int, bands: int) -> Tuple[np.ndarray, RegionMoments]:
+    """Of the regions of what `load_undecided` returns: their pixels, (n,) int64, and what these hold in all bands.
+
+    Raises
+    ------
+    SegmentationError : it is missing or damaged
+    """
+    saved = load_or_raise(folder, graph_of(number), "sizes", *names_in_files())
+    sizes, moments = saved["sizes"].astype(np.int64), moments_in(saved)
+    shapes = [(bands, 2, sizes.size) if array is moments.squares else (bands, sizes.size) for array in moments]
+    if [array.shape for array in moments] != shapes or any(array.dtype.kind not in "iu" for array in moments):
+        raise damaged(folder, graph_of(number))
+    return sizes, moments
 
 
 def load_decided(folder: WorkFolder, number: int, levels: int = 0) -> Decided:
@@ -157,15 +164,34 @@ def load_decided(folder: WorkFolder, number: int, levels: int = 0) -> Decided:
     return decided
 
 
-def _fit_in_graph(saved: Dict[str, np.ndarray]) -> bool:
+def _differences(edges: np.ndarray) -> Dict[str, np.ndarray]:
+    """Edges as they are written; those of a graph that is left are in the order of their first regions."""
+    one, other = edges.astype(np.int64).T
+    return {"steps": narrowed(np.diff(one, prepend=0)), "reaches": narrowed(other - one)}
+
+
+def _edges_of(steps: np.ndarray, reaches: np.ndarray) -> np.ndarray:
+    """(edges, 2) int64, of what `_differences` returns; of what it never would, something that fits in no graph."""
+    if (
+        steps.shape != reaches.shape
+        or steps.ndim != 1
+        or steps.dtype.kind not in "iu"
+        or reaches.dtype.kind not in "iu"
+    ):
+        return np.full((1, 2), -1)
+    one = np.cumsum(steps, dtype=np.int64)
+    return np.stack([one, one + reaches.astype(np.int64)], axis=1)
+
+
+def _fit_in_graph(saved: Dict[str, np.ndarray], edges: np.ndarray) -> bool:
     """Whether all indices are of regions that are there: the folder may be somebody else's, and kernels do not look."""
     count, ends = saved["sizes"].size, saved["border_ends"]
     return (
-        all(len(saved[name]) == count for name in GRAPH_TYPES if name != "edges")
-        and all(saved[name].dtype.kind in "iu" for name in (*GRAPH_TYPES, "borders", "border_of", "border_ends"))
-        and saved["edges"].ndim == saved["border_of"].ndim == 2
-        and saved["edges"].shape[1] == saved["border_of"].shape[1] == 2
-        and _are_within(saved["edges"], count)
+        all(len(saved[name]) == count for name in GRAPH_TYPES)
+        and all(saved[name].dtype.kind in "iu" for name in (*GRAPH_TYPES, *OF_BORDERS))
+        and saved["border_of"].ndim == 2
+        and saved["border_of"].shape[1] == 2
+        and _are_within(edges, count)
         and _are_within(saved["borders"], count + 1)
         and _are_within(saved["border_of"][:, 1], len(SIDES))
         and len(ends) == len(saved["border_of"])

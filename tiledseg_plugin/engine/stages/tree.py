@@ -18,6 +18,9 @@ Nested = Sequence[Any]  # of pieces and of Nested
 Side = Tuple[int, str]  # of a piece: its id, and one of parts.SIDES
 
 MOST_AT_ONCE = 6  # pieces that are not worth parting further
+QUARTERED = (
+    64  # pieces up to which quarters are joined at once; halves of more take half of the memory for the last one
+)
 
 
 class Joint(NamedTuple):
@@ -120,12 +123,13 @@ def _centre(window: Window) -> Tuple[int, int]:
 
 
 def _nested(chosen: np.ndarray, centres: np.ndarray, pieces: Sequence[Piece]) -> Nested:
-    """The group of some pieces: each by itself where they are few, else about a quarter each."""
+    """The group of some pieces: each by itself where they are few, else about a quarter each, of many a half each."""
     if chosen.size <= MOST_AT_ONCE:
         return [pieces[index] for index in chosen]
-    halves = _halves(chosen, centres)
-    quarters = [part for half in halves for part in (_halves(half, centres) if half.size > 1 else [half])]
-    return [pieces[part[0]] if part.size == 1 else _nested(part, centres, pieces) for part in quarters]
+    parts = _halves(chosen, centres)
+    if chosen.size <= QUARTERED:
+        parts = [part for half in parts for part in (_halves(half, centres) if half.size > 1 else [half])]
+    return [pieces[part[0]] if part.size == 1 else _nested(part, centres, pieces) for part in parts]
 
 
 def _halves(chosen: np.ndarray, centres: np.ndarray) -> List[np.ndarray]:

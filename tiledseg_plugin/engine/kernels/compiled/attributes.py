@@ -138,5 +138,6 @@ def _add_moments(
 def add_moments(places: np.ndarray, part: Moments, whole: Moments) -> None:
     """Defined by `plain.attributes.add_moments`."""
     counts, totals, squares, low, high = part
-    counts, totals, low, high = (array.astype(np.int64) for array in (counts, totals, low, high))
-    _add_moments(places, counts, totals, squares.astype(np.uint64), low, high, *whole)
+    # numba compiles anew for each kind of array: what was picked out of a table may lie column by column
+    counts, totals, low, high = (np.ascontiguousarray(array, np.int64) for array in (counts, totals, low, high))
+    _add_moments(places, counts, totals, np.ascontiguousarray(squares, np.uint64), low, high, *whole)

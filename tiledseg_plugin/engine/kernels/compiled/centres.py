@@ -89,14 +89,16 @@ def compare(
 ) -> None:
     """Fill `index` (n,) int32 with the nearest centre of every colour (bands, n) float32, `best` with its distance.
 
-    `second`, where it is not empty, gets the distance of the second nearest.
+    `second`, where it is not empty, gets the distance of the second nearest. The number of centres is even.
     """
-    bands = len(colours)
-    best[:] = np.inf
-    second[:] = np.inf
-    index[:] = 0
+    bands, infinite = len(colours), np.float32(np.inf)
+    for i in range(best.size):
+        best[i] = infinite
+        index[i] = 0
+    for i in range(second.size):
+        second[i] = infinite
     for k in range(0, len(centres), 2):
-        one, other = np.int32(k), np.int32(min(k + 1, len(centres) - 1))
+        one, other = np.int32(k), np.int32(k + 1)
         band = np.intp(0)  # as it goes on, so that what it is handed to is compiled once
         while band + 3 <= bands:
             _add_three_bands(near, far, colours, centres, one, other, band)
@@ -104,11 +106,21 @@ def compare(
         while band < bands:
             _add_band(near, far, colours[band], centres, one, other, band)
             band += 1
-        if one == other:
-            far[:] = np.inf
         if second.size:
             _keep_second(near, far, best, second)
         _keep_nearest(near, far, best, index, one, other)
+
+
+def in_pairs(centres: np.ndarray) -> np.ndarray:
+    """Centres in an even number: after an odd one comes another, to which nothing is as near as to any other."""
+    return np.pad(centres, ((0, len(centres) % 2), (0, 0)), constant_values=np.inf)
+
+
+def room(bands: int, with_second: bool) -> Tuple[np.ndarray, ...]:
+    """What a chunk of colours is compared in: its colours, then near, far, best, second and index of `compare`."""
+    near, far, best = np.empty((3, CHUNK), np.float32)
+    second = np.empty(CHUNK if with_second else 0, np.float32)
+    return np.zeros((bands, CHUNK), np.float32), near, far, best, second, np.empty(CHUNK, np.int32)
 
 
 @kernel
@@ -119,31 +131,42 @@ def _label(
     labels: np.ndarray,
     nearest: np.ndarray,
     second: np.ndarray,
+    colours: np.ndarray,
+    near: np.ndarray,
+    far: np.ndarray,
+    best: np.ndarray,
+    more: np.ndarray,
+    index: np.ndarray,
 ) -> None:
-    """Label pixels; where `second` is not empty, also fill in the distances of the two nearest centres."""
+    """Label pixels; where `second` is not empty, also fill in the distances of the two nearest centres.
+
+    The last six are what `room` returns.
+    """
     bands, size = values.shape
-    colours = np.zeros((bands, CHUNK), np.float32)
-    near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
-    index, more = np.empty(CHUNK, np.int32), np.empty(CHUNK if second.size else 0, np.float32)
     for start in range(0, size, CHUNK):
-        inside = valid[start : start + CHUNK]
-        if not inside.any():
+        count = min(CHUNK, size - start)
+        wanted = 0
+        for i in range(count):
+            wanted += valid[start + i]
+        if not wanted:
             continue
         for band in range(bands):
-            colours[band, : inside.size] = values[band, start : start + CHUNK]
+            for i in range(count):
+                colours[band, i] = values[band, start + i]
         compare(colours, centres, near, far, index, best, more)
-        for i in range(inside.size):
-            labels[start + i] = index[i] + 1 if inside[i] else 0
+        for i in range(count):
+            labels[start + i] = index[i] + 1 if valid[start + i] else 0
         if second.size:
-            nearest[start : start + CHUNK] = best[: inside.size]
-            second[start : start + CHUNK] = more[: inside.size]
+            for i in range(count):
+                nearest[start + i] = best[i]
+                second[start + i] = more[i]
 
 
 def nearest_two(values: np.ndarray, centres: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Defined by `plain.pixels.nearest_two`."""
     values, size = np.ascontiguousarray(values), values.shape[1]
     labels, nearest, second = np.empty(size, np.uint16), np.empty(size, np.float32), np.empty(size, np.float32)
-    _label(values, np.ones(size, bool), centres, labels, nearest, second)
+    _label(values, np.ones(size, bool), in_pairs(centres), labels, nearest, second, *room(len(values), True))
     return labels, nearest, second
 
 
@@ -160,11 +183,11 @@ def _look_up(values: np.ndarray, valid: np.ndarray, table: np.ndarray, labels: n
 
 def _label_all(values: np.ndarray, valid: np.ndarray, centres: np.ndarray, labels: np.ndarray) -> None:
     """Label pixels (bands, n) of any type, in blocks of float32 so that the kernel is compiled for these only."""
-    nothing = np.empty(0, np.float32)
+    nothing, space, centres = np.empty(0, np.float32), room(len(values), False), in_pairs(centres)
     for start in range(0, valid.size, BLOCK):
         block = np.s_[start : start + BLOCK]
         colours = np.ascontiguousarray(values[:, block], np.float32)
-        _label(colours, valid[block], centres, labels[block], nothing, nothing)
+        _label(colours, valid[block], centres, labels[block], nothing, nothing, *space)
 
 
 class NearestCentre:

@@ -53,11 +53,11 @@ def mark_beside(
     for i in range(choice.size):
         member = choice[i]
         while member != NOBODY:
-            own = list_of(member, members, neighbours)
-            most -= own.size + 1
+            begin, end = list_of(member, members)
+            most -= np.int64(end - begin) + 1
             if most < 0:
                 return False
-            for near in own:
-                changed[find_root(into, near)] = stamp
+            for place in range(begin, end):
+                changed[find_root(into, neighbours[place])] = stamp
             member = members[member, NEXT]
     return True

@@ -9,7 +9,7 @@ from ..contract import WALL_BELOW, WALL_RIGHT
 from .cache import inner, kernel
 
 ALL_BITS = np.uint32(0xFFFFFFFF)
-NO_WALLS = np.zeros((0, 0), np.uint8)
+EDGES_OF_CLUMP = 4  # for which there is room at first: some are noted repeatedly
 
 
 @inner
@@ -60,7 +60,7 @@ def _part_row(
 ) -> None:
     """Take out of what `_compare_row` has found what lies behind a wall."""
     for col in range(walls.size):
-        if walls_above[col] & WALL_BELOW:
+        if walls_above[col] & WALL_BELOW:  # of the first row, which has nothing above it, its own: they change nothing
             above[col] = 0
             free[col] = ALL_BITS
     for col in range(walls.size - 1):
@@ -108,23 +108,34 @@ def _label_row(
 
 
 @kernel
-def _clump(clusters: np.ndarray, walls: np.ndarray, labels: np.ndarray, parent: np.ndarray) -> int:
-    """Fill `labels`; returns how many clumps there are."""
+def _clump(
+    clusters: np.ndarray,
+    walls: Optional[np.ndarray],
+    labels: np.ndarray,
+    parent: np.ndarray,
+    above: np.ndarray,
+    free: np.ndarray,
+    same: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+) -> int:
+    """Fill `labels`, whose first row is zeros; returns how many clumps there are. The last five are room for a row.
+
+    Where there are no walls, what is about them is not even compiled.
+    """
     rows, cols = clusters.shape
     parent[0] = 0
     count = np.uint64(0)  # as `_label_row` returns it, which is so compiled once
-    clusters_above, labels_above = np.zeros(cols, clusters.dtype), np.zeros(cols, labels.dtype)
-    above, free, same = np.empty(cols, np.uint32), np.empty(cols, np.uint32), np.empty(cols, np.uint32)
-    one, other = np.empty(cols + 1, np.uint32), np.empty(cols + 1, np.uint32)
-    no_walls = np.zeros(cols, walls.dtype)
+    before = 0  # the row above; beside the labels above the first one, all zeros, any will do
     for row in range(rows):
-        _compare_row(clusters[row], clusters_above, labels_above, above, free, same)
-        if walls.size:
-            _part_row(walls[row - 1] if row else no_walls, walls[row], above, free, same)
-        count, pairs = _label_row(clusters[row], above, free, same, labels[row], parent, count, one, other)
+        here = clusters[row]
+        _compare_row(here, clusters[before], labels[row], above, free, same)
+        if walls is not None:
+            _part_row(walls[before], walls[row], above, free, same)
+        count, pairs = _label_row(here, above, free, same, labels[row + 1], parent, count, one, other)
         for i in range(pairs):
             _join(parent, one[i], other[i])
-        clusters_above, labels_above = clusters[row], labels[row]
+        before = row
     regions = np.uint32(0)
     for label in range(1, count + 1):  # the least label of a region is that of its first pixel
         if parent[label] == label:
@@ -132,7 +143,7 @@ def _clump(clusters: np.ndarray, walls: np.ndarray, labels: np.ndarray, parent: 
             parent[label] = regions
         else:
             parent[label] = parent[parent[label]]
-    for row in range(rows):
+    for row in range(1, rows + 1):
         for col in range(cols):
             labels[row, col] = parent[labels[row, col]]
     return regions
@@ -140,10 +151,13 @@ def _clump(clusters: np.ndarray, walls: np.ndarray, labels: np.ndarray, parent: 
 
 def clump(clusters: np.ndarray, walls: Optional[np.ndarray] = None) -> Tuple[np.ndarray, int]:
     """Defined by `plain.clumps.clump`."""
-    labels = np.empty(clusters.shape, np.uint32)
+    rows, cols = clusters.shape
+    labels = np.empty((rows + 1, cols), np.uint32)
+    labels[0] = 0
     # room for the worst case, and one more, as the next place is always written to; pages not written take no memory
-    walls = NO_WALLS if walls is None else walls
-    return labels, int(_clump(clusters, walls, labels, np.empty(clusters.size + 2, np.uint32)))
+    parent, room = np.empty(clusters.size + 2, np.uint32), np.empty((5, cols + 1), np.uint32)
+    found = int(_clump(clusters, walls, labels, parent, *room))
+    return labels[1:], found
 
 
 @kernel
@@ -202,8 +216,9 @@ def _drop_repeated(above: np.ndarray, row: np.ndarray, below: np.ndarray, right:
 @inner
 def _note_pairs(
     flags: np.ndarray,
-    one: np.ndarray,
-    other: np.ndarray,
+    flat: np.ndarray,
+    begin: int,
+    step: int,
     places: np.ndarray,
     pairs: np.ndarray,
     noted: int,
@@ -213,6 +228,8 @@ def _note_pairs(
 ) -> int:
     """Append the flagged pairs, lower label first, and count them by both; returns how many pairs there are.
 
+    Those are of a row of the labels `flat` that begins at `begin`, each with the label `step` places further on.
+
     A pair is left out if it was the `latest` of its lower label, as along most borders. There are no branches, as
     nobody can foresee where borders are.
     """
@@ -221,8 +238,8 @@ def _note_pairs(
         places[found] = col
         found += flags[col]
     for i in range(found):
-        col = places[i]
-        low, high = min(one[col], other[col]), max(one[col], other[col])
+        one, other = flat[begin + places[i]], flat[begin + places[i] + step]
+        low, high = min(one, other), max(one, other)
         new = latest[low] != high
         latest[low] = high
         pairs[noted, 0] = low
@@ -241,50 +258,44 @@ def _drop_walled(walls: np.ndarray, right: np.ndarray, down: np.ndarray) -> None
         down[col] &= (walls[col] & WALL_BELOW) == 0
 
 
-@inner
-def _flag_row(
-    labels: np.ndarray, walls: np.ndarray, i: int, nothing: np.ndarray, right: np.ndarray, down: np.ndarray
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Flag the borders of row `i` to the right and below that are to be noted."""
-    row = labels[i]
-    below = labels[i + 1] if i + 1 < len(labels) else nothing
-    _flag_borders(row, below, right, down)
-    if walls.size:  # what repeats a border is dropped only where that one has been noted, which walls may prevent
-        _drop_walled(walls[i], right, down)
-    else:
-        _drop_repeated(labels[i - 1] if i else nothing, row, below, right, down)
-    return row, below
-
-
-@kernel
-def _count_flags(labels: np.ndarray, walls: np.ndarray) -> int:
-    """How many pairs `_collect_pairs` notes at the most."""
-    cols = labels.shape[1]
-    nothing, right, down = np.zeros(cols, labels.dtype), np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
-    count = 0
-    for i in range(len(labels)):
-        _flag_row(labels, walls, i, nothing, right, down)
-        for col in range(cols):
-            count += np.int32(right[col]) + np.int32(down[col])
-    return count
-
-
 @kernel
 def _collect_pairs(
-    labels: np.ndarray, walls: np.ndarray, pairs: np.ndarray, with_lower: np.ndarray, with_higher: np.ndarray
-) -> int:
-    """Note the pairs of touching clumps, some repeatedly, and how many have each label; returns their number."""
-    cols = labels.shape[1]
-    latest = np.zeros(with_lower.size, np.uint32)
-    nothing, right, down = np.zeros(cols, labels.dtype), np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
-    places = np.empty(cols + 1, np.int32)
-    noted = 0
-    for i in range(len(labels)):
-        row, below = _flag_row(labels, walls, i, nothing, right, down)
+    labels: np.ndarray,
+    flat: np.ndarray,
+    walls: Optional[np.ndarray],
+    begin: int,
+    nothing: np.ndarray,
+    right: np.ndarray,
+    down: np.ndarray,
+    places: np.ndarray,
+    pairs: np.ndarray,
+    noted: int,
+    with_lower: np.ndarray,
+    with_higher: np.ndarray,
+    latest: np.ndarray,
+) -> Tuple[int, int]:
+    """Note the pairs of touching clumps, some repeatedly, and how many have each label, from the row `begin` on.
+
+    Returns
+    -------
+    noted : how many pairs there are now
+    row : the next one, as there is no room in `pairs` for more; else the number of rows
+    """
+    rows, cols = labels.shape
+    last = rows - 1
+    for i in range(begin, rows):
+        if noted + 2 * cols >= len(pairs):
+            return noted, i
+        row, below = labels[i], labels[i + 1] if i < last else nothing
+        _flag_borders(row, below, right, down)
+        if walls is None:
+            _drop_repeated(labels[i - 1] if i else nothing, row, below, right, down)
+        else:  # what repeats a border is dropped only where that one has been noted, which walls may prevent
+            _drop_walled(walls[i], right, down)
         counted = with_lower, with_higher, latest
-        noted = _note_pairs(right[: cols - 1], row[: cols - 1], row[1:], places, pairs, noted, *counted)
-        noted = _note_pairs(down, row, below, places, pairs, noted, *counted)
-    return noted
+        noted = _note_pairs(right, flat, i * cols, np.int64(1), places, pairs, noted, *counted)
+        noted = _note_pairs(down, flat, i * cols, np.int64(cols), places, pairs, noted, *counted)
+    return noted, rows
 
 
 @inner
@@ -312,30 +323,38 @@ def _sort_pairs(
         high = pairs[i, 1]
         lower[with_higher[high]] = pairs[i, 0]
         with_higher[high] += np.uint32(1)
-    begin = np.uint32(0)
+    place = np.uint32(0)
     for high in range(with_higher.size):  # each label's pairs now end where they began before
-        for low in lower[begin : with_higher[high]]:
+        while place < with_higher[high]:
+            low = lower[place]
             higher[with_lower[low]] = high
             with_lower[low] += np.uint32(1)
-        begin = with_higher[high]
+            place += np.uint32(1)
     kept = 0
-    begin = np.uint32(0)
+    place = np.uint32(0)
     for low in range(with_lower.size):
         before = np.uint32(0)
-        for high in higher[begin : with_lower[low]]:
+        while place < with_lower[low]:
+            after = higher[place]
             pairs[kept, 0] = low
-            pairs[kept, 1] = high
-            kept += high != before
-            before = high
-        begin = with_lower[low]
+            pairs[kept, 1] = after
+            kept += after != before
+            before = after
+            place += np.uint32(1)
     return kept
 
 
 def find_edges(labels: np.ndarray, count: int, walls: Optional[np.ndarray] = None) -> np.ndarray:
     """Defined by `plain.clumps.find_edges`."""
-    walls = NO_WALLS if walls is None else walls
-    pairs = np.empty((_count_flags(labels, walls) + 1, 2), np.uint32)  # and one, as the next place is always written to
-    counts = np.zeros((2, count + 1), np.uint32)
-    pairs = pairs[: _collect_pairs(labels, walls, pairs, counts[0], counts[1])]
+    rows, cols = labels.shape
+    nothing, right, down = np.zeros(cols, np.uint32), np.zeros(cols, np.uint8), np.zeros(cols, np.uint8)
+    places, counts = np.empty(cols + 1, np.int32), np.zeros((3, count + 1), np.uint32)
+    pairs = np.empty((EDGES_OF_CLUMP * count + 3 * cols, 2), np.uint32)
+    flat, noted, row = labels.reshape(-1), 0, 0
+    while row < rows:
+        noted, row = _collect_pairs(labels, flat, walls, row, nothing, right, down, places, pairs, noted, *counts)
+        if row < rows:
+            pairs = np.concatenate([pairs[:noted], np.empty((len(pairs) + 3 * cols, 2), np.uint32)])
+    pairs = pairs[:noted]
     room = np.empty((2, len(pairs)), np.uint32)
     return pairs[: _sort_pairs(pairs, counts[0], counts[1], room[0], room[1])].copy()

@@ -36,10 +36,19 @@ class ColourTable:
         """Label pixels (3, n) uint8: 1 + index of the nearest centre, 0 where not valid."""
         wanted = np.zeros(self.cells.size, bool)
         chunks = np.arange(-(-valid.size // CHUNK))
-        chunks = chunks[: _look_up(chunks, values, valid, self.cells, self.colours, labels, wanted)]
+        room = np.empty(CHUNK, np.uint32), np.empty(CHUNK + 1, np.uint32)
+        chunks = chunks[: _look_up(chunks, values, valid, self.cells, self.colours, labels, wanted, *room)]
         if chunks.size:
-            _fill_cells(np.flatnonzero(wanted), self.planes, self.cells, self.colours)
-            _look_up(chunks, values, valid, self.cells, self.colours, labels, wanted)
+            self._fill(np.flatnonzero(wanted))
+            _look_up(chunks, values, valid, self.cells, self.colours, labels, wanted, *room)
+
+    def _fill(self, missing: np.ndarray) -> None:
+        """Fill in the tables for some cells, ascending."""
+        k = self.planes.shape[1]
+        everyone, (possible, of_block) = np.arange(k).astype(np.uint16), np.empty((2, k + 1), np.uint16)
+        nearest, (best, distance) = np.empty(k, np.float32), np.empty((2, 64), np.float32)
+        room = possible, of_block, nearest, best, distance, np.empty((3, 64), np.float32), np.empty(64, np.int32)
+        _fill_cells(missing, self.planes, self.cells, self.colours, everyone, *room)
 
 
 @inner
@@ -48,16 +57,19 @@ def _find_possible(
     width: float,
     centres: np.ndarray,
     candidates: np.ndarray,
+    number: int,
     nearest: np.ndarray,
     possible: np.ndarray,
 ) -> int:
-    """List, in their order, the candidates that can be nearest to a point of a cube of colours; returns how many.
+    """List, in their order, those of the first `number` candidates that can be nearest to a point of a cube of colours.
+
+    Returns how many.
 
     low : the cube's lowest value in each band; width : highest less lowest
     """
     limit, zero = np.float32(np.inf), np.float32(0)
     red, green, blue = low
-    for i in range(candidates.size):
+    for i in range(number):
         k = candidates[i]
         x, y, z = centres[0, k] - red, centres[1, k] - green, centres[2, k] - blue
         a, b, c = max(max(-x, x - width), zero), max(max(-y, y - width), zero), max(max(-z, z - width), zero)
@@ -67,7 +79,7 @@ def _find_possible(
         limit = furthest if furthest < limit else limit
     limit = limit + limit * MARGIN + LEAST if limit < LARGEST else np.float32(np.inf)
     count = 0
-    for i in range(candidates.size):
+    for i in range(number):
         possible[count] = candidates[i]
         count += not nearest[i] > limit
     return count
@@ -99,29 +111,43 @@ def _corner(block: int, cell: int) -> Tuple[float, float, float]:
 
 
 @kernel
-def _fill_cells(missing: np.ndarray, centres: np.ndarray, cells: np.ndarray, colours: np.ndarray) -> None:
-    """Fill in the tables for cells (m,), in ascending order so that those of a block follow each other."""
-    k = centres.shape[1]
-    everyone, nearest = np.arange(k).astype(np.uint16), np.empty(k, np.float32)
-    possible, of_block, block_count = np.empty(k + 1, np.uint16), np.empty(k + 1, np.uint16), 0
-    planes = np.empty((3, 64), np.float32)
-    best, distance, index = np.empty(64, np.float32), np.empty(64, np.float32), np.empty(64, np.int32)
-    before = -1
-    for cell in missing:
+def _fill_cells(
+    missing: np.ndarray,
+    centres: np.ndarray,
+    cells: np.ndarray,
+    colours: np.ndarray,
+    everyone: np.ndarray,
+    possible: np.ndarray,
+    of_block: np.ndarray,
+    nearest: np.ndarray,
+    best: np.ndarray,
+    distance: np.ndarray,
+    planes: np.ndarray,
+    index: np.ndarray,
+) -> None:
+    """Fill in the tables for cells (m,), in ascending order so that those of a block follow each other.
+
+    `everyone` are the numbers of all centres; the rest is room.
+    """
+    k = everyone.size
+    before, block_count = -1, k
+    for place in range(missing.size):
+        cell = missing[place]
         block = cell >> 6
         if block != before:
             before = block
             low = _corner(block, np.intp(0))
-            block_count = _find_possible(low, np.float32(BLOCK - 1), centres, everyone, nearest, of_block)
+            block_count = _find_possible(low, np.float32(BLOCK - 1), centres, everyone, k, nearest, of_block)
         low = _corner(block, cell & 63)
-        count = _find_possible(low, np.float32(CELL - 1), centres, of_block[:block_count], nearest, possible)
+        count = _find_possible(low, np.float32(CELL - 1), centres, of_block, block_count, nearest, possible)
         if count == 1:
             cells[cell] = possible[0] + 1
             continue
         for i in range(64):
             planes[0, i], planes[1, i], planes[2, i] = low[0] + (i >> 4), low[1] + (i >> 2 & 3), low[2] + (i & 3)
-        best[:] = np.inf
-        index[:] = 0
+        for i in range(64):
+            best[i] = np.float32(np.inf)
+            index[i] = 0
         for i in range(count):
             centre = possible[i]
             _compare(planes, centres[0, centre], centres[1, centre], centres[2, centre], distance, best, index, centre)
@@ -133,7 +159,7 @@ def _fill_cells(missing: np.ndarray, centres: np.ndarray, cells: np.ndarray, col
 @inner
 def _find_cells(red: np.ndarray, green: np.ndarray, blue: np.ndarray, found: np.ndarray) -> None:
     """The cell of each pixel: compiles to vector code."""
-    for i in range(found.size):
+    for i in range(red.size):
         x, y, z = np.uint32(red[i]), np.uint32(green[i]), np.uint32(blue[i])
         block = x >> 4 << 8 | y >> 4 << 4 | z >> 4
         found[i] = block << 6 | (x >> 2 & 3) << 4 | (y >> 2 & 3) << 2 | z >> 2 & 3
@@ -162,10 +188,12 @@ def _look_up_colours(
     blue: np.ndarray,
     labels: np.ndarray,
     undecided: np.ndarray,
+    count: int,
 ) -> int:
-    """Label the undecided pixels by their colours; returns how many are not in the table."""
+    """Label the first `count` undecided pixels by their colours; returns how many are not in the table."""
     lacking = 0
-    for i in undecided:
+    for place in range(count):
+        i = undecided[place]
         x, y, z = np.uint32(red[i]), np.uint32(green[i]), np.uint32(blue[i])
         labels[i] = colours[cell_of[i] << 6 | (x & 3) << 4 | (y & 3) << 2 | z & 3]
         lacking += labels[i] == 0
@@ -181,20 +209,25 @@ def _look_up(
     colours: np.ndarray,
     labels: np.ndarray,
     wanted: np.ndarray,
+    cell_of: np.ndarray,
+    undecided: np.ndarray,
 ) -> int:
-    """Label the pixels of some chunks.
+    """Label the pixels of some chunks; the last two are room for one.
 
     Of chunks that have a colour which is not in the tables, the numbers come to stand first in `chunks`, and their
     number is returned; the cells of such colours are flagged in `wanted`.
     """
-    cell_of, undecided, lacking = np.empty(CHUNK, np.uint32), np.empty(CHUNK + 1, np.uint32), 0
-    for chunk in chunks:
-        part = slice(chunk * CHUNK, (chunk + 1) * CHUNK)
-        red, green, blue, inside, found = values[0, part], values[1, part], values[2, part], valid[part], labels[part]
-        _find_cells(red, green, blue, cell_of[: inside.size])
+    lacking = 0
+    for place in range(chunks.size):
+        chunk = chunks[place]
+        begin, end = chunk * CHUNK, (chunk + 1) * CHUNK
+        red, green, blue = values[0, begin:end], values[1, begin:end], values[2, begin:end]
+        inside, found = valid[begin:end], labels[begin:end]
+        _find_cells(red, green, blue, cell_of)
         count = _look_up_cells(cells, cell_of, inside, found, undecided)
-        if _look_up_colours(colours, cell_of, red, green, blue, found, undecided[:count]):
-            for i in undecided[:count]:
+        if _look_up_colours(colours, cell_of, red, green, blue, found, undecided, count):
+            for j in range(count):
+                i = undecided[j]
                 wanted[cell_of[i]] |= found[i] == 0
             chunks[lacking] = chunk
             lacking += 1

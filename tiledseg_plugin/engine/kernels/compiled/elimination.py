@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, cast
 
 import numpy as np
 
@@ -44,12 +44,10 @@ WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built 
 
 
 @kernel
-def _settle(whole: np.ndarray, into: np.ndarray, survivors: np.ndarray) -> np.ndarray:
+def _settle(whole: np.ndarray, into: np.ndarray, survivors: np.ndarray, settled: np.ndarray) -> None:
     """What each clump has become a part of, by the numbers that clumps had before any was forgotten."""
-    settled = np.empty_like(whole)
     for clump in range(whole.size):
         settled[clump] = survivors[find_root(into, whole[clump])]
-    return settled
 
 
 class Clumps(NamedTuple):
@@ -168,6 +166,8 @@ class Elimination:
     def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""
         clumps, lists = self.clumps, self.lists
+        if self.whole is not None and clumps.changed.size == 1:
+            return
         if self.whole is None:
             self.whole = np.arange(clumps.changed.size, dtype=np.uint32)
             self.survivors = self.whole.copy()
@@ -175,8 +175,10 @@ class Elimination:
         count = number_roots(lists.into, numbers)
         start = np.empty(count + 1, np.int64)
         neighbours = np.empty(int(lists.members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
-        end = contract_lists(*lists, numbers, clumps.sizes, self.min_pixels, self.listed, start, neighbours)
-        members, neighbours = own_lists(start), neighbours[:end].copy()
+        limits, room = (self.min_pixels, self.listed), (np.full(count, NOBODY, np.uint32), np.zeros(count, bool))
+        end = contract_lists(*lists, numbers, clumps.sizes, *limits, *room, start, neighbours)
+        neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
+        members = own_lists(start)
         retried = self.decisions.waiting[: self.course[RETRIES]]
         retried[:] = numbers[retried]
         state, _, _, sums, undecided_from, undecided, changed = clumps
@@ -186,7 +188,10 @@ class Elimination:
         self.course[FEW] = int(WORTH_CONTRACTING * count)
         self.lists = NeighbourLists(own_roots(clumps.state), members, neighbours)
         self.queues = Queues(self.queues.first_called, self.queues.next_called[:count])
-        queue_again(int(self.course[AREA]), clumps.sizes, clumps.undecided_from, *self.queues)
+        if count > 1:  # the last one has nobody to merge with; arrays of one are of another kind to numba
+            queue_again(int(self.course[AREA]), clumps.sizes, clumps.undecided_from, *self.queues)
+        else:
+            self.queues.first_called[:] = NOBODY
 
     def regions(self) -> RemainingRegions:
         """Defined by `plain.elimination.Elimination.regions`."""
@@ -206,4 +211,9 @@ class Elimination:
         """Defined by `plain.elimination.Elimination`."""
         if self.whole is None:
             self._contract()
-        return _settle(self.whole, self.lists.into, self.survivors)
+        whole = cast(np.ndarray, self.whole)
+        if self.clumps.changed.size == 1:  # an array of one is of another kind to numba
+            return np.full(whole.size, self.survivors[0], np.uint32)
+        settled = np.empty_like(whole)
+        _settle(whole, self.lists.into, self.survivors, settled)
+        return settled

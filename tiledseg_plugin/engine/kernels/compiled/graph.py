@@ -11,7 +11,7 @@ another whose arrays have other types or strides: numba tells tuples apart by th
 the other, and loses the first 40 bytes of what is longer (`string_writer_ensure` in its `_typeof` module).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
@@ -44,10 +44,10 @@ def find_root(into: np.ndarray, node: int) -> int:
 
 
 @inner
-def list_of(clump: int, members: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
-    """The clump's own part of its list of neighbours, a view."""
-    begin = np.intp(members[clump, BEGIN])
-    return neighbours[begin : begin + np.intp(members[clump, LENGTH])]
+def list_of(clump: int, members: np.ndarray) -> Tuple[int, int]:
+    """Where the clump's own part of its list of neighbours begins and ends, without signs, which no loop has to ask."""
+    begin = np.uintp(members[clump, BEGIN])
+    return begin, begin + np.uintp(members[clump, LENGTH])
 
 
 def own_roots(state: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def number_roots(into: np.ndarray, numbers: np.ndarray) -> int:
         count += into[clump] == clump
     for clump in range(into.size):
         if into[clump] != clump:
-            numbers[clump] = numbers[find_root(into, clump)]
+            numbers[clump] = numbers[find_root(into, np.uint32(clump))]
     return count
 
 
@@ -118,16 +118,16 @@ def contract_lists(
     sizes: np.ndarray,
     min_pixels: int,
     listed: int,
+    seen: np.ndarray,
+    large: np.ndarray,
     new_start: np.ndarray,
     new_neighbours: np.ndarray,
 ) -> int:
     """Join the lists of each clump's members into one, each neighbour once, by the new numbers.
 
     The lists are written to `new_neighbours`, one behind the other, and where each begins to `new_start`; returns where
-    the last one ends.
+    the last one ends. `seen`, all NOBODY, and `large`, all False, have an entry for each clump that is left.
     """
-    seen = np.full(new_start.size, NOBODY, np.uint32)
-    large = np.zeros(new_start.size, np.bool_)
     for clump in range(into.size):
         large[numbers[clump]] |= sizes[clump] >= min_pixels
     end = 0
@@ -140,8 +140,9 @@ def contract_lists(
         is_large = large[count]
         member = np.uint32(clump) if sizes[clump] < listed else NOBODY
         while member != NOBODY:
-            for neighbour in list_of(member, members, neighbours):
-                near = numbers[neighbour]
+            begin, behind = list_of(member, members)
+            for place in range(begin, behind):
+                near = numbers[neighbours[place]]
                 new_neighbours[end] = near
                 end += (seen[near] != count) & ~(large[near] & is_large)
                 seen[near] = count

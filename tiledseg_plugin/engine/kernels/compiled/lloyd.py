@@ -6,7 +6,7 @@ from typing import Tuple
 import numpy as np
 
 from .cache import kernel
-from .centres import CHUNK, compare
+from .centres import CHUNK, compare, in_pairs, room
 
 SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
 
@@ -53,6 +53,7 @@ def distinct(keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
 def _find_doubtful(
     labels: np.ndarray,
     moved: np.ndarray,
+    most: float,
     to_nearest: np.ndarray,
     to_others: np.ndarray,
     margin: float,
@@ -60,7 +61,7 @@ def _find_doubtful(
     doubtful: np.ndarray,
 ) -> int:
     """Loosen the bounds by how far centres have moved; list the colours that may have another nearest centre now."""
-    most, count = moved.max(), np.uint32(0)
+    count = np.uint32(0)
     for i in range(labels.size):
         to_nearest[i] += moved[labels[i] - 1]
         to_others[i] -= most
@@ -82,7 +83,8 @@ def _keep_doubtful(
 ) -> int:
     """Measure the distance to the nearest centre so far, and list the colours for which that does not settle it."""
     bands, count = len(planes), np.uint32(0)
-    for i in doubtful:
+    for place in range(doubtful.size):
+        i = doubtful[place]
         own = labels[i] - 1
         distance = np.float32(0)
         for band in range(bands):
@@ -107,36 +109,39 @@ def _reassign(
     margin: float,
     sizes: np.ndarray,
     sums: np.ndarray,
+    colours: np.ndarray,
+    near: np.ndarray,
+    far: np.ndarray,
+    best: np.ndarray,
+    second: np.ndarray,
+    index: np.ndarray,
 ) -> int:
-    """Compare the colours numbered `again` with all centres; see `reassign`."""
+    """Compare the colours numbered `again` with all centres; see `reassign`, and `centres.room` for the last six."""
     bands, changed = len(planes), 0
-    colours = np.zeros((bands, CHUNK), np.float32)
-    near, far, best = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
-    index, second = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.float32)
     for start in range(0, again.size, CHUNK):
-        some = again[start : start + CHUNK]
+        count = min(CHUNK, again.size - start)
         for band in range(bands):
-            for j in range(some.size):
-                colours[band, j] = planes[band, some[j]]
+            for j in range(count):
+                colours[band, j] = planes[band, again[start + j]]
         compare(colours, centres, near, far, index, best, second)
-        for j in range(some.size):
-            i, new = some[j], index[j]
+        for j in range(count):
+            i, new = again[start + j], index[j]
             to_nearest[i] = np.sqrt(np.float64(best[j])) * (1 + margin)
             # an infinite square may be that of 2e19
             to_others[i] = min(np.sqrt(np.float64(second[j])), 1e19) * (1 - margin)
-            old, count = np.int32(labels[i]) - 1, counts[i]
+            old, times = np.int32(labels[i]) - 1, counts[i]
             if new != old:
-                changed += count
+                changed += times
                 labels[i] = new + 1
             elif not everything:
                 continue
-            sizes[new] += count
+            sizes[new] += times
             for band in range(len(sums)):
-                sums[band, new] += count * np.int64(colours[band, j])
+                sums[band, new] += times * np.int64(colours[band, j])
             if not everything:
-                sizes[old] -= count
+                sizes[old] -= times
                 for band in range(len(sums)):
-                    sums[band, old] -= count * np.int64(colours[band, j])
+                    sums[band, old] -= times * np.int64(colours[band, j])
     return changed
 
 
@@ -156,10 +161,13 @@ def reassign(
     everything = not moved.size
     again = np.arange(labels.size, dtype=np.uint32) if everything else np.empty(labels.size + 1, np.uint32)
     if not everything:
-        again = again[: _find_doubtful(labels, moved, to_nearest, to_others, margin, least, again)]
+        most = moved.max()
+        again = again[: _find_doubtful(labels, moved, most, to_nearest, to_others, margin, least, again)]
         again = again[: _keep_doubtful(planes, centres, labels, to_nearest, to_others, margin, least, again)]
     sizes, sums = np.zeros(len(centres), np.int64), np.zeros((len(planes) if whole else 0, len(centres)), np.int64)
-    changed = _reassign(planes, counts, centres, again, everything, labels, to_nearest, to_others, margin, sizes, sums)
+    known = labels, to_nearest, to_others, margin
+    space = room(len(planes), True)
+    changed = _reassign(planes, counts, in_pairs(centres), again, everything, *known, sizes, sums, *space)
     return changed, sizes, sums
 
 

@@ -53,7 +53,7 @@ def call_up(
                 waiting[count] = clump
                 count += 1
             else:
-                queue(np.int64(clump), np.int64(sizes[clump]), sizes, first_called, next_called)
+                queue(clump, sizes[clump], sizes, first_called, next_called)
         clump = following
     return count
 
@@ -71,8 +71,9 @@ def queue_again(
     area: int, sizes: np.ndarray, undecided_from: np.ndarray, first_called: np.ndarray, next_called: np.ndarray
 ) -> None:
     """Build the chains of the steps after `area` anew, after the clumps have got other numbers."""
-    first_called[:] = NOBODY
+    for step in range(first_called.size):
+        first_called[step] = NOBODY
     for clump in range(sizes.size - 1, -1, -1):
-        called = np.int64(max(sizes[clump], undecided_from[clump]))
+        called = max(sizes[clump], undecided_from[clump])
         if called > area:
-            queue(clump, called, sizes, first_called, next_called)
+            queue(np.uint32(clump), called, sizes, first_called, next_called)

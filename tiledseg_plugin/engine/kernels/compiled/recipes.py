@@ -4,7 +4,7 @@
 What is called here is all that the kernel may call later; a test runs whole rasters with nothing else.
 """
 
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from .colour_table import ColourTable
 
 CLUSTERS = np.array([[1, 1, 2, 0], [1, 3, 2, 2], [3, 3, 1, 2]], np.uint16)
 VALID = CLUSTERS != 0
+WALLED = "walled"  # at the end of a kind: see `entries`
 
 
 def make(entry: str) -> None:
@@ -77,12 +78,17 @@ def _nearest_two(kind: str) -> None:
     centres.nearest_two(np.zeros((1, 2), np.float32), np.zeros((1, 1), np.float32))
 
 
+def _walls(kind: str) -> Optional[np.ndarray]:
+    return np.zeros(CLUSTERS.shape, np.uint8) if kind.endswith(WALLED) else None
+
+
 def _eliminate_singles(kind: str) -> None:
-    singles.eliminate_singles(CLUSTERS, _values(kind), (True, False, False, False))
+    values = _values(kind[: -len(WALLED)] if kind.endswith(WALLED) else kind)
+    singles.eliminate_singles(CLUSTERS, values, (True, False, False, False), _walls(kind))
 
 
 def _clump(kind: str) -> None:
-    clumps.clump(CLUSTERS)
+    clumps.clump(CLUSTERS, _walls(kind))
 
 
 def _describe_clumps(kind: str) -> None:
@@ -90,7 +96,7 @@ def _describe_clumps(kind: str) -> None:
 
 
 def _find_edges(kind: str) -> None:
-    clumps.find_edges(np.ones((3, 4), np.uint32), 1)
+    clumps.find_edges(np.ones((3, 4), np.uint32), 1, _walls(kind))
 
 
 def _eliminate(kind: str) -> None:

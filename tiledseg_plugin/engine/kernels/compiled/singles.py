@@ -9,7 +9,6 @@ from ..contract import WALL_BELOW, WALL_RIGHT
 from .cache import inner, kernel
 
 SINGLE, UNCERTAIN = 1, 2  # `status` of a pixel; 0 is settled
-NO_WALLS = np.zeros((0, 0), np.uint8)
 NOBODY, IN_DOUBT, JOINED = -1, -2, -3  # what a pass finds for a single pixel instead of a neighbour to follow
 
 
@@ -41,24 +40,29 @@ def _flag_singles_between(
 
 
 @kernel
-def _find_singles(clusters: np.ndarray, walls: np.ndarray, status: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Flag the single pixels in `status`; returns their indices in raster order, in `found`."""
+def _find_singles(
+    clusters: np.ndarray, walls: Optional[np.ndarray], nothing: np.ndarray, status: np.ndarray, found: np.ndarray
+) -> int:
+    """Flag the single pixels in `status`; returns how many there are, whose indices, in raster order, are in `found`.
+
+    Where there are no walls, what is about them is not even compiled.
+
+    nothing : (cols,) uint16, zeros
+    """
     rows, cols = clusters.shape
-    nothing, no_walls = np.zeros(cols, clusters.dtype), np.zeros(cols, walls.dtype)
-    count = 0
+    last, count = rows - 1, 0
     for row in range(rows):
         above = clusters[row - 1] if row else nothing
-        below = clusters[row + 1] if row + 1 < rows else nothing
+        below = clusters[row + 1] if row < last else nothing
         flags = status[row]
-        if walls.size:
-            walls_above = walls[row - 1] if row else no_walls
-            _flag_singles_between(above, clusters[row], below, walls_above, walls[row], flags)
-        else:
+        if walls is None:
             _flag_singles(above, clusters[row], below, flags)
+        else:  # above the first row there is nothing, and so no wall that matters
+            _flag_singles_between(above, clusters[row], below, walls[max(row - 1, 0)], walls[row], flags)
         for col in range(cols):  # without a branch, as nobody can foresee which pixels are single
             found[count] = row * cols + col
             count += flags[col]
-    return found[:count]
+    return count
 
 
 @inner
@@ -73,10 +77,12 @@ def _neighbours(cell: int, row: int, rows: int, cols: int) -> Tuple[int, int, in
 
 
 @inner
-def _open_neighbours(cell: int, row: int, rows: int, cols: int, walls: np.ndarray) -> Tuple[int, int, int, int]:
+def _open_neighbours(
+    cell: int, row: int, rows: int, cols: int, walls: Optional[np.ndarray]
+) -> Tuple[int, int, int, int]:
     """As `_neighbours`; the single cell itself also for those behind a wall."""
     up, down, left, right = _neighbours(cell, row, rows, cols)
-    if walls.size:
+    if walls is not None:
         up = cell if walls[up] & WALL_BELOW else up
         down = cell if walls[cell] & WALL_BELOW else down
         left = cell if walls[left] & WALL_RIGHT else left
@@ -96,7 +102,7 @@ def _find_followed(
     state: np.ndarray,
     status: np.ndarray,
     values: np.ndarray,
-    walls: np.ndarray,
+    walls: Optional[np.ndarray],
     rows: int,
     cols: int,
 ) -> None:
@@ -143,7 +149,7 @@ def _look_again(
     found: np.ndarray,
     state: np.ndarray,
     status: np.ndarray,
-    walls: np.ndarray,
+    walls: Optional[np.ndarray],
     rows: int,
     cols: int,
 ) -> None:
@@ -186,11 +192,12 @@ def _run_passes(
     status: np.ndarray,
     active: np.ndarray,
     values: np.ndarray,
-    walls: np.ndarray,
+    walls: Optional[np.ndarray],
     rows: int,
     cols: int,
+    found: np.ndarray,
 ) -> None:
-    found = np.empty_like(active)
+    """Pass after pass; `found` is room for as many as are active."""
     while active.size:
         count = active.size
         _find_followed(active, found, state, status, values, walls, rows, cols)
@@ -209,13 +216,13 @@ def eliminate_singles(
     state, status = clusters.copy(), np.empty((rows, cols), np.uint8)
     # room for the worst case, and one more, as the next place is always written to; pages not written take no memory
     room = np.empty(clusters.size + 1, np.int32 if clusters.size < 2**31 else np.int64)
-    walls = NO_WALLS if walls is None else walls
-    active = _find_singles(state, walls, status, room)
+    active = room[: _find_singles(state, walls, np.zeros(cols, np.uint16), status, room)]
     for is_open, edge in zip(open_sides, (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])):
         if is_open:
             status[edge] = np.where(status[edge] != 0, UNCERTAIN, 0)
     if any(open_sides):
         active = active[status.reshape(-1)[active] == SINGLE]
     colours = values.reshape(len(values), -1)
-    _run_passes(state.reshape(-1), status.reshape(-1), active, colours, walls.reshape(-1), rows, cols)
+    flat_walls, found = None if walls is None else walls.reshape(-1), np.empty_like(active)
+    _run_passes(state.reshape(-1), status.reshape(-1), active, colours, flat_walls, rows, cols, found)
     return state, status == UNCERTAIN

@@ -42,8 +42,8 @@ def prepare(
 ) -> None:
     """Compute all means, and queue the clumps smaller than the least wanted, ascending."""
     for clump in range(sizes.size - 1, -1, -1):
-        _describe(clump, sizes, sums, weights, means)
-        queue(clump, np.int64(max(sizes[clump], undecided_from[clump])), sizes, first_called, next_called)
+        _describe(np.uint32(clump), sizes, sums, weights, means)
+        queue(np.uint32(clump), max(sizes[clump], undecided_from[clump]), sizes, first_called, next_called)
 
 
 @inner
@@ -53,8 +53,9 @@ def _is_unchanged(clump: int, stamp: int, changed: np.ndarray, members: np.ndarr
         return False
     member = clump
     while member != NOBODY:
-        for near in list_of(member, members, neighbours):
-            if changed[near] == stamp:
+        begin, end = list_of(member, members)
+        for place in range(begin, end):
+            if changed[neighbours[place]] == stamp:
                 return False
         member = members[member, NEXT]
     return True
@@ -109,15 +110,15 @@ def decide(
         nearest, chosen, doubtful = np.float32(np.inf), NOBODY, False
         before = last = member = clump
         while member != NOBODY:
-            own = list_of(member, members, neighbours)
-            kept = 0
-            for j in range(own.size):
-                near = find_root(into, own[j])
-                if near in (clump, before):
+            begin, end = list_of(member, members)
+            kept = begin
+            for place in range(begin, end):
+                near = find_root(into, neighbours[place])
+                if (near == clump) | (near == before):
                     continue
                 before = near
-                own[kept] = near
-                kept += 1
+                neighbours[kept] = near
+                kept += np.uintp(1)
                 if undecided.size:
                     doubtful |= undecided[near]
                 distance = _distance(clump, near, means)
@@ -126,9 +127,9 @@ def decide(
                 nearer &= (sizes[near] > sizes[clump]) & (distance < threshold)
                 nearest = distance if nearer else nearest
                 chosen = near if nearer else chosen
-            members[member, LENGTH] = kept
+            members[member, LENGTH] = kept - begin
             following = members[member, NEXT]
-            if kept:
+            if kept != begin:
                 last = member
             else:
                 members[last, NEXT] = following
@@ -207,12 +208,12 @@ def _merge(
             changed[clump] = stamp
             if changed[root] != stamp:
                 changed[root] = stamp
-                _describe(np.int64(root), sizes, sums, weights, means)  # as elsewhere: to be compiled once
+                _describe(root, sizes, sums, weights, means)
         elif sizes[clump] <= area:
             waiting[kept] = clump
             kept += 1
         else:
-            queue(np.int64(clump), np.int64(sizes[clump]), sizes, first_called, next_called)
+            queue(clump, sizes[clump], sizes, first_called, next_called)
     return kept, merged
 
 

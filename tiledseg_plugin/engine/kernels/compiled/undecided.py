@@ -68,8 +68,9 @@ def _doubt_beside(
     count = _doubt(clump, waiting, choice, place, doubtful, count)
     member = clump
     while member != NOBODY:
-        for neighbour in list_of(member, members, neighbours):
-            near = find_root(into, neighbour)
+        begin, end = list_of(member, members)
+        for place_in_list in range(begin, end):
+            near = find_root(into, neighbours[place_in_list])
             count = _doubt(near, waiting, choice, place, doubtful, count)
         member = members[member, NEXT]
     return count
@@ -111,8 +112,9 @@ def leave_doubtful(
             undecided_from[clump] = area
         member = clump
         while member != NOBODY:
-            for neighbour in list_of(member, members, neighbours):
-                near = find_root(into, neighbour)
+            begin, end = list_of(member, members)
+            for place_in_list in range(begin, end):
+                near = find_root(into, neighbours[place_in_list])
                 if undecided[near]:
                     continue
                 undecided[near] = True
@@ -143,7 +145,9 @@ def list_undecided_edges(members: np.ndarray, neighbours: np.ndarray, undecided:
     for clump in range(undecided.size):
         if not undecided[clump]:
             continue
-        for near in list_of(clump, members, neighbours):
+        begin, end = list_of(np.uint32(clump), members)
+        for place in range(begin, end):
+            near = neighbours[place]
             if clump < near and undecided[near]:
                 edges[count, 0] = clump
                 edges[count, 1] = near

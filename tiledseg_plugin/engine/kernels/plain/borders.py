@@ -5,6 +5,8 @@ from typing import Tuple
 
 import numpy as np
 
+from ..pairs import packed, unpacked
+
 
 def region_borders(
     labels: np.ndarray, count: int, across: np.ndarray, down: np.ndarray
@@ -26,8 +28,8 @@ def region_borders(
         ((labels[:-1, :-1], labels[1:, :-1], across), (labels[:-1, :-1], labels[:-1, 1:], down))
     ):
         border = one != other
-        a, b = one[border].astype(np.uint64), other[border].astype(np.uint64)
-        keys.append(np.minimum(a, b) << np.uint64(32) | np.maximum(a, b))
+        a, b = one[border], other[border]
+        keys.append(packed(np.minimum(a, b), np.maximum(a, b)))
         both = np.zeros((a.size, 2), np.int64)
         both[:, index] = np.broadcast_to(length, labels.shape)[:-1, :-1][border]
         lengths.append(both)
@@ -35,5 +37,4 @@ def region_borders(
     order = np.argsort(key, kind="stable")
     key = key[order]
     starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: key.size])
-    pairs = np.stack([key[starts] >> np.uint64(32), key[starts] & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
-    return pairs, np.add.reduceat(length[order], starts) if starts.size else length
+    return unpacked(key[starts]), np.add.reduceat(length[order], starts) if starts.size else length

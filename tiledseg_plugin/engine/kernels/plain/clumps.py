@@ -7,6 +7,7 @@ import numpy as np
 
 from ..components import components
 from ..contract import WALL_BELOW, WALL_RIGHT
+from ..pairs import packed, unpacked
 
 
 def clump(clusters: np.ndarray, walls: Optional[np.ndarray] = None) -> Tuple[np.ndarray, int]:
@@ -88,7 +89,6 @@ def find_edges(labels: np.ndarray, count: int, walls: Optional[np.ndarray] = Non
     sides = ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))
     for (one, other), is_open in zip(sides, open_sides):
         border = (one != other) & (one != 0) & (other != 0) & is_open
-        a, b = one[border].astype(np.uint64), other[border].astype(np.uint64)
-        pairs.append(np.minimum(a, b) << np.uint64(32) | np.maximum(a, b))
-    both = np.unique(np.concatenate(pairs))
-    return np.stack([both >> np.uint64(32), both & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
+        a, b = one[border], other[border]
+        pairs.append(packed(np.minimum(a, b), np.maximum(a, b)))
+    return unpacked(np.unique(np.concatenate(pairs)))

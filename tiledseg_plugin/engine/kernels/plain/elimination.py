@@ -6,6 +6,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ..contract import DECIDED, NO_LEVEL, Links, RemainingRegions, Run
+from ..pairs import distinct_pairs
 
 
 def band_means(sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -141,7 +142,7 @@ class Elimination:
             undecided = self.undecided[roots]
             undecided_from[undecided] = self.undecided_from[roots][undecided]
             pairs = np.sort(np.stack([self.source, self.neighbour], axis=1)[self.undecided[self.source]], axis=1)
-            edges = np.searchsorted(roots, np.unique(pairs, axis=0)).astype(np.uint32)
+            edges = np.searchsorted(roots, distinct_pairs(pairs)).astype(np.uint32)
         return RemainingRegions(roots, self.sizes[roots], self.sums[roots], undecided_from, edges)
 
     def _merge(self, merged: np.ndarray, target: np.ndarray) -> None:

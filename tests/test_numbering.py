@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The numbering of segments: which parts a strip looks at, what is said and how far it is; see also test_tree.py."""
+
+import dataclasses
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rasters import Log, write_raster
+from test_tree import CENTRES, Shuffled
+from tiledseg.tiledseg_plugin.engine import kernels
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.window import Window
+from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
+from tiledseg.tiledseg_plugin.engine.progress import Progress
+from tiledseg.tiledseg_plugin.engine.stages import numbering
+from tiledseg.tiledseg_plugin.engine.stages.colours import Raw
+from tiledseg.tiledseg_plugin.engine.stages.context import RunContext
+from tiledseg.tiledseg_plugin.engine.stages.elimination import EliminationRules
+from tiledseg.tiledseg_plugin.engine.stages.graph import GroupJob
+from tiledseg.tiledseg_plugin.engine.stages.numbering import (
+    Strip,
+    number_segments,
+    segments_in_tiles,
+    strips_of,
+    table_of,
+)
+from tiledseg.tiledseg_plugin.engine.stages.plan import Plan, plan_grid, plan_rectangles
+from tiledseg.tiledseg_plugin.engine.stages.schedule import PartJob, process_parts
+from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob
+from tiledseg.tiledseg_plugin.engine.stages.tree import grow_tree
+
+
+def strips(monkeypatch, pixels, extents, width=10, height=25):
+    monkeypatch.setattr(numbering, "STRIP_PIXELS", pixels)
+    raster = SimpleNamespace(width=width, height=height, is_integer=True)
+    return strips_of(raster, SimpleNamespace(extents=lambda: extents))
+
+
+def test_strips_are_whole_rows_and_know_the_parts_that_reach_into_them(monkeypatch):
+    extents = {2: Window(0, 7, 5, 8), 1: Window(0, 0, 10, 7), 3: Window(3, 14, 2, 11)}
+    assert strips(monkeypatch, 79, extents) == [
+        Strip(0, 0, 70, (1,), True),
+        Strip(1, 70, 140, (2,), True),
+        Strip(2, 140, 210, (2, 3), True),
+        Strip(3, 210, 250, (3,), True),
+    ]
+    assert [strip.parts for strip in strips(monkeypatch, 1000, extents)] == [(1, 2, 3)]
+    one_row = strips(monkeypatch, 9, extents)  # narrower than a row of the raster
+    assert [(strip.begin, strip.end) for strip in one_row] == [(10 * row, 10 * row + 10) for row in range(25)]
+    assert str(one_row[3]) == "4 of the segments"
+
+
+class Recorder:
+    """In place of Progress: how far the stage says to be."""
+
+    def __init__(self):
+        self.feedback, self.fractions = Log(), []
+
+    def advance(self, fraction, text):
+        self.fractions.append(fraction)
+
+    def listening_to(self, runner):
+        return lambda: None
+
+
+def number(tmp_path, values, levels, side=11):
+    """What is recorded while a small raster's segments are numbered, and (segments, tree, plan)."""
+    path = write_raster(tmp_path / "in.tif", values, 0)
+    raster, plan = describe(path), plan_grid(values.shape[2], values.shape[1], side, side)
+    folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}})
+    parameters = SegmentParameters(path, "", min_pixels=2, levels=levels, kernels="plain")
+    rules, tree, runner = EliminationRules((1.0,), 2, None, levels), grow_tree(plan.pieces), Shuffled(random.Random(1))
+    kernel, _ = kernels.choose("plain")
+    context = RunContext(parameters, raster, plan, kernel, runner, Progress(Log(), {"tiles": 5, "graph": 5}), folder)
+    job = PartJob(TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules), GroupJob(folder, rules, "plain", True))
+    finished = process_parts(context, job, tree, [(piece,) for piece in tree.pieces])
+    context = dataclasses.replace(context, progress=Recorder())
+    segments = number_segments(context, tree, finished.clumps, 0.4)
+    return context, segments, tree
+
+
+@pytest.mark.parametrize("levels", [(), (9, 40)])
+def test_the_stage_goes_on_evenly_to_its_end_and_says_what_it_found(tmp_path, monkeypatch, levels):
+    monkeypatch.setattr(numbering, "STRIP_PIXELS", 20 * 6)
+    values = np.kron(np.random.default_rng(4).integers(1, 5, (2, 10, 10)), np.ones((1, 2, 2), int)).astype(np.uint8)
+    context, segments, tree = number(tmp_path, values, levels)
+    strips = strips_of(context.raster, tree)
+    steps = len(strips) * (2 if levels else 1) + len(tree.groups)
+    assert len(strips) == 4 and steps > 4
+    assert context.progress.fractions == pytest.approx([0.4 + 0.6 * step / steps for step in range(1, steps + 1)])
+    said = [f"{segments.clumps} clumps were merged to {segments.count} segments."]
+    said += [f"With MIN_PIXELS = {level} there are {segments.at_levels[level]} segments." for level in levels]
+    assert [
+        message for message in context.progress.feedback.lines if "MIN_PIXELS" in message or "merged" in message
+    ] == [message.replace("are 1 segments", "are 1 segment") for message in said]
+    context.folder.close(finished=True)
+
+
+def test_one_clump_was_merged(tmp_path):
+    context, _, _ = number(tmp_path, np.full((2, 8, 8), 3, np.uint8), (), side=8)
+    assert "1 clump was merged to 1 segment." in context.progress.feedback.lines
+    context.folder.close(finished=True)
+
+
+def test_segments_of_a_tile_are_those_of_all_its_pieces(tmp_path):
+    folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}})
+    plan = plan_rectangles(30, 20, [(5, 5, 10, 10), (0, 0, 20, 20), (20, 0, 10, 20)])
+    assert isinstance(plan, Plan) and [len(tile.pieces) for tile in plan.tiles] == [1, 4, 1]
+    tables = [[0, 3, 1], [0, 7, 1], [0, 7, 8], [0, 9], [0, 7, 9, 2], [0, 5, 6]]
+    for piece, table in zip(plan.pieces, tables):
+        folder.save_array(table_of(piece), np.array(table, np.uint32))
+    in_pieces = {1: 2, 2: 2, 3: 2, 4: 1, 5: 3}
+    assert segments_in_tiles(plan, folder, in_pieces) == {1: 2, 2: 5}
+    assert segments_in_tiles(plan, folder, {3: 2, 6: 2}) == {2: 2, 3: 2}
+    folder.close(finished=True)
+
+
+def test_a_part_whose_regions_are_not_those_of_its_group_is_damaged():
+    nested = SimpleNamespace(
+        left_in=np.array([0, 3]), undecided_from=np.array([9, 1]), firsts=np.zeros((1, 2), np.int64)
+    )
+    decided = SimpleNamespace(nested=nested, decided=np.array([True, False]), earliest=np.array([0]))
+    job = SimpleNamespace(
+        sizes=(2, 5), ids_of=lambda first: np.ones(first.size, np.uint32), folder=SimpleNamespace(path="w")
+    )
+    with pytest.raises(SegmentationError):
+        numbering._ids_of_regions(job, 7, decided, np.ones((2, 2), np.uint32))
