@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The elimination step by step, and k-means: held against their definitions in plain Python, every value of both."""
 
+import sys
+
 import numpy as np
 import pytest
 from kernel_sets import assert_same, both_sets
@@ -143,6 +145,32 @@ def test_a_part_leaves_what_the_definition_says(kernels, seed):
     hold(kernels, elimination, expected, min_pixels)
     assert_same(shared, given[0])
     assert start is None or (start == given[1]).all()
+
+
+@both_sets
+@pytest.mark.parametrize("seed", range(80))
+def test_steps_that_are_taken_at_once_are_those_one_by_one(kernels, seed, monkeypatch):
+    """Of the whole graph and of parts, up to the end and to a step before, by few and by many a call."""
+    sizes, sums, edges, min_pixels, threshold = graph(seed)
+    if kernels is not plain and seed % 2:
+        monkeypatch.setattr(sys.modules[kernels.Elimination.__module__], "PIECE", 1 + seed % 3)
+    shared = np.random.default_rng(seed).random(sizes.size) < [0, 0, 0.1, 0.4][seed % 4]
+    expected = Steps(sizes, sums, edges, min_pixels, threshold, None, shared)
+    found = kernels.Elimination(
+        sizes, sums.copy(), np.ones(1), edges, min_pixels, threshold, None, shared, keeps_links=seed % 5 > 0
+    )
+    last, taken = [min_pixels, min_pixels - 1, 10**6][seed % 3], 0
+    area = found.next_area(0)
+    while area is not None and area <= last:
+        assert area > taken
+        area = found.go_on(area, last)
+        until = min(last, min_pixels + sizes.size) if area is None else area - 1
+        for step in range(taken + 1, until + 1):
+            expected.step(step)
+        taken = max(taken, until)
+        assert found.into.tolist() == expected.into
+    left, (roots, *_) = found.regions(), expected.regions()
+    assert left.roots.tolist() == roots
 
 
 @both_sets

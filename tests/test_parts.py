@@ -38,7 +38,10 @@ def folder(tmp_path):
     )
     region_of, decided = np.array([0, 1, 1, 2, 3], np.uint32), np.array([False, True, False, False])
     nested = Nested(
-        np.array([1, 0, 2, 3], np.uint32), np.array([1, DECIDED, 1, 5], np.uint32), np.array([[100, 101, 102, 111]])
+        np.array([1, 0, 2, 3], np.uint32),
+        np.array([1, DECIDED, 1, 5], np.uint32),
+        np.array([100, 102, 111]),
+        np.array([[0, 0, 1, 2]], np.uint32),
     )
     merged = Merged(region_of, decided, np.array([30]), np.array([101]), graph, np.array([0, 2, 3], np.uint32), nested)
     save_part(folder, NUMBER, Left(merged, None, [2, 5], [1.0]))
@@ -55,7 +58,8 @@ def test_what_was_written_is_read(folder):
     }
     assert load_decided(folder, NUMBER).nested is None
     decided = load_decided(folder, NUMBER, levels=1)
-    assert decided.nested.left_in.tolist() == [1, 0, 2, 3] and decided.nested.firsts.tolist() == [[100, 101, 102, 111]]
+    assert decided.nested.left_in.tolist() == [1, 0, 2, 3] and decided.nested.begins.tolist() == [100, 102, 111]
+    assert decided.nested.begins_at.tolist() == [[0, 0, 1, 2]]
     assert decided.region_of.tolist() == [0, 1, 1, 2, 3] and decided.members_end.tolist() == [2, 5]
 
 
@@ -138,9 +142,14 @@ def test_moments_of_other_regions_are_damaged(folder, name):
         ("undecided_from", np.array([1, 4, 1, 5], np.uint32)),
         ("undecided_from", np.array([1, DECIDED, 1, DECIDED], np.uint32)),
         ("undecided_from", np.array([[1, DECIDED, 1, 5]], np.uint32)),
-        ("firsts", np.array([100, 101, 102, 111])),
-        ("firsts", np.array([[100, 101, 102]])),
-        ("firsts", np.array([[100, 101, 102, 111]] * 2)),
+        ("begins", np.array([100.0, 102.0, 111.0])),
+        ("begins", np.array([[100, 102, 111]])),
+        ("begins", np.array([100, 102])),
+        ("begins_at", np.array([0, 0, 1, 2], np.uint32)),
+        ("begins_at", np.array([[0, 0, 1]], np.uint32)),
+        ("begins_at", np.array([[0, 0, 1, 2]] * 2, np.uint32)),
+        ("begins_at", np.array([[0, 0, 1, 3]], np.uint32)),
+        ("begins_at", np.array([[0, 0, 1, -1]])),
     ],
 )
 def test_decisions_with_indices_that_lead_nowhere_are_damaged(folder, name, value):

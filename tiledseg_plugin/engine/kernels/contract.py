@@ -73,6 +73,10 @@ class Merging(Protocol):
     def step(self, area: int, run: Run = map) -> int:
         """Step `area` (1, 2, ... min_pixels) -> how many clumps were merged in it."""
 
+    def go_on(self, area: int, last: int, run: Run = map) -> Optional[int]:
+        """Step `area`, and of those after it, up to `last`, as many as one likes -> the next that can change anything,
+        None if there is none up to `last`."""
+
     def next_area(self, area: int) -> Optional[int]:
         """The step before -> the next one that can change anything, None if there is none."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..kernels.contract import DECIDED, Kernels, Merging
 from ..machine import ThreadPool
-from .nesting import Nested, firsts_at, regions_at
+from .nesting import Nested, begins_of, regions_at
 
 
 class EliminationRules(NamedTuple):
@@ -125,11 +125,10 @@ def eliminate(
     )
     del sizes, edges, undecided_from, shared  # it has what it needs of them
     with ThreadPool(workers) as pool:
-        area = elimination.next_area(0)
-        while area is not None and area <= rules.all_sizes[-1]:
+        area, last = elimination.next_area(0), rules.all_sizes[-1]
+        while area is not None and area <= last:
             advance(min(area / least, 1.0))
-            merged = elimination.step(area, pool.map if workers > 1 else map)
-            area = area + 1 if merged else elimination.next_area(area)
+            area = elimination.go_on(area, last, pool.map if workers > 1 else map)
     return elimination
 
 
@@ -211,9 +210,9 @@ def _merged(graph: Graph, elimination: Merging, rules: EliminationRules, begin: 
     if begin.undecided_from is not None:
         decided &= begin.undecided_from[roots] <= rules.min_pixels
     sizes = np.bincount(region_of, begin.sizes, roots.size).astype(np.int64)  # as doubles, which hold them exactly
-    firsts = firsts_at(elimination.links, roots, region_of, earliest, rules.levels)
+    begins = begins_of(elimination.links, roots, region_of, earliest, rules.levels)
     began_as = region_of[regions.roots[undecided]]
-    nested = Nested(left_in, undecided_from, firsts)
+    nested = Nested(left_in, undecided_from, *begins)
     return Merged(region_of, decided, sizes[decided], earliest[decided], left, began_as, nested)
 
 

@@ -245,11 +245,11 @@ def _ids_of_regions(job: NumberJob, number: int, decided: Decided, from_above: n
         return ids
     if nested.left_in.max(initial=0) > from_above.shape[1]:
         raise damaged(job.folder, merged_of(number))
+    begin = job.ids_of(nested.begins)  # no ids where they are none of a segment: that is decided above
+    ids[1:] = begin[nested.begins_at]
     for row, size in enumerate(job.sizes):
-        is_above = nested.undecided_from <= size
+        is_above = np.flatnonzero(nested.undecided_from <= size)
         ids[row, is_above] = from_above[row, nested.left_in[is_above] - 1]
-        if row:
-            ids[row, ~is_above] = job.ids_of(nested.firsts[row - 1, ~is_above])
     job.folder.save_array(_holders_of(number), ids[1:, least])
     return ids
 

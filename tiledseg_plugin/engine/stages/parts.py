@@ -211,9 +211,11 @@ def _fit_together(decided: Decided) -> bool:
 
 def _fit_to_regions(nested: Nested, shape: Tuple[int, int]) -> bool:
     return (
-        nested.firsts.shape == shape
+        nested.begins_at.shape == shape
+        and nested.begins.ndim == 1
         and nested.left_in.shape == nested.undecided_from.shape == shape[1:]
         and all(array.dtype.kind in "iu" for array in nested)
+        and _are_within(nested.begins_at, nested.begins.size)
         and bool(np.all((nested.left_in > 0) == (nested.undecided_from != DECIDED)))
     )
 

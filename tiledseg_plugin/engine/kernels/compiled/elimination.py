@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
-from typing import NamedTuple, Optional, Tuple, cast
+from typing import NamedTuple, Optional, cast
 
 import numpy as np
 
 from ..contract import DECIDED, NO_LEVEL, Links, RemainingRegions, Run
-from .cache import inner, kernel
-from .changes import mark_beside, note_links
+from .cache import kernel
 from .graph import (
     LENGTH,
-    NEXT,
     NOBODY,
     NeighbourLists,
     contract_clumps,
@@ -18,218 +16,31 @@ from .graph import (
     count_neighbours,
     find_root,
     list_neighbours,
-    list_of,
     number_roots,
     own_lists,
     own_roots,
 )
-from .queues import Queues, call_up, queue, queue_again
-from .undecided import DOUBTFUL, Decisions, Room, leave_doubtful, list_undecided_edges
+from .queues import Queues, next_called_up, queue_again
+from .steps import (
+    ALL,
+    AREA,
+    ASLEEP,
+    CALLED,
+    FEW,
+    IS_MARKED,
+    IS_QUIET,
+    LIVE,
+    NOT_YET,
+    RETRIES,
+    STEPS,
+    decide,
+    prepare,
+    take_steps,
+)
+from .undecided import Decisions, Room, list_undecided_edges
 
-ALL = np.iinfo(np.int64).max  # of `listed`: all clumps have lists
 PIECE = 1 << 12  # clumps a call, where several threads decide
 WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
-
-
-@inner
-def _describe(clump: int, sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray, means: np.ndarray) -> None:
-    """Set the mean of a clump, as `plain.elimination.band_means` does."""
-    bands = means.shape[1]
-    for band in range(bands):
-        total = 0.0
-        for limb in range(weights.size):
-            total += np.float64(sums[clump, limb * bands + band]) * weights[limb]
-        means[clump, band] = np.float32(total) / np.float32(sizes[clump])
-
-
-@kernel
-def _prepare(
-    sizes: np.ndarray,
-    sums: np.ndarray,
-    weights: np.ndarray,
-    undecided_from: np.ndarray,
-    means: np.ndarray,
-    first_called: np.ndarray,
-    next_called: np.ndarray,
-) -> None:
-    """Compute all means, and queue the clumps smaller than the least wanted, ascending."""
-    for clump in range(sizes.size - 1, -1, -1):
-        _describe(np.uint32(clump), sizes, sums, weights, means)
-        queue(np.uint32(clump), max(sizes[clump], undecided_from[clump]), sizes, first_called, next_called)
-
-
-@inner
-def _is_unchanged(clump: int, stamp: int, changed: np.ndarray, members: np.ndarray, neighbours: np.ndarray) -> bool:
-    """Whether neither the clump nor its neighbours changed in the last step."""
-    if changed[clump] == stamp:
-        return False
-    member = clump
-    while member != NOBODY:
-        begin, end = list_of(member, members)
-        for place in range(begin, end):
-            if changed[neighbours[place]] == stamp:
-                return False
-        member = members[member, NEXT]
-    return True
-
-
-@inner
-def _distance(one: int, other: int, means: np.ndarray) -> float:
-    """The distance of the mean colours of two clumps, float32."""
-    distance = np.float32(0)
-    for band in range(means.shape[1]):
-        difference = means[one, band] - means[other, band]
-        distance += difference * difference
-    return np.float32(np.sqrt(distance))
-
-
-@kernel
-def _decide(
-    waiting: np.ndarray,
-    choice: np.ndarray,
-    tail: np.ndarray,
-    retries: int,
-    threshold: float,
-    sizes: np.ndarray,
-    means: np.ndarray,
-    undecided: np.ndarray,
-    changed: np.ndarray,
-    stamp: int,
-    is_quiet: bool,
-    is_marked: bool,
-    into: np.ndarray,
-    members: np.ndarray,
-    neighbours: np.ndarray,
-) -> None:
-    """Note the partner of every waiting clump in `choice`, and the last clump of the chain of its lists in `tail`.
-
-    DOUBTFUL is noted for those that are undecided, or have an undecided neighbour. The lists of the clump's members
-    lose the clump itself and most repetitions. Nothing else changes, and no clump reads what another one writes, so
-    that threads can share the work. The first `retries` clumps found no partner in the last step, whose number is
-    `stamp`, and in which nothing was merged if it `is_quiet`; if it `is_marked`, see `changes.mark_beside`.
-    """
-    for i in range(waiting.size):
-        clump = waiting[i]
-        choice[i] = NOBODY
-        if undecided.size and undecided[clump]:
-            choice[i] = DOUBTFUL
-            continue
-        if i < retries and (
-            is_quiet
-            or (changed[clump] != stamp if is_marked else _is_unchanged(clump, stamp, changed, members, neighbours))
-        ):
-            continue
-        nearest, chosen, doubtful = np.float32(np.inf), NOBODY, False
-        before = last = member = clump
-        while member != NOBODY:
-            begin, end = list_of(member, members)
-            kept = begin
-            for place in range(begin, end):
-                near = find_root(into, neighbours[place])
-                if (near == clump) | (near == before):
-                    continue
-                before = near
-                neighbours[kept] = near
-                kept += np.uintp(1)
-                if undecided.size:
-                    doubtful |= undecided[near]
-                distance = _distance(clump, near, means)
-                # selections rather than branches, as nobody can foresee which neighbour is nearest
-                nearer = (distance < nearest) | ((distance == nearest) & (near < chosen))
-                nearer &= (sizes[near] > sizes[clump]) & (distance < threshold)
-                nearest = distance if nearer else nearest
-                chosen = near if nearer else chosen
-            members[member, LENGTH] = kept - begin
-            following = members[member, NEXT]
-            if kept != begin:
-                last = member
-            else:
-                members[last, NEXT] = following
-            member = following
-        choice[i] = DOUBTFUL if doubtful else chosen
-        tail[i] = last
-
-
-@inner
-def _join(
-    waiting: np.ndarray,
-    choice: np.ndarray,
-    tail: np.ndarray,
-    sizes: np.ndarray,
-    sums: np.ndarray,
-    listed: int,
-    into: np.ndarray,
-    members: np.ndarray,
-) -> None:
-    """Replace each noted partner by the clump that it ends in, which may be another's partner, and add up there."""
-    for i in range(waiting.size):
-        if choice[i] != NOBODY:
-            into[waiting[i]] = choice[i]
-    for i in range(waiting.size):
-        if choice[i] == NOBODY:
-            continue
-        clump = waiting[i]
-        root = find_root(into, clump)
-        if sizes[root] < listed:
-            members[tail[i], NEXT] = members[root, NEXT]
-            members[root, NEXT] = clump
-        choice[i] = root
-        sizes[root] += sizes[clump]
-        for plane in range(sums.shape[1]):
-            sums[root, plane] += sums[clump, plane]
-
-
-@kernel
-def _merge(
-    waiting: np.ndarray,
-    choice: np.ndarray,
-    tail: np.ndarray,
-    area: int,
-    sizes: np.ndarray,
-    listed: int,
-    sums: np.ndarray,
-    weights: np.ndarray,
-    means: np.ndarray,
-    changed: np.ndarray,
-    stamp: int,
-    into: np.ndarray,
-    members: np.ndarray,
-    survivors: np.ndarray,
-    partner: np.ndarray,
-    level: np.ndarray,
-    neighbours: np.ndarray,
-    first_called: np.ndarray,
-    next_called: np.ndarray,
-) -> Tuple[int, int, bool]:
-    """Carry the noted merges out, in the step of the number `stamp`; `partner` and `level` are empty or the links.
-
-    Returns
-    -------
-    kept : how many clumps go on waiting, which stand first in `waiting`
-    merged : how many have been merged
-    is_marked : see `changes.mark_beside`
-    """
-    if level.size:
-        note_links(waiting, choice, area, sizes, survivors, partner, level)
-    _join(waiting, choice, tail, sizes, sums, listed, into, members)
-    kept = 0
-    merged = 0
-    for i in range(waiting.size):
-        clump, root = waiting[i], choice[i]
-        if root != NOBODY:
-            merged += 1
-            into[clump] = root
-            changed[clump] = stamp
-            if changed[root] != stamp:
-                changed[root] = stamp
-                _describe(root, sizes, sums, weights, means)
-        elif sizes[clump] <= area:
-            waiting[kept] = clump
-            kept += 1
-        else:
-            queue(clump, sizes[clump], sizes, first_called, next_called)
-    is_marked = listed == ALL and mark_beside(choice, 4 * kept + 16, stamp, changed, into, members, neighbours)
-    return kept, merged, is_marked
 
 
 @kernel
@@ -295,18 +106,18 @@ class Elimination:
         )
         clumps.sizes[:] = sizes
         self.queues = Queues(np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32), np.empty(count, np.uint32))
-        _prepare(clumps.sizes, sums, self.weights, clumps.undecided_from, clumps.means, *self.queues)
+        prepare(clumps.sizes, sums, self.weights, clumps.undecided_from, clumps.means, *self.queues)
         # a large clump that turns out to be undecided makes its neighbours undecided, so it needs a list of them
         self.listed = ALL if clumps.undecided.size or keeps_links else min_pixels
         start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
         neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
         list_neighbours(edges, sizes, *limits, start, neighbours)
         self.lists = NeighbourLists(own_roots(clumps.state), own_lists(start), neighbours)
-        self.decisions, self.retries = Decisions(*(np.empty(count, np.uint32) for _ in range(3))), 0
+        self.decisions = Decisions(*(np.empty(count, np.uint32) for _ in range(3)))
         self.room = Room(*(np.empty(clumps.undecided.size, np.uint32) for _ in range(2)))
-        self.area = self.steps = 0
-        self.is_quiet = self.is_marked = False
-        self.live = count
+        self.course = np.array(
+            [0, NOT_YET, 0, 0, count, WORTH_CONTRACTING * count, 0, False, False], np.int64
+        )  # see `steps.take_steps`
         # the number now of each clump or of what it has become a part of, and the number at first of each that is left
         self.whole: Optional[np.ndarray] = None
         self.survivors = np.empty(0, np.uint32)
@@ -315,52 +126,42 @@ class Elimination:
 
     def step(self, area: int, run: Run = map) -> int:
         """Defined by `plain.elimination.Elimination.step`."""
-        if 1 < self.live < WORTH_CONTRACTING * self.clumps.changed.size:  # arrays of one are of another kind to numba
+        before, following = self.course[LIVE], self.go_on(area, area, run)
+        while following is not None:
+            following = self.go_on(following, area, run)
+        return int(before - self.course[LIVE])
+
+    def go_on(self, area: int, last: int, run: Run = map) -> Optional[int]:
+        """Defined by `plain.elimination.Elimination.go_on`."""
+        if 1 < self.course[LIVE] < self.course[FEW]:
             self._contract()
-        clumps, lists, decisions = self.clumps, self.lists, self._call_up(area)
-        before = np.uint32(self.steps)
-        self.steps += 1
-        # must never come back, or a clump that grows keeps an old mean; there are fewer steps than pixels
-        stamp = np.uint32(self.steps)
+        following = self._take_steps(area, last)
+        if self.course[CALLED] != NOT_YET:
+            area, begins = following, range(int(self.course[ASLEEP]), int(self.course[CALLED]), PIECE)
+            for _ in run(lambda begin: self.decide(begin, min(begin + PIECE, begins.stop)), begins):
+                pass
+            following = self._take_steps(area, area)
+        return following if following <= last else None
 
-        last = self.is_quiet, self.is_marked
+    def _take_steps(self, area: int, last: int) -> int:
+        clumps, limits = self.clumps[1:], (self.weights, self.threshold, self.listed)
+        links = self.survivors, *self.links
+        known = *self.decisions, *clumps, *limits, *self.room, *self.lists, *links, *self.queues
+        return int(take_steps(area, last, PIECE, self.course, *known))
 
-        def decide(begin: int) -> None:
-            part, retries = decisions.part(begin, begin + PIECE), self.retries - begin
-            known = clumps.sizes, clumps.means, clumps.undecided, clumps.changed
-            _decide(*part, retries, self.threshold, *known, before, *last, *lists)
-
-        for _ in run(decide, range(0, decisions.waiting.size, PIECE)):
-            pass
-        if clumps.undecided.size:
-            doubt = clumps.undecided, clumps.undecided_from
-            kept, self.retries = leave_doubtful(*decisions, self.retries, *self.room, area, *doubt, *lists)
-            decisions = decisions.part(0, kept)
-        grown = clumps.sizes, self.listed, clumps.sums, self.weights, clumps.means, clumps.changed
-        known = lists.into, lists.members, self.survivors, *self.links, lists.neighbours
-        self.retries, merged, self.is_marked = _merge(*decisions, area, *grown, stamp, *known, *self.queues)
-        self.live -= merged
-        self.is_quiet = not merged
-        return merged
-
-    def _call_up(self, area: int) -> Decisions:
-        """Those that decide in the step `area`: those that found no partner before, and those whose size it is."""
-        sizes, waiting, count = self.clumps.sizes, self.decisions.waiting, self.retries
-        first_called, begin = self.queues.first_called, self.area + 1
-        for called in (area,) if area == begin else begin + np.flatnonzero(first_called[begin : area + 1] != NOBODY):
-            count = call_up(called, waiting, count, sizes, self.lists.into, *self.queues)
-        self.area = area
-        return self.decisions.part(0, count)
+    def decide(self, begin: int, end: int) -> None:
+        """Decide about some of those that are called up, in any thread."""
+        course, clumps = self.course, self.clumps
+        part, retries = self.decisions.part(begin, end), int(course[RETRIES]) - begin
+        last = int(course[STEPS]), bool(course[IS_QUIET]), bool(course[IS_MARKED])
+        known = clumps.sizes, clumps.means, clumps.undecided, clumps.changed
+        decide(*part, retries, self.threshold, *known, *last, *self.lists)
 
     def next_area(self, area: int) -> Optional[int]:
         """Defined by `plain.elimination.Elimination.next_area`."""
-        first_called, begin, length = self.queues.first_called, area + 1, 64
-        while begin < first_called.size:  # a little at first: the next is near, and there may be millions of steps
-            queued = first_called[begin : begin + length] != NOBODY
-            if queued.any():
-                return begin + int(queued.argmax())
-            begin, length = begin + length, 4 * length
-        return None
+        first_called = self.queues.first_called
+        following = int(next_called_up(area + 1, first_called))
+        return following if following < first_called.size else None
 
     def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""
@@ -378,16 +179,17 @@ class Elimination:
         end = contract_lists(*lists, numbers, clumps.sizes, *limits, *room, start, neighbours)
         neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
         members = own_lists(start)
-        retried = self.decisions.waiting[: self.retries]
+        retried = self.decisions.waiting[: self.course[RETRIES]]
         retried[:] = numbers[retried]
         state, _, _, sums, undecided_from, undecided, changed = clumps
         moved = sums, state, changed, undecided_from, undecided
         contract_clumps(lists.into, self.whole, numbers, self.survivors, *moved)
         self.clumps = clumps = clumps.first(count)
+        self.course[FEW] = int(WORTH_CONTRACTING * count)
         self.lists = NeighbourLists(own_roots(clumps.state), members, neighbours)
         self.queues = Queues(self.queues.first_called, self.queues.next_called[:count])
         if count > 1:  # the last one has nobody to merge with; arrays of one are of another kind to numba
-            queue_again(self.area, clumps.sizes, clumps.undecided_from, *self.queues)
+            queue_again(int(self.course[AREA]), clumps.sizes, clumps.undecided_from, *self.queues)
         else:
             self.queues.first_called[:] = NOBODY
 

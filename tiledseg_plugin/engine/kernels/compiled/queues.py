@@ -30,7 +30,7 @@ def queue(clump: int, area: int, sizes: np.ndarray, first_called: np.ndarray, ne
         first_called[area] = clump
 
 
-@kernel
+@inner
 def call_up(
     area: int,
     waiting: np.ndarray,
@@ -56,6 +56,14 @@ def call_up(
                 queue(clump, sizes[clump], sizes, first_called, next_called)
         clump = following
     return count
+
+
+@kernel
+def next_called_up(area: int, first_called: np.ndarray) -> int:
+    """The first step from `area` on in which anybody is called up who has not been yet; beyond all steps if none is."""
+    while area < first_called.size and first_called[area] == NOBODY:
+        area += 1
+    return area
 
 
 @kernel

@@ -104,6 +104,7 @@ def _eliminate(kind: str) -> None:
     for shared in (None, np.arange(3) == 0):
         one = elimination.Elimination(sizes, np.ones((3, 1), np.int64), np.ones(1), edges, 3, np.inf, shared=shared)
         one.step(2)
+        one.decide(0, 1)  # as threads do
         one.regions()
         getattr(one, "into")  # noqa: B009 - it is worked out when it is asked for
 

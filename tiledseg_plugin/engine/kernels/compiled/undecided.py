@@ -76,7 +76,7 @@ def _doubt_beside(
     return count
 
 
-@kernel
+@inner
 def leave_doubtful(
     waiting: np.ndarray,
     choice: np.ndarray,
@@ -93,7 +93,7 @@ def leave_doubtful(
 ) -> Tuple[int, int]:
     """Take the doubtful clumps out of those that are waiting; returns how many stay, and how many of the retries.
 
-    Doubtful are those that are undecided or have an undecided neighbour (see `elimination._decide`). They are left to
+    Doubtful are those that are undecided or have an undecided neighbour (see `steps.decide`). They are left to
     the whole raster with all their neighbours, which they might join. A clump that is waiting beside one of these is
     doubtful, too; and so on, until nothing changes.
     """

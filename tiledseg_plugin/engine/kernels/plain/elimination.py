@@ -23,8 +23,8 @@ def band_means(sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray) -> np.n
 class Elimination:
     """Merge small clumps into their spectrally nearest larger neighbours, area by area.
 
-    Call `step(area)` for area = 1, 2, ..., min_pixels, or only for those that `next_area` names, then read
-    `into`: (n,) uint32, the index of the clump that each has become a part of.
+    Call `step(area)` for area = 1, 2, ..., min_pixels, or `go_on` with what `next_area(0)` and then it itself returns,
+    until that is None, then read `into`: (n,) uint32, the index of the clump that each has become a part of.
 
     Parameters
     ----------
@@ -99,6 +99,14 @@ class Elimination:
             self.links.level[source[best]] = area + (self.sizes[source[best]] == area)
         self._merge(source[best], neighbour[best])
         return best.size
+
+    def go_on(self, area: int, last: int, run: Run = map) -> Optional[int]:
+        """Take the step `area` and, where many cost little more than one, some of those after it, none beyond `last`.
+
+        Returns the next one that can change anything, as `next_area` does; None if there is none up to `last`.
+        """
+        following = area + 1 if self.step(area, run) else self.next_area(area)
+        return None if following is None or following > last else following
 
     def next_area(self, area: int) -> Optional[int]:
         """The next step that can change anything after one that did not; None if there is none.
