@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rasters import Log, write_raster
-from test_tree import CENTRES, Shuffled
+from rasters import Log, segment_untiled, write_raster
+from test_tree import CENTRES, Shuffled, check_level
 from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
@@ -30,7 +30,7 @@ from tiledseg.tiledseg_plugin.engine.stages.numbering import (
 )
 from tiledseg.tiledseg_plugin.engine.stages.plan import Plan, plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.schedule import PartJob, process_parts
-from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob
+from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, labels_of
 from tiledseg.tiledseg_plugin.engine.stages.tree import grow_tree
 
 
@@ -76,7 +76,10 @@ def number(tmp_path, values, levels, side=11):
     rules, tree, runner = EliminationRules((1.0,), 2, None, levels), grow_tree(plan.pieces), Shuffled(random.Random(1))
     kernel, _ = kernels.choose("plain")
     context = RunContext(parameters, raster, plan, kernel, runner, Progress(Log(), {"tiles": 5, "graph": 5}), folder)
-    job = PartJob(TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules), GroupJob(folder, rules, "plain"))
+    job = PartJob(
+        TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules),
+        GroupJob(folder, rules, "plain", has_moments=True),
+    )
     finished = process_parts(context, job, tree, [(piece,) for piece in tree.pieces])
     context = dataclasses.replace(context, progress=Recorder())
     segments = number_segments(context, tree, finished.clumps, 0.4)
@@ -97,6 +100,30 @@ def test_the_stage_goes_on_evenly_to_its_end_and_says_what_it_found(tmp_path, mo
     assert [
         message for message in context.progress.feedback.lines if "MIN_PIXELS" in message or "merged" in message
     ] == [message.replace("are 1 segments", "are 1 segment") for message in said]
+    context.folder.close(finished=True)
+
+
+@pytest.mark.parametrize("levels", [(), (9, 40)])
+def test_ids_are_those_of_a_run_without_tiles(tmp_path, monkeypatch, levels):
+    """On a few tiles, for which it is quick; on any in test_tree.py."""
+    monkeypatch.setattr(numbering, "STRIP_PIXELS", 20 * 3)
+    values = np.kron(np.random.default_rng(5).integers(1, 4, (2, 10, 10)), np.ones((1, 2, 2), int)).astype(np.uint8)
+    values[:, 3:6, 8:15] = 0
+    context, segments, tree = number(tmp_path, values, levels, side=5)
+    ids, whole = np.zeros((20, 20), np.uint32), Window(0, 0, 20, 20)
+    for piece in tree.pieces:
+        table = context.folder.map_array(table_of(piece))
+        ids[piece.window.within(whole)] = context.folder.load_labels(labels_of(piece), 0, piece.window.height, table)
+        assert segments.in_tiles[piece.tile_id] == np.count_nonzero(np.unique(ids[piece.window.within(whole)]))
+    colours, valid = values.astype(np.float32), (values != 0).all(axis=0)
+    expected = segment_untiled(colours, valid, CENTRES, 2, None, values)
+    assert np.array_equal(ids, expected)
+    assert segments.sizes[:].tolist() == np.bincount(expected.ravel())[1:].tolist()
+    assert len(tree.groups) > 2 and segments.has_moments
+    for level, column in segments.holder_columns.items():
+        larger = segment_untiled(colours, valid, CENTRES, level, None, values)
+        check_level(expected, larger, column[:])
+        assert segments.at_levels[level] == larger.max()
     context.folder.close(finished=True)
 
 
