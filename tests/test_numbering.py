@@ -31,7 +31,7 @@ from tiledseg.tiledseg_plugin.engine.stages.numbering import (
 from tiledseg.tiledseg_plugin.engine.stages.plan import Plan, plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.schedule import PartJob, process_parts
 from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, labels_of
-from tiledseg.tiledseg_plugin.engine.stages.tree import grow_tree
+from tiledseg.tiledseg_plugin.engine.stages.tree import grow_tree, tree_of
 
 
 def strips(monkeypatch, pixels, extents, width=10, height=25):
@@ -73,7 +73,9 @@ def number(tmp_path, values, levels, side=11):
     raster, plan = describe(path), plan_grid(values.shape[2], values.shape[1], side, side)
     folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}})
     parameters = SegmentParameters(path, "", min_pixels=2, levels=levels, kernels="plain")
-    rules, tree, runner = EliminationRules((1.0,), 2, None, levels), grow_tree(plan.pieces), Shuffled(random.Random(1))
+    rules, runner = EliminationRules((1.0,), 2, None, levels), Shuffled(random.Random(1))
+    first, others = plan.pieces[:4], plan.pieces[4:]
+    tree = grow_tree(plan.pieces) if levels or not others else tree_of([list(first), *others])
     kernel, _ = kernels.choose("plain")
     context = RunContext(parameters, raster, plan, kernel, runner, Progress(Log(), {"tiles": 5, "graph": 5}), folder)
     job = PartJob(
@@ -119,7 +121,7 @@ def test_ids_are_those_of_a_run_without_tiles(tmp_path, monkeypatch, levels):
     expected = segment_untiled(colours, valid, CENTRES, 2, None, values)
     assert np.array_equal(ids, expected)
     assert segments.sizes[:].tolist() == np.bincount(expected.ravel())[1:].tolist()
-    assert len(tree.groups) > 2 and segments.has_moments
+    assert len(tree.groups) > 1 and segments.has_moments
     for level, column in segments.holder_columns.items():
         larger = segment_untiled(colours, valid, CENTRES, level, None, values)
         check_level(expected, larger, column[:])
@@ -143,6 +145,7 @@ def test_segments_of_a_tile_are_those_of_all_its_pieces(tmp_path):
     in_pieces = {1: 2, 2: 2, 3: 2, 4: 1, 5: 3}
     assert segments_in_tiles(plan, folder, in_pieces) == {1: 2, 2: 5}
     assert segments_in_tiles(plan, folder, {3: 2, 6: 2}) == {2: 2, 3: 2}
+    assert segments_in_tiles(plan, folder, {2: 2, 3: 2}) == {2: 3}
     folder.close(finished=True)
 
 
