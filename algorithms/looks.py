@@ -255,6 +255,7 @@ def _stretched(provider: Any, band: int) -> QgsContrastEnhancement:
 
 def show_outlines(layer: QgsVectorLayer) -> None:
     """Outlines without fill."""
+    layer.setSimplifyMethod(QgsVectorLayer("Polygon", "", "memory").simplifyMethod())  # as it was before fills
     symbol = QgsFillSymbol()
     symbol.deleteSymbolLayer(0)
     for stroke in outline(0.2):

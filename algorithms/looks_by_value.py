@@ -17,6 +17,7 @@ from qgis.core import (
     QgsSingleSymbolRenderer,
     QgsSymbolLayer,
     QgsVectorLayer,
+    QgsVectorSimplifyMethod,
 )
 from qgis.PyQt.QtGui import QColor
 
@@ -76,6 +77,7 @@ def show_classes(layer: QgsVectorLayer, colouring: Colouring, ends: Sequence[flo
         colour = colour_between(colouring.colours, number / max(count - 1, 1))
         ranges.append(QgsRendererRange(low, high, filled(colour), f"{low:.4g} – {high:.4g}"))
     layer.setRenderer(QgsGraduatedSymbolRenderer(colouring.expression, ranges))
+    draw_as_they_are(layer)
 
 
 def filled(colour: QColor) -> QgsFillSymbol:
@@ -94,6 +96,14 @@ def show_at_random(layer: QgsVectorLayer, id_column: str) -> None:
     for name in (QgsSymbolLayer.Property.PropertyFillColor, QgsSymbolLayer.Property.PropertyStrokeColor):
         stroke.setDataDefinedProperty(name, QgsProperty.fromExpression(colour))
     layer.setRenderer(QgsSingleSymbolRenderer(symbol))
+    draw_as_they_are(layer)
+
+
+def draw_as_they_are(layer: QgsVectorLayer) -> None:
+    """Draw every corner: where QGIS leaves some out for speed, what lies below shows between neighbours."""
+    method = layer.simplifyMethod()
+    method.setSimplifyHints(QgsVectorSimplifyMethod.SimplifyHint.NoSimplification)
+    layer.setSimplifyMethod(method)
 
 
 def show_column(layer: QgsRasterLayer) -> None:

@@ -80,8 +80,9 @@ def file_of(files, layout):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_each_pixel_of_a_slow_layout_is_read_once_and_the_result_is_the_same(
-    files, expected, layout, tmp_path, read_pixels
+    files, expected, layout, tmp_path, read_pixels, monkeypatch
 ):
+    monkeypatch.setattr(decoded, "SMALL_SIDE", 100)  # as all is small here
     path, log = file_of(files, layout), Log()
     ids, _ = run(path, tmp_path / "o.tif", log, tile_width=90, tile_height=100, **SETTINGS)
     assert np.array_equal(ids, expected)
@@ -189,6 +190,17 @@ def test_what_is_quick_to_read_is_not_kept(files, tmp_path):
     assert not is_worth_keeping(files["usual"], BANDS, 2, tiles, folder.path)
     assert not is_worth_keeping(files["one strip"], BANDS, 2, [Window(0, 0, WIDTH, HEIGHT)], folder.path)
     assert not is_worth_keeping(files["one strip"], BANDS, 10**12, tiles, folder.path), "it would fill the disk"
+    folder.close(True)
+
+
+def test_small_blocks_are_kept_only_for_tiles_that_are_much_smaller(files):
+    path = file_of(
+        files, "large tiles"
+    )  # which are small enough for GDAL's cache: values would take more disk than time
+    folder = WorkFolder("", {})
+    for side, is_kept in ((90, False), (25, True)):
+        tiles = [Window(col, row, side, side) for col in range(0, WIDTH - side, side) for row in range(0, 75, side)]
+        assert is_worth_keeping(path, BANDS, 2, tiles, folder.path) == is_kept
     folder.close(True)
 
 

@@ -164,6 +164,12 @@ def test_quitting_during_a_run_leaves_nothing(endings):
     assert not list((folder / "temporary").glob("tiledseg-*"))
 
 
+def test_nothing_is_printed_but_what_is_of_qgis_itself(endings):
+    printed = (endings[1] / "endings.log").read_text("utf-8", "replace").splitlines()
+    ours = [line for line in printed if line.startswith(("Warning 1:", "ERROR ")) or "tiledseg" in line]
+    assert ours == []
+
+
 def test_failure_is_one_sentence_with_a_way_to_the_log(endings):
     failure = endings[0]["fail"]
     assert failure["status"].startswith("Failed: ") and "no valid pixel" in failure["status"]

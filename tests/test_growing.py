@@ -153,7 +153,7 @@ def own_cache(tmp_path, monkeypatch):
 @needs_compiled
 def test_what_is_missing_is_asked_for_once_and_taken_when_it_is_ready(own_cache, monkeypatch):
     asked = []
-    own_cache.compiler = lambda entries: asked.append(list(entries)) or ""
+    own_cache.compiler = lambda entries, calm: asked.append(list(entries)) or ""
     monkeypatch.setattr(growing, "LOOK_SECONDS", 0)
     labels, table = np.zeros((2, 2), np.uint32), np.arange(2, dtype=np.uint32)
     for _ in range(3):
@@ -169,7 +169,7 @@ def test_what_is_missing_is_asked_for_once_and_taken_when_it_is_ready(own_cache,
 @needs_compiled
 def test_what_is_ready_already_is_taken_by_the_first_call_of_each(own_cache, monkeypatch):
     """However soon one call follows the other: else a whole tile would be processed slowly for nothing."""
-    own_cache.compiler = lambda entries: ""
+    own_cache.compiler = lambda entries, calm: ""
     monkeypatch.setattr(own_cache, "_load", own_cache._ready.add)
     monkeypatch.setattr(growing, "LOOK_SECONDS", 1000.0)
     own_cache._compiled = compiled
@@ -181,8 +181,41 @@ def test_what_is_ready_already_is_taken_by_the_first_call_of_each(own_cache, mon
 
 
 @needs_compiled
+def test_numba_is_imported_only_when_a_good_part_of_what_is_missing_is_ready(own_cache, monkeypatch):
+    """It takes half a second, and a preview as long as one with plain kernels is over in two."""
+    own_cache.compiler = lambda entries, calm: ""
+    monkeypatch.setattr(growing, "import_compiled", lambda: compiled)
+    monkeypatch.setattr(growing, "LOOK_SECONDS", 0)
+    wanted = ["relabel-all", "clump-all", "find_edges-all", "distinct-all"]
+    loaded = []
+    for number, entry in enumerate(wanted):
+        machine_code.mark(entry, machine_code.READY)
+        monkeypatch.setattr("tiledseg.tiledseg_plugin.engine.kernels.compiled.recipes.make", loaded.append)
+        own_cache.want(wanted)
+        assert len(loaded) == (0, 2, 3, 4)[number]
+
+
+def test_a_run_does_not_wait_for_what_a_preview_has_compiled_calmly(own_cache, monkeypatch):
+    asked = []
+    own_cache.compiler = lambda entries, calm: asked.append(calm) or ""
+    monkeypatch.setattr(growing, "shared", own_cache)
+    monkeypatch.setattr(machine_code, "marked", lambda how: set())
+    monkeypatch.delenv(kernels.VARIABLE, raising=False)
+    for calm in (True, None, False, None):
+        kernels.choose("auto", entries=["clump-all", "relabel-all"], calm=calm)
+    assert asked == [True, False]
+
+
+def test_what_saves_most_is_compiled_first():
+    """Of the plain kernels, the elimination takes half of a run, and k-means as long as its sample is large."""
+    small, large = (entries.entries_of_run("uint16", 3, True, 60, sampled) for sampled in (160_000, 10**6))
+    assert small[0] == "Elimination-all" and small.index("reassign-all") > small.index("clump-all")
+    assert large[:2] == ["reassign-all", "Elimination-all"] and sorted(large) == sorted(small)
+
+
+@needs_compiled
 def test_a_mark_without_machine_code_is_taken_away_and_nothing_is_compiled_here(own_cache, monkeypatch):
-    own_cache.compiler = lambda entries: ""
+    own_cache.compiler = lambda entries, calm: ""
     machine_code.mark("simplify_rings-all", machine_code.READY)
     from tiledseg.tiledseg_plugin.engine.kernels.compiled import cache, recipes
 
@@ -198,7 +231,7 @@ def test_a_mark_without_machine_code_is_taken_away_and_nothing_is_compiled_here(
 @needs_compiled
 def test_what_cannot_be_compiled_is_said_and_not_asked_for_again(own_cache, monkeypatch):
     asked = []
-    own_cache.compiler = lambda entries: asked.append(list(entries)) or ""
+    own_cache.compiler = lambda entries, calm: asked.append(list(entries)) or ""
     machine_code.mark("clump-all", machine_code.FAILED, "TypingError: of no use")
     own_cache.want(["clump-all", "relabel-all"])
     assert own_cache.failed == {"clump-all": "TypingError: of no use"}
@@ -213,7 +246,7 @@ def test_what_cannot_be_compiled_is_said_and_not_asked_for_again(own_cache, monk
 
 @needs_compiled
 def test_a_numba_that_does_not_work_means_plain_and_the_reason_is_said(own_cache, monkeypatch):
-    own_cache.compiler = lambda entries: ""
+    own_cache.compiler = lambda entries, calm: ""
     machine_code.mark(machine_code.EVERYTHING, machine_code.FAILED, "ImportError: of another numpy")
     monkeypatch.setattr(growing, "shared", own_cache)
     monkeypatch.delenv(kernels.VARIABLE, raising=False)
@@ -224,7 +257,7 @@ def test_a_numba_that_does_not_work_means_plain_and_the_reason_is_said(own_cache
 
 @needs_compiled
 def test_without_a_process_that_could_compile_it_is_done_here(own_cache, monkeypatch):
-    own_cache.compiler = lambda entries: "no Python was found"
+    own_cache.compiler = lambda entries, calm: "no Python was found"
     monkeypatch.setattr(growing, "shared", own_cache)
     monkeypatch.delenv(kernels.VARIABLE, raising=False)
     kernel, note = kernels.choose("auto", entries=["clump-all"])
@@ -234,7 +267,7 @@ def test_without_a_process_that_could_compile_it_is_done_here(own_cache, monkeyp
 def test_a_run_says_in_one_sentence_which_kernels_it_begins_with(image, tmp_path, own_cache, monkeypatch):
     if compiled is None:
         pytest.skip("there are no compiled kernels here")
-    own_cache.compiler = lambda entries: ""
+    own_cache.compiler = lambda entries, calm: ""
     monkeypatch.setattr(growing, "shared", own_cache)
     monkeypatch.delenv(kernels.VARIABLE, raising=False)
     log = Log()

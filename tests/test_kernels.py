@@ -309,6 +309,14 @@ def test_clumps_and_edges_are_the_same(window, as_integers):
 
 
 @needs_compiled
+def test_edges_are_the_same_where_they_are_met_far_oftener_than_there_are_clumps():
+    """The compiled kernel finds room for more of them, again and again."""
+    labels = np.random.default_rng(3).integers(0, 4, (90, 40)).astype(np.uint32)
+    assert_same(compiled.find_edges(labels, 3), plain.find_edges(labels, 3))
+    assert_same(plain.find_edges(labels, 3), np.array([[1, 2], [1, 3], [2, 3]], np.uint32))
+
+
+@needs_compiled
 def test_edges_of_a_clump_with_many_neighbours_are_the_same():
     clusters = np.ones((60, 61), np.uint16)
     clusters[1::2, 1::2] = 1 + np.arange(1, 901).reshape(30, 30)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from osgeo import gdal, gdal_array
 from rasters import Log, read, run, write_raster
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import collected_errors, open_raster
+from tiledseg.tiledseg_plugin.engine.files.no_data import is_signed_byte
 from tiledseg.tiledseg_plugin.engine.files.raster import describe, read_bands, read_validity, read_window
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
@@ -233,6 +234,22 @@ def signed_bytes(path, values, nodata=None):
     dataset.SetGeoTransform((500000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0))
     dataset.FlushCache()
     return str(path)
+
+
+@pytest.mark.parametrize("driver", ["MEM", "GTiff", "HFA", "VRT"])
+def test_bytes_are_looked_at_without_a_warning(tmp_path, driver):
+    """GDAL from 3.7 on warns of the note on signed bytes, once a look, on what QGIS prints."""
+    written = write_raster(tmp_path / "b.tif", np.ones((1, 4, 4), np.uint8))
+    copy = gdal.GetDriverByName(driver).CreateCopy(
+        "" if driver == "MEM" else str(tmp_path / driver), gdal.Open(written)
+    )
+    said = []
+    gdal.PushErrorHandler(lambda *error: said.append(error))
+    try:
+        assert not is_signed_byte(copy.GetRasterBand(1))
+    finally:
+        gdal.PopErrorHandler()
+    assert said == []
 
 
 def signed_scene():

@@ -23,6 +23,7 @@ from tiledseg.tiledseg_plugin.engine.stages.elimination import EliminationRules
 from tiledseg.tiledseg_plugin.engine.stages.graph import GroupJob
 from tiledseg.tiledseg_plugin.engine.stages.numbering import (
     Strip,
+    moments_of,
     number_segments,
     segments_in_tiles,
     strips_of,
@@ -122,6 +123,8 @@ def test_ids_are_those_of_a_run_without_tiles(tmp_path, monkeypatch, levels):
     assert np.array_equal(ids, expected)
     assert segments.sizes[:].tolist() == np.bincount(expected.ravel())[1:].tolist()
     assert len(tree.groups) > 1 and segments.has_moments
+    strips = [context.folder.load(moments_of(strip)) for strip in range(len(segments.in_strips))]
+    assert sum(int(strip["moments_totals"].sum()) for strip in strips) == int(values[:, valid].sum())
     for level, column in segments.holder_columns.items():
         larger = segment_untiled(colours, valid, CENTRES, level, None, values)
         check_level(expected, larger, column[:])

@@ -7,11 +7,13 @@ from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.kernels.contract import DECIDED
 from tiledseg.tiledseg_plugin.engine.stages.elimination import Graph, Merged
+from tiledseg.tiledseg_plugin.engine.stages.moments import RegionMoments, moments_in
 from tiledseg.tiledseg_plugin.engine.stages.nesting import Nested
 from tiledseg.tiledseg_plugin.engine.stages.parts import (
     Left,
     graph_of,
     load_decided,
+    load_moments,
     load_undecided,
     merged_of,
     save_part,
@@ -86,6 +88,39 @@ def test_graph_with_indices_that_lead_nowhere_is_damaged(folder, name, value):
     folder.save(graph_of(NUMBER), **saved)
     with pytest.raises(SegmentationError, match=f"{graph_of(NUMBER)} in .* is damaged: start the run again"):
         load_undecided(folder, NUMBER)
+
+
+def moments(high):
+    """Of three regions and two bands.
+
+    high : the high limb of one of the squares
+    """
+    squares = np.array([[[5, 6, 7], [0, 0, 0]], [[2**32 - 1, 0, 9], [0, high, 0]]], np.uint64)
+    low = np.array([[1, 2, 3], [-4, -5, 6]])
+    return RegionMoments(np.array([[9, 2**40, -3], [4, 5, 6]]), squares, low, low + 200)
+
+
+@pytest.mark.parametrize("high", [0, 3])
+def test_moments_are_read_as_they_were_written(folder, high):
+    written = moments(high)
+    folder.save(graph_of(NUMBER), **folder.load(graph_of(NUMBER)), **written.arrays())
+    assert folder.load(graph_of(NUMBER), "moments_squares")["moments_squares"].shape[1] == (2 if high else 1)
+    sizes, read = load_moments(folder, NUMBER, 2)
+    assert sizes.tolist() == load_undecided(folder, NUMBER).sizes.tolist()
+    for one, other in zip(written, read):
+        assert one.tolist() == other.tolist()
+    some = moments_in(written.arrays(np.array([True, False, True])))  # none of which has a high limb
+    assert some.squares.tolist() == written.squares[..., [0, 2]].tolist()
+
+
+@pytest.mark.parametrize("name", ["totals", "squares", "low", "high"])
+def test_moments_of_other_regions_are_damaged(folder, name):
+    arrays = moments(3).arrays()
+    whole, graph = arrays[f"moments_{name}"], folder.load(graph_of(NUMBER))
+    for forged in (whole[..., :2], whole[:1], whole[0], whole.astype(float)):
+        folder.save(graph_of(NUMBER), **{**graph, **arrays, f"moments_{name}": forged})
+        with pytest.raises(SegmentationError, match=f"{graph_of(NUMBER)} in .* is damaged: start the run again"):
+            load_moments(folder, NUMBER, 2)
 
 
 @pytest.mark.parametrize(

@@ -96,3 +96,40 @@ def test_looks_do_not_replace_a_style_of_the_users(plugin, tmp_path, scene):
     assert not look._has_style_of_the_users(layer)
     (tmp_path / "o.qml").write_text("<qgis>of the user's</qgis>")
     assert look._has_style_of_the_users(layer)
+
+
+def test_coloured_polygons_leave_no_gaps_to_their_neighbours(plugin, tmp_path):
+    from qgis.core import QgsMapRendererSequentialJob, QgsMapSettings, QgsVectorLayer
+    from qgis.PyQt.QtCore import QSize
+    from qgis.PyQt.QtGui import QColor
+    from tiledseg.algorithms.looks import show_outlines
+    from tiledseg.algorithms.looks_by_value import Colouring, show_at_random, show_classes
+
+    values = np.random.default_rng(5).integers(0, 250, (1, 400, 400)).astype(np.uint8)
+    run(write_raster(tmp_path / "in.tif", values), tmp_path / "o.tif", min_pixels=60, polygons=str(tmp_path / "o.gpkg"))
+    layer = QgsVectorLayer(str(tmp_path / "o.gpkg"), "polygons", "ogr")
+    usual = layer.simplifyMethod().simplifyHints()
+    shown = QgsMapSettings()
+    shown.setLayers([layer])
+    shown.setDestinationCrs(layer.crs())
+    shown.setOutputSize(QSize(150, 150))
+    shown.setFlag(QgsMapSettings.Flag.UseRenderingOptimization, True)
+    inside = layer.extent()
+    inside.scale(0.9)
+    shown.setExtent(inside)
+    for show in (
+        lambda: show_classes(layer, Colouring("", ("mean_1",)), [-1.0, 110.0, 140.0, 300.0]),
+        lambda: show_at_random(layer, "segment"),
+    ):
+        show_outlines(layer)
+        assert layer.simplifyMethod().simplifyHints() == usual
+        show()
+        drawn = []
+        for colour in ("#000000", "#ffffff"):
+            shown.setBackgroundColor(QColor(colour))
+            job = QgsMapRendererSequentialJob(shown)
+            job.start()
+            job.waitForFinished()
+            drawn.append([job.renderedImage().pixelColor(col, row).red() for row in range(150) for col in range(150)])
+        through = np.subtract(drawn[1], drawn[0])
+        assert through.max() < 60, np.sort(through)[-20:]

@@ -215,7 +215,7 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
     raster = describe(path)
     parameters = SegmentParameters(str(path), "", min_pixels=rules.min_pixels, levels=rules.levels, kernels="plain")
     tiles = TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules)
-    job = PartJob(tiles, GroupJob(folder, rules, "plain", has_moments=True))
+    job = PartJob(tiles, GroupJob(folder, rules, "plain", True))
     units = [(piece,) for piece in tree.pieces]
     rng.shuffle(units)
     kernel, _ = kernels.choose("plain")

@@ -95,7 +95,7 @@ def test_segments_within_classes_are_the_oracles(tmp_path, scene, dtype, nodata)
     path = write_raster(tmp_path / "classes.tif", classes[None], nodata=nodata)
     outside = classes == (0 if nodata is None else nodata)
     outside |= ~np.isfinite(classes.astype(float))
-    labels = np.where(outside, -99, classes).astype(np.float64)
+    labels = np.where(outside, -99.0, classes.astype(np.float64))
     expected = expected_of(scene, labels).clumps
     for tiling in TILINGS[:2]:
         ids, _ = run(scene[0], tmp_path / "out.tif", zones=path, **RUN, **tiling)

@@ -17,7 +17,7 @@ def style(session):
     polygons = layers_of(project, found["to new files"]["results"]["POLYGONS"])[0]
     raster = layers_of(project, found["cancelled too late"]["output"])[0]
     iface.setActiveLayer(layers_of(project, found["to new files"]["results"]["OUTPUT"])[0])
-    found["menu"] = [one.text() for one in opened(session).actions() if not one.isSeparator()]
+    found["menu"] = [one.text() for one in opened(session).actions() if one.isEnabled() and not one.isSeparator()]
     session.style_by.menu.close()
     choose(session, "Random colours")
     found["polygons at random"] = state(session, polygons)

@@ -17,7 +17,7 @@ from qgis.core import (
 )
 from qgis.gui import QgsGui, QgsProcessingContextGenerator, QgsProcessingGui, QgsProcessingParameterWidgetContext
 from qgis.PyQt.QtCore import QObject, pyqtSignal
-from qgis.PyQt.QtWidgets import QLabel, QWidget
+from qgis.PyQt.QtWidgets import QLabel, QLineEdit, QWidget
 
 from ..compat import is_null
 from .bands_text import BandsText
@@ -42,6 +42,13 @@ def _surroundings(iface: Any) -> QgsProcessingParameterWidgetContext:
     surroundings.setMapCanvas(iface.mapCanvas())
     surroundings.setActiveLayer(iface.activeLayer())
     return surroundings
+
+
+def _deselect(widget: QWidget) -> None:
+    """The field of an extent selects its 'Not set', as if it were being edited."""
+    for edit in widget.findChildren(QLineEdit):
+        if not edit.hasFocus():
+            edit.deselect()
 
 
 class Fields(QObject):
@@ -82,6 +89,8 @@ class Fields(QObject):
         for name, wrapper in self._wrappers.items():
             wrapper.widgetValueHasChanged.connect(lambda *_, name=name: self.changed.emit(name))
         self._bands_text = BandsText(self._wrappers, self)
+        for widget in self._widgets.values():
+            _deselect(widget)
 
     def widget(self, name: str) -> QWidget:
         return self._widgets[name]
@@ -103,6 +112,7 @@ class Fields(QObject):
 
     def set_value(self, name: str, value: Any) -> None:
         self._wrappers[name].setParameterValue(value, self._context)
+        _deselect(self._widgets[name])
 
     def values(self) -> Dict[str, Any]:
         """{id: value} of all fields that hold one; destinations as plain text."""

@@ -237,7 +237,7 @@ def _load(feedback: Feedback) -> Any:
     from ..engine.files import vector_trial  # noqa: F401
     from ..engine.kernels.entries import USUAL, entries_of_run
 
-    kernels.choose(entries=entries_of_run(*USUAL[0]))
+    kernels.choose(entries=entries_of_run(*USUAL[0]), calm=True)
     # So much was imported that Python will soon look through all objects for garbage, which holds up the GUI for a
     # quarter of a second: better now, while the panel opens, than in the midst of a preview.
     gc.collect()

@@ -101,7 +101,8 @@ class StyleBy(QObject):
         if self.menu is not None:
             self.menu.deleteLater()
         self.menu = QMenu()
-        self.menu.addSection(layer.name())
+        self.menu.addAction(layer.name()).setEnabled(False)  # a section's title does not show in all themes
+        self.menu.addSeparator()
         outlines = (lambda: self._show_outlines(layer)) if isinstance(layer, QgsVectorLayer) else None
         style_menu.fill(self.menu, _with_bands(names, layer), lambda colouring: self.apply(layer, colouring), outlines)
         show(self.menu)

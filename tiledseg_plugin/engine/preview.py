@@ -132,7 +132,7 @@ def find_basis(parameters: SegmentParameters, feedback: Feedback) -> Basis:
         raster = as_rsgislib_sees(raster)
     entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
     check = Progress(feedback, {"statistics": 1}).check_cancelled
-    kernel, _ = kernels.choose(parameters.kernels, check, entries)
+    kernel, _ = kernels.choose(parameters.kernels, check, entries, calm=True)  # somebody waits for the outlines
     whole = (raster.width, raster.height)
     plan = make_plan(raster, parameters) if parameters.tiles else plan_grid(*whole, *whole)
     plan = replace(plan, zones=find_zones(parameters, raster, check))

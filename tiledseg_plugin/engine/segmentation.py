@@ -254,8 +254,9 @@ class _Run:
     def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
         """What is there is loaded; what is not, is made by another process while the run goes on."""
         raster, parameters = self.raster, self.parameters
-        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters)
-        return kernels.choose(parameters.kernels, check, entries)
+        sampled = raster.width * raster.height // parameters.sampling
+        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters, sampled)
+        return kernels.choose(parameters.kernels, check, entries, calm=False)
 
     def _start_execution(self) -> execution.Starting:
         parameters, raster = self.parameters, self.raster
@@ -328,7 +329,7 @@ class _Run:
             self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
         )
         threads = 1 if context.runner.remote else context.threads
-        groups = GroupJob(self.folder, rules, parameters.kernels, threads, self.raster.is_integer)
+        groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, threads)
         tree = grow_tree([piece for unit in units for piece in unit])
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)

@@ -5,6 +5,8 @@ import gc
 import os
 import sys
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Dict, Sequence
 
 from ..files.ownership import Occupied, Ownership
@@ -27,6 +29,8 @@ def main(order: Dict[str, Any]) -> int:
     end.start()
     if order["calm"] and sys.platform != "win32":
         os.nice(CALM_NICE)
+        with suppress(OSError):  # Linux shares cores out between sessions first, and this process has one of its own
+            Path("/proc/self/autogroup").write_text(str(CALM_NICE))
     try:
         if str(machine_code.folder()) != order["folder"]:
             return OTHER_PYTHON

@@ -81,10 +81,11 @@ def value_type(band: gdal.Band) -> Optional[np.dtype]:
 
 
 def is_signed_byte(band: gdal.Band) -> bool:
-    """Whether bytes are signed by a note only, as in GDAL before 3.7; later ones have a type, and warn who asks."""
-    if hasattr(gdal, "GDT_Int8"):
+    """Whether bytes are signed by a note only, as in GDAL before 3.7, which has no type for them."""
+    if band.DataType != gdal.GDT_Byte:
         return False
-    return band.DataType == gdal.GDT_Byte and band.GetMetadataItem("PIXELTYPE", "IMAGE_STRUCTURE") == "SIGNEDBYTE"
+    notes = band.GetMetadata("IMAGE_STRUCTURE") or {}  # to ask for the one by its name is warned of since GDAL 3.7
+    return bool(notes.get("PIXELTYPE") == "SIGNEDBYTE")
 
 
 def describe_bands(

@@ -45,7 +45,9 @@ def _try_compiled(check: Check) -> Loaded:
     return kernels, ""
 
 
-def choose(wanted: str = "auto", check: Check = lambda: None, entries: Iterable[str] = ()) -> Tuple[Kernels, str]:
+def choose(
+    wanted: str = "auto", check: Check = lambda: None, entries: Iterable[str] = (), calm: Optional[bool] = None
+) -> Tuple[Kernels, str]:
     """Returns the kernels to use and a sentence for the log.
 
     Parameters
@@ -55,6 +57,7 @@ def choose(wanted: str = "auto", check: Check = lambda: None, entries: Iterable[
     check : called between the steps of loading, which takes a second, and many where all has to be compiled; raises
         what ends the run
     entries : what will be needed, in this order, see `entries`
+    calm : whether it is compiled only while nothing else on the machine wants to run; None leaves it as it was
 
     Raises
     ------
@@ -70,6 +73,8 @@ def choose(wanted: str = "auto", check: Check = lambda: None, entries: Iterable[
             raise SegmentationError(f"The compiled kernels do not work here ({reason}): install numba or use plain.")
         return compiled, "Kernels: compiled (numba)."
     if wanted == "auto":
+        if calm is not None:
+            growing.shared.compile_calmly(calm)
         growing.shared.want(entries, check)
         if not growing.shared.reason:
             return cast(Kernels, growing.shared), _sentence()

@@ -60,14 +60,19 @@ NEVER = frozenset({"Elimination-alone"})
 # dtype, bands, STRETCH and NUM_CLUSTERS of the runs that are prepared for before anybody has asked for one
 USUAL = (("uint16", 3, True, 60), ("uint8", 3, True, 60), ("uint16", 4, True, 60))
 
+LARGE_SAMPLE = 300_000  # pixels, from which on k-means with plain kernels takes longer than to compile its own
+
 
 def entry_of(name: str, *arguments: Any) -> str:
     """The entry that a call of a kernel needs."""
     return f"{name}-{KINDS[name](*arguments)}"
 
 
-def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int) -> List[str]:
-    """What a run over a raster needs: first what the first stage needs, then what saves most for its time to compile.
+def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int, sampled: int = 0) -> List[str]:
+    """What a run over a raster needs, first what saves most for the time that it takes to compile.
+
+    The elimination takes half of a run with plain kernels, and one of a tile ends with the set that it began with.
+    k-means on a small sample is over before its kernel can be there, whose turn comes late; on a large one it is not.
 
     Parameters
     ----------
@@ -75,21 +80,21 @@ def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int) -> Li
     bands : how many are selected
     stretched : STRETCH
     clusters : NUM_CLUSTERS
+    sampled : about how many pixels k-means gets
     """
     dtype = np.dtype(dtype)
     compared = np.dtype(np.uint8) if stretched or dtype == np.uint8 else np.dtype(np.float32)
     added = compared if compared == np.uint8 else np.dtype(np.int64)
     whole = dtype.kind in "iu"
-    found = ["reassign-all", f"region_moments-{dtype.name}", f"describe_clumps-{added.name}", "Elimination-all"]
-    if not whole and not stretched:
-        found.insert(1, "sum_members-all")
+    found = ["Elimination-all", f"region_moments-{dtype.name}", f"describe_clumps-{added.name}", "relabel-all"]
+    if stretched and whole and dtype.itemsize <= 2:
+        found.append(f"translate-uint{8 * dtype.itemsize}")
     found += [
         f"nearest_centre-{_labelled(compared, bands, clusters)}",
         "find_edges-all",
         f"eliminate_singles-{compared.name}",
         "clump-all",
     ]
-    if stretched and whole and dtype.itemsize <= 2:
-        found.append(f"translate-uint{8 * dtype.itemsize}")
-    found += ["relabel-all", "distinct-all"]
-    return [*found, "add_moments-all" if whole else "compact-all"]
+    of_centres = ["reassign-all"] if whole or stretched else ["reassign-all", "sum_members-all"]
+    found = [*of_centres, *found] if sampled > LARGE_SAMPLE else [*found, *of_centres]
+    return [*found, "distinct-all", "add_moments-all" if whole else "compact-all"]

@@ -23,9 +23,10 @@ ASK_SECONDS = 2.0  # between requests to compile what is missing
 COUNT_SECONDS = 0.5  # between counts of what is missing
 ENTRY_SECONDS = 1.5  # that an entry takes to be compiled, on average
 PLAIN_LOSES = 0.8  # of the time in which plain kernels work: compiled ones would have done that much in the rest of it
+WORTH_IMPORTING = 1 / 3  # of the kernels that are missing: numba takes half a second, in which this process does little
 MANY = 0.25  # of the kernels that are wanted; where fewer are missing, a run is hardly slower
 
-Compiler = Callable[[Sequence[str]], str]  # entries -> why nothing can be compiled here, or ""
+Compiler = Callable[[Sequence[str], bool], str]  # entries, calm -> why nothing can be compiled here, or ""
 
 
 class Growing:
@@ -41,6 +42,7 @@ class Growing:
         self.reason, self.is_alone = "", False
         self.failed: Dict[str, str] = {}  # {entry: why it cannot be compiled}
         self.compiler: Optional[Compiler] = None
+        self._is_calm = False
         self._ready: Set[str] = set()
         self._wanted: Dict[str, None] = {}  # in the order in which they were asked for
         self._requested: Set[str] = set()
@@ -105,6 +107,12 @@ class Growing:
             for entry, why in self.failed.items()
         ]
 
+    def compile_calmly(self, calm: bool) -> None:
+        """Whether what is missing is compiled at the lowest priority, as what this process does goes first."""
+        if self._is_calm and not calm:
+            self._next_look = self._next_request = 0.0  # those that wait for it now are not to wait for the calm one
+        self._is_calm = calm
+
     def has(self, name: str, *arguments: Any) -> bool:
         """Whether the compiled kernel for these arguments is there; it is wanted from now on."""
         entry = entry_of(name, *arguments)
@@ -139,7 +147,10 @@ class Growing:
         if not missing:
             return
         ready = machine_code.marked(machine_code.READY)
-        for entry in [entry for entry in missing if entry in ready]:
+        found = [entry for entry in missing if entry in ready]
+        if self._compiled is None and len(found) < WORTH_IMPORTING * len(missing):
+            found = []
+        for entry in found:
             check()
             self._load(entry)
         missing = [entry for entry in missing if entry not in self._ready]
@@ -176,7 +187,7 @@ class Growing:
         if missing and not self.reason and self.compiler is not None and (new or now >= self._next_request):
             self._next_request = now + ASK_SECONDS
             self._requested |= new
-            self.reason = self.compiler(missing)
+            self.reason = self.compiler(missing, self._is_calm)
             self.is_alone = bool(self.reason)
 
 

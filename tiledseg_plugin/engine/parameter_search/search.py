@@ -170,7 +170,7 @@ class _Search:
         for stretch, number in self.parameters.clusterings:
             entries.update(dict.fromkeys(entries_of_run(self.raster.dtype, len(self.raster.bands), stretch, number)))
         kernel, note = self.progress.in_background(
-            lambda check, advance: kernels.choose(self.parameters.kernels, check, list(entries)),
+            lambda check, advance: kernels.choose(self.parameters.kernels, check, list(entries), calm=False),
             "Loading the kernels",
             (0.0, 0.0),
         )

@@ -11,6 +11,7 @@ import numpy as np
 from .. import execution, kernels
 from ..errors import SegmentationError
 from ..execution.runner import Runner
+from ..files.gdal_access import modest_cache
 from ..files.no_data import Band, scaling_note
 from ..files.raster import Raster, describe
 from ..files.work_folder import WorkFolder
@@ -169,6 +170,14 @@ def segments_run(
     ----------
     stages : {stage: weight}, see `progress`
     """
+    with modest_cache, _begun(parameters, feedback, stages, further) as run:
+        yield run
+
+
+@contextmanager
+def _begun(
+    parameters: ProductParameters, feedback: Feedback, stages: Dict[str, int], further: Further
+) -> Iterator[SegmentsRun]:
     segments = describe(parameters.segments, (1,))
     if not segments.zero_is_nodata:
         for note in segments.notes:
@@ -185,7 +194,7 @@ def segments_run(
         needed = worker_memory(2 * size, 2 * size, max(len(bands), 1), bands[0].dtype if bands else segments.dtype)
         request = execution.Request(parameters.execution, parameters.workers, needed)
         starting = execution.start(request, bands[0] if bands else segments)
-        kernel, note = kernels.choose(parameters.kernels)
+        kernel, note = kernels.choose(parameters.kernels, calm=False)
         feedback.info(note)
         runner = starting.ready(feedback, check)
         job = AttributeJob(RasterIds(segments), bands, kernel.NAME)

@@ -93,6 +93,7 @@ def columns_of_run(
     for done, _ in enumerate(context.run(describe_strip, job, range(len(counts))), 1):
         advance(begun + (1 - begun) * done / len(counts))
     segments.folder.drop(*(name_of_window(number) for some in windows or () for number in some))
+    segments.folder.drop(*map(moments_of, range(len(counts))))  # they are in the columns
     none = np.empty(0, np.uint32)
     of_none = Attributes(none, none.astype(np.int64), tuple(moments_for(band, 0) for band in rasters))
     paths = [segments.folder.array_path(columns_of(strip)) for strip in range(len(counts))]

@@ -25,15 +25,15 @@ class GroupJob(NamedTuple):
     """What all groups share.
 
     kernels : name of the set, as `kernels.choose` takes it
-    threads : that share the decisions about the last group, beside which nothing else is left to do
     has_moments : whether regions have them
+    threads : that share the decisions about the last group, beside which nothing else is left to do
     """
 
     folder: WorkFolder
     rules: EliminationRules
     kernels: str
+    has_moments: bool
     threads: int = 1
-    has_moments: bool = False
 
 
 class GroupResult(NamedTuple):
@@ -66,7 +66,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     del number
     moments = None
     if job.has_moments:  # which are large, and of no use before
-        parts = (load_moments(job.folder, member) for member in group.members)
+        parts = (load_moments(job.folder, member, bands) for member in group.members)
         moments = add_up(kernel, parts, merged.region_of, (bands, merged.decided.size))
     save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)

@@ -323,6 +323,7 @@ def number_segments(context: RunContext, tree: Tree, clumps: int, done: float) -
         for level, count in zip(levels, found_at):
             at_levels[level] += count
         advance()
+    folder.drop(*(_below(group.number) for group in tree.groups), *map(_holders_of, tree.extents()))
     merged, left = counted(clumps, "clump"), counted(int(counts.sum()), "segment")
     context.progress.feedback.info(f"{merged} {'was' if clumps == 1 else 'were'} merged to {left}.")
     for level, count in at_levels.items():

@@ -130,8 +130,8 @@ def load_undecided(folder: WorkFolder, number: int) -> Graph:
     return Graph(**arrays, edges=edges.astype(np.uint32), borders=_borders(saved))
 
 
-def load_moments(folder: WorkFolder, number: int) -> Tuple[np.ndarray, RegionMoments]:
-    """Of the regions of what `load_undecided` returns: their pixels, (n,) int64, and what these hold.
+def load_moments(folder: WorkFolder, number: int, bands: int) -> Tuple[np.ndarray, RegionMoments]:
+    """Of the regions of what `load_undecided` returns: their pixels, (n,) int64, and what these hold in all bands.
 
     Raises
     ------
@@ -139,7 +139,8 @@ def load_moments(folder: WorkFolder, number: int) -> Tuple[np.ndarray, RegionMom
     """
     saved = load_or_raise(folder, graph_of(number), "sizes", *names_in_files())
     sizes, moments = saved["sizes"].astype(np.int64), moments_in(saved)
-    if any(array.shape[-1:] != sizes.shape for array in moments):
+    shapes = [(bands, 2, sizes.size) if array is moments.squares else (bands, sizes.size) for array in moments]
+    if [array.shape for array in moments] != shapes or any(array.dtype.kind not in "iu" for array in moments):
         raise damaged(folder, graph_of(number))
     return sizes, moments
 

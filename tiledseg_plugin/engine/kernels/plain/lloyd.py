@@ -52,7 +52,7 @@ def reassign(
     to_nearest : (n,) float64, not less than the distance to that centre
     to_others : (n,) float64, not more than the distance to any other centre
     margin, least : float, the share of a distance, and the distance, by which it may be wrong
-    whole : bool, whether colours are whole numbers, and so are to be added up
+    whole : bool, whether colours are whole numbers, which all together stay below 2^53, and so are to be added up
 
     Returns
     -------
@@ -72,8 +72,8 @@ def reassign(
     sums = np.zeros((len(planes) if whole else 0, sizes.size), np.int64)
     if moved.size:
         again, found = again[is_new], found[is_new]
-        _change_totals(np.subtract, again, before[is_new], planes, counts, sizes, sums)
-    _change_totals(np.add, again, found, planes, counts, sizes, sums)
+        _change_totals(-1, again, before[is_new], planes, counts, sizes, sums)
+    _change_totals(1, again, found, planes, counts, sizes, sums)
     return changed, sizes[1:], sums[:, 1:]
 
 
@@ -89,7 +89,7 @@ def _find_doubtful(
 
 
 def _change_totals(
-    change: np.ufunc,
+    sign: int,
     some: np.ndarray,
     labels: np.ndarray,
     planes: np.ndarray,
@@ -97,10 +97,14 @@ def _change_totals(
     sizes: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Add some colours to the sizes and sums of the centres that their labels name, or subtract them."""
-    change.at(sizes, labels, counts[some])
+    """Add some colours to the sizes and sums of the centres that their labels name, or subtract them.
+
+    They are added up as float64, which is exact: whole colours are added up only if all of them stay below 2^53.
+    """
+    times = counts[some].astype(np.float64)
+    sizes += sign * np.bincount(labels, times, sizes.size).astype(np.int64)
     for total, plane in zip(sums, planes):
-        change.at(total, labels, counts[some] * plane[some].astype(np.int64))
+        total += sign * np.bincount(labels, times * plane[some], sizes.size).astype(np.int64)
 
 
 def sum_members(labels: np.ndarray, amounts: np.ndarray, k: int) -> np.ndarray:

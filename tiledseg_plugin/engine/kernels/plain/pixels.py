@@ -18,9 +18,10 @@ def _compare(
     index = np.zeros(colours.shape[1], np.uint16)
     distance, difference = np.empty_like(best), np.empty_like(best)
     for k, centre in enumerate(centres):
-        distance[:] = 0
-        for band, colour in enumerate(colours):
-            np.subtract(colour, centre[band], out=difference)
+        np.subtract(colours[0], centre[0], out=distance)
+        np.square(distance, out=distance)
+        for band in range(1, len(colours)):
+            np.subtract(colours[band], centre[band], out=difference)
             distance += np.square(difference, out=difference)
         if second is not None:
             np.minimum(second, np.maximum(distance, best, out=difference), out=second)
