@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rasters import Log, write_raster
-from test_tree import CENTRES, Shuffled
+from rasters import Log, segment_untiled, write_raster
+from test_tree import CENTRES, Shuffled, check_level
 from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
@@ -23,6 +23,7 @@ from tiledseg.tiledseg_plugin.engine.stages.elimination import EliminationRules
 from tiledseg.tiledseg_plugin.engine.stages.graph import GroupJob
 from tiledseg.tiledseg_plugin.engine.stages.numbering import (
     Strip,
+    moments_of,
     number_segments,
     segments_in_tiles,
     strips_of,
@@ -30,8 +31,8 @@ from tiledseg.tiledseg_plugin.engine.stages.numbering import (
 )
 from tiledseg.tiledseg_plugin.engine.stages.plan import Plan, plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.schedule import PartJob, process_parts
-from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob
-from tiledseg.tiledseg_plugin.engine.stages.tree import grow_tree
+from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, labels_of
+from tiledseg.tiledseg_plugin.engine.stages.tree import grow_tree, tree_of
 
 
 def strips(monkeypatch, pixels, extents, width=10, height=25):
@@ -73,10 +74,15 @@ def number(tmp_path, values, levels, side=11):
     raster, plan = describe(path), plan_grid(values.shape[2], values.shape[1], side, side)
     folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}})
     parameters = SegmentParameters(path, "", min_pixels=2, levels=levels, kernels="plain")
-    rules, tree, runner = EliminationRules((1.0,), 2, None, levels), grow_tree(plan.pieces), Shuffled(random.Random(1))
+    rules, runner = EliminationRules((1.0,), 2, None, levels), Shuffled(random.Random(1))
+    first, others = plan.pieces[:4], plan.pieces[4:]
+    tree = grow_tree(plan.pieces) if levels or not others else tree_of([list(first), *others])
     kernel, _ = kernels.choose("plain")
     context = RunContext(parameters, raster, plan, kernel, runner, Progress(Log(), {"tiles": 5, "graph": 5}), folder)
-    job = PartJob(TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules), GroupJob(folder, rules, "plain", True))
+    job = PartJob(
+        TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules),
+        GroupJob(folder, rules, "plain", has_moments=True),
+    )
     finished = process_parts(context, job, tree, [(piece,) for piece in tree.pieces])
     context = dataclasses.replace(context, progress=Recorder())
     segments = number_segments(context, tree, finished.clumps, 0.4)
@@ -100,6 +106,32 @@ def test_the_stage_goes_on_evenly_to_its_end_and_says_what_it_found(tmp_path, mo
     context.folder.close(finished=True)
 
 
+@pytest.mark.parametrize("levels", [(), (9, 40)])
+def test_ids_are_those_of_a_run_without_tiles(tmp_path, monkeypatch, levels):
+    """On a few tiles, for which it is quick; on any in test_tree.py."""
+    monkeypatch.setattr(numbering, "STRIP_PIXELS", 20 * 3)
+    values = np.kron(np.random.default_rng(5).integers(1, 4, (2, 10, 10)), np.ones((1, 2, 2), int)).astype(np.uint8)
+    values[:, 3:6, 8:15] = 0
+    context, segments, tree = number(tmp_path, values, levels, side=5)
+    ids, whole = np.zeros((20, 20), np.uint32), Window(0, 0, 20, 20)
+    for piece in tree.pieces:
+        table = context.folder.map_array(table_of(piece))
+        ids[piece.window.within(whole)] = context.folder.load_labels(labels_of(piece), 0, piece.window.height, table)
+        assert segments.in_tiles[piece.tile_id] == np.count_nonzero(np.unique(ids[piece.window.within(whole)]))
+    colours, valid = values.astype(np.float32), (values != 0).all(axis=0)
+    expected = segment_untiled(colours, valid, CENTRES, 2, None, values)
+    assert np.array_equal(ids, expected)
+    assert segments.sizes[:].tolist() == np.bincount(expected.ravel())[1:].tolist()
+    assert len(tree.groups) > 1 and segments.has_moments
+    strips = [context.folder.load(moments_of(strip)) for strip in range(len(segments.in_strips))]
+    assert sum(int(strip["moments_totals"].sum()) for strip in strips) == int(values[:, valid].sum())
+    for level, column in segments.holder_columns.items():
+        larger = segment_untiled(colours, valid, CENTRES, level, None, values)
+        check_level(expected, larger, column[:])
+        assert segments.at_levels[level] == larger.max()
+    context.folder.close(finished=True)
+
+
 def test_one_clump_was_merged(tmp_path):
     context, _, _ = number(tmp_path, np.full((2, 8, 8), 3, np.uint8), (), side=8)
     assert "1 clump was merged to 1 segment." in context.progress.feedback.lines
@@ -116,6 +148,7 @@ def test_segments_of_a_tile_are_those_of_all_its_pieces(tmp_path):
     in_pieces = {1: 2, 2: 2, 3: 2, 4: 1, 5: 3}
     assert segments_in_tiles(plan, folder, in_pieces) == {1: 2, 2: 5}
     assert segments_in_tiles(plan, folder, {3: 2, 6: 2}) == {2: 2, 3: 2}
+    assert segments_in_tiles(plan, folder, {2: 2, 3: 2}) == {2: 3}
     folder.close(finished=True)
 
 

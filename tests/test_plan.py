@@ -247,6 +247,11 @@ def test_a_task_takes_as_much_as_four_full_tiles_at_most():
         assert [len(unit) for unit in work_units(plan, occupancy)] == sizes
 
 
+def test_the_largest_task_comes_first():
+    occupancy = judge_tiles(plan := plan_grid(128, 32, 32, 32), {1: 10, 2: 1000, 3: 500, 4: 1000}, 0.0)
+    assert [unit[0].tile_id for unit in work_units(plan, occupancy)] == [2, 4, 3, 1]
+
+
 @pytest.mark.parametrize("width, height, pieces", [(1024, 1024, 4), (1024, 1023, 1), (1 << 20, 1, 1), (1 << 19, 2, 4)])
 def test_large_pieces_are_parted_where_they_are_few(width, height, pieces):
     assert len(part_few(plan_grid(width, height, 1 << 21, 1 << 21)).pieces) == pieces
