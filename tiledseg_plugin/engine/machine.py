@@ -11,8 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional
 
-import numpy as np
-
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 PROCESS = Path("/proc/self")
 SORTED, SORT_SECONDS = 20_000, 0.00055  # numbers, and how long that took where the costs of stages were measured
@@ -122,6 +120,8 @@ def used_memory() -> Optional[int]:
 
 def slowness() -> float:
     """How much longer computing takes here than where costs were measured; found out in some milliseconds."""
+    import numpy as np  # which takes a while, and this module comes with the plugin itself
+
     numbers = np.arange(SORTED, dtype=np.int64) * 2654435761 % 999983  # in no order
     took = []
     for _ in range(5):
