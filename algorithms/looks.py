@@ -27,7 +27,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtXml import QDomDocument
 
-from ..tiledseg_plugin.compat import KEPT_STATISTICS, MAXIMUM
+from ..tiledseg_plugin.compat import KEPT_STATISTICS, MAXIMUM, band_statistics
 from ..tiledseg_plugin.engine.files.field_names import SHORT
 from ..tiledseg_plugin.engine.files.segment_style import is_ours, style
 from ..tiledseg_plugin.metadata import PLUGIN_FOLDER
@@ -206,7 +206,7 @@ def show_tiles(layer: QgsVectorLayer) -> None:
 
 def show_segments(layer: QgsRasterLayer) -> None:
     """The style that the engine puts beside OUTPUT, for the largest id of the layer, unless it has that already."""
-    most = int(layer.dataProvider().bandStatistics(1, MAXIMUM).maximumValue)
+    most = int(band_statistics(layer.dataProvider(), 1, MAXIMUM).maximumValue)
     shown = layer.renderer()
     if shown is not None and shown.type() == "singlebandpseudocolor" and shown.classificationMax() == most:
         return
@@ -241,7 +241,7 @@ def _show_bands(layer: QgsRasterLayer, red: int, green: int, blue: int) -> None:
 
 
 def _stretched(provider: Any, band: int) -> QgsContrastEnhancement:
-    statistics = provider.bandStatistics(band, KEPT_STATISTICS)
+    statistics = band_statistics(provider, band, KEPT_STATISTICS)
     low = max(statistics.mean - 2 * statistics.stdDev, statistics.minimumValue)
     high = min(statistics.mean + 2 * statistics.stdDev, statistics.maximumValue)
     enhancement = QgsContrastEnhancement(provider.dataType(band))

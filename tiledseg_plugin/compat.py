@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The one place for differences between QGIS 3.22 (Qt 5) and QGIS 4 (Qt 6)."""
 
+import warnings
 from typing import Any, Tuple
 
 from qgis.core import Qgis, QgsCoordinateReferenceSystem, QgsRasterBandStats, QgsTask
@@ -28,6 +29,16 @@ _STATISTIC = Qgis.RasterBandStatistic if hasattr(Qgis, "RasterBandStatistic") el
 MAXIMUM = _STATISTIC.Max
 # those that GDAL keeps in a file; for any other QGIS would read all pixels, and wait for it
 KEPT_STATISTICS = _STATISTIC.Min | _STATISTIC.Max | _STATISTIC.Mean | _STATISTIC.StdDev
+
+
+def band_statistics(provider: Any, band: int, statistics: Any) -> QgsRasterBandStats:
+    """Those of a band of a raster data provider; `statistics` is MAXIMUM or the like.
+
+    From 3.40 on, QGIS takes every call from Python for the one with a number, which is deprecated.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return provider.bandStatistics(band, statistics)
 
 
 def algorithm_dialog() -> Tuple[Any, Any, Any]:
