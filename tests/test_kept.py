@@ -177,6 +177,31 @@ def test_what_does_not_get_to_the_disk_is_no_result(tmp_path, monkeypatch, numbe
     assert content(folder) == before
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_names_that_do_not_get_to_the_disk_are_other_names_and_the_earlier_ones_are_back(tmp_path, monkeypatch, case):
+    """After all files have got their places, the folder that they are in cannot be written to the disk."""
+    names, folder = CASES[case], tmp_path / "here"
+    before, after = states(tmp_path, names)
+    prepare(folder, names)
+    synchronize = os.fsync
+
+    def fail(file):
+        places = {folder, *((folder / name).parent for name in names)}
+        if any(os.path.samestat(os.fstat(file), os.stat(place)) for place in places):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synchronize(file)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SegmentationError, match="the finished result is kept as .*_kept.*; make room on its disk"):
+        publish_new(folder, names)
+    now = content(folder)
+    assert {name: now[name] for name in before} == before
+    assert sorted(after[name] for name in after if after[name] not in before.values()) == sorted(
+        now[name] for name in now if name not in before
+    )
+    assert not list(folder.rglob(".tiledseg-*"))
+
+
 def test_a_name_that_somebody_has_used_meanwhile_is_left_to_them(tmp_path, steps):
     names = ["a.tif"]
     before, after = states(tmp_path, names)

@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from .earlier_files import is_one_file
 from .foreign import load_json
 from .journal_entries import identity_of, is_sound, is_staging_folder
-from .moves import JOURNAL, REPLACED, Moves, is_in_place, move, state_of, synchronize
+from .moves import JOURNAL, REPLACED, Moves, is_in_place, move, state_of, synchronize, synchronize_places
 from .on_windows import replace_file
 from .ownership import Occupied, Ownership, remove_folder_of_another
 
@@ -157,6 +157,7 @@ def _finish(moves: List[Moves], knows_its_place: bool) -> None:
     if final != moves:
         commit(final)
     move(final)
+    synchronize_places(final)
     close(final)
 
 

@@ -100,7 +100,7 @@ def settle(folder: Path) -> None:
 
 
 def move(moves: Sequence[Moves], fresh: bool = False) -> None:
-    """Do what is left to do of the moves, whatever has been done before.
+    """Do what is left to do of the moves, whatever has been done before. It lasts after `synchronize_places`.
 
     Parameters
     ----------
@@ -122,6 +122,15 @@ def move(moves: Sequence[Moves], fresh: bool = False) -> None:
         _move_all(moves, placed, held)
     finally:
         held.release()
+
+
+def synchronize_places(moves: Sequence[Moves]) -> None:
+    """Have the names that files have got on the disk.
+
+    Raises
+    ------
+    OSError : the disk is full or broken
+    """
     for one in moves:
         synchronize(one.parent)
 

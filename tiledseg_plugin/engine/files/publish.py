@@ -20,6 +20,7 @@ from .moves import (
     refuse_folders,
     remove_parts,
     settle,
+    synchronize_places,
     take_back,
 )
 from .ownership import make_owned_folder, remove_abandoned
@@ -179,6 +180,7 @@ def _publish(moves: Sequence[Moves], names: Sequence[str]) -> None:
         refuse_folders(moves)
         journal.commit(moves)
         move(moves, fresh=True)
+        synchronize_places(moves)
     except OSError as error:
         subject = next((name for one, name in zip(moves, names) if one.concerns(error.filename)), names[0])
         where = f"{error.filename}: " if error.filename else ""
@@ -214,6 +216,8 @@ def _kept_beside(moves: Sequence[Moves], what: str, remedy: str) -> Segmentation
         with suppress(OSError):  # on a full disk there is no room for a journal, but for names there is
             journal.commit(others)
         move(others)
+        with suppress(OSError):  # the names are there, all the same
+            synchronize_places(others)
     except OSError:
         if not any(journal.is_open(Path(one.folder)) for one in moves):
             return _LeftInFolder(
