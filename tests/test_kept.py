@@ -12,7 +12,7 @@ import headless
 import pytest
 from replacing import CASES, GROUPS, Killed, Steps, content, count_steps, outputs_of, prepare, publish_new, states
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
-from tiledseg.tiledseg_plugin.engine.files import journal
+from tiledseg.tiledseg_plugin.engine.files import journal, publish
 from tiledseg.tiledseg_plugin.engine.files.publish import publishing, recover, staging
 from time_limit import no_test_hangs  # noqa: F401
 
@@ -175,6 +175,31 @@ def test_what_does_not_get_to_the_disk_is_no_result(tmp_path, monkeypatch, numbe
     with pytest.raises(SegmentationError, match=f"a.tif cannot be written .{os.strerror(number)}"):
         publish_new(folder, ["a.tif"])
     assert content(folder) == before
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_cannot_be_taken_back_from_its_place_stands_there_and_the_next_run_completes_it(tmp_path, monkeypatch):
+    names, folder = ["a.tif"], tmp_path / "here"
+    _, after = states(tmp_path, names)
+    prepare(folder, names)
+
+    def fail(moves):
+        for name in ("link", "replace", "mkdir"):
+            patched.setattr(os, name, full)
+        full()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "synchronize_places", fail)
+        with pytest.raises(
+            SegmentationError, match="the finished result stands there, .* the next run .* completes it"
+        ):
+            publish_new(folder, names)
+    assert content(folder)["a.tif"] == after["a.tif"]
+    recover(folder)
+    assert content(folder) == after
 
 
 @pytest.mark.parametrize("case", CASES)

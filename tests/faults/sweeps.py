@@ -172,6 +172,7 @@ class Sweep:
         if said:
             if "\n" in said or not re.search(r": |; ", said) or not said.endswith("."):
                 return f"a sentence that does not say what to do: {said}"
+        if said and "stands there" not in said:
             wrong = self._lost(now, said)
             if wrong or "lies in" in kept:
                 return wrong

@@ -14,6 +14,7 @@ from .earlier_files import STAGING
 from .moves import (
     NOT_WRITTEN,
     Moves,
+    is_in_place,
     lost_with_folder,
     move,
     plan_moves,
@@ -222,6 +223,11 @@ def _kept_beside(moves: Sequence[Moves], what: str, remedy: str) -> Segmentation
         if not any(journal.is_open(Path(one.folder)) for one in moves):
             return _LeftInFolder(
                 f"{what}: the finished result lies in {moves[0].folder}; move it from there to where it should be."
+            )
+        if all(is_in_place(one, name) for one in moves for name in one.places):
+            return SegmentationError(
+                f"{what}: the finished result stands there, but a power cut may still undo that; {remedy}, and the next "
+                "run that writes beside it completes it."
             )
         return SegmentationError(
             f"{what}: the finished result lies in {moves[0].folder}, and the next run that writes beside it puts it "
