@@ -177,7 +177,7 @@ def test_what_does_not_get_to_the_disk_is_no_result(tmp_path, monkeypatch, numbe
     assert content(folder) == before
 
 
-def full(*_):
+def full(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

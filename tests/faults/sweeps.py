@@ -169,9 +169,8 @@ class Sweep:
         if now["in.tif"] != scenario.before["in.tif"]:
             return "the input has been changed"
         kept = _kept_by(said)
-        if said:
-            if "\n" in said or not re.search(r": |; ", said) or not said.endswith("."):
-                return f"a sentence that does not say what to do: {said}"
+        if said and ("\n" in said or not re.search(r": |; ", said) or not said.endswith(".")):
+            return f"a sentence that does not say what to do: {said}"
         if said and "stands there" not in said:
             wrong = self._lost(now, said)
             if wrong or "lies in" in kept:

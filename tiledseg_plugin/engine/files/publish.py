@@ -226,8 +226,8 @@ def _kept_beside(moves: Sequence[Moves], what: str, remedy: str) -> Segmentation
             )
         if all(is_in_place(one, name) for one in moves for name in one.places):
             return SegmentationError(
-                f"{what}: the finished result stands there, but a power cut may still undo that; {remedy}, and the next "
-                "run that writes beside it completes it."
+                f"{what}: the finished result stands there, but a power cut may still undo that; {remedy}, and the "
+                "next run that writes beside it completes it."
             )
         return SegmentationError(
             f"{what}: the finished result lies in {moves[0].folder}, and the next run that writes beside it puts it "
