@@ -52,7 +52,7 @@ class SlowLoad:
         self.ended, self.done = threading.Event(), 0
         choose = kernels.choose
 
-        def slow(wanted="auto", check=lambda: None, entries=()):
+        def slow(wanted="auto", check=lambda: None, entries=(), calm=None):
             try:
                 for _ in range(steps):
                     time.sleep(seconds)

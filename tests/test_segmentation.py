@@ -293,9 +293,9 @@ def test_kernels_are_loaded_beside_the_survey_and_named_in_the_log(data, tmp_pat
     loading, survey = threading.Event(), segmentation.survey
     choose = segmentation.kernels.choose
 
-    def choose_late(wanted, check=None, entries=()):
+    def choose_late(wanted, check=None, entries=(), calm=None):
         assert loading.wait(20), "the survey waits for the kernels"
-        return choose(wanted, check, entries)
+        return choose(wanted, check, entries, calm)
 
     def survey_first(*arguments):
         summary = survey(*arguments)
@@ -321,7 +321,7 @@ def test_a_run_can_be_cancelled_while_kernels_are_loaded(data, tmp_path, monkeyp
     log = Log()
     log.is_cancelled = lambda: "Loading the kernels" in log.texts
 
-    def load(wanted, check, entries):
+    def load(wanted, check, entries, calm):
         while not released.wait(0.05):  # between two kernels
             check()
 
