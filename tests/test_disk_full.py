@@ -114,7 +114,7 @@ def test_polygons_and_tables_of_existing_segments(tmp_path, scene, monkeypatch):
             ),
         ),
         (
-            segment_statistics,
+            update_table,
             "write_table",
             lambda path: segment_statistics.segment_statistics(
                 StatisticsParameters(str(tmp_path / "s.tif"), scene, path, execution="serial"), Feedback()
