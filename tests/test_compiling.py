@@ -118,6 +118,20 @@ def test_a_calm_one_makes_room_for_one_that_a_run_asks_for():
     assert set(QUICK) <= machine_code.marked(machine_code.READY)
 
 
+def test_a_calm_one_of_another_program_makes_room_too():
+    theirs, ours = Compiling(), Compiling()
+    assert theirs.request(["Elimination-all", "clump-all", "find_edges-all"], calm=True) == ""
+    while not module.is_occupied(machine_code.folder()) and not theirs.wait(0.02):
+        continue
+    assert ours.request(QUICK) == "" and not ours.is_at_work
+    assert theirs.wait(60)
+    assert "find_edges-all" not in machine_code.marked(machine_code.READY)
+    assert ours.request(QUICK) == "" and ours.is_at_work
+    assert machine_code.EVERYTHING not in machine_code.marked(machine_code.URGENT)
+    assert ours.request(QUICK, calm=True) == "" and ours.is_at_work  # nobody has to make room for a calm one
+    assert machine_code.EVERYTHING not in machine_code.marked(machine_code.URGENT)
+
+
 def test_a_python_that_is_not_the_very_one_is_left_for_the_next(monkeypatch):
     pythons = [Candidate("/one"), Candidate("/two")]
     monkeypatch.setattr(module, "candidates", lambda: pythons)

@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Sequence
@@ -15,6 +16,7 @@ from .compiling import OTHER_PYTHON
 
 LIFE_SECONDS = 600.0  # whatever happens, it is gone then
 CALM_NICE = 19
+LOOK_SECONDS = 0.5  # between looks whether a run waits
 
 
 def main(order: Dict[str, Any]) -> int:
@@ -39,12 +41,21 @@ def main(order: Dict[str, Any]) -> int:
         return OTHER_PYTHON
     except Occupied:  # the one at work takes up what is marked as wanted
         return 0
+    if order["calm"]:
+        threading.Thread(target=_make_room, daemon=True).start()
     try:
         machine_code.remove_unused([machine_code.folder()])
         compile_wanted(order["entries"])
     finally:
         ownership.release()
     return 0
+
+
+def _make_room() -> None:
+    """End, where a run of another program waits: it has what is left compiled with its share of the machine."""
+    while machine_code.EVERYTHING not in machine_code.marked(machine_code.URGENT):
+        time.sleep(LOOK_SECONDS)
+    os._exit(0)  # what is compiled is there, and ends of any kind leave no halves
 
 
 def compile_wanted(entries: Sequence[str]) -> None:

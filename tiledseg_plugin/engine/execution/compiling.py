@@ -56,7 +56,10 @@ class Compiling:
                 if self._is_calm and not calm and self.is_at_work:
                     self._end_calm_one()
                 if not self.is_at_work and not is_occupied(machine_code.folder()):
+                    machine_code.unmark(machine_code.EVERYTHING, machine_code.URGENT)
                     return self._start(entries, calm)
+                if not self.is_at_work and not calm:  # that of another program, if it is a calm one, makes room
+                    machine_code.mark(machine_code.EVERYTHING, machine_code.URGENT)
             except (ImportError, OSError) as error:
                 return f"{type(error).__name__}: {error}"
         return ""

@@ -4,7 +4,7 @@
 The folder is named for all that the code depends on: the kernels' own sources, the versions of numba and Python, the
 processor. So an upgrade of other files, or another place of the plugin, leaves it as it is, and several installations
 do not disturb each other. Beside numba's own files it holds marks, empty or with a sentence, that say of an entry
-(see `entries`) that it is wanted, ready, or cannot be compiled.
+(see `entries`) that it is wanted, ready, or cannot be compiled; one says that a run waits for what is wanted.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Iterable, List, Set
 
-READY, WANTED, FAILED = "ready", "wanted", "failed"
+READY, WANTED, FAILED, URGENT = "ready", "wanted", "failed", "urgent"
 PREFIX = "kernels-"
 OF_NUMBA = re.compile(r"^[a-z_]+_[0-9a-f]{40}$")  # what was kept by the place and time of the sources
 USED = "used"  # its time says when a process last loaded from the folder
@@ -100,7 +100,7 @@ def _version_of(package: str) -> str:
 
 
 def mark(entry: str, how: str, text: str = "") -> None:
-    """Leave a mark: READY, WANTED or FAILED.
+    """Leave a mark: READY, WANTED or FAILED; URGENT on EVERYTHING.
 
     Raises
     ------
