@@ -10,7 +10,8 @@ from rasters import GEOTRANSFORM, leftovers, run, write_raster
 from test_attributes import RASTERS, two_band_scene
 from test_statistics import blobs
 from tiledseg.tiledseg_plugin.engine import kernels
-from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
+from tiledseg.tiledseg_plugin.engine.files import tables
 from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.products import outlines
 from tiledseg.tiledseg_plugin.engine.products import polygons as segments_as_polygons
@@ -241,3 +242,24 @@ def test_a_wrong_extension_or_folder_is_reported_before_the_run(tmp_path):
         with pytest.raises(SegmentationError, match=message):
             run(path, tmp_path / "o.tif", polygons=str(tmp_path / name))
     assert not leftovers(tmp_path, {"in.tif"})
+
+
+def test_a_cancel_while_they_are_written_prints_nothing_and_leaves_nothing(tmp_path, monkeypatch, capfd):
+    path = write_raster(tmp_path / "s.tif", np.arange(1, 3601, dtype=np.uint32).reshape(1, 60, 60), nodata=0)
+
+    class Impatient(Feedback):
+        is_enough = False
+
+        def is_cancelled(self):
+            return self.is_enough
+
+    def create_fields(*arguments):
+        tables.create_fields(*arguments)
+        impatient.is_enough = True
+
+    impatient = Impatient()
+    monkeypatch.setattr(segments_as_polygons, "create_fields", create_fields)
+    with pytest.raises(Cancelled):
+        segment_polygons(PolygonsParameters(path, str(tmp_path / "p.gpkg"), execution="serial"), impatient)
+    assert not leftovers(tmp_path, {"s.tif"})
+    assert capfd.readouterr() == ("", "")

@@ -89,13 +89,15 @@ def write_polygons(output: Output, grid: Raster, polygons: Polygons, advance: Ad
         kind = ogr.wkbMultiPolygon if polygons.rings.parts > 1 else ogr.wkbPolygon
         layer = None if dataset is None else dataset.CreateLayer(layer_name(path), crs, kind)
         written = 0
-        if layer is not None:
-            create_fields(layer, polygons.every_column(), path)
-            layer.StartTransaction()
-            written = _add_all(layer, polygons, transform, numbered, advance, check_cancelled)
-            if written == ids.size:
-                layer.CommitTransaction()
-        del layer, dataset
+        try:
+            if layer is not None:
+                create_fields(layer, polygons.every_column(), path)
+                layer.StartTransaction()
+                written = _add_all(layer, polygons, transform, numbered, advance, check_cancelled)
+                if written == ids.size:
+                    layer.CommitTransaction()
+        finally:
+            del layer, dataset  # while its folder is still there, and what OGR says is collected
     if messages or written < ids.size:
         raise SegmentationError(
             f"{output.name} {Path(path).name} cannot be written ({reason(messages)}): make room, or choose another."
