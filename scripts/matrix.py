@@ -34,14 +34,14 @@ SITES = ("usr/lib/python3/dist-packages", "usr/local/lib/python3*/dist-packages"
 INSIDE = """
 tree=$1 place=$2 shared=$3; shift 3
 mount --make-rprivate /
-mkdir -p "$place/upper" "$place/work" "$place/root"
-mount -t overlay overlay -o "lowerdir=$tree,upperdir=$place/upper,workdir=$place/work" "$place/root"
-mount -t proc proc "$place/root/proc"
-mount --rbind /dev "$place/root/dev"
-mount -t sysfs sysfs "$place/root/sys"
-if [ -n "$shared" ]; then mkdir -p "$place/root/shared"; mount --bind -o ro "$shared" "$place/root/shared"; fi
-exec chroot "$place/root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \\
-    TILEDSEG_SHARED=/shared QT_QPA_PLATFORM=offscreen sh -c 'cd /root/tiledseg; "$@"; exit $?' sh "$@"
+mkdir -p "$place/upper" "$place/work" "$place/merged"
+mount -t overlay overlay -o "lowerdir=$tree,upperdir=$place/upper,workdir=$place/work" "$place/merged"
+mount -t proc proc "$place/merged/proc"
+mount --rbind /dev "$place/merged/dev"
+mount -t sysfs sysfs "$place/merged/sys"
+if [ -n "$shared" ]; then mkdir -p "$place/merged/shared"; mount --bind -o ro "$shared" "$place/merged/shared"; fi
+exec chroot "$place/merged" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \\
+    TILEDSEG_SHARED=/shared QT_QPA_PLATFORM=offscreen sh -c 'cd /srv/tiledseg; "$@"; exit $?' sh "$@"
 """
 # what a test leaves running ends with its namespace
 NAMESPACE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc")
@@ -104,14 +104,14 @@ def make_tree(tree: Path, release: str) -> None:
 
 def fill_tree(tree: Path) -> None:
     """What `make setup` installs goes into the tree itself; it is quick where all is there."""
-    project = tree / "root" / "tiledseg"
+    project = tree / "srv" / "tiledseg"
     copy_project(project)
     steps = f"""
         mount --make-rprivate /
         mount -t proc proc {shlex.quote(str(tree))}/proc
         mount --rbind /dev {shlex.quote(str(tree))}/dev
         exec chroot {shlex.quote(str(tree))} env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \\
-            sh -c 'cd /root/tiledseg && make setup'
+            sh -c 'cd /srv/tiledseg && make setup'
     """
     logged([*NAMESPACE, steps], tree)
 
@@ -150,12 +150,12 @@ def run_tests(trees: Path, release: str, absent: Tuple[str, ...], arguments: Lis
     tree, name = trees / release, " ".join([release, *(f"without {package}" for package in absent)])
     place = trees / "overlay" / name.replace(" ", "-")
     shutil.rmtree(place, ignore_errors=True)
-    project = place / "upper" / "root" / "tiledseg"
+    project = place / "upper" / "srv" / "tiledseg"
     copy_project(project)
     take_away(tree, place / "upper", absent)
     tests = arguments or ([f"tests/test_{module}.py" for module in SHORTER] if absent else ["tests"])
     shared = os.environ.get("TILEDSEG_SHARED", str(ROOT.parent / "shared"))
-    pytest = ["/usr/bin/python3", "scripts/run_tests.py", "--report", "/root/reports", "-rfE", *tests]
+    pytest = ["/usr/bin/python3", "scripts/run_tests.py", "--report", "/srv/reports", "-rfE", *tests]
     command = [*NAMESPACE, INSIDE, "sh", str(tree), str(place)]
     command += [shared if Path(shared, "data").is_dir() else "", *pytest]
     log = trees / (name.replace(" ", "-") + ".log")
@@ -167,7 +167,7 @@ def run_tests(trees: Path, release: str, absent: Tuple[str, ...], arguments: Lis
             ).returncode
         except subprocess.TimeoutExpired:
             status = None
-    counts = read_counts(place / "upper" / "root" / "reports")
+    counts = read_counts(place / "upper" / "srv" / "reports")
     shutil.rmtree(place, ignore_errors=True)
     return Outcome(name, *counts, time.monotonic() - started, status)
 
