@@ -75,6 +75,21 @@ def steps_of(look, folder, names):
     return look.count
 
 
+def removals(look, tmp_path, names):
+    """Removes the staging folders at one step after the other; yields its number, the folder, and what is said then."""
+    for number in range(1, steps_of(look, tmp_path / "dry", names) + 1, len(names)):
+        folder = tmp_path / f"removed-{number}"
+        prepare(folder, names)
+        look.start(lambda at, number=number, folder=folder: at == number and remove_staging(folder))
+        said = ""
+        try:
+            publish_new(folder, names)
+        except SegmentationError as error:
+            said = str(error)
+        look.start(lambda at: None)
+        yield number, folder, said
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_no_name_is_ever_without_a_whole_file(tmp_path, monkeypatch, case):
     names, look = CASES[case], Look(monkeypatch)
@@ -99,17 +114,8 @@ def test_no_name_is_ever_without_a_whole_file(tmp_path, monkeypatch, case):
 def test_whenever_the_folders_are_removed_everything_is_as_it_was_or_new(tmp_path, monkeypatch, case, links):
     names, look = CASES[case], Look(monkeypatch, links)
     before, after = states(tmp_path, names)
-    total, seen = steps_of(look, tmp_path / "dry", names), set()
-    for number in range(1, total + 1, len(names)):
-        folder = tmp_path / f"removed-{number}"
-        prepare(folder, names)
-        look.start(lambda at, number=number, folder=folder: at == number and remove_staging(folder))
-        said = ""
-        try:
-            publish_new(folder, names)
-        except SegmentationError as error:
-            said = str(error)
-        look.start(lambda at: None)
+    seen = set()
+    for number, folder, said in removals(look, tmp_path, names):
         now = content(folder)
         assert now == (before if said else after), (number, said)
         assert "with it" not in said and not list(folder.rglob(".tiledseg-*"))
@@ -129,17 +135,8 @@ def test_where_no_file_may_be_held_open_what_is_lost_is_named(tmp_path, monkeypa
     """Only side files are where there are hard links, and the last output itself never is."""
     names, look = CASES[case], Look(monkeypatch, links)
     before, after = states(tmp_path, names)
-    total, lost = steps_of(look, tmp_path / "dry", names), set()
-    for number in range(1, total + 1, len(names)):
-        folder = tmp_path / f"removed-{number}"
-        prepare(folder, names)
-        look.start(lambda at, number=number, folder=folder: at == number and remove_staging(folder))
-        said = ""
-        try:
-            publish_new(folder, names)
-        except SegmentationError as error:
-            said = str(error)
-        look.start(lambda at: None)
+    lost = set()
+    for number, folder, said in removals(look, tmp_path, names):
         now = content(folder)
         gone = {name for name in before if now.get(name) != before[name]} if said else set()
         assert all(str(folder / name) in said for name in gone), (number, said)

@@ -53,11 +53,6 @@ def names_in_files() -> Tuple[str, ...]:
     return tuple(PREFIX + name for name in RegionMoments._fields)
 
 
-def has_moments(saved: Mapping[str, np.ndarray]) -> bool:
-    """Whether the arrays of a file are with moments."""
-    return all(name in saved for name in names_in_files())
-
-
 def moments_in(saved: Mapping[str, np.ndarray]) -> RegionMoments:
     """From the arrays of a file, which are as narrow as they could be."""
     found = RegionMoments(*(saved[name] for name in names_in_files()))

@@ -158,7 +158,7 @@ def sort_strip(folder: WorkFolder, strip: Strip, check_cancelled: Callable[[], N
     folder.save_array(first_of(strip.number), first[order])
     folder.save_array(pixels_of(strip.number), np.concatenate(sizes)[order])
     if moments:
-        folder.save(moments_of(strip.number), **joined(moments).of(order).arrays())
+        folder.save(moments_of(strip.number), **joined(moments).arrays(order))
     return first.size
 
 

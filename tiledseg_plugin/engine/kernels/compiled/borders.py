@@ -5,6 +5,7 @@ from typing import Tuple
 
 import numpy as np
 
+from ..pairs import unpacked
 from .cache import inner, kernel
 
 LEAST_BITS = 10  # of the size of the first table
@@ -63,5 +64,5 @@ def region_borders(
     places = np.flatnonzero(keys)
     places = places[np.argsort(keys[places], kind="stable")]
     found = keys[places]
-    pairs = np.stack([found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
+    pairs = unpacked(found)
     return pairs, lengths[places]
