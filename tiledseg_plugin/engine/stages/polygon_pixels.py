@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 import numpy as np
-from osgeo import gdal, ogr
+from osgeo import ogr
 
 from ..errors import SegmentationError
-from ..files.gdal_access import collected_errors, vectors_in_memory
 from ..files.window import Window
+from .burning import burnt, upright
+from .zone_shapes import POLYGONS, rings_of
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,10 @@ def burn(polygon: PlacedPolygon, window: Window, origin: Tuple[int, int]) -> Opt
     common = polygon.window.intersection(window)
     if common is None:
         return None
-    with collected_errors() as messages:
-        raster = gdal.GetDriverByName("MEM").Create("", common.width, common.height, 1, gdal.GDT_Byte)
-        raster.SetGeoTransform((common.col + origin[0], 1, 0, common.row + origin[1], 0, 1))
-        source = vectors_in_memory()
-        layer = source.CreateLayer("", None, ogr.wkbUnknown)
-        feature = ogr.Feature(layer.GetLayerDefn())
-        feature.SetGeometry(ogr.CreateGeometryFromWkb(polygon.wkb))
-        layer.CreateFeature(feature)
-        failed = gdal.RasterizeLayer(raster, [1], layer, burn_values=[1])
-        inside = raster.ReadAsArray() > 0
-    if failed or messages:
-        raise SegmentationError(f"Polygon {polygon.number} cannot be put on the raster: repair or remove it.")
+    in_file = common.moved(*origin)
+    rings = rings_of(ogr.CreateGeometryFromWkb(polygon.wkb), POLYGONS)
+    try:
+        inside = burnt([upright(rings)], in_file) != 0
+    except ValueError:
+        raise SegmentationError(f"Polygon {polygon.number} cannot be put on the raster: repair or remove it.") from None
     return (common, inside) if inside.any() else None

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shapes of zones as arrays: polygons and lines in the pixels of the raster's file."""
 
-import struct
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Dict, Iterator, List, Sequence, Tuple
@@ -77,22 +76,16 @@ class Shapes:
             self.numbers[chosen],
         )
 
-    def polygons(self, moved: float) -> Iterator[bytes]:
-        """Each feature as the WKB of one polygon with all its rings: GDAL burns what is in an odd number of them.
-
-        Parameters
-        ----------
-        moved : what is added to the coordinates
-        """
-        starts = [0, *self.rings.tolist()]
-        begin = 0
+    def features(self) -> Iterator[List[np.ndarray]]:
+        """The rings of each feature, (n, 2) float64 each."""
+        begin = start = 0
         for end in self.ends.tolist():
-            parts = [struct.pack("<BII", 1, ogr.wkbPolygon, end - begin)]
-            for ring in range(begin, end):
-                points = self.points[starts[ring] : starts[ring + 1]] + moved
-                parts += [struct.pack("<I", len(points)), points.astype("<f8").tobytes()]
+            rings = []
+            for stop in self.rings[begin:end].tolist():
+                rings.append(self.points[start:stop])
+                start = stop
             begin = end
-            yield b"".join(parts)
+            yield rings
 
 
 def snapped(points: np.ndarray) -> np.ndarray:

@@ -11,20 +11,18 @@ from functools import cached_property
 from typing import ClassVar, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from osgeo import gdal, ogr
 
 from ..errors import SegmentationError
 from ..files.decoded import Cells
-from ..files.gdal_access import collected_errors, reason, vectors_in_memory
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..kernels.contract import WALL_BELOW, WALL_RIGHT
+from .burning import burnt, upright
 from .zone_lines import walls_of_lines
 from .zone_raster import ClassRaster
 from .zone_shapes import Shapes, part_of
 
 CELL = 1024  # pixels along a side: polygons are burnt in squares of the raster's file that are always the same
-BEYOND = 16.0  # pixels by which coordinates are moved for GDAL, which takes a geotransform at 0, 0 for none
 
 
 @dataclass(frozen=True)
@@ -123,37 +121,20 @@ class PolygonZones(_VectorZones):
     def _cell(self, cell: Window) -> np.ndarray:
         kept = self._cells.get(cell)
         if kept is None:
-            kept = burnt(self._shapes_in(cell), cell)
+            kept = _burnt(self._shapes_in(cell), cell)
             self._cells.keep(cell, kept)
         return kept
 
 
-def burnt(shapes: Sequence[Shapes], cell: Window) -> np.ndarray:
-    """Which polygon each pixel's centre is in: (rows, cols) uint32, 1 + its place in the layer, 0 for none.
-
-    Coordinates are multiples of a power of 2 (see `zone_shapes`), so that moving them by whole pixels changes none, and
-    what is burnt in cells is what is burnt at once.
-    """
+def _burnt(shapes: Sequence[Shapes], cell: Window) -> np.ndarray:
+    """Which polygon each pixel's centre is in: (rows, cols) uint32, 1 + its place in the layer, 0 for none."""
     places = np.concatenate([np.zeros(1, np.int64), *(one.places + 1 for one in shapes)]).astype(np.uint32)
     if places.size == 1:
         return np.zeros((cell.height, cell.width), np.uint32)
-    with collected_errors() as messages:
-        source = vectors_in_memory()
-        layer = source.CreateLayer("zones", None, ogr.wkbPolygon)
-        layer.CreateField(ogr.FieldDefn("number", ogr.OFTInteger))
-        for number, wkb in enumerate((wkb for one in shapes for wkb in one.polygons(BEYOND)), 1):
-            feature = ogr.Feature(layer.GetLayerDefn())
-            feature.SetField(0, number)
-            feature.SetGeometryDirectly(ogr.CreateGeometryFromWkb(wkb))
-            layer.CreateFeature(feature)
-        target = gdal.GetDriverByName("MEM").Create("", cell.width, cell.height, 1, gdal.GDT_UInt32)
-        target.SetGeoTransform((cell.col + BEYOND, 1.0, 0.0, cell.row + BEYOND, 0.0, 1.0))
-        failed = gdal.RasterizeLayer(target, [1], layer, options=["ATTRIBUTE=number"]) != gdal.CE_None
-        found = target.ReadAsArray()
-        del layer, source
-    if failed or messages or found is None:
-        raise SegmentationError(f"ZONES cannot be burnt ({reason(messages)}): repair the layer with 'Fix geometries'.")
-    return places[found]
+    try:
+        return places[burnt((upright(rings) for one in shapes for rings in one.features()), cell)]
+    except ValueError as error:
+        raise SegmentationError(f"ZONES cannot be burnt ({error}): repair the layer with 'Fix geometries'.") from None
 
 
 @dataclass(frozen=True)
