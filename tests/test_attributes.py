@@ -19,7 +19,7 @@ from tiledseg.tiledseg_plugin.engine.files.tables import Column
 from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.products import run_outputs
-from tiledseg.tiledseg_plugin.engine.products.attributes import Moments, band_values, in_order, single_bands
+from tiledseg.tiledseg_plugin.engine.products.attributes import Moments, band_values, single_bands
 from tiledseg.tiledseg_plugin.engine.stages.moments import add_up, moments_in, moments_of_pixels
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the tests compare with scipy, which is not installed")
@@ -360,8 +360,3 @@ def test_the_raster_and_a_table_beside_it_end_together(tmp_path, monkeypatch, fa
         run(path, tmp_path / "o.tif", min_pixels=30, execution="serial")
     assert ended.is_set() and time.monotonic() - started < 20
     assert not leftovers(tmp_path, {"in.tif"})
-
-
-def test_results_come_in_the_order_of_the_items():
-    finished = [(2, "c"), (0, "a"), (3, "d"), (1, "b")]
-    assert list(in_order(iter(finished), range(4))) == [(0, "a"), (1, "b"), (2, "c"), (3, "d")]

@@ -8,11 +8,15 @@ from osgeo import gdal
 from rasters import GEOTRANSFORM, Log, leftovers, write_raster
 from test_attributes import table_of
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
-from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.execution.serial import Serial
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.parameters import TEXTURES
-from tiledseg.tiledseg_plugin.engine.products import histograms, texture
-from tiledseg.tiledseg_plugin.engine.products.attributes import Moments
+from tiledseg.tiledseg_plugin.engine.products import histograms, segment_rows, texture
+from tiledseg.tiledseg_plugin.engine.products.attributes import AttributeJob, single_bands
 from tiledseg.tiledseg_plugin.engine.products.quantiles import MOST_CLASSES
+from tiledseg.tiledseg_plugin.engine.products.segment_ids import RasterIds
+from tiledseg.tiledseg_plugin.engine.products.segment_rows import RowsJob, describe_segments
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
 from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
 
@@ -191,17 +195,36 @@ def test_textures_of_one_grey_level_and_of_huge_counts():
         assert two[name][0] == pytest.approx(expected[name], rel=1e-12)
 
 
+def whole(folder, ids, values):
+    """What all segments hold of a band, found range by range."""
+    segments = describe(write_raster(folder / "s.tif", ids[None].astype(np.uint32), 0), (1,))
+    bands = single_bands(describe(write_raster(folder / "v.tif", values[None]), (1,)))
+    work = WorkFolder("", {})
+    try:
+        job = RowsJob(AttributeJob(RasterIds(segments), bands, "plain"), work, (), True)
+        return describe_segments(job, Serial(), lambda _: None, lambda: None).whole(0)
+    finally:
+        work.close(True)
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.float64])
-def test_limits_of_grey_levels_are_exact_and_within_the_range(dtype):
-    values = np.array([5, 6, 7, 8, 1000] + 20 * [6], dtype)
-    labels = np.array([1, 1, 2, 2, 2] + 20 * [1], np.uint32)
-    moments = Moments(2, np.dtype(dtype).kind == "f")
-    moments.add(np.arange(2), plain.region_moments(labels, 2, values))
-    low, high = texture.texture_limits(moments)
+def test_limits_of_grey_levels_are_exact_and_within_the_range(tmp_path, dtype):
+    values = np.array([[5, 6, 7, 8, 1000], *(4 * [5 * [6]])], dtype)
+    labels = np.array([[1, 1, 2, 2, 2], *(4 * [5 * [1]])])
+    low, high = texture.texture_limits(whole(tmp_path, labels, values))
     assert low == 5 and high == pytest.approx(values.mean() + 2 * values.std(), rel=1e-15)
-    assert texture.texture_limits(Moments(2, True)) == (0, 0)
-    assert not texture.grey_levels(values, (3.0, 3.0), 16).any()
+    assert texture.texture_limits(None) == (0, 0)
+    assert not texture.grey_levels(values.ravel(), (3.0, 3.0), 16).any()
     assert texture.grey_levels(np.array([-1e308, 0, 1e308]), (-1e308, 1e308), 4).tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float64])
+def test_what_all_segments_hold_does_not_depend_on_ranges(tmp_path, monkeypatch, dtype):
+    ids, values = patches() * 1_000_003, scene(dtype, 1)[0]
+    once = whole(tmp_path, ids, values)
+    monkeypatch.setattr(segment_rows, "SPACING", 1)
+    monkeypatch.setattr(segment_rows, "MOST_ROWS", 3)
+    assert whole(tmp_path, ids, values) == once
 
 
 def test_nothing_depends_on_windows_workers_kernels_or_execution(tmp_path, monkeypatch):

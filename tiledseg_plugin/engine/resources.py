@@ -4,7 +4,9 @@
 The figures are upper ends of what was measured on real rasters, for both sets of kernels; `scripts/estimates.py` holds
 them against runs. What grows with the raster in one process: the different colours of the sample (with many bands
 nearly as many as pixels in it), a few counts for each tile, and chains of outlines that cross the windows of POLYGONS,
-0.1 bytes a pixel. The algorithms over existing segments hold a row a segment: 48 bytes for each band of VALUES, and 12.
+0.1 bytes a pixel. Of the algorithms over existing segments, which read and write their tables in lots, only these hold
+a row a segment: what UPDATE_RAT changes, with the columns that the attribute table has; the column that a raster is
+made of, and that of CLASSES; and `tiledseg:levels`, the table that it combines.
 """
 
 import math

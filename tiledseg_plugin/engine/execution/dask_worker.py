@@ -26,7 +26,7 @@ WITH_TASKS = (
     "stages.numbering",
     "stages.write",
     "stages.ready",
-    "products.attributes",
+    "products.segment_rows",
     "products.run_columns",
     "products.outlines",
     "products.shape_sums",

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Columns too long to be held: in files, and read where and when rows of them are asked for."""
 
-from typing import Any, Dict, Iterator, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 AT_A_TIME = 1_000_000  # rows
 
@@ -34,11 +35,15 @@ class Stored:
     paths : of files with (n,) arrays, or (columns, n) ones
     counts : rows in each
     dtype : of what is returned
-    column : which one of several
+    column : which one of several; or of each file which one, or None where it has none, whose rows are NaN
     """
 
     def __init__(
-        self, paths: Sequence[str], counts: Sequence[int], dtype: np.dtype, column: Optional[int] = None
+        self,
+        paths: Sequence[str],
+        counts: Sequence[int],
+        dtype: DTypeLike,
+        column: Union[None, int, Sequence[Optional[int]]] = None,
     ) -> None:
         self._paths, self._ends = list(paths), np.cumsum([0, *counts])
         self.size, self.dtype, self._column = int(self._ends[-1]), np.dtype(dtype), column
@@ -56,11 +61,11 @@ class Stored:
         if isinstance(rows, slice):
             first, last, _ = rows.indices(self.size)
             for file, begin, end in self._files(first, last):
-                parts.append(self._part(self._paths[file], slice(max(first - begin, 0), min(end, last) - begin)))
+                parts.append(self._part(file, slice(max(first - begin, 0), min(end, last) - begin)))
         elif rows.size:
             for file, begin, end in self._files(int(rows[0]), int(rows[-1]) + 1):
                 low, high = np.searchsorted(rows, [begin, end])
-                parts.append(self._part(self._paths[file], rows[low:high] - begin))
+                parts.append(self._part(file, rows[low:high] - begin))
         return np.concatenate(parts)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
@@ -73,12 +78,43 @@ class Stored:
             yield file, int(self._ends[file]), int(self._ends[file + 1])
             file += 1
 
-    def _part(self, path: str, rows: Union[slice, np.ndarray]) -> np.ndarray:
+    def _part(self, file: int, rows: Union[slice, np.ndarray]) -> np.ndarray:
+        path, column = self._paths[file], self._column
+        if column is not None and not isinstance(column, int):
+            column = column[file]
+            if column is None:
+                size = rows.stop - rows.start if isinstance(rows, slice) else rows.size
+                return np.full(size, np.nan, self.dtype)
         opened, array = self._opened
         if opened != path or array is None:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             self._opened = path, array
-        return np.array(array[rows] if self._column is None else array[self._column, rows], self.dtype)
+        return np.array(array[rows] if column is None else array[column, rows], self.dtype)
+
+
+class Made:
+    """A column that is made of others, when and where rows of it are asked for.
+
+    Parameters
+    ----------
+    make : function of the same rows of all of them
+    dtype : of what it returns
+    columns : of equal length
+    """
+
+    def __init__(self, make: Callable[..., np.ndarray], dtype: DTypeLike, *columns: Rows) -> None:
+        self._make, self._columns = make, columns
+        self.size, self.dtype = columns[0].size, np.dtype(dtype)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, rows: Union[slice, np.ndarray]) -> np.ndarray:
+        """Some rows, see `Stored`."""
+        return self._make(*(column[rows] for column in self._columns)).astype(self.dtype, copy=False)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype, copy=False)
 
 
 class AfterZero:

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional
 
 import numpy as np
+from numpy.lib import format as npy
 
 from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
 from .labels import pack, unpack
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
+from .stored import Rows, in_lots
 from .stored_arrays import DAMAGED, load_arrays, save_arrays
 
 PREFIX = "tiledseg-"
@@ -35,10 +37,10 @@ NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
         rf"(graph|merged|moments|window|rings|sorted|zones|stage\d)-{NUMBER}\.npz",
-        rf"(table|below|first|pixels|columns|holders|levels|zone)-{NUMBER}\.npy",
+        rf"(table|below|first|pixels|columns|holders|levels|zone|present|moments|ids|sizes|rows|summary)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         r"(places|ready)-\d+-\d+\.npz|beside\.bin",
-        rf"(owner|value|times)-\d+-{NUMBER}\.npy",
+        rf"(owner|value|times|finished|found|ranked|totals)-\d+-{NUMBER}\.npy",
         rf"(sums|reach|borders|pairs|differences)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
         r"(survey|sample)\.npz|(ids|sizes|sides|centroids|means|classes)\.npy",
@@ -255,9 +257,24 @@ class WorkFolder:
         """Write one array so that parts of it can be read (`map_array`)."""
         self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
 
+    def save_column(self, name: str, column: Rows) -> None:
+        """As `save_array`, of a column that is not held."""
+
+        def write(file: BinaryIO) -> None:
+            described = {"descr": npy.dtype_to_descr(column.dtype), "fortran_order": False, "shape": (column.size,)}
+            npy.write_array_header_1_0(file, described)
+            for lot in in_lots(column):
+                file.write(lot.tobytes())
+
+        self._replace(f"{PREFIX}{name}.npy", write)
+
     def array_path(self, name: str) -> str:
         """Where `save_array` writes an array."""
         return str(self.path / f"{PREFIX}{name}.npy")
+
+    def has_array(self, name: str) -> bool:
+        """Whether `save_array` has written it."""
+        return (self.path / f"{PREFIX}{name}.npy").exists()
 
     def map_array(self, name: str) -> np.ndarray:
         """An array saved with `save_array`, of which only what is used is read."""

@@ -7,8 +7,18 @@ import numpy as np
 
 from ..files.attribute_table import BAND_STATISTICS
 from ..files.no_data import Band
+from ..files.stored import Rows
 from ..files.tables import Column
-from .attributes import Attributes
+from .attributes import Attributes, Moments
+
+MOMENTS = {  # attributes of `Moments` by statistic
+    "mean": "mean",
+    "std": "deviation",
+    "min": "minimum",
+    "max": "maximum",
+    "sum": "sum",
+    "count": "counts",
+}
 
 
 def attribute_columns(
@@ -44,11 +54,25 @@ def colour_columns(means: Sequence[np.ndarray], ranges: Sequence[Tuple[float, fl
 
 def statistic_columns(attributes: Attributes, bands: Sequence[Band]) -> List[Column]:
     """mean_1, min_1, max_1, std_1 of band 1, and so on: values as QGIS shows them, population standard deviation."""
-    columns: List[Column] = []
-    for band, moments in zip(bands, attributes.bands):
-        values = (moments.mean, moments.minimum, moments.maximum, moments.deviation)
-        columns += [statistic_column(name, band, array) for name, array in zip(BAND_STATISTICS, values)]
-    return columns
+    return [
+        statistic_column(name, band, moment_statistic(name, moments, attributes.sizes))
+        for band, moments in zip(bands, attributes.bands)
+        for name in BAND_STATISTICS
+    ]
+
+
+def moment_statistic(name: str, moments: Moments, sizes: np.ndarray) -> np.ndarray:
+    """A statistic that needs no more than sums and limits: (segments,), NaN where there is none."""
+    if name == "valid_fraction":
+        return moments.counts / sizes
+    with np.errstate(over="ignore", invalid="ignore"):
+        if name == "range":
+            return moments.maximum - moments.minimum
+        if name == "cv":
+            mean = np.abs(moments.mean)
+            return np.divide(moments.deviation, mean, out=np.full(mean.shape, np.nan), where=mean > 0)
+    values: np.ndarray = getattr(moments, MOMENTS[name])
+    return values
 
 
 def statistics_among(columns: Sequence[Column]) -> List[Column]:
@@ -56,7 +80,7 @@ def statistics_among(columns: Sequence[Column]) -> List[Column]:
     return [column for column in columns if column.name.rpartition("_")[0] in BAND_STATISTICS]
 
 
-def statistic_column(statistic: str, band: Band, values: np.ndarray, source: str = "") -> Column:
+def statistic_column(statistic: str, band: Band, values: Rows, source: str = "") -> Column:
     """A column such as mean_1; where the band has a name, people read "mean of band 1, blue".
 
     Parameters

@@ -2,38 +2,32 @@
 """Attributes of segments: statistics of a raster's values in each of them.
 
 Those of a run on integers have been added up by its parts. Any others are found in one parallel pass (of a run, see
-`window_moments`) over the windows of `statistics.blocks`, whatever the user's tiles are. Integers are added up exactly.
-Floats are added up in double precision, in an order that is always the same (by pixel within a window, then by window),
-as deviations from the window's mean; so nothing in the result depends on tiles, workers or execution.
+`window_moments`; of segments that exist, `segment_rows`) over the windows of `statistics.blocks`, whatever the user's
+tiles are. Integers are added up exactly. Floats are added up in double precision, in an order that is always the same
+(by pixel within a window, then by window), as deviations from the window's mean; so nothing in the result depends on
+tiles, workers or execution.
 """
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Dict, Iterable, Iterator, List, Sequence, Tuple, TypeVar, cast
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import kernels
-from ..execution.runner import Runner
 from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster, read_bands
 from ..files.window import Window
-from ..files.work_folder import WorkFolder, narrowed
-from ..progress import Advance, Check
-from ..stages.numbering import moments_of
-from ..stages.parts import load_or_raise
-from ..stages.statistics import blocks
-from .segment_ids import RasterIds, SegmentIds
+from ..progress import Check
+from .segment_ids import SegmentIds
 
 LOW_BITS = np.uint64(0xFFFFFFFF)
 LIMB = np.uint64(32)
 Part = Tuple[np.ndarray, ...]  # as `kernels.region_moments` returns it: counts, totals, squares, low, high
 Summarised = Tuple[np.ndarray, np.ndarray, List[Part]]  # see `summarise_window`
 IN_PART = ("counts", "totals", "squares", "low", "high")
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -101,18 +95,6 @@ def band_values(
         for values, valid in read_bands(rasters.get(raster.path), together, window):
             flat = values.reshape(-1).astype(added_type(raster.dtype), copy=False)
             yield flat, labels if valid.all() else labels * valid.reshape(-1)
-
-
-def in_order(results: Iterable[Tuple[Item, Result]], items: Iterable[Item]) -> Iterator[Tuple[Item, Result]]:
-    """The results of an execution's `run`, in the order of the items rather than that in which they finish."""
-    early: Dict[Item, Result] = {}
-    others = iter(items)
-    wanted = next(others, None)
-    for item, result in results:
-        early[item] = result
-        while wanted is not None and wanted in early:
-            yield wanted, early.pop(wanted)
-            wanted = next(others, None)
 
 
 class Moments:
@@ -254,76 +236,6 @@ class Attributes:
     bands: Tuple[Moments, ...]
 
 
-def describe_segments(
-    job: AttributeJob, folder: WorkFolder, runner: Runner, advance: Advance, check_cancelled: Check
-) -> Attributes:
-    """Statistics of all bands of the job in every segment.
-
-    Which segments there are is known when all windows have been read; until then what these hold lies in the folder.
-
-    Parameters
-    ----------
-    runner : see `execution`
-    advance : called with the fraction that is done
-
-    Returns
-    -------
-    Attributes
-    """
-    grid = job.bands[0] if job.bands else cast(RasterIds, job.ids).raster
-    windows = blocks(grid)
-    _compile(job)
-    ordered = in_order(runner.run(summarise_window, job, windows, check_cancelled), windows)
-    presents = []
-    for number, (present, pixels, moments) in enumerate(_advancing(ordered, len(windows), advance)):
-        presents.append(present)
-        folder.save(moments_of(number), pixels=narrowed(pixels), **_narrow(moments))
-    ids = np.unique(np.concatenate(presents))
-    bands = tuple(moments_for(band, ids.size) for band in job.bands)
-    sizes = np.zeros(ids.size, np.int64)
-    for number, present in enumerate(presents):
-        check_cancelled()
-        saved = load_or_raise(folder, moments_of(number))
-        folder.drop(moments_of(number))
-        places = places_of(present, ids)
-        sizes[places] += saved["pixels"].astype(np.int64)
-        if present.size:
-            for index, band in enumerate(bands):
-                band.add(places, _wide(saved, index))
-    return Attributes(ids, sizes, bands)
-
-
-def _narrow(moments: Sequence[Part]) -> Dict[str, np.ndarray]:
-    """What `summarise_window` returns of each band, as it is written into a file."""
-    return {
-        f"{name}_{index}": narrowed(array) if array.dtype.kind in "iu" and name in IN_PART[:3] else array
-        for index, part in enumerate(moments)
-        for name, array in zip(IN_PART, part)
-    }
-
-
-def _wide(saved: Dict[str, np.ndarray], index: int) -> Part:
-    """Of one band what `_narrow` has made of it, as it was."""
-    counts, totals, squares, low, high = (saved[f"{name}_{index}"] for name in IN_PART)
-    if totals.dtype.kind != "f":
-        totals, squares = totals.astype(np.int64), squares.astype(np.uint64)
-    return counts.astype(np.int64), totals, squares, low, high
-
-
-def _compile(job: AttributeJob) -> None:
-    """Compile the kernels here, once, rather than in every worker."""
-    kernel, _ = kernels.choose(job.kernels)
-    kernel.compact(np.ones(1, np.uint32))
-    for dtype in {np.dtype(band.dtype) for band in job.bands}:
-        kernel.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, added_type(dtype)))
-
-
-def _advancing(results: Iterable[Tuple[Window, Summarised]], total: int, advance: Advance) -> Iterator[Summarised]:
-    for done, (_, result) in enumerate(results, 1):
-        yield result
-        advance(done / total)
-
-
 def added_type(dtype: DTypeLike) -> np.dtype:
     """The dtype in which a band's values go to the kernels: 64-bit integers become float64."""
     dtype = np.dtype(dtype)
@@ -339,6 +251,6 @@ def is_added_as_float(dtype: DTypeLike) -> bool:
 
 def places_of(present: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """The indices of some ids among all of them, ascending."""
-    if ids.size and int(ids[-1]) == ids.size:
-        return present.astype(np.int64) - 1
+    if ids.size and int(ids[-1]) - int(ids[0]) == ids.size - 1:
+        return present.astype(np.int64) - int(ids[0])
     return np.searchsorted(ids, present)

@@ -4,7 +4,7 @@
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, Iterator, List, Protocol, Tuple
+from typing import Dict, Iterator, List, Protocol, Sequence, Tuple
 
 import numpy as np
 
@@ -14,14 +14,16 @@ from ..execution.runner import Runner
 from ..files.gdal_access import modest_cache
 from ..files.no_data import Band, scaling_note
 from ..files.raster import Raster, describe
+from ..files.stored import Made, Rows
 from ..files.work_folder import WorkFolder
 from ..progress import Feedback, Progress
 from ..resources import worker_memory
 from ..stages.statistics import BLOCK_PIXELS
 from .alignment import bands_on_grid, describe_values
-from .attributes import AttributeJob, Attributes, describe_segments
+from .attributes import AttributeJob
 from .segment_ids import RasterIds
-from .table_agreement import claim_of, disagreement
+from .segment_rows import RowsJob, SegmentRows, describe_segments
+from .table_agreement import disagreement
 
 
 class ProductParameters(Protocol):
@@ -94,32 +96,35 @@ class SegmentsRun:
         """Raise Cancelled if the user wants the run to end; pass on what the execution has to say."""
         self.progress.listening_to(self.runner)()
 
-    def measure(self, compares_table: bool = True) -> Attributes:
-        """The attributes of all segments; says so if the attribute table of SEGMENTS is of other pixels.
+    def measure(
+        self, statistics: Sequence[str] = (), compares_table: bool = True, adds_up: bool = False
+    ) -> SegmentRows:
+        """The rows of all segments; says so if the attribute table of SEGMENTS is of other pixels.
 
         Parameters
         ----------
+        statistics : the columns that are wanted of each band, see `moment_statistic`
         compares_table : False where the table is to be updated, which says that itself
+        adds_up : see `RowsJob`
 
         Raises
         ------
         SegmentationError : there is no segment, or no segment has a value
         """
         self.progress.start("values", "Reading values")
-        attributes = describe_segments(
-            self.job, self.folder, self.runner, self.progress.advance_as("Reading values"), self.check
-        )
-        self.check_found(attributes.ids)
+        job = RowsJob(self.job, self.folder, tuple(statistics), adds_up)
+        rows = describe_segments(job, self.runner, self.progress.advance_as("Reading values"), self.check)
+        self.check_found(rows.ids)
         if compares_table:
-            self.compare_table(self.named(attributes))
-        if self.job.bands and not any(moments.counts.any() for moments in attributes.bands):
+            self.compare_table(rows.ids, rows.sizes)
+        if self.job.bands and not any(rows.has_values):
             raise SegmentationError("VALUES has no valid pixel in any segment: check that it overlaps SEGMENTS.")
         for source in dict.fromkeys(self.sources):
-            if not any(one.counts.any() for one, of in zip(attributes.bands, self.sources) if of == source):
+            if not any(some for some, of in zip(rows.has_values, self.sources) if of == source):
                 self.progress.feedback.warning(f"{source} has no valid pixel in any segment: its columns are empty.")
-        return attributes
+        return rows
 
-    def check_found(self, ids: np.ndarray) -> None:
+    def check_found(self, ids: Rows) -> None:
         """Raise SegmentationError if there is no segment; say so if 0 is one.
 
         Parameters
@@ -131,21 +136,21 @@ class SegmentsRun:
         if RasterIds(self.segments).named(ids[:1])[0] == 0:
             self.progress.feedback.info("SEGMENTS declares what is no data in it, and 0 is not, so 0 is a segment.")
 
-    def compare_table(self, attributes: Attributes) -> None:
+    def compare_table(self, ids: Rows, sizes: Rows) -> None:
         """Say so if the attribute table of SEGMENTS is of other pixels, as where it was cut out of a larger raster.
 
         Parameters
         ----------
-        attributes : with the ids that SEGMENTS has
+        ids, sizes : (segments,) uint32, as for `check_found`, and their pixels
         """
         absent = RasterIds(self.segments).absent
-        sentence = disagreement(claim_of(self.segments.path), attributes.ids, attributes.sizes, absent)
+        sentence = disagreement(self.segments.path, self.named(ids), sizes, absent)
         if sentence:
             self.progress.feedback.warning(sentence)
 
-    def named(self, attributes: Attributes) -> Attributes:
-        """The attributes with the ids that SEGMENTS has, rather than those by which segments are counted here."""
-        return replace(attributes, ids=RasterIds(self.segments).named(attributes.ids))
+    def named(self, ids: Rows) -> Rows:
+        """The ids that SEGMENTS has, rather than those by which segments are counted here."""
+        return Made(RasterIds(self.segments).named, np.uint32, ids)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from osgeo import gdal, ogr
@@ -255,13 +255,28 @@ def _read_attribute_table(segments: str, name: str) -> Tuple[np.ndarray, IdColum
 
 def rows_of(table: gdal.RasterAttributeTable) -> np.ndarray:
     """(rows,) int64, the value of the raster that each row is for: its column of values, or else its number."""
+    index = value_column(table, lambda index: [np.asarray(table.ReadAsArray(index))])
+    if index is None:
+        return np.arange(table.GetRowCount(), dtype=np.int64)
+    return np.asarray(table.ReadAsArray(index)).astype(np.int64)
+
+
+def value_column(table: gdal.RasterAttributeTable, lots_of: Callable[[int], Iterable[np.ndarray]]) -> Optional[int]:
+    """Which column says for which value of the raster a row is; None if none does.
+
+    Parameters
+    ----------
+    lots_of : function of a column, its values, some rows at a time
+    """
     for index in range(table.GetColumnCount()):
         of_values = (
             table.GetUsageOfCol(index) in (gdal.GFU_MinMax, gdal.GFU_Min) or table.GetNameOfCol(index) == "Value"
         )
-        if of_values and table.GetTypeOfCol(index) != gdal.GFT_String:
-            values = np.asarray(table.ReadAsArray(index)).astype(np.float64)
-            known = np.isfinite(values) & (values >= 0) & (values <= LARGEST) & (values == np.floor(values))
-            if known.all():
-                return values.astype(np.int64)
-    return np.arange(table.GetRowCount(), dtype=np.int64)
+        if of_values and table.GetTypeOfCol(index) != gdal.GFT_String and all(map(_are_ids, lots_of(index))):
+            return index
+    return None
+
+
+def _are_ids(values: np.ndarray) -> bool:
+    values = values.astype(np.float64)
+    return bool(((values >= 0) & (values <= LARGEST) & (values == np.floor(values))).all())

@@ -193,15 +193,14 @@ def _write_polygons(run: SegmentsRun, columns: Sequence[Column], output: Output)
     run.progress.start("outlines", "Tracing outlines")
     source = LevelIds(run.segments, run.folder, run.job.kernels)
     run.job = replace(run.job, ids=source)
-    attributes = run.measure()
-    job = outline_job(run, attributes, False)
+    rows = run.measure()
+    job = outline_job(run, rows, False)
     rings = trace_segments(job, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
     run.progress.start("polygons", "Writing polygons")
+    ids = np.asarray(rows.ids)
     chosen = [
-        replace(column, values=column.values[attributes.ids - 1])
-        for column in columns
-        if column.name not in NOT_OF_POLYGONS
+        replace(column, values=column.values[ids - 1]) for column in columns if column.name not in NOT_OF_POLYGONS
     ]
     advance = run.progress.advance_as("Writing polygons")
-    polygons = Polygons(rings, attributes.ids.astype(np.int64), attributes.sizes, chosen)
+    polygons = Polygons(rings, ids.astype(np.int64), rows.sizes, chosen)
     write_polygons(output, run.segments, polygons, advance, run.check)

@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterator, List, Protocol, Sequence, Tuple
 import numpy as np
 from osgeo import gdal_array
 
+from .. import kernels
 from ..errors import SegmentationError
 from ..files.cog import make_cog
 from ..files.creation_options import allows_gaps, keeps_bits
@@ -21,8 +22,11 @@ from ..files.raster import Raster
 from ..files.stored import Rows
 from ..files.verification import Samples, verify_raster
 from ..files.window import Window
+from ..files.work_folder import WorkFolder
 from ..progress import Advance
+from .attributes import places_of
 from .segment_ids import SegmentIds, TileIds
+from .segment_rows import IDS
 
 ValuesReader = Callable[[Window], List[np.ndarray]]
 
@@ -84,27 +88,26 @@ class ColumnsOfRun:
 
 @dataclass(frozen=True)
 class ColumnsOfRaster:
-    """Of a raster of segments.
+    """Of a raster of segments, whose ids lie in the work folder, see `segment_rows.IDS`.
 
-    numbers : (segments,) uint32, by which `ids` counts them, ascending as the rows of the columns
+    kernels : name of the set that finds which segments are in a window
+    columns : a row for each of the ids
     """
 
     ids: SegmentIds
-    numbers: np.ndarray
-    columns: Sequence[np.ndarray]
+    folder: WorkFolder
+    kernels: str
+    columns: Sequence[Rows]
 
     def reader(self, image: LookedUp) -> ValuesReader:
         """See `ColumnSource`."""
-        read_ids, numbers = self.ids.reader(), self.numbers
-        tables = [_written(np.append(np.nan, column), image) for column in self.columns]
-        dense = bool(numbers.size) and int(numbers[-1]) == numbers.size
+        read_ids, (kernel, _) = self.ids.reader(), kernels.choose(self.kernels)
 
         def read(window: Window) -> List[np.ndarray]:
-            places = read_ids(window)
-            if not dense:
-                present = places != 0
-                places = np.where(present, np.searchsorted(numbers, places) + 1, 0)
-            return [table[places] for table in tables]
+            present, labels, _ = kernel.compact(read_ids(window))
+            labels = labels.reshape(window.height, window.width)
+            places = places_of(present, self.folder.map_array(IDS))  # opened anew: what has been read need not stay
+            return [_written(np.append(np.nan, column[places]), image)[labels] for column in self.columns]
 
         return read
 

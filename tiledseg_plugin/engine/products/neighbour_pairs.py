@@ -7,67 +7,57 @@ no process holds more pairs than those of one window or one range.
 """
 
 from dataclasses import dataclass
-from typing import Iterator, List, Sequence, Tuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
 from .. import kernels
 from ..execution.runner import Runner
 from ..files.raster import Raster
+from ..files.stored import Stored
 from ..files.window import Window
 from ..progress import Advance, Check
 from .attributes import LIMB, LOW_BITS, places_of
 from .margins import SidesJob, numbered_windows
 from .segment_ids import RasterIds
+from .segment_rows import IDS, Samples, cut, sampled
 
 MOST_PAIRS = 1 << 20  # that are put together at a time
 MOST_SHARES = 1 << 24  # values of shares that a range may have
-Lengths = Tuple[np.ndarray, np.ndarray]
+Range = Tuple[int, Tuple[int, int], Tuple[int, ...]]  # its number, first place and place after the last, windows
 
 
 @dataclass(frozen=True)
 class NeighboursJob:
     """What the tasks of both passes share.
 
-    sides : whose folder holds `ids` of the segments as the readers return them and, (bands, segments), `means`
+    sides : whose folder holds IDS of the segments as the readers return them
     names : of the segments
+    means : of each band, of the segments
     classes : how many there are; if any, the folder holds `classes`, (segments,) int64 from 1, 0 for those without one
     """
 
     sides: SidesJob
     names: RasterIds
-    bands: int
+    means: Tuple[Stored, ...]
     classes: int
 
 
-@dataclass
-class Summaries:
-    """Of each segment of a range, or of all: (n,) each, of differences (bands, n) and of shares (classes, n).
+class Borders(NamedTuple):
+    """Where the results lie: of each range how many segments it has, and how many pairs it has left in the folder."""
 
-    neighbours : int64, how many
-    perimeter, open_border : float64, lengths of all its sides, and of those beyond which there is no data
-    mean_difference, greatest_difference : absolute ones, NaN where there are none
-    shares : of the perimeter, of the border with each class
-    pairs : int, that the range has left in the folder
-    """
-
-    neighbours: np.ndarray
-    perimeter: np.ndarray
-    open_border: np.ndarray
-    mean_difference: np.ndarray
-    greatest_difference: np.ndarray
-    shares: np.ndarray
-    pairs: int
+    segments: List[int]
+    pairs: List[int]
 
 
-def find_borders(job: NeighboursJob, numbered: Tuple[int, Window], check_cancelled: Check) -> Lengths:
+def find_borders(job: NeighboursJob, numbered: Tuple[int, Window], check_cancelled: Check) -> np.ndarray:
     """Find the borders in a window: the task of the first pass. Pairs are left in the folder.
 
     (4, n) int64: place of the segment, place of its neighbour (-1 for no data), lengths across and down.
 
     Returns
     -------
-    places, counts : (m,) int64, of the segments that have pairs, and how many
+    samples of the places of the segments, one for each pair, see `segment_rows.sampled`
     """
     number, window = numbered
     sides = job.sides
@@ -78,29 +68,26 @@ def find_borders(job: NeighboursJob, numbered: Tuple[int, Window], check_cancell
     _, across, down = margin.lengths
     pairs, lengths = kernel.region_borders(labels.reshape(margin.ids.shape), present.size, across, down)
     check_cancelled()
-    places = np.append(-1, places_of(present, sides.folder.map_array("ids"))).astype(np.int64)
+    places = np.append(-1, places_of(present, sides.folder.map_array(IDS))).astype(np.int64)
     low, high = places[pairs[:, 0]], places[pairs[:, 1]]
     inner = low >= 0
     both = np.concatenate([np.stack([low, high, *lengths.T])[:, inner], np.stack([high, low, *lengths.T])], axis=1)
     both = both[:, np.lexsort((both[1], both[0]))]
     sides.folder.save_array(f"borders-{number:07d}", both)
-    owners, counts = np.unique(both[0], return_counts=True)
-    return owners, counts.astype(np.int64)
+    return sampled(both[0])
 
 
-def finish_range(job: NeighboursJob, numbered: Tuple[int, Tuple[int, int]], check_cancelled: Check) -> Summaries:
-    """Put the pairs of a range of segments together: the task of the second pass.
+def finish_range(job: NeighboursJob, item: Range, check_cancelled: Check) -> int:
+    """Put the pairs of a range of segments together: the task of the second pass. Returns how many there are.
 
     Left in the folder are `pairs`, (2, n) uint32 ids, and `differences`, (1 + bands, n) float64, the border's length
-    and the differences of the means.
-
-    Parameters
-    ----------
-    numbered : number of the range, (first place, place after the last)
+    and the differences of the means; and `summary`, (columns, segments) float64: how many neighbours each segment has,
+    the lengths of all its sides and of those beyond which there is no data, for each band the mean and the greatest
+    absolute difference, NaN where there are none, and of each class the share of the perimeter.
     """
-    number, (first, end) = numbered
+    number, (first, end), _ = item
     folder = job.sides.folder
-    owner, neighbour, across, down = _merged(job, first, end, check_cancelled)
+    owner, neighbour, across, down = _merged(job, item, check_cancelled)
     _, across_unit, down_unit = job.sides.sizes.units
     between = neighbour >= 0
     starts = np.searchsorted(owner, np.arange(first, end + 1))
@@ -111,33 +98,30 @@ def finish_range(job: NeighboursJob, numbered: Tuple[int, Tuple[int, int]], chec
     owner, neighbour, lengths = owner[between], neighbour[between], lengths[between]
     starts = np.searchsorted(owner, np.arange(first, end + 1))
     check_cancelled()
-    means = folder.map_array("means") if job.bands else np.empty((0, 0))
-    differences = [np.array(band)[owner] - np.array(band)[neighbour] for band in means]
-    ids = folder.map_array("ids")
-    named = np.stack([job.names.named(np.array(ids)[places]) for places in (owner, neighbour)])
+    others, of_other = np.unique(neighbour, return_inverse=True)
+    of_other = of_other.reshape(-1)
+    differences = [mean[first:end][owner - first] - mean[others][of_other] for mean in job.means]
+    ids = folder.map_array(IDS)
+    named = np.stack([job.names.named(np.array(ids[places])) for places in (owner, neighbour)])
     folder.save_array(f"pairs-{number:07d}", named)
     folder.save_array(f"differences-{number:07d}", np.stack([lengths, *differences]))
-    absolute = [np.abs(difference) for difference in differences]
-    empty = np.empty((0, end - first))
-    return Summaries(
-        np.diff(starts),
-        total,
-        open_border,
-        np.array([_mean(values, owner - first, end - first) for values in absolute]).reshape(-1, end - first),
-        np.array([_greatest(values, starts) for values in absolute]).reshape(-1, end - first),
-        _shares(job, owner - first, neighbour, lengths, total) if job.classes else empty,
-        int(owner.size),
-    )
+    summary = [np.diff(starts), total, open_border]
+    for difference in map(np.abs, differences):
+        summary += [_mean(difference, owner - first, end - first), _greatest(difference, starts)]
+    if job.classes:
+        summary += [*_shares(job, owner - first, neighbour, lengths, total)]
+    folder.save_array(f"summary-{number:07d}", np.stack(summary).astype(np.float64, copy=False))
+    return int(owner.size)
 
 
-def _merged(job: NeighboursJob, first: int, end: int, check_cancelled: Check) -> Tuple[np.ndarray, ...]:
+def _merged(job: NeighboursJob, item: Range, check_cancelled: Check) -> Tuple[np.ndarray, ...]:
     """Owner and neighbour of each pair of a range, sorted, and lengths across and down in two limbs each."""
-    folder = job.sides.folder
+    _, (first, end), windows = item
     parts = [np.empty((4, 0), np.int64)]
-    for saved in folder.arrays("borders-"):
+    for window in windows:
         check_cancelled()
-        every = folder.map_array(saved)
-        low, high = np.searchsorted(every[0], [first, end])
+        every = job.sides.folder.map_array(f"borders-{window:07d}")
+        low, high = cut(every[0], first, end)
         if low < high:
             parts.append(np.array(every[:, low:high]))
     owner, neighbour, across, down = np.concatenate(parts, axis=1)
@@ -188,7 +172,7 @@ def _shares(
     job: NeighboursJob, segments: np.ndarray, neighbours: np.ndarray, lengths: np.ndarray, total: np.ndarray
 ) -> np.ndarray:
     """(classes, n) float64."""
-    of = np.array(job.sides.folder.map_array("classes"))[neighbours]
+    of = np.array(job.sides.folder.map_array("classes")[neighbours])
     size = job.classes + 1
     found = np.bincount(segments * size + of, lengths, minlength=total.size * size).reshape(-1, size)
     return np.ascontiguousarray((found[:, 1:] / total[:, None]).T)
@@ -196,8 +180,8 @@ def _shares(
 
 def measure_borders(
     job: NeighboursJob, raster: Raster, execution: Tuple[Runner, Check], segments: int, advance: Advance
-) -> List[Summaries]:
-    """Both passes; what they leave in the folder lies in as many files as there are summaries.
+) -> Borders:
+    """Both passes.
 
     Parameters
     ----------
@@ -211,30 +195,23 @@ def measure_borders(
     kernel, _ = kernels.choose(job.sides.kernels)
     kernel.region_borders(np.ones((2, 2), np.uint32), 1, ones, ones)  # compile once
     windows = numbered_windows(raster)
-    counts = np.zeros(segments, np.int64)
-    for done, (_, (places, found)) in enumerate(runner.run(find_borders, job, windows, check_cancelled), 1):
-        counts[places] += found
+    samples = Samples()
+    for done, ((number, _), found) in enumerate(runner.run(find_borders, job, windows, check_cancelled), 1):
+        samples.add(number, found)
         advance(0.8 * done / len(windows))
-    ranges = list(enumerate(_ranges(counts, job.classes)))
-    summaries: List[Summaries] = [None] * len(ranges)  # type: ignore[list-item]
-    for done, ((number, _), summary) in enumerate(runner.run(finish_range, job, ranges, check_cancelled), 1):
-        summaries[number] = summary
+    ranges = _ranges(job, samples, segments)
+    pairs = [0] * len(ranges)
+    for done, ((number, *_), found) in enumerate(runner.run(finish_range, job, ranges, check_cancelled), 1):
+        pairs[number] = found
         advance(0.8 + 0.2 * done / len(ranges))
-    return summaries
+    job.sides.folder.drop(*(f"borders-{number:07d}" for number in samples.numbers))
+    return Borders([end - first for _, (first, end), _ in ranges], pairs)
 
 
-def _ranges(counts: np.ndarray, classes: int) -> Iterator[Tuple[int, int]]:
-    """Ranges of segments with so many pairs, or one segment each that has more; (first place, place after the last)."""
-    upto = np.append(0, np.cumsum(counts))
-    most = max(1, MOST_SHARES // (classes + 1))
-    first = 0
-    while first < counts.size:
-        end = int(np.searchsorted(upto, upto[first] + MOST_PAIRS, side="right")) - 1
-        end = min(max(end, first + 1), first + most)
-        yield first, end
-        first = end
-
-
-def together(summaries: Sequence[Summaries], name: str) -> np.ndarray:
-    """What all ranges have found, one behind the other."""
-    return np.concatenate([getattr(summary, name) for summary in summaries], axis=-1)
+def _ranges(job: NeighboursJob, samples: Samples, segments: int) -> List[Range]:
+    """Ranges of segments with not too many pairs, and not too many values in their rows."""
+    most = max(1, MOST_SHARES // (job.classes + 1))
+    bounds = {*range(0, segments, most), segments, *(high for _, (_, high), _ in samples.ranges(MOST_PAIRS, segments))}
+    ordered = sorted(bounds)
+    spans = list(zip(ordered, ordered[1:]))
+    return [(number, *both) for number, both in enumerate(zip(spans, samples.within(spans)))]

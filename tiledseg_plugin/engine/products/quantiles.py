@@ -3,17 +3,19 @@
 
 import re
 from dataclasses import dataclass
-from typing import Collection, Iterator, List, Sequence, Tuple
+from typing import Collection, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import SegmentationError
 from ..files.raster import Raster
+from ..files.stored import Made, Rows
 from ..files.window import Window
 from ..parameters import PERCENTILE
-from .attributes import AttributeJob, Attributes, added_type, band_values
+from .attributes import AttributeJob, added_type, band_values, moments_for
 from .histograms import Described
+from .segment_rows import SegmentRows
 
 OTHERS = ("majority", "minority", "variety", "share")
 IN_UNITS = re.compile(
@@ -158,14 +160,20 @@ def _too_many_classes(source: str) -> SegmentationError:
     )
 
 
-def completed(found: Sequence[Described], attributes: Attributes) -> List[Described]:
+def completed(found: Sequence[Dict[str, Rows]], bands: Sequence[Raster], rows: SegmentRows) -> List[Dict[str, Rows]]:
     """What `histograms` has found of Ranks, in the values' units; of a class that a segment lacks the share is 0."""
-    results = []
-    for described, moments in zip(found, attributes.bands):
+    results: List[Dict[str, Rows]] = []
+    for index, (described, raster) in enumerate(zip(found, bands)):
+        scaled, counts = moments_for(raster, 0).scaled, rows.statistic(index, "count")
+        results.append({})
         for name, values in described.items():
             if name.startswith("share_"):
-                values[np.isnan(values) & (moments.counts > 0)] = 0
-        results.append(
-            {name: moments.scaled(values) if IN_UNITS.fullmatch(name) else values for name, values in described.items()}
-        )
+                values = Made(_share, np.float64, values, counts)
+            elif IN_UNITS.fullmatch(name):
+                values = Made(scaled, np.float64, values)
+            results[-1][name] = values
     return results
+
+
+def _share(share: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(share) & (counts > 0), 0.0, share)

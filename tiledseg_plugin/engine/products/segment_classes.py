@@ -7,6 +7,7 @@ from typing import Dict, List, Set, Union
 import numpy as np
 
 from ..errors import SegmentationError
+from ..files.stored import Rows
 from ..progress import Check
 from .id_columns import TableSource, column_names, read_column
 
@@ -18,7 +19,7 @@ class Classes:
     """The classes of segments.
 
     names : of the classes, ascending
-    numbers : (segments,) int64, 1 + index in `names`, 0 for segments without a class
+    numbers : (segments,) int64, 1 + index in `names`, 0 for segments without a class; empty without names
     """
 
     names: List[str]
@@ -35,7 +36,7 @@ def check_classes(segments: str, name: str) -> None:
         )
 
 
-def classes_of(segments: str, name: str, ids: np.ndarray, check_cancelled: Check) -> Classes:
+def classes_of(segments: str, name: str, ids: Rows, check_cancelled: Check) -> Classes:
     """The classes of segments.
 
     Parameters
@@ -48,7 +49,8 @@ def classes_of(segments: str, name: str, ids: np.ndarray, check_cancelled: Check
     SegmentationError : a number is no whole one, there are too many classes, or no segment has one
     """
     if not name:
-        return Classes([], np.zeros(ids.size, np.int64))
+        return Classes([], np.zeros(0, np.int64))
+    ids = np.asarray(ids)
     column = read_column(TableSource(segments), name, check_cancelled)
     values: Union[np.ndarray, List[float]]
     if isinstance(column.values, list):

@@ -108,9 +108,9 @@ def rasterise_column(parameters: RasteriseParameters, feedback: Feedback) -> Ras
     check_rasterise(parameters)
     with segments_run(parameters, feedback, {"values": 40, "write": 60}) as run:
         column = read_column(parameters.source, parameters.column, run.check)
-        attributes = run.measure()
+        rows = run.measure()
         classes = _classes(column)
-        ids = run.named(attributes).ids
+        ids, sizes = np.asarray(run.named(rows.ids)), np.asarray(rows.sizes)
         values = _by_segment(column, classes, ids)
         missing = int(np.count_nonzero(np.isnan(values)))
         _report(parameters, column, ids, missing, feedback)
@@ -120,12 +120,12 @@ def rasterise_column(parameters: RasteriseParameters, feedback: Feedback) -> Ras
         output = output_of(parameters)
         with publishing(output.path, replaced=replaced_files(output)) as path:
             image = LookedUp(output.at(path), run.segments, dtype, nodata, [parameters.column], "NEAREST")
-            source = ColumnsOfRaster(run.job.ids, attributes.ids, [values])
+            source = ColumnsOfRaster(run.job.ids, run.folder, run.job.kernels, [values])
             advance = run.progress.advance_as("Writing the raster")
-            write_looked_up(image, source, attributes.sizes, run.runner.workers, advance)
+            write_looked_up(image, source, sizes, run.runner.workers, advance)
             if classes:
                 known = ~np.isnan(values)
-                pixels = np.bincount(values[known].astype(np.int64), attributes.sizes[known], len(classes) + 1)
+                pixels = np.bincount(values[known].astype(np.int64), sizes[known], len(classes) + 1)
                 write_categories(path, classes, pixels)
     return RasteriseResult(int(ids.size), missing, len(classes), time.monotonic() - started)
 

@@ -21,13 +21,13 @@ share_CLASS ..      the share of the perimeter that is with segments of a class
 
 import time
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from itertools import count
+from typing import List, Tuple
 
 import numpy as np
 
 from ..errors import SegmentationError
 from ..files.formats import TABLES
-from ..files.no_data import Band
 from ..files.output_files import VECTOR, Output, check_files
 from ..files.publish import recover_beside
 from ..files.raster import describe
@@ -38,12 +38,12 @@ from ..parameters import EXECUTIONS, PlainParameters, check_choice
 from ..progress import Feedback
 from ..wording import counted
 from .attribute_columns import statistic_column
-from .attributes import Attributes
 from .existing_segments import ProductResult, SegmentsRun, segments_run
 from .margins import sides_of
-from .neighbour_pairs import NeighboursJob, Summaries, measure_borders, together
+from .neighbour_pairs import Borders, NeighboursJob, measure_borders
 from .segment_classes import Classes, check_classes, classes_of
 from .segment_ids import RasterIds
+from .segment_rows import SegmentRows
 from .update_table import TableUpdate, check_rows_fit, check_table_format, update_output, write_tables
 
 NEIGHBOURS_STAGES = {"values": 35, "borders": 45, "table": 20}
@@ -131,51 +131,47 @@ def segment_neighbours(parameters: NeighboursParameters, feedback: Feedback) -> 
     started = time.monotonic()
     check_neighbours(parameters)
     with segments_run(parameters, feedback, NEIGHBOURS_STAGES) as run:
-        attributes = run.measure()
-        named = run.named(attributes)
+        rows = run.measure(("mean",))
+        ids = run.named(rows.ids)
         if parameters.update_rat:
-            check_rows_fit(parameters.segments, named)
-        classes = classes_of(parameters.segments, parameters.classes, named.ids, run.check)
+            check_rows_fit(parameters.segments, ids)
+        classes = classes_of(parameters.segments, parameters.classes, ids, run.check)
         if parameters.summary:
             number = 5 + 2 * len(run.bands) + len(classes.names)
             check_columns("SUMMARY", parameters.summary, TABLES.driver_of(parameters.summary, "SUMMARY"), number)
         run.progress.start("borders", "Measuring borders")
-        summaries = _measure(run, attributes, classes)
+        borders = _measure(run, rows, classes)
         run.progress.start("table", "Writing the tables")
-        columns = _summary_columns(named, summaries, run.bands, classes)
-        pairs = _pair_columns(run, summaries) if parameters.output else []
-        update = TableUpdate(parameters.segments, named, columns, "neighbours") if parameters.update_rat else None
+        columns = _summary_columns(run, rows, borders, classes)
+        pairs = _pair_columns(run, borders) if parameters.output else []
+        update = None
+        if parameters.update_rat:
+            update = TableUpdate(parameters.segments, ids, rows.sizes, columns, "neighbours")
         output, summary, _ = outputs_of(parameters)
-        tables = [(output, pairs), (summary, [Column("segment", named.ids), *columns])]
+        tables = [(output, pairs), (summary, [Column("segment", ids), *columns])]
         write_tables(tables, update, run.check, feedback)
-    seconds, pair_count = time.monotonic() - started, sum(summary.pairs for summary in summaries) // 2
-    feedback.info(
-        f"{counted(named.ids.size, 'segment')}, {counted(pair_count, 'pair')} of neighbours in {seconds:.1f} s."
-    )
-    return NeighboursResult(int(named.ids.size), seconds, run.progress.seconds, pair_count)
+    seconds, pair_count = time.monotonic() - started, sum(borders.pairs) // 2
+    feedback.info(f"{counted(ids.size, 'segment')}, {counted(pair_count, 'pair')} of neighbours in {seconds:.1f} s.")
+    return NeighboursResult(ids.size, seconds, run.progress.seconds, pair_count)
 
 
-def _measure(run: SegmentsRun, attributes: Attributes, classes: Classes) -> List[Summaries]:
-    run.folder.save_array("ids", attributes.ids)
-    if attributes.bands:
-        run.folder.save_array("means", np.stack([moments.mean for moments in attributes.bands]))
+def _measure(run: SegmentsRun, rows: SegmentRows, classes: Classes) -> Borders:
     if classes.names:
         run.folder.save_array("classes", classes.numbers)
     sides = sides_of(run.job.ids, run.segments, run.job.kernels, run.folder)
     if sides.sizes.ellipsoid is not None:
         run.progress.feedback.info("Coordinates are geographic: lengths are measured on the ellipsoid, in metres.")
-    job = NeighboursJob(sides, RasterIds(run.segments), len(attributes.bands), len(classes.names))
+    means = tuple(rows.statistic(index, "mean") for index in range(len(run.job.bands)))
+    job = NeighboursJob(sides, RasterIds(run.segments), means, len(classes.names))
     advance = run.progress.advance_as("Measuring borders")
-    return measure_borders(job, run.segments, (run.runner, run.check), attributes.ids.size, advance)
+    return measure_borders(job, run.segments, (run.runner, run.check), rows.ids.size, advance)
 
 
-def _pair_columns(run: SegmentsRun, summaries: Sequence[Summaries]) -> List[Column]:
+def _pair_columns(run: SegmentsRun, borders: Borders) -> List[Column]:
     """The table of pairs, read from the files of the ranges when it is written."""
-    counts = [summary.pairs for summary in summaries]
 
     def stored(name: str, dtype: type, column: int) -> Stored:
-        paths = [run.folder.array_path(f"{name}-{number:07d}") for number in range(len(counts))]
-        return Stored(paths, counts, np.dtype(dtype), column)
+        return Stored(_paths(run, name, borders), borders.pairs, dtype, column)
 
     return [
         Column("segment", stored("pairs", np.uint32, 0)),
@@ -188,22 +184,24 @@ def _pair_columns(run: SegmentsRun, summaries: Sequence[Summaries]) -> List[Colu
     ]
 
 
-def _summary_columns(
-    attributes: Attributes, summaries: Sequence[Summaries], bands: Sequence[Band], classes: Classes
-) -> List[Column]:
-    """The table of segments, without their ids."""
+def _paths(run: SegmentsRun, name: str, borders: Borders) -> List[str]:
+    return [run.folder.array_path(f"{name}-{number:07d}") for number in range(len(borders.segments))]
+
+
+def _summary_columns(run: SegmentsRun, rows: SegmentRows, borders: Borders, classes: Classes) -> List[Column]:
+    """The table of segments, without their ids: likewise, in the order of `finish_range`."""
+    paths, places = _paths(run, "summary", borders), count()
+
+    def following(dtype: type = np.float64) -> Stored:
+        return Stored(paths, borders.segments, dtype, next(places))
+
     columns = [
-        Column("pixels", attributes.sizes),
-        Column("neighbours", together(summaries, "neighbours")),
-        Column("perimeter", together(summaries, "perimeter")),
-        Column("border_nodata", together(summaries, "open_border")),
+        Column("pixels", rows.sizes),
+        Column("neighbours", following(np.int64)),
+        Column("perimeter", following()),
+        Column("border_nodata", following()),
     ]
-    if bands:
-        means, greatest = (together(summaries, name) for name in ("mean_difference", "greatest_difference"))
-        for index, band in enumerate(bands):
-            columns.append(statistic_column("mean_difference", band, means[index]))
-            columns.append(statistic_column("greatest_difference", band, greatest[index]))
-    if classes.names:
-        shares = together(summaries, "shares")
-        columns += [Column(f"share_{name}", values) for name, values in zip(classes.names, shares)]
-    return columns
+    for band in run.bands:
+        columns.append(statistic_column("mean_difference", band, following()))
+        columns.append(statistic_column("greatest_difference", band, following()))
+    return columns + [Column(f"share_{name}", following()) for name in classes.names]

@@ -9,21 +9,23 @@ import numpy as np
 
 from .. import kernels
 from ..errors import SegmentationError
+from ..files.attribute_table import BAND_STATISTICS
 from ..files.creation_options import check_creation_options
 from ..files.formats import POLYGONS, format_of
 from ..files.output_files import IMAGE, VECTOR, Output, check_files, replaced_files
 from ..files.publish import publishing, recover_beside
 from ..files.raster import Raster, describe
-from ..files.stored import Stored
+from ..files.stored import Made
 from ..parameters import PlainParameters
 from ..progress import Feedback
-from .attribute_columns import statistic_columns
-from .attributes import Attributes
+from .attribute_columns import statistic_column
 from .existing_segments import ProductResult, SegmentsRun, segments_run
 from .looked_up import ColumnsOfRaster
 from .mean_image import MeanImage, mean_image_type, write_mean_image
 from .outlines import OutlineJob, trace_segments
 from .polygons import Polygons, check_polygon_file, write_polygons
+from .segment_ids import RasterIds
+from .segment_rows import SegmentRows
 
 
 @dataclass(frozen=True)
@@ -102,28 +104,30 @@ def segment_polygons(parameters: PolygonsParameters, feedback: Feedback) -> Prod
     started = time.monotonic()
     check_polygons(parameters)
     with segments_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
-        attributes, segments, kernel = run.measure(), run.segments, run.job.kernels
+        rows, segments, kernel = run.measure(BAND_STATISTICS), run.segments, run.job.kernels
         run.progress.start("outlines", "Tracing outlines")
-        job = outline_job(run, attributes, parameters.simplify)
+        job = outline_job(run, rows, parameters.simplify)
         rings = trace_segments(job, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
         run.progress.start("write", "Writing polygons")
         output = _output(parameters)
         with publishing(output.path, replaced=replaced_files(output)) as path:
             simplify = kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None
-            ids, columns = run.named(attributes).ids.astype(np.int64), statistic_columns(attributes, run.bands)
-            polygons = Polygons(rings, ids, attributes.sizes, columns, simplify)
+            ids = Made(RasterIds(segments).named, np.int64, rows.ids)
+            columns = [
+                statistic_column(name, band, rows.statistic(index, name))
+                for index, band in enumerate(run.bands)
+                for name in BAND_STATISTICS
+            ]
+            polygons = Polygons(rings, ids, rows.sizes, columns, simplify)
             advance = run.progress.advance_as("Writing polygons")
             write_polygons(output.at(path), segments, polygons, advance, run.check)
-    return ProductResult(int(attributes.ids.size), time.monotonic() - started)
+    return ProductResult(rows.ids.size, time.monotonic() - started)
 
 
-def outline_job(run: SegmentsRun, attributes: Attributes, all_junctions: bool) -> OutlineJob:
-    """The job whose work folder holds the ids and sizes of the segments."""
-    for name, array in (("ids", attributes.ids), ("sizes", attributes.sizes)):
-        run.folder.save_array(name, array)
+def outline_job(run: SegmentsRun, rows: SegmentRows, all_junctions: bool) -> OutlineJob:
+    """The job of tracing the segments that have been measured."""
     size = run.segments.width, run.segments.height
-    sizes = Stored([run.folder.array_path("sizes")], [attributes.ids.size], attributes.sizes.dtype)
-    return OutlineJob(run.job.ids, *size, all_junctions, run.job.kernels, run.folder, sizes, is_dense=False)
+    return OutlineJob(run.job.ids, *size, all_junctions, run.job.kernels, run.folder, rows.sizes, is_dense=False)
 
 
 def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> ProductResult:
@@ -140,12 +144,13 @@ def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> P
     with segments_run(parameters, feedback, {"values": 50, "write": 50}) as run:
         dtype = mean_image_type(run.job.bands)
         check_creation_options(format_of(parameters.output), parameters.creation_options, dtype, len(run.job.bands))
-        attributes = run.measure()
+        rows = run.measure(("mean",))
         run.progress.start("write", "Writing the mean image")
         output = _output(parameters)
         with publishing(output.path, replaced=replaced_files(output)) as path:
             image = MeanImage(output.at(path), run.segments, dtype, [band.name for band in run.bands])
             advance = run.progress.advance_as("Writing the mean image")
-            means = ColumnsOfRaster(run.job.ids, attributes.ids, [moments.mean for moments in attributes.bands])
-            write_mean_image(image, means, attributes.sizes, run.runner.workers, advance)
-    return ProductResult(int(attributes.ids.size), time.monotonic() - started)
+            columns = [rows.statistic(index, "mean") for index in range(len(run.job.bands))]
+            means = ColumnsOfRaster(run.job.ids, run.folder, run.job.kernels, columns)
+            write_mean_image(image, means, rows.sizes, run.runner.workers, advance)
+    return ProductResult(rows.ids.size, time.monotonic() - started)

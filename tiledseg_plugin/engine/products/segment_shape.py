@@ -10,11 +10,11 @@ from ..files.formats import TABLES
 from ..files.output_files import VECTOR, Output, check_files
 from ..files.publish import recover_beside
 from ..files.raster import describe
+from ..files.stored import Rows
 from ..files.tables import Column
 from ..parameters import EXECUTIONS, PlainParameters, check_choice
 from ..progress import Feedback
 from ..wording import counted
-from .attributes import Attributes
 from .existing_segments import ProductResult, SegmentsRun, WithoutValues, segments_run
 from .inside_points import inside_points
 from .margins import sides_of
@@ -80,17 +80,21 @@ def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ProductRes
     started = time.monotonic()
     check_shape(parameters)
     with segments_run(parameters, feedback, SHAPE_STAGES) as run:
-        attributes, columns = _measure(run, parameters, feedback)
+        ids, columns = _measure(run, parameters, feedback)
         run.progress.start("table", "Writing the table")
-        update = TableUpdate(parameters.segments, attributes, columns, "shape") if parameters.update_rat else None
-        table = [Column("segment", attributes.ids), *columns]
+        update = (
+            TableUpdate(parameters.segments, ids, columns[0].values, columns, "shape")
+            if parameters.update_rat
+            else None
+        )
+        table = [Column("segment", ids), *columns]
         write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
     seconds = time.monotonic() - started
-    feedback.info(f"Shape of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
-    return ProductResult(int(attributes.ids.size), seconds, run.progress.seconds)
+    feedback.info(f"Shape of {counted(ids.size, 'segment')} in {seconds:.1f} s.")
+    return ProductResult(ids.size, seconds, run.progress.seconds)
 
 
-def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) -> Tuple[Attributes, List[Column]]:
+def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) -> Tuple[Rows, List[Column]]:
     """The segments under their own ids, and the columns of their shape."""
     progress, job = run.progress, sides_of(run.job.ids, run.segments, run.job.kernels, run.folder)
     if job.sizes.ellipsoid is not None:
@@ -98,12 +102,12 @@ def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) 
     progress.start("shapes", "Measuring shapes")
     sums = sum_shapes(job, run.segments, run.runner, progress.advance_as("Measuring shapes"), run.check)
     run.check_found(sums.ids)
-    attributes = run.named(Attributes(sums.ids, sums.sizes, ()))
+    ids = run.named(sums.ids)
     if parameters.update_rat:
-        check_rows_fit(parameters.segments, attributes)
+        check_rows_fit(parameters.segments, ids)
     else:
-        run.compare_table(attributes)
+        run.compare_table(sums.ids, sums.sizes)
     progress.start("points", "Finding points inside")
     advance = progress.advance_as("Finding points inside")
     inside = inside_points(job, run.segments, sums, (run.runner, run.check), advance)
-    return attributes, shape_columns(sums, inside, job.sizes)
+    return ids, shape_columns(sums, inside, job.sizes)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
-import numpy as np
-
 from ..errors import SegmentationError
 from ..files.formats import TABLES
 from ..files.output_files import VECTOR, Output, check_files
 from ..files.publish import recover_beside
 from ..files.raster import describe
+from ..files.stored import Rows
 from ..files.tables import Column
 from ..files.vector_trial import check_columns
 from ..parameters import (
@@ -29,21 +28,13 @@ from ..parameters import (
 from ..progress import Feedback
 from ..wording import counted
 from .attribute_columns import statistic_column
-from .attributes import Attributes, Moments
 from .existing_segments import Further, ProductResult, SegmentsRun, segments_run
-from .histograms import Described, HistogramJob, describe_by_histograms
+from .histograms import HistogramJob, describe_by_histograms
 from .quantiles import Ranks, completed, is_order_statistic
+from .segment_rows import SegmentRows
 from .texture import Textures, texture_limits
 from .update_table import TableUpdate, check_rows_fit, check_table_format, update_output, write_tables
 
-MOMENTS = {  # attributes of `Moments` by statistic
-    "mean": "mean",
-    "std": "deviation",
-    "min": "minimum",
-    "max": "maximum",
-    "sum": "sum",
-    "count": "counts",
-}
 LONGEST_SOURCE = 40  # characters of a raster's name in the name of a column
 
 
@@ -142,21 +133,22 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
     check_statistics(parameters)
     further = Further(parameters.more_values, parameters.apply_scale)
     with segments_run(parameters, feedback, _stages(parameters.named), further) as run:
-        attributes = run.measure(not parameters.update_rat)
+        with_textures = bool(set(parameters.named) & set(TEXTURES))
+        rows = run.measure(_of_moments(parameters.named), not parameters.update_rat, with_textures)
         if parameters.update_rat:
-            check_rows_fit(parameters.segments, attributes)
-        counts = _counted(parameters, run, attributes)
+            check_rows_fit(parameters.segments, run.named(rows.ids))
+        counts = _counted(parameters, run, rows)
         run.progress.start("table", "Writing the table")
-        columns = list(_columns(parameters, run, attributes, counts))
+        columns = list(_columns(parameters, run, rows, counts))
         if parameters.output:
             _check_columns(parameters, len(columns))
-        named, prefix = run.named(attributes), "new" if parameters.more_values else Path(parameters.values).stem
-        update = TableUpdate(parameters.segments, named, columns, prefix) if parameters.update_rat else None
-        table = [Column("segment", named.ids), *columns]
+        ids, prefix = run.named(rows.ids), "new" if parameters.more_values else Path(parameters.values).stem
+        update = TableUpdate(parameters.segments, ids, rows.sizes, columns, prefix) if parameters.update_rat else None
+        table = [Column("segment", ids), *columns]
         write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
     seconds = time.monotonic() - started
-    feedback.info(f"Statistics of {counted(attributes.ids.size, 'segment')} in {seconds:.1f} s.")
-    return ProductResult(int(attributes.ids.size), seconds, run.progress.seconds)
+    feedback.info(f"Statistics of {counted(rows.ids.size, 'segment')} in {seconds:.1f} s.")
+    return ProductResult(rows.ids.size, seconds, run.progress.seconds)
 
 
 def _stages(statistics: Iterable[str]) -> Dict[str, int]:
@@ -170,55 +162,48 @@ def _stages(statistics: Iterable[str]) -> Dict[str, int]:
     return {stage: weight for stage, weight in wanted.items() if weight}
 
 
-def _counted(parameters: StatisticsParameters, run: SegmentsRun, attributes: Attributes) -> List[Described]:
+def _of_moments(statistics: Sequence[str]) -> Tuple[str, ...]:
+    """Those that need no more than sums and limits, and what the others are completed with."""
+    others = {name for name in statistics if is_order_statistic(name) or name in TEXTURES}
+    return tuple(dict.fromkeys([*(name for name in statistics if name not in others), *(["count"] if others else [])]))
+
+
+def _counted(parameters: StatisticsParameters, run: SegmentsRun, rows: SegmentRows) -> List[Dict[str, Rows]]:
     """Of each band the statistics that need to know how often values, or pairs of them, occur in each segment."""
-    results: List[Described] = [{} for _ in run.job.bands]
+    results: List[Dict[str, Rows]] = [{} for _ in run.job.bands]
     ranked = tuple(filter(is_order_statistic, parameters.named))
     if ranked:
         run.progress.start("ranks", "Ranking values")
         job = HistogramJob(run.job, Ranks(run.job.bands, ranked, run.sources), run.folder)
         advance = run.progress.advance_as("Ranking values")
-        results = completed(describe_by_histograms(job, attributes, run.runner, advance, run.check), attributes)
+        found = describe_by_histograms(job, rows.ids.size, run.runner, advance, run.check)
+        results = completed(found, run.job.bands, rows)
     if set(parameters.named) & set(TEXTURES):
         run.progress.start("textures", "Counting pairs of pixels")
-        limits = tuple(map(texture_limits, attributes.bands))
+        limits = tuple(texture_limits(rows.whole(band)) for band in range(len(run.job.bands)))
         textures = Textures(run.job.bands, limits, parameters.grey_levels, len(run.job.bands))
         advance = run.progress.advance_as("Counting pairs of pixels")
         job = HistogramJob(run.job, textures, run.folder)
-        found = describe_by_histograms(job, attributes, run.runner, advance, run.check)
+        found = describe_by_histograms(job, rows.ids.size, run.runner, advance, run.check)
         results = [{**before, **more} for before, more in zip(results, found)]
     return results
 
 
 def _columns(
-    parameters: StatisticsParameters, run: SegmentsRun, attributes: Attributes, counts: Sequence[Described]
+    parameters: StatisticsParameters, run: SegmentsRun, rows: SegmentRows, counts: Sequence[Dict[str, Rows]]
 ) -> Iterator[Column]:
     """Columns mean_1, std_1, ... of the first band, and so on; of several rasters, with the name of each before."""
     paths = list(dict.fromkeys(run.sources))
     called = dict(zip(paths, _short_names(paths))) if parameters.more_values else {}
-    for source, band, moments, described in zip(run.sources, run.bands, attributes.bands, counts):
+    for index, (source, band, described) in enumerate(zip(run.sources, run.bands, counts)):
         for name in parameters.named:
             if name == "share":
                 shares = [one for one in described if one.startswith("share_")]
                 for one in sorted(shares, key=lambda share: int(share[len("share_") :])):
                     yield statistic_column(one, band, described[one], called.get(source, ""))
             else:
-                values = described[name] if name in described else _of_moments(name, moments, attributes.sizes)
-                yield statistic_column(name, band, np.asarray(values), called.get(source, ""))
-
-
-def _of_moments(name: str, moments: Moments, sizes: np.ndarray) -> np.ndarray:
-    """A statistic that needs no more than sums and limits: (segments,), NaN where there is none."""
-    if name == "valid_fraction":
-        return moments.counts / sizes
-    with np.errstate(over="ignore", invalid="ignore"):
-        if name == "range":
-            return moments.maximum - moments.minimum
-        if name == "cv":
-            mean = np.abs(moments.mean)
-            return np.divide(moments.deviation, mean, out=np.full(mean.shape, np.nan), where=mean > 0)
-    values: np.ndarray = getattr(moments, MOMENTS[name])
-    return values
+                values = described[name] if name in described else rows.statistic(index, name)
+                yield statistic_column(name, band, values, called.get(source, ""))
 
 
 def _short_names(paths: Iterable[str]) -> List[str]:

@@ -18,7 +18,7 @@ What is counted is one code a pair; counts are exact, and floats are added in th
 
 import math
 from dataclasses import dataclass
-from typing import Collection, Dict, Iterator, List, Tuple
+from typing import Collection, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,7 +27,7 @@ from ..files.raster import Raster
 from ..files.window import Window
 from ..parameters import TEXTURES
 from ..stages.statistics import BandStatistics
-from .attributes import AttributeJob, Moments, band_values
+from .attributes import AttributeJob, band_values
 from .histograms import Described
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
@@ -76,30 +76,18 @@ class Textures:
         """There are always as many."""
 
 
-def texture_limits(moments: Moments) -> Tuple[float, float]:
+def texture_limits(band: Optional[BandStatistics]) -> Tuple[float, float]:
     """Between which stored values the grey levels of a band lie: two standard deviations about the mean, in its range.
 
     Parameters
     ----------
-    moments : of the band in all segments
+    band : its statistics in all segments; None where no segment has a value
     """
-    some = moments.counts > 0
-    if not some.any():
+    if band is None:
         return 0.0, 0.0
-    counts, totals, squares, low, high = (array[..., some] for array in moments.held)
-    count = int(counts.sum())
-    with np.errstate(over="ignore", invalid="ignore"):
-        if moments.is_float:
-            mean = float((totals * (counts / count)).sum())
-            deviations = float((squares[0] + counts * (totals - mean) ** 2).sum())
-        else:
-            total = sum(totals.tolist())
-            square = sum(squares[0].tolist()) + (sum(squares[1].tolist()) << 32)
-            mean, deviations = total / count, (square * count - total * total) / count
-    range_ = float(low.min()), float(high.max())
-    if not math.isfinite(mean) or not math.isfinite(deviations):
-        return range_
-    return BandStatistics(count, mean, deviations, *range_).stretch_range()
+    if not math.isfinite(band.mean) or not math.isfinite(band.squares):
+        return band.low, band.high
+    return band.stretch_range()
 
 
 def grey_levels(values: np.ndarray, limits: Tuple[float, float], levels: int) -> np.ndarray:

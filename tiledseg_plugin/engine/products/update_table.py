@@ -14,6 +14,7 @@ from ..files.attribute_table import MOST_ROWS, MOST_XML_VALUES, keeps_table_as_x
 from ..files.gdal_access import collected_errors, open_raster
 from ..files.output_files import UPDATED, Output, is_attribute_table, replaced_files
 from ..files.publish import Replaced, attributes_path, nothing_else, publishing_together
+from ..files.stored import Rows
 from ..files.tables import Column, write_table
 from ..progress import Check, Feedback
 from .attributes import Attributes
@@ -27,12 +28,13 @@ class TableUpdate(NamedTuple):
     """Columns that the attribute table of segments is to get.
 
     segments : path of the raster
-    attributes : whose ids the columns' rows are for
+    ids, sizes : (segments,) of the segments that the columns' rows are for, ascending, and their pixels
     prefix : what the values are called, where a column's name is taken
     """
 
     segments: str
-    attributes: Attributes
+    ids: Rows
+    sizes: Rows
     columns: Sequence[Column]
     prefix: str
 
@@ -74,10 +76,15 @@ def check_table_format(segments: str) -> None:
         )
 
 
-def check_rows_fit(segments: str, attributes: Attributes) -> int:
-    """How many rows the table has, up to the largest id; refused as soon as that is known to be too many."""
-    rows = int(attributes.ids[-1]) + 1
-    if not _has_table_beside(segments) and rows > min(MOST_ROWS, max(MOST_SPARSE, 4 * attributes.ids.size)):
+def check_rows_fit(segments: str, ids: Rows) -> int:
+    """How many rows the table has, up to the largest id; refused as soon as that is known to be too many.
+
+    Parameters
+    ----------
+    ids : (segments,) ascending
+    """
+    rows = int(ids[ids.size - 1 : ids.size][0]) + 1
+    if not _has_table_beside(segments) and rows > min(MOST_ROWS, max(MOST_SPARSE, 4 * ids.size)):
         raise SegmentationError(
             f"The ids of SEGMENTS reach {rows - 1}, and its table would have as many rows: switch UPDATE_RAT off."
         )
@@ -122,12 +129,14 @@ def write_update(update: TableUpdate, staged: str, feedback: Feedback) -> None:
     ----------
     staged : where what is to replace the `file_to_update` is written; nothing is if nothing has to be changed
     """
-    segments, attributes, columns, prefix = update
+    segments, prefix = update.segments, update.prefix
+    attributes = Attributes(np.asarray(update.ids), np.asarray(update.sizes), ())
+    columns = [replace(column, values=np.asarray(column.values)) for column in update.columns]
     if _has_table_beside(segments):
         write_updated(attributes_path(segments), staged, attributes, columns, prefix, feedback)
         return
     present = _table_columns(segments)
-    rows = max([check_rows_fit(segments, attributes), *(values.size for values in present.values())])
+    rows = max([check_rows_fit(segments, attributes.ids), *(values.size for values in present.values())])
     written = _to_be_written(attributes, columns, rows, present, prefix, feedback)
     every = len({*present, *(column.name for column in written)})
     if keeps_table_as_xml(segments) and rows * every > MOST_XML_VALUES:

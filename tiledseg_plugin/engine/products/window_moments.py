@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the segments of a run hold of floats: found window by window, left in files, and added up strip by strip.
 
-Sums of floats depend on the order in which they are added. It is always that of `attributes.describe_segments`: by
+Sums of floats depend on the order in which they are added. It is always that of `segment_rows.describe_segments`: by
 pixel within a window, then by window. A strip holds the segments that begin in it, whose ids are a range.
 """
 
