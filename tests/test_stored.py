@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
-from rasters import run
+from rasters import run, write_raster
 from tiledseg.tiledseg_plugin.engine.files import outputs, stored
-from tiledseg.tiledseg_plugin.engine.files.stored import Stored
+from tiledseg.tiledseg_plugin.engine.files.stored import Made, Stored
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 
 def in_files(folder, values, counts, column=None):
@@ -89,3 +90,74 @@ def test_products_of_a_run_hold_no_column_of_all_segments(tmp_path, data, monkey
         _, result = run(source, tmp_path / "o.tif", execution="serial", min_pixels=10, **products)
         assert lengths and max(lengths) < result.segment_count / 3
         lengths.clear()
+
+
+def test_products_of_existing_segments_hold_no_row_of_all_of_them(tmp_path, monkeypatch):
+    """Neither while values are read nor while tables and rasters are written; of ids with gaps, in any order."""
+    from tiledseg.tiledseg_plugin.engine.products import attributes, histograms, segment_rows, shape_sums
+    from tiledseg.tiledseg_plugin.engine.products.segment_neighbours import NeighboursParameters, segment_neighbours
+    from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
+        MeanImageParameters,
+        PolygonsParameters,
+        segment_mean_image,
+        segment_polygons,
+    )
+    from tiledseg.tiledseg_plugin.engine.products.segment_shape import ShapeParameters, segment_shape
+    from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
+    from tiledseg.tiledseg_plugin.engine.stages import statistics as survey
+
+    lengths = []
+    remember, nothing = attributes.Moments.__init__, shape_sums._nothing
+
+    def watched(self, segments, *more):
+        lengths.append(segments)
+        remember(self, segments, *more)
+
+    def watched_sums(ids, *more):
+        lengths.append(ids.size)
+        return nothing(ids, *more)
+
+    monkeypatch.setattr(attributes.Moments, "__init__", watched)
+    monkeypatch.setattr(shape_sums, "_nothing", watched_sums)
+    monkeypatch.setattr(survey, "BLOCK_PIXELS", 32 * 32)
+    monkeypatch.setattr(segment_rows, "SPACING", 2)
+    for module in (segment_rows, histograms, shape_sums):
+        monkeypatch.setattr(module, "MOST_ROWS", 40)
+    for kind in (stored.Stored, stored.Made):
+        monkeypatch.setattr(kind, "__array__", lambda *_: pytest.fail("a column is read as a whole"))
+    rng = np.random.default_rng(3)
+    ids = np.unique(rng.integers(1, 2**32, 500, dtype=np.uint32))[:400]
+    rng.shuffle(ids)
+    segments = write_raster(tmp_path / "s.tif", np.kron(ids.reshape(20, 20), np.ones((5, 5), np.uint32))[None], 0)
+    values = write_raster(tmp_path / "v.tif", rng.integers(0, 99, (2, 100, 100)).astype(np.uint16))
+    of, say = {"execution": "serial"}, Feedback()
+    wanted = ("mean", "median", "variety", "entropy")
+    results = [
+        segment_statistics(
+            StatisticsParameters(segments, values, str(tmp_path / "o.csv"), statistics=wanted, **of), say
+        ),
+        segment_mean_image(MeanImageParameters(segments, values, str(tmp_path / "o.tif"), **of), say),
+        segment_polygons(PolygonsParameters(segments, str(tmp_path / "o.gpkg"), values, **of), say),
+        segment_shape(ShapeParameters(segments, str(tmp_path / "h.csv"), **of), say),
+        segment_neighbours(
+            NeighboursParameters(segments, str(tmp_path / "p.csv"), str(tmp_path / "n.csv"), values, **of), say
+        ),
+    ]
+    assert [result.segment_count for result in results] == [400] * 5
+    assert 40 <= max(lengths) < 400 / 3
+    for name in ("o.csv", "h.csv", "n.csv"):
+        assert np.loadtxt(tmp_path / name, np.int64, delimiter=",", skiprows=1, usecols=0).tolist() == sorted(
+            ids.tolist()
+        )
+
+
+def test_columns_that_some_files_lack_and_columns_made_of_others(tmp_path):
+    paths = [str(tmp_path / f"{number}.npy") for number in range(3)]
+    for path, rows in zip(paths, ([[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0]], [[7.0, 8.0], [9.0, 10.0]])):
+        np.save(path, np.array(rows))
+    column = Stored(paths, [2, 2, 2], np.float64, [1, None, 0])
+    assert np.array_equal(column[:], [3, 4, np.nan, np.nan, 7, 8], equal_nan=True)
+    assert np.array_equal(column[np.array([1, 3, 5])], [4, np.nan, 8], equal_nan=True)
+    doubled = Made(lambda some, others: some + others, np.float32, column, column)
+    assert doubled.size == len(doubled) == 6 and doubled[1:3].dtype == np.float32
+    assert np.array_equal(np.asarray(doubled), np.asarray(column) * 2, equal_nan=True)

@@ -41,9 +41,9 @@ KEPT = "|".join(  # after the prefix, what a run can be taken up from
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         r"(places|ready)-\d+-\d+\.npz|beside\.bin",
         rf"(owner|value|times|finished|found|ranked|totals)-\d+-{NUMBER}\.npy",
-        rf"(sums|reach|borders|pairs|differences)-{NUMBER}\.npy",
+        rf"(sums|reach|borders|pairs|differences|nearest|inside)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
-        r"(survey|sample)\.npz|(ids|sizes|sides|centroids|means|classes)\.npy",
+        r"(survey|sample)\.npz|(ids|sizes|sides|open|classes)\.npy",
     )
 )
 LONGEST_NAME = f"{PREFIX}chain-corners-0000000.npy"

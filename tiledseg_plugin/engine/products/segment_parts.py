@@ -16,7 +16,6 @@ import numpy as np
 from ..files.window import Window
 from ..kernels.components import components
 from ..kernels.pairs import counted_pairs
-from .attributes import places_of
 from .margins import WithMargin
 
 Shared = Tuple[Tuple[str, int, int], np.ndarray]  # where a row or column lies, and the parts of its pixels
@@ -105,23 +104,20 @@ class Joined:
         contacts[:, :2] += before - 1
         self._contacts.append(contacts)
 
-    def counted(self, ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Of each segment how many parts these are, and how many of the contacts are of a part with itself.
-
-        Parameters
-        ----------
-        ids : (segments,) uint32, ascending
+    def counted(self) -> np.ndarray:
+        """(3, n) int64: ids of the segments that have such parts, ascending, how many these are, and how many of the
+        contacts are of a part with itself.
         """
-        parts, contacts = np.zeros(ids.size, np.int64), np.zeros(ids.size, np.int64)
         if not self._count:
-            return parts, contacts
-        owners = places_of(np.concatenate(self._owners), ids)
+            return np.empty((3, 0), np.int64)
+        ids, owners = np.unique(np.concatenate(self._owners), return_inverse=True)
+        owners = owners.reshape(-1)
         links = np.concatenate([*self._links, np.empty((0, 2), np.int64)])
         found, number = components(self._count, links[:, 0], links[:, 1])
         first = np.empty(found, np.int64)
         first[number[::-1]] = np.arange(self._count - 1, -1, -1)
-        parts += np.bincount(owners[first], minlength=ids.size)
         met = np.concatenate(self._contacts)
         met = met[number[met[:, 0]] == number[met[:, 1]]]
+        contacts = np.zeros(ids.size, np.int64)
         np.add.at(contacts, owners[met[:, 0]], met[:, 2])
-        return parts, contacts
+        return np.stack([ids.astype(np.int64), np.bincount(owners[first], minlength=ids.size), contacts])

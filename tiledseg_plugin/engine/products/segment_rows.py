@@ -167,12 +167,22 @@ def describe_segments(job: RowsJob, runner: Runner, advance: Advance, check_canc
     for done, ((number, *_), (count, sums)) in enumerate(runner.run(describe_range, job, ranges, check_cancelled), 1):
         counts[number], added[number] = count, sums
         advance(0.9 + 0.1 * done / len(ranges))
-    for name, dtype in ((IDS, np.uint32), (SIZES, np.int64)):
-        parts = [f"{name}-{number:07d}" for number in range(len(ranges))]
-        folder.save_column(name, Stored([folder.array_path(part) for part in parts], counts, dtype))
-        folder.drop(*parts)
+    keep_ids(folder, counts)
     folder.drop(*(f"{name}-{number:07d}" for name in (PRESENT, MOMENTS) for number in samples.numbers))
     return SegmentRows(job, counts, added)
+
+
+def keep_ids(folder: WorkFolder, counts: Sequence[int]) -> None:
+    """Put the ids and sizes that ranges have left together, as IDS and SIZES.
+
+    Parameters
+    ----------
+    counts : how many segments each range has
+    """
+    for name, dtype in ((IDS, np.uint32), (SIZES, np.int64)):
+        parts = [f"{name}-{number:07d}" for number in range(len(counts))]
+        folder.save_column(name, Stored([folder.array_path(part) for part in parts], counts, dtype))
+        folder.drop(*parts)
 
 
 class Samples:
@@ -290,25 +300,36 @@ def describe_range(job: RowsJob, item: Range, check_cancelled: Check) -> Tuple[i
 
 
 def _attributes_of(job: RowsJob, item: Range, check_cancelled: Check) -> Attributes:
-    _, (first, end), windows = item
-    slices: List[Tuple[int, slice, np.ndarray]] = []
-    for window in windows:
-        present = job.folder.map_array(f"{PRESENT}-{window:07d}")
-        here = slice(*cut(present, first, end))
-        if here.start < here.stop:
-            slices.append((window, here, np.array(present[here])))
-    ids = np.unique(np.concatenate([np.empty(0, np.uint32), *(present for _, _, present in slices)]))
+    ids, parts = segments_of(job.folder, item)
     attributes = Attributes(
         ids, np.zeros(ids.size, np.int64), tuple(moments_for(band, ids.size) for band in job.attributes.bands)
     )
-    for window, here, present in slices:
+    for window, here, places in parts:
         check_cancelled()
         records = np.array(job.folder.map_array(f"{MOMENTS}-{window:07d}")[here])
-        places = places_of(present, ids)
         attributes.sizes[places] += records["pixels"].astype(np.int64)
         for index, band in enumerate(attributes.bands):
             band.add(places, _part(records, index))
     return attributes
+
+
+def segments_of(folder: WorkFolder, item: Range) -> Tuple[np.ndarray, List[Tuple[int, slice, np.ndarray]]]:
+    """The segments of a range, by what windows have left as PRESENT.
+
+    Returns
+    -------
+    ids : (segments,) uint32, ascending
+    parts : of each window with some of them its number, where they are in its file, and their places among the ids
+    """
+    _, (first, end), windows = item
+    found: List[Tuple[int, slice, np.ndarray]] = []
+    for window in windows:
+        present = folder.map_array(f"{PRESENT}-{window:07d}")
+        here = slice(*cut(present, first, end))
+        if here.start < here.stop:
+            found.append((window, here, np.array(present[here])))
+    ids = np.unique(np.concatenate([np.empty(0, np.uint32), *(present for _, _, present in found)]))
+    return ids, [(window, here, places_of(present, ids)) for window, here, present in found]
 
 
 def _added(moments: Moments, adds_up: bool) -> Added:

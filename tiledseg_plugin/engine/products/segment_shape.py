@@ -5,23 +5,29 @@ import time
 from dataclasses import dataclass
 from typing import List, Tuple
 
+import numpy as np
+from numpy.typing import DTypeLike
+
 from ..errors import SegmentationError
 from ..files.formats import TABLES
 from ..files.output_files import VECTOR, Output, check_files
 from ..files.publish import recover_beside
 from ..files.raster import describe
-from ..files.stored import Rows
+from ..files.stored import Rows, Stored
 from ..files.tables import Column
 from ..parameters import EXECUTIONS, PlainParameters, check_choice
-from ..progress import Feedback
+from ..progress import Check, Feedback
 from ..wording import counted
 from .existing_segments import ProductResult, SegmentsRun, WithoutValues, segments_run
-from .inside_points import inside_points
-from .margins import sides_of
-from .shape_columns import shape_columns
-from .shape_sums import sum_shapes
+from .inside_points import InsideJob, inside_points
+from .margins import SidesJob, sides_of
+from .segment_rows import IDS, SIZES, Range, keep_ids, rows_of_range
+from .shape_columns import INSIDE, SHAPE_COLUMNS, shape_columns, shape_values
+from .shape_sums import Numbered, sum_shapes, sums_of_range
 from .update_table import TableUpdate, check_rows_fit, check_table_format, update_output, write_tables
 
+CENTROID = ("col", "row")
+IN_ROWS = (*(name for name in SHAPE_COLUMNS if name not in INSIDE), *CENTROID)  # what ranges leave in the folder
 SHAPE_STAGES = {"shapes": 60, "points": 25, "table": 15}
 
 
@@ -100,14 +106,39 @@ def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) 
     if job.sizes.ellipsoid is not None:
         feedback.info("Coordinates are geographic: areas and lengths are measured on the ellipsoid, in metres.")
     progress.start("shapes", "Measuring shapes")
-    sums = sum_shapes(job, run.segments, run.runner, progress.advance_as("Measuring shapes"), run.check)
-    run.check_found(sums.ids)
-    ids = run.named(sums.ids)
+    advance = progress.advance_as("Measuring shapes")
+    ranges = sum_shapes(job, run.segments, run.runner, lambda done: advance(0.9 * done), run.check)
+    counts = [0] * len(ranges)
+    for done, ((item, _), found) in enumerate(run.runner.run(describe_range, job, ranges, run.check), 1):
+        counts[item[0]] = found
+        advance(0.9 + 0.1 * done / len(ranges))
+    keep_ids(run.folder, counts)
+    ids: Rows = Stored([run.folder.array_path(IDS)], [sum(counts)], np.uint32)
+    paths = [run.folder.array_path(rows_of_range(number)) for number in range(len(counts))]
+
+    def stored(name: str, dtype: DTypeLike = np.float64) -> Stored:
+        if name in INSIDE:
+            return Stored(points, counts, dtype, INSIDE.index(name))
+        return Stored(paths, counts, dtype, IN_ROWS.index(name))
+
+    run.check_found(ids)
     if parameters.update_rat:
-        check_rows_fit(parameters.segments, ids)
+        check_rows_fit(parameters.segments, run.named(ids))
     else:
-        run.compare_table(sums.ids, sums.sizes)
+        run.compare_table(ids, stored("pixels", np.int64))
     progress.start("points", "Finding points inside")
-    advance = progress.advance_as("Finding points inside")
-    inside = inside_points(job, run.segments, sums, (run.runner, run.check), advance)
-    return ids, shape_columns(sums, inside, job.sizes)
+    inside = InsideJob(job, *map(stored, CENTROID))
+    execution = run.runner, run.check
+    points = inside_points(inside, run.segments, counts, execution, progress.advance_as("Finding points inside"))
+    return run.named(ids), shape_columns(job.sizes, stored)
+
+
+def describe_range(job: SidesJob, item: Tuple[Range, Numbered], check_cancelled: Check) -> int:
+    """Find the shape of a range of segments, and leave its rows in the folder: the task. Returns how many they are."""
+    (number, *_), windows = item
+    sums = sums_of_range(job, item[0], windows, check_cancelled)
+    values = {**shape_values(sums, job.sizes), **dict(zip(CENTROID, (sums.cols / sums.sizes, sums.rows / sums.sizes)))}
+    job.folder.save_array(rows_of_range(number), np.stack([values[name] for name in IN_ROWS]).astype(np.float64))
+    job.folder.save_array(f"{IDS}-{number:07d}", sums.ids)
+    job.folder.save_array(f"{SIZES}-{number:07d}", sums.sizes)
+    return int(sums.ids.size)

@@ -32,10 +32,12 @@ Moments are those of the area, not of pixel centres: a pixel has 1/12 of its own
 metres, in the scale at the centroid.
 """
 
-from typing import Dict, List, Tuple
+from typing import Callable, Dict, List, Tuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from ..files.stored import Rows
 from ..files.tables import Column
 from .pixel_sizes import PixelSizes
 from .shape_sums import ShapeSums
@@ -46,26 +48,36 @@ SHAPE_COLUMNS = (
     *("rectangularity", "elongation", "orientation", "parts", "hole_count", "x", "y", "x_inside", "y_inside"),
     *("min_x", "min_y", "max_x", "max_y", "on_edge"),
 )
+WHOLE = ("pixels", "on_ellipsoid", "parts", "hole_count", "on_edge")  # numbers
+INSIDE = ("x_inside", "y_inside")
 
 
-def shape_columns(sums: ShapeSums, inside: Tuple[np.ndarray, np.ndarray], sizes: PixelSizes) -> List[Column]:
+def shape_columns(sizes: PixelSizes, stored: Callable[[str, DTypeLike], Rows]) -> List[Column]:
     """The columns of SHAPE_COLUMNS, in that order; NaN where a measure has no value.
 
     Parameters
     ----------
-    inside : columns and rows of the pixels of `inside_points`
+    stored : function of a name and a type that returns the values, see `shape_values`
     """
+    labels = _labels(sizes.ellipsoid is not None)
+    return [
+        Column(name, stored(name, np.int64 if name in WHOLE else np.float64), label=labels.get(name, ""))
+        for name in SHAPE_COLUMNS
+    ]
+
+
+def shape_values(sums: ShapeSums, sizes: PixelSizes) -> Dict[str, np.ndarray]:
+    """The values of SHAPE_COLUMNS but for INSIDE, of the segments of a range."""
     area_unit, across_unit, down_unit = sizes.units
     area = sums.area.values * area_unit
     perimeter = sums.across.values * across_unit + sums.down.values * down_unit
     col, row = sums.cols / sums.sizes + 0.5, sums.rows / sums.sizes + 0.5
     x, y = sizes.map_x(col, row), sizes.map_y(col, row)
-    inside_col, inside_row = (axis + 0.5 for axis in inside)
     low_col, high_col, low_row, high_row = sums.limits
     elongation, orientation = _principal_axes(sums, sizes, y)
     with np.errstate(divide="ignore", invalid="ignore"):
         fractal = np.where(area > 1, 2 * np.log(perimeter / 4) / np.log(area), np.nan)
-    values: Dict[str, np.ndarray] = {
+    return {
         "pixels": sums.sizes,
         "area": area,
         "perimeter": perimeter,
@@ -80,13 +92,9 @@ def shape_columns(sums: ShapeSums, inside: Tuple[np.ndarray, np.ndarray], sizes:
         "hole_count": sums.holes,
         "x": x,
         "y": y,
-        "x_inside": sizes.map_x(inside_col, inside_row),
-        "y_inside": sizes.map_y(inside_col, inside_row),
         **_extent(sums, sizes),
         "on_edge": (sums.open_sides > 0).astype(np.int64),
     }
-    labels = _labels(sizes.ellipsoid is not None)
-    return [Column(name, values[name], label=labels.get(name, "")) for name in SHAPE_COLUMNS]
 
 
 def _labels(on_ellipsoid: bool) -> Dict[str, str]:

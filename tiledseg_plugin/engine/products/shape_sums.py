@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the shape of each segment is made of, added up over the windows of a raster: exactly, so in any order.
 
+Windows leave their sums in the work folder, where they are put together a range of segments at a time, see
+`segment_rows`.
+
 Sums of squares of columns and rows may be beyond 64 bits where a raster is large. They are kept modulo 2^64, with an
 approximation beside them: together the two say the exact number, as the approximation is less than 2^63 off.
 """
 
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 
@@ -18,9 +21,14 @@ from ..kernels.plain.shapes import FAR
 from ..progress import Advance, Check
 from .attributes import LIMB, LOW_BITS, places_of
 from .margins import SidesJob, numbered_windows
+from .segment_ids import LARGEST
 from .segment_parts import Joined, WindowParts, open_contacts, window_parts
+from .segment_rows import PRESENT, Range, Samples, cut, sampled, segments_of
 
-Seen = Tuple[np.ndarray, WindowParts]  # (n,) uint32 ids in a window or its margin, and their parts
+Seen = Tuple[np.ndarray, WindowParts]  # samples of the ids in a window or its margin, and their parts
+Numbered = Dict[int, Window]  # windows by their numbers
+MOST_ROWS = 1 << 16  # that a range is to have
+OPEN = "open"  # under which lies what `Joined` has counted
 Second = Tuple[np.ndarray, np.ndarray, np.ndarray]  # of columns, of columns and rows, of rows
 
 
@@ -44,8 +52,9 @@ def sum_window(job: SidesJob, numbered: Tuple[int, Window], check_cancelled: Che
     job.folder.save_array(f"sums-{number:07d}", np.concatenate([sums.T, found.closed[None]]))
     if job.sizes.is_rotated:
         job.folder.save_array(f"reach-{number:07d}", _reach(job, window, margin.ids, present))
+    job.folder.save_array(f"{PRESENT}-{number:07d}", present)
     found = found._replace(closed=found.closed[:0])
-    return present, found._replace(contacts=open_contacts(contacts, renumbered))
+    return sampled(present), found._replace(contacts=open_contacts(contacts, renumbered))
 
 
 def _reach(job: SidesJob, window: Window, ids: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -134,7 +143,7 @@ class SquareSums:
 
 @dataclass
 class ShapeSums:
-    """Of every segment.
+    """Of every segment of a range.
 
     ids : (segments,) uint32, ascending
     sizes, cols, rows : (segments,) int64: pixels, sums of their columns and of their rows
@@ -161,8 +170,10 @@ class ShapeSums:
     holes: np.ndarray
 
 
-def sum_shapes(job: SidesJob, raster: Raster, runner: Runner, advance: Advance, check_cancelled: Check) -> ShapeSums:
-    """The pass over the raster.
+def sum_shapes(
+    job: SidesJob, raster: Raster, runner: Runner, advance: Advance, check_cancelled: Check
+) -> List[Tuple[Range, Numbered]]:
+    """The pass over the raster. Returns ranges of segments with the windows that hold some, for `sums_of_range`.
 
     Parameters
     ----------
@@ -172,30 +183,37 @@ def sum_shapes(job: SidesJob, raster: Raster, runner: Runner, advance: Advance, 
     """
     job.prepare()
     _compile(job)
-    windows = numbered_windows(raster)
-    joined = Joined()
-    present: List[np.ndarray] = [np.empty(0, np.uint32)] * len(windows)
-    for done, ((number, _), seen) in enumerate(runner.run(sum_window, job, windows, check_cancelled), 1):
-        present[number] = seen[0]
+    windows = dict(numbered_windows(raster))
+    joined, samples = Joined(), Samples()
+    for done, ((number, _), seen) in enumerate(runner.run(sum_window, job, windows.items(), check_cancelled), 1):
+        samples.add(number, seen[0])
         joined.add(seen[1])
-        advance(0.9 * done / len(windows))
-    ids = np.unique(np.concatenate(present))
+        advance(done / len(windows))
+    job.folder.save_array(OPEN, joined.counted())
+    return [(item, {number: windows[number] for number in item[2]}) for item in samples.ranges(MOST_ROWS, LARGEST + 1)]
+
+
+def sums_of_range(job: SidesJob, item: Range, windows: Numbered, check_cancelled: Check) -> ShapeSums:
+    """Put together what windows have left of a range of segments."""
+    ids, parts = segments_of(job.folder, item)
     found, others = _nothing(ids, job.sizes.is_rotated), np.zeros((3, ids.size), np.int64)
-    for number, window in windows:
+    for number, here, places in parts:
         check_cancelled()
-        places = places_of(present[number], ids)
-        sums = np.array(job.folder.map_array(f"sums-{number:07d}"))
-        _add(found, places, sums, window)
+        sums = np.array(job.folder.map_array(f"sums-{number:07d}")[:, here])
+        _add(found, places, sums, windows[number])
         others[:, places] += sums[14:]
         if job.sizes.is_rotated:
-            reach = job.folder.map_array(f"reach-{number:07d}")
+            reach = np.array(job.folder.map_array(f"reach-{number:07d}")[:, here])
             found.reach[::2, places] = np.minimum(found.reach[::2, places], reach[::2])
             found.reach[1::2, places] = np.maximum(found.reach[1::2, places], reach[1::2])
     euler, met, closed = others
-    parts, met_later = joined.counted(ids)
-    found.parts[:] = closed + parts
-    found.holes[:] = found.parts - euler + met + met_later
-    advance(1.0)
+    joined = job.folder.map_array(OPEN)
+    owners, more, met_later = np.array(joined[:, slice(*cut(joined[0], *item[1]))])
+    places = places_of(owners, ids)
+    closed[places] += more
+    met[places] += met_later
+    found.parts[:] = closed
+    found.holes[:] = closed - euler + met
     return found
 
 
