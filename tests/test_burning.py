@@ -14,6 +14,7 @@ from zone_layers import box, burnt_at_once, polygon, write_layer
 
 ROWS, COLS = 24, 31
 UNEVEN = "POLYGON((16.5 5.5,-2.0 5.5,0.5 0.0,0.5 3.0,12.0 -2.5,7.5 3.5,16.5 5.5))"  # found by the fuzzer
+OVERLAPPING = f"MULTIPOLYGON({polygon(box(2, 2, 14, 9.5))[7:]},{polygon(box(8, 5, 20, 17), box(9.5, 6, 11, 15))[7:]})"
 
 
 def drawn(seed):
@@ -53,7 +54,7 @@ def test_what_is_burnt_in_windows_is_what_gdal_burns_on_the_raster(tmp_path, sha
 
 @pytest.mark.parametrize("origin", [(0, 0), (3, 4)])
 def test_polygons_of_a_search_are_burnt_alike(tmp_path, origin):
-    for shapes in ([UNEVEN], *map(drawn, range(4))):
+    for shapes in ([UNEVEN, OVERLAPPING], *map(drawn, range(4))):
         for shape in shapes:
             expected = on_raster([shape], tmp_path) == 1
             (placed,) = place(((1, bytes(ogr.CreateGeometryFromWkt(shape).ExportToWkb())),), origin)

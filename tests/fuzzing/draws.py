@@ -9,11 +9,13 @@ import random
 import numpy as np
 
 from . import cluster
+from .files import GEOREFERENCES
 from .images import KINDS, REAL, _real_raster
 from .zones import draw_zones
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (1.0, 1e4), (-1e9, 1e9), (1e-12, 1e-9), (-1e-3, 1e12))
+TURNED = ["north up"] * 3 + [name for name in GEOREFERENCES if name != "north up"]
 LEVELS = (0, 0, 0, 2, 3, 5, 12, 100)
 # what takes a second to start has a small share of the cases: up to which chance each is drawn
 COSTLY = {"small": {"processes": 0.003, "dask": 0.012}, "large": {"processes": 0.02, "dask": 0.06}}
@@ -36,6 +38,7 @@ def draw(kind, seed):
     rng = random.Random(f"{kind} {seed}")  # noqa: S311
     image = _image(rng, kind)
     file = _file(rng, image)
+    file["georeference"] = random.Random(f"georeference {kind} {seed}").choice(TURNED)  # noqa: S311
     parameters = _parameters(rng, kind, image, file)
     parameters.update(_nodata(random.Random(f"no data {kind} {seed}"), image, file))  # noqa: S311
     parameters.update(_levels(random.Random(f"levels {kind} {seed}"), kind, image, parameters))  # noqa: S311

@@ -23,6 +23,7 @@ PLAIN_RUN = {
 PLAIN_FILE = {
     "vrt_nodata": None,
     "vrt": False,
+    "georeference": "north up",
     "mask": "",
     "layout": [],
     "holes": "",
