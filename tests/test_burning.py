@@ -64,3 +64,10 @@ def test_polygons_of_a_search_are_burnt_alike(tmp_path, origin):
                 part, inside = found
                 whole[part.moved(*origin).within(Window(0, 0, COLS, ROWS))] = inside
             np.testing.assert_array_equal(whole[origin[1] :, origin[0] :], expected[origin[1] :, origin[0] :])
+
+
+@pytest.mark.parametrize("wkb", [b"", b"\x01\x03\x00\x00\x00", upright([np.zeros((4, 2))])[:-8]])
+def test_what_is_no_polygon_is_not_burnt(wkb):
+    whole = upright([np.array([(0, 0), (4, 0), (4, 4), (0, 0)])])
+    with pytest.raises(ValueError, match="."):
+        burnt([whole, wkb, whole], Window(0, 0, 4, 4))
