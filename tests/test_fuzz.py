@@ -66,7 +66,7 @@ def test_zones_of_every_kind_are_drawn_on_rasters_that_lie_every_way(kind):
     coverage = Coverage()
     for number in range(250):
         coverage.add(draw(kind, f"zones-{number}"))
-    for name in ("ZONES", "ZONES_OUTSIDE", "corners of zones", "features of zones", "georeference"):
+    for name in ("ZONES", "ZONES_OUTSIDE", "corners of zones", "features of zones", "georeference", "EXTENT"):
         assert min(coverage.counts[name].values()) > 2, coverage.counts[name]
 
 

@@ -140,6 +140,7 @@ PARAMETERS = {
     "NODATA": (one_of("not given", "none", "a number"), _no_data_given),
     "NODATA_RULE": (one_of("any", "all"), _parameter("nodata_rule")),
     "layout": (one_of("tiled by pixel", "tiled by band", "strips by pixel", "strips by band"), _layout),
+    "EXTENT": (one_of("all", "a part"), lambda case: "a part" if case["parameters"].get("extent") else "all"),
     "VRT": (one_of(False, True), lambda case: case["file"]["vrt"]),
     "NUM_CLUSTERS": (up_to(2, 10, 60, 254, 255, 256, 499), _parameter("num_clusters")),
     "MIN_PIXELS": (up_to(1, 10, 100, 254, 255, 256, 1000, 10000), _parameter("min_pixels")),

@@ -42,6 +42,7 @@ def draw(kind, seed):
     parameters = _parameters(rng, kind, image, file)
     parameters.update(_nodata(random.Random(f"no data {kind} {seed}"), image, file))  # noqa: S311
     parameters.update(_levels(random.Random(f"levels {kind} {seed}"), kind, image, parameters))  # noqa: S311
+    parameters.update(_extent(random.Random(f"extent {kind} {seed}"), image["rows"], image["cols"]))  # noqa: S311
     return {
         "kind": kind,
         "seed": seed,
@@ -174,6 +175,15 @@ def _levels(rng, kind, image, parameters):
     if rng.random() < 0.2:
         sizes.append(sizes[0] + 1)
     return {"levels": sorted({size for size in sizes if size < 2**31})}
+
+
+def _extent(rng, rows, cols):
+    """EXTENT, where it is given: a part of the raster, which may reach beyond its edges."""
+    if rng.random() < 0.75:
+        return {}
+    begins = [rng.randint(-2, side // 2) for side in (cols, rows)]
+    sizes = [rng.randint(max(1 - begin, side // 3), side + 3) for begin, side in zip(begins, (cols, rows))]
+    return {"extent": [*begins, *sizes]}
 
 
 def _layout(rng):

@@ -173,23 +173,26 @@ def _painted(boxes):
     return painted
 
 
-def meaning(case, layer, raster, shape):
+def meaning(case, layer, raster, shape, part):
     """(labels, cut) of a case's zones: (rows, cols) of numbers, 0 for none, and the pairs of pixels that are parted.
 
     Parameters
     ----------
     layer, raster : paths
+    shape : rows and columns of the raster
+    part : the rows and columns of it that are meant, as slices
     """
     drawn = case.get("zones")
     if not drawn:
         return None, ()
     if drawn["kind"] in BURNT:
-        return _burnt(case, layer, raster, shape), ()
+        return _burnt(case, layer, raster, shape)[part], ()
     col, row = drawn["offset"]
     if drawn["kind"] == "lines":
         unit = 2.0**20
-        own = [[tuple(np.rint((np.array(p) - (col, row)) * unit) / unit) for p in points] for points in drawn["shapes"]]
-        return None, cut_by(own, shape)
+        own = [np.rint((np.array(points) - (col, row)) * unit) / unit for points in drawn["shapes"]]
+        own = [[tuple(point) for point in points - (part[1].start, part[0].start)] for points in own]
+        return None, cut_by(own, tuple(side.stop - side.start for side in part))
     width, height, left, top = drawn["grid"]
     painted = _painted(drawn["shapes"])
     rows, cols = np.indices(shape) + 0.5
@@ -198,7 +201,7 @@ def meaning(case, layer, raster, shape):
     there = (own_rows < painted.shape[0]) & (own_cols < painted.shape[1])
     labels = np.zeros(shape, np.int64)
     labels[there] = painted[own_rows[there], own_cols[there]]
-    return labels, ()
+    return labels[part], ()
 
 
 def _burnt(case, layer, raster, shape):
