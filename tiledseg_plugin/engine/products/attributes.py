@@ -18,7 +18,8 @@ from numpy.typing import DTypeLike
 
 from .. import kernels
 from ..files.gdal_access import OpenRasters
-from ..files.raster import Raster, read_bands
+from ..files.raster import Raster
+from ..files.reading import read_bands
 from ..files.window import Window
 from ..progress import Check
 from .segment_ids import SegmentIds
