@@ -5,11 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from osgeo import gdal, ogr
 from rasters import Log, read, write_raster
 from test_attributes import need_driver
 from tiledseg.tiledseg_plugin.engine.files.attribute_table import write_attribute_table, write_table_beside
 from tiledseg.tiledseg_plugin.engine.files.tables import Column
+from tiledseg.tiledseg_plugin.engine.products import table_agreement
 from tiledseg.tiledseg_plugin.engine.products.segment_columns import RasteriseParameters, rasterise_column
 from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
     MeanImageParameters,
@@ -154,3 +157,38 @@ def test_style_by_shows_the_segments_that_are_there(part):
     assert there.tolist() == [1, 2, 3, 5, 6, 7]
     values = only_of(read_columns(part, ["m"])["m"], there)
     assert np.array_equal(np.flatnonzero(~np.isnan(values)), there) and values[7] == 70
+
+
+@settings(max_examples=60)
+@given(
+    own=st.lists(st.integers(0, 30), max_size=25),
+    ids=st.sets(st.integers(1, 30), min_size=1),
+    counts=st.booleans(),
+    ordered=st.booleans(),
+    lot=st.integers(1, 7),
+    seed=st.integers(0, 9),
+)
+def test_a_table_in_any_order_is_compared_lot_by_lot_as_at_once(own, ids, counts, ordered, lot, seed):
+    """Rows ascending, as all programs write them, are not held; others, or several of one segment, are."""
+    rng = np.random.default_rng(seed)
+    own = np.array(sorted(set(own)) if ordered else own, np.int64)
+    pixels = rng.integers(1, 3, own.size).astype(np.float64) if counts else None
+    ids, sizes = np.array(sorted(ids), np.uint32), rng.integers(1, 3, len(ids))
+
+    def lots(path=""):
+        for first in range(0, own.size, lot):
+            part = slice(first, first + lot)
+            yield own[part], None if pixels is None else pixels[part]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_agreement, "claim_lots", lots)
+        patch.setattr(table_agreement, "ROWS", 4)
+        found = table_agreement.disagreement("", ids, sizes, 3)
+    kept = own != 3
+    rows = {int(one): at for at, one in reversed(list(enumerate(own.tolist()))) if one != 3}  # the first of each counts
+    gone, new = np.count_nonzero(~np.isin(own[kept], ids)), np.count_nonzero(~np.isin(ids, own[kept]))
+    others = sum(
+        pixels is not None and i in rows and pixels[rows[i]] != n for i, n in zip(ids.tolist(), sizes.tolist())
+    )
+    numbers = [int(word) for word in found.split("(")[-1].split(")")[0].replace(",", "").split() if word.isdigit()]
+    assert numbers == [number for number in (gone, others, new) if number]
