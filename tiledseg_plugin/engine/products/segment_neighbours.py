@@ -131,28 +131,34 @@ def segment_neighbours(parameters: NeighboursParameters, feedback: Feedback) -> 
     started = time.monotonic()
     check_neighbours(parameters)
     with segments_run(parameters, feedback, NEIGHBOURS_STAGES) as run:
-        rows = run.measure(("mean",))
-        ids = run.named(rows.ids)
-        if parameters.update_rat:
-            check_rows_fit(parameters.segments, ids)
-        classes = classes_of(parameters.segments, parameters.classes, ids, run.check)
-        if parameters.summary:
-            number = 5 + 2 * len(run.bands) + len(classes.names)
-            check_columns("SUMMARY", parameters.summary, TABLES.driver_of(parameters.summary, "SUMMARY"), number)
-        run.progress.start("borders", "Measuring borders")
-        borders = _measure(run, rows, classes)
-        run.progress.start("table", "Writing the tables")
-        columns = _summary_columns(run, rows, borders, classes)
-        pairs = _pair_columns(run, borders) if parameters.output else []
-        update = None
-        if parameters.update_rat:
-            update = TableUpdate(parameters.segments, ids, rows.sizes, columns, "neighbours")
-        output, summary, _ = outputs_of(parameters)
-        tables = [(output, pairs), (summary, [Column("segment", ids), *columns])]
-        write_tables(tables, update, run.check, feedback)
-    seconds, pair_count = time.monotonic() - started, sum(borders.pairs) // 2
-    feedback.info(f"{counted(ids.size, 'segment')}, {counted(pair_count, 'pair')} of neighbours in {seconds:.1f} s.")
-    return NeighboursResult(ids.size, seconds, run.progress.seconds, pair_count)
+        segments, pair_count = _write(parameters, run, feedback)
+    seconds = time.monotonic() - started
+    feedback.info(f"{counted(segments, 'segment')}, {counted(pair_count, 'pair')} of neighbours in {seconds:.1f} s.")
+    return NeighboursResult(segments, seconds, run.progress.seconds, pair_count)
+
+
+def _write(parameters: NeighboursParameters, run: SegmentsRun, feedback: Feedback) -> Tuple[int, int]:
+    """Write the tables. Returns how many segments and pairs there are; no file of the work folder is open then."""
+    rows = run.measure(("mean",))
+    ids = run.named(rows.ids)
+    if parameters.update_rat:
+        check_rows_fit(parameters.segments, ids)
+    classes = classes_of(parameters.segments, parameters.classes, ids, run.check)
+    if parameters.summary:
+        number = 5 + 2 * len(run.bands) + len(classes.names)
+        check_columns("SUMMARY", parameters.summary, TABLES.driver_of(parameters.summary, "SUMMARY"), number)
+    run.progress.start("borders", "Measuring borders")
+    borders = _measure(run, rows, classes)
+    run.progress.start("table", "Writing the tables")
+    columns = _summary_columns(run, rows, borders, classes)
+    pairs = _pair_columns(run, borders) if parameters.output else []
+    update = None
+    if parameters.update_rat:
+        update = TableUpdate(parameters.segments, ids, rows.sizes, columns, "neighbours")
+    output, summary, _ = outputs_of(parameters)
+    tables = [(output, pairs), (summary, [Column("segment", ids), *columns])]
+    write_tables(tables, update, run.check, feedback)
+    return ids.size, sum(borders.pairs) // 2
 
 
 def _measure(run: SegmentsRun, rows: SegmentRows, classes: Classes) -> Borders:

@@ -104,24 +104,30 @@ def segment_polygons(parameters: PolygonsParameters, feedback: Feedback) -> Prod
     started = time.monotonic()
     check_polygons(parameters)
     with segments_run(parameters, feedback, {"values": 15, "outlines": 25, "write": 60}) as run:
-        rows, segments, kernel = run.measure(BAND_STATISTICS), run.segments, run.job.kernels
-        run.progress.start("outlines", "Tracing outlines")
-        job = outline_job(run, rows, parameters.simplify)
-        rings = trace_segments(job, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
-        run.progress.start("write", "Writing polygons")
-        output = _output(parameters)
-        with publishing(output.path, replaced=replaced_files(output)) as path:
-            simplify = kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None
-            ids = Made(RasterIds(segments).named, np.int64, rows.ids)
-            columns = [
-                statistic_column(name, band, rows.statistic(index, name))
-                for index, band in enumerate(run.bands)
-                for name in BAND_STATISTICS
-            ]
-            polygons = Polygons(rings, ids, rows.sizes, columns, simplify)
-            advance = run.progress.advance_as("Writing polygons")
-            write_polygons(output.at(path), segments, polygons, advance, run.check)
-    return ProductResult(rows.ids.size, time.monotonic() - started)
+        segments = _write_polygons(parameters, run)
+    return ProductResult(segments, time.monotonic() - started)
+
+
+def _write_polygons(parameters: PolygonsParameters, run: SegmentsRun) -> int:
+    """Write them. Returns how many segments there are; no file of the work folder is open then."""
+    rows, segments, kernel = run.measure(BAND_STATISTICS), run.segments, run.job.kernels
+    run.progress.start("outlines", "Tracing outlines")
+    job = outline_job(run, rows, parameters.simplify)
+    rings = trace_segments(job, run.runner, run.progress.advance_as("Tracing outlines"), run.check)
+    run.progress.start("write", "Writing polygons")
+    output = _output(parameters)
+    with publishing(output.path, replaced=replaced_files(output)) as path:
+        simplify = kernels.choose(kernel)[0].simplify_rings if parameters.simplify else None
+        ids = Made(RasterIds(segments).named, np.int64, rows.ids)
+        columns = [
+            statistic_column(name, band, rows.statistic(index, name))
+            for index, band in enumerate(run.bands)
+            for name in BAND_STATISTICS
+        ]
+        polygons = Polygons(rings, ids, rows.sizes, columns, simplify)
+        advance = run.progress.advance_as("Writing polygons")
+        write_polygons(output.at(path), segments, polygons, advance, run.check)
+    return rows.ids.size
 
 
 def outline_job(run: SegmentsRun, rows: SegmentRows, all_junctions: bool) -> OutlineJob:
@@ -142,15 +148,21 @@ def segment_mean_image(parameters: MeanImageParameters, feedback: Feedback) -> P
     started = time.monotonic()
     check_mean_image(parameters)
     with segments_run(parameters, feedback, {"values": 50, "write": 50}) as run:
-        dtype = mean_image_type(run.job.bands)
-        check_creation_options(format_of(parameters.output), parameters.creation_options, dtype, len(run.job.bands))
-        rows = run.measure(("mean",))
-        run.progress.start("write", "Writing the mean image")
-        output = _output(parameters)
-        with publishing(output.path, replaced=replaced_files(output)) as path:
-            image = MeanImage(output.at(path), run.segments, dtype, [band.name for band in run.bands])
-            advance = run.progress.advance_as("Writing the mean image")
-            columns = [rows.statistic(index, "mean") for index in range(len(run.job.bands))]
-            means = ColumnsOfRaster(run.job.ids, run.folder, run.job.kernels, columns)
-            write_mean_image(image, means, rows.sizes, run.runner.workers, advance)
-    return ProductResult(rows.ids.size, time.monotonic() - started)
+        segments = _write_mean_image(parameters, run)
+    return ProductResult(segments, time.monotonic() - started)
+
+
+def _write_mean_image(parameters: MeanImageParameters, run: SegmentsRun) -> int:
+    """Write it. Returns how many segments there are; no file of the work folder is open then."""
+    dtype = mean_image_type(run.job.bands)
+    check_creation_options(format_of(parameters.output), parameters.creation_options, dtype, len(run.job.bands))
+    rows = run.measure(("mean",))
+    run.progress.start("write", "Writing the mean image")
+    output = _output(parameters)
+    with publishing(output.path, replaced=replaced_files(output)) as path:
+        image = MeanImage(output.at(path), run.segments, dtype, [band.name for band in run.bands])
+        advance = run.progress.advance_as("Writing the mean image")
+        columns = [rows.statistic(index, "mean") for index in range(len(run.job.bands))]
+        means = ColumnsOfRaster(run.job.ids, run.folder, run.job.kernels, columns)
+        write_mean_image(image, means, rows.sizes, run.runner.workers, advance)
+    return rows.ids.size

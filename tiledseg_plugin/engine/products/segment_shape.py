@@ -86,18 +86,22 @@ def segment_shape(parameters: ShapeParameters, feedback: Feedback) -> ProductRes
     started = time.monotonic()
     check_shape(parameters)
     with segments_run(parameters, feedback, SHAPE_STAGES) as run:
-        ids, columns = _measure(run, parameters, feedback)
-        run.progress.start("table", "Writing the table")
-        update = (
-            TableUpdate(parameters.segments, ids, columns[0].values, columns, "shape")
-            if parameters.update_rat
-            else None
-        )
-        table = [Column("segment", ids), *columns]
-        write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
+        segments = _write(parameters, run, feedback)
     seconds = time.monotonic() - started
-    feedback.info(f"Shape of {counted(ids.size, 'segment')} in {seconds:.1f} s.")
-    return ProductResult(ids.size, seconds, run.progress.seconds)
+    feedback.info(f"Shape of {counted(segments, 'segment')} in {seconds:.1f} s.")
+    return ProductResult(segments, seconds, run.progress.seconds)
+
+
+def _write(parameters: ShapeParameters, run: SegmentsRun, feedback: Feedback) -> int:
+    """Write the table. Returns how many segments there are; no file of the work folder is open then."""
+    ids, columns = _measure(run, parameters, feedback)
+    run.progress.start("table", "Writing the table")
+    update = (
+        TableUpdate(parameters.segments, ids, columns[0].values, columns, "shape") if parameters.update_rat else None
+    )
+    table = [Column("segment", ids), *columns]
+    write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
+    return ids.size
 
 
 def _measure(run: SegmentsRun, parameters: ShapeParameters, feedback: Feedback) -> Tuple[Rows, List[Column]]:

@@ -133,22 +133,28 @@ def segment_statistics(parameters: StatisticsParameters, feedback: Feedback) -> 
     check_statistics(parameters)
     further = Further(parameters.more_values, parameters.apply_scale)
     with segments_run(parameters, feedback, _stages(parameters.named), further) as run:
-        with_textures = bool(set(parameters.named) & set(TEXTURES))
-        rows = run.measure(_of_moments(parameters.named), not parameters.update_rat, with_textures)
-        if parameters.update_rat:
-            check_rows_fit(parameters.segments, run.named(rows.ids))
-        counts = _counted(parameters, run, rows)
-        run.progress.start("table", "Writing the table")
-        columns = list(_columns(parameters, run, rows, counts))
-        if parameters.output:
-            _check_columns(parameters, len(columns))
-        ids, prefix = run.named(rows.ids), "new" if parameters.more_values else Path(parameters.values).stem
-        update = TableUpdate(parameters.segments, ids, rows.sizes, columns, prefix) if parameters.update_rat else None
-        table = [Column("segment", ids), *columns]
-        write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
+        segments = _write(parameters, run, feedback)
     seconds = time.monotonic() - started
-    feedback.info(f"Statistics of {counted(rows.ids.size, 'segment')} in {seconds:.1f} s.")
-    return ProductResult(rows.ids.size, seconds, run.progress.seconds)
+    feedback.info(f"Statistics of {counted(segments, 'segment')} in {seconds:.1f} s.")
+    return ProductResult(segments, seconds, run.progress.seconds)
+
+
+def _write(parameters: StatisticsParameters, run: SegmentsRun, feedback: Feedback) -> int:
+    """Write the table. Returns how many segments there are; no file of the work folder is open then."""
+    with_textures = bool(set(parameters.named) & set(TEXTURES))
+    rows = run.measure(_of_moments(parameters.named), not parameters.update_rat, with_textures)
+    if parameters.update_rat:
+        check_rows_fit(parameters.segments, run.named(rows.ids))
+    counts = _counted(parameters, run, rows)
+    run.progress.start("table", "Writing the table")
+    columns = list(_columns(parameters, run, rows, counts))
+    if parameters.output:
+        _check_columns(parameters, len(columns))
+    ids, prefix = run.named(rows.ids), "new" if parameters.more_values else Path(parameters.values).stem
+    update = TableUpdate(parameters.segments, ids, rows.sizes, columns, prefix) if parameters.update_rat else None
+    table = [Column("segment", ids), *columns]
+    write_tables([(outputs_of(parameters)[0], table)], update, run.check, feedback)
+    return rows.ids.size
 
 
 def _stages(statistics: Iterable[str]) -> Dict[str, int]:
