@@ -114,8 +114,8 @@ class _Apart:
     """How far centres are from each other, which tells which of them a colour cannot be near to.
 
     What is as far from its own centre as `d` is at least `a - d` from one that is `a` from that (Elkan 2003, Using the
-    triangle inequality to accelerate k-means). So the far ones may move a long way and change nothing. Of too many centres
-    nothing is known but how far they move.
+    triangle inequality to accelerate k-means). So the far ones may move a long way and change nothing. Of too many
+    centres nothing is known but how far they move.
 
     Parameters
     ----------
