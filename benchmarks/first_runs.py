@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The first run after an installation, when no kernel is compiled yet, beside the second one and a plain one.
 
-As a script it is what is measured of the engine alone: `preview SCENE` (from the click, with all imports, to the outlines
-of the centre of the view, and to those of the whole view) and `compile` (all kernels of a run, in this process); each
-prints seconds.
+As a script it is what is measured of the engine alone: `preview SCENE` (from the click, with all imports, to the
+outlines of the centre of the view, and to those of the whole view) and `compile` (all kernels of a run, in this
+process); each prints seconds.
 """
 
 import importlib.util

@@ -190,7 +190,7 @@ def other_centres(centres, moved, own):
     """The distances from one centre to all others, ascending, and how far each of these has moved."""
     squared = [sum((float(a) - float(b)) ** 2 for a, b in zip(centres[own], other)) for other in centres]
     order = sorted((k for k in range(len(centres)) if k != own), key=lambda k: squared[k])
-    return [np.sqrt(squared[k]) for k in order] or [np.inf], [moved[k] for k in order] or [0.0]
+    return [min(np.sqrt(squared[k]), 1e19) for k in order] or [1e19], [moved[k] for k in order] or [0.0]
 
 
 def reassigned(planes, counts, centres, moved, known, margin, least):
@@ -310,6 +310,21 @@ def test_an_infinite_second_distance_is_bounded(kernels):
             known = np.ones(1, np.uint16), np.zeros(1), to_others, 0.5, 0.0
             kernels.reassign(planes, counts, np.array(centres, np.float32), np.empty(0), *known, False)
             assert to_others[0] == 0.5e19
+
+
+@both_sets
+@pytest.mark.filterwarnings("error:invalid value")
+def test_colours_so_far_away_that_squares_overflow_are_compared_again(kernels):
+    rng = np.random.default_rng(2)
+    planes = (rng.normal(0, 1, (2, 60)) * 10.0 ** rng.integers(17, 22, 60)).astype(np.float32)
+    counts, labels, to_nearest, to_others = np.ones(60, np.int64), np.ones(60, np.uint16), np.zeros(60), np.zeros(60)
+    centres, moved = planes.T[:9].copy(), np.empty(0)
+    with np.errstate(over="ignore"):
+        for step in (1e18, 1e20, 1e18):
+            kernels.reassign(planes, counts, centres, moved, labels, to_nearest, to_others, 1e-5, 1e-15, False)
+            assert_same(labels, plain.nearest_two(planes, centres)[0])
+            before, centres = centres, (centres + rng.normal(0, step, centres.shape)).astype(np.float32)
+            moved = np.sqrt(((centres.astype(float) - before) ** 2).sum(axis=1)) * (1 + 1e-5)
 
 
 @both_sets

@@ -8,6 +8,7 @@ import numpy as np
 from .pixels import nearest_two
 
 SOME_NEAR = 7  # one in so many centres is taken to be near to a centre
+FAR = 1e19  # a distance, of which it is enough to know that it is so large: in float32, the square of 2e19 is infinite
 MOST_PAIRED = 256  # centres; of more, to look at all pairs takes longer than it saves
 
 
@@ -66,7 +67,7 @@ def reassign(
     again = _find_doubtful(planes, centres, moved, labels, to_nearest, to_others, margin, least)
     found, nearest, second = nearest_two(np.take(planes, again, axis=1), centres)
     to_nearest[again] = np.sqrt(nearest.astype(np.float64)) * (1 + margin)
-    to_others[again] = np.minimum(np.sqrt(second.astype(np.float64)), 1e19) * (1 - margin)  # 2e19 squared is infinite
+    to_others[again] = np.minimum(np.sqrt(second.astype(np.float64)), FAR) * (1 - margin)
 
     before, labels[again] = labels[again], found
     is_new = found != before
@@ -80,6 +81,7 @@ def reassign(
     return changed, sizes[1:], sums[:, 1:]
 
 
+@np.errstate(over="ignore")  # of colours so far away that squares overflow, which stay doubtful
 def _find_doubtful(
     planes: np.ndarray,
     centres: np.ndarray,
@@ -97,15 +99,16 @@ def _find_doubtful(
     if not moved.size:
         return np.arange(labels.size)
     apart = _Apart(centres, moved)
-    to_nearest += np.append(0, moved)[labels]
-    apart.bound_others(labels, to_nearest, to_others)
+    own = labels.astype(np.intp) - 1
+    to_nearest += moved.take(own)
+    apart.bound_others(own, to_nearest, to_others)
     doubtful = np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
-    own = labels[doubtful].astype(np.intp) - 1
+    own = own.take(doubtful)
     squared = np.zeros(doubtful.size, np.float32)
     for plane, centre in zip(planes, centres.T):
-        squared += np.square(plane[doubtful] - centre[own])
+        squared += np.square(plane.take(doubtful) - centre.take(own))
     nearest = np.sqrt(squared.astype(np.float64)) * (1 + margin)
-    others = np.maximum(to_others[doubtful], apart.nearest[own] - nearest)
+    others = np.maximum(to_others.take(doubtful), apart.nearest.take(own) - nearest)
     to_nearest[doubtful], to_others[doubtful] = nearest, others
     return doubtful[~(nearest * (1 + margin) + least < others * (1 - margin))]
 
@@ -124,7 +127,7 @@ class _Apart:
 
     Attributes
     ----------
-    nearest : (k,) float64, not more than the distance from each to the nearest other one, inf where there is none
+    nearest : (k,) float64, not more than the distance from each to the nearest other one, or `FAR`
     """
 
     def __init__(self, centres: np.ndarray, moved: np.ndarray) -> None:
@@ -138,19 +141,25 @@ class _Apart:
             squared += np.square(band[:, None] - band)
         np.fill_diagonal(squared, np.inf)
         order = np.argsort(squared, axis=1, kind="stable")
-        distances = np.sqrt(np.take_along_axis(squared, order, axis=1))  # each its own one last, at infinity
-        most = np.maximum.accumulate(np.append(moved, 0)[np.where(np.isinf(distances), k, order)], axis=1)
+        order[:, -1] = k  # its own one, which is at infinity
+        most = np.maximum.accumulate(np.append(moved, 0)[order], axis=1)
+        distances = np.minimum(np.sqrt(np.sort(squared, axis=1)), FAR)
         near = min(k - 1, max(1, k // SOME_NEAR))
         self.nearest = distances[:, 0]
         self._beyond, self._near_moved, self._all_moved = distances[:, near], most[:, max(near - 1, 0)], most[:, -1]
 
-    def bound_others(self, labels: np.ndarray, to_nearest: np.ndarray, to_others: np.ndarray) -> None:
-        """Of each colour, bring the bound of the distance to all other centres up to date, see `reassign`."""
-        own = labels.astype(np.intp) - 1
-        if_near = np.minimum(to_others - self._near_moved[own], self._beyond[own] - to_nearest)
-        to_others -= self._all_moved[own]
+    def bound_others(self, own: np.ndarray, to_nearest: np.ndarray, to_others: np.ndarray) -> None:
+        """Bring the bounds of the distances to all centres but a colour's own, of index `own`, up to date, in place.
+
+        Parameters
+        ----------
+        own : (n,) intp
+        to_nearest, to_others : (n,) float64, see `reassign`; the first are up to date
+        """
+        if_near = np.minimum(to_others - self._near_moved.take(own), self._beyond.take(own) - to_nearest)
+        to_others -= self._all_moved.take(own)
         np.maximum(to_others, if_near, out=to_others)
-        np.maximum(to_others, self.nearest[own] - to_nearest, out=to_others)
+        np.maximum(to_others, self.nearest.take(own) - to_nearest, out=to_others)
 
 
 def _change_totals(
