@@ -31,6 +31,7 @@ import headless
 # quickest first
 KERNELS, STAGES = "engine/kernels/plain/", "engine/stages/"
 MODULES = {
+    "engine/kernels/pairs.py": ["tests/test_components.py::test_pairs", "tests/test_kernel_regions.py"],
     KERNELS + "attributes.py": ["tests/test_kernel_regions.py"],
     KERNELS + "clumps.py": ["tests/test_kernel_regions.py"],
     KERNELS + "elimination.py": ["tests/test_kernel_steps.py", "tests/test_kernel_regions.py"],
@@ -39,6 +40,7 @@ MODULES = {
     KERNELS + "pixels.py": ["tests/test_kernel_pixels.py"],
     KERNELS + "quantiles.py": ["tests/test_kernel_regions.py"],
     KERNELS + "simplification.py": ["tests/test_kernel_outlines.py"],
+    STAGES + "burning.py": ["tests/test_burning.py"],
     STAGES + "elimination.py": [
         "tests/test_stage_graph.py",
         "tests/test_levels.py::test_levels_of",

@@ -26,9 +26,9 @@ class Repeated:
         self._run = run
         self._found = [run()]
 
-    @property
-    def first(self):
-        return self._found[0]
+    def __getitem__(self, key):
+        """What it found at first, under a key."""
+        return self._found[0][key]
 
     def quickest(self, measured, limit):
         """What the run found in which `measured(found)` seconds were least, or the first below the limit."""

@@ -14,6 +14,7 @@ from zone_layers import box, burnt_at_once, polygon, write_layer
 
 ROWS, COLS = 24, 31
 UNEVEN = "POLYGON((16.5 5.5,-2.0 5.5,0.5 0.0,0.5 3.0,12.0 -2.5,7.5 3.5,16.5 5.5))"  # found by the fuzzer
+OVERLAPPING = f"MULTIPOLYGON({polygon(box(2, 2, 14, 9.5))[7:]},{polygon(box(8, 5, 20, 17), box(9.5, 6, 11, 15))[7:]})"
 
 
 def drawn(seed):
@@ -53,7 +54,7 @@ def test_what_is_burnt_in_windows_is_what_gdal_burns_on_the_raster(tmp_path, sha
 
 @pytest.mark.parametrize("origin", [(0, 0), (3, 4)])
 def test_polygons_of_a_search_are_burnt_alike(tmp_path, origin):
-    for shapes in ([UNEVEN], *map(drawn, range(4))):
+    for shapes in ([UNEVEN, OVERLAPPING], *map(drawn, range(4))):
         for shape in shapes:
             expected = on_raster([shape], tmp_path) == 1
             (placed,) = place(((1, bytes(ogr.CreateGeometryFromWkt(shape).ExportToWkb())),), origin)
@@ -63,3 +64,10 @@ def test_polygons_of_a_search_are_burnt_alike(tmp_path, origin):
                 part, inside = found
                 whole[part.moved(*origin).within(Window(0, 0, COLS, ROWS))] = inside
             np.testing.assert_array_equal(whole[origin[1] :, origin[0] :], expected[origin[1] :, origin[0] :])
+
+
+@pytest.mark.parametrize("wkb", [b"", b"\x01\x03\x00\x00\x00", upright([np.zeros((4, 2))])[:-8]])
+def test_what_is_no_polygon_is_not_burnt(wkb):
+    whole = upright([np.array([(0, 0), (4, 0), (4, 4), (0, 0)])])
+    with pytest.raises(ValueError, match="."):
+        burnt([whole, wkb, whole], Window(0, 0, 4, 4))

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from osgeo import gdal
 from rasters import Log, run
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
-from tiledseg.tiledseg_plugin.engine.files import decoded, raster
+from tiledseg.tiledseg_plugin.engine.files import decoded, reading
 from tiledseg.tiledseg_plugin.engine.files.decoded import Decoded, is_worth_keeping, storage_of, times_decoded
-from tiledseg.tiledseg_plugin.engine.files.raster import describe, read_window
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.reading import read_window
 from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
@@ -62,13 +63,13 @@ def expected(files, tmp_path_factory):
 @pytest.fixture
 def read_pixels(monkeypatch):
     """How many pixels were read of the file, a list of windows."""
-    read, at_once = [], raster._read_at_once
+    read, at_once = [], reading._read_at_once
 
     def counted(dataset, described, window, source):
         read.append(window)
         return at_once(dataset, described, window, source)
 
-    monkeypatch.setattr(raster, "_read_at_once", counted)
+    monkeypatch.setattr(reading, "_read_at_once", counted)
     return read
 
 
@@ -117,7 +118,7 @@ def test_whatever_the_tiles_the_cells_and_the_room_for_them(
             save(self, name, array)
 
         patch.setattr(WorkFolder, "save_array", save_while_there_is_room)
-        patch.setattr(raster, "CELL_PIXELS", pixels)
+        patch.setattr(reading, "CELL_PIXELS", pixels)
         patch.setattr("tiledseg.tiledseg_plugin.engine.stages.statistics.BLOCK_PIXELS", pixels)
         ids, _ = run(files[layout], folder / "o.tif", tile_width=width, tile_height=height, **SETTINGS)
     assert np.array_equal(ids, expected)

@@ -40,13 +40,8 @@ def large(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def workflows(image, tmp_path_factory):
+def workflow(image, tmp_path_factory):
     return Repeated(lambda: in_desktop("workflow", tmp_path_factory.mktemp("workflow"), raster=image, tile=128))
-
-
-@pytest.fixture(scope="module")
-def workflow(workflows):
-    return workflows.first
 
 
 def test_panel_fits_a_small_screen(workflow):
@@ -90,9 +85,9 @@ def quiet_machine(workflow):
         )
 
 
-def test_preview_follows_within_two_seconds(workflows, quiet_machine):
-    assert workflows.first["pixels in view"] > 900_000
-    quickest = workflows.quickest(lambda found: max(found["previews"].values()), PREVIEW_SECONDS)
+def test_preview_follows_within_two_seconds(workflow, quiet_machine):
+    assert workflow["pixels in view"] > 900_000
+    quickest = workflow.quickest(lambda found: max(found["previews"].values()), PREVIEW_SECONDS)
     assert max(quickest["previews"].values()) < PREVIEW_SECONDS, quickest["previews"]
 
 
@@ -106,8 +101,8 @@ def test_preview_follows_within_two_seconds(workflows, quiet_machine):
         ("run", RUN_SECONDS),
     ],
 )
-def test_the_gui_is_not_blocked(workflows, quiet_machine, what, limit):
-    quickest = workflows.quickest(lambda found: found[f"{what} blocked"], limit)
+def test_the_gui_is_not_blocked(workflow, quiet_machine, what, limit):
+    quickest = workflow.quickest(lambda found: found[f"{what} blocked"], limit)
     assert quickest[f"{what} blocked"] < limit, quickest[f"{what} blocked in"]
 
 
@@ -137,7 +132,7 @@ def test_result_is_that_of_the_command_line(workflow, image, qgis_process, tmp_p
 
 
 @pytest.fixture(scope="module")
-def all_endings(large, tmp_path_factory):
+def endings(large, tmp_path_factory):
     def run():
         folder = tmp_path_factory.mktemp("endings")
         empty = write_raster(folder / "empty.tif", np.zeros((1, 60, 80), np.uint8))
@@ -146,20 +141,15 @@ def all_endings(large, tmp_path_factory):
     return Repeated(run)
 
 
-@pytest.fixture(scope="module")
-def endings(all_endings):
-    return all_endings.first
-
-
 @pytest.mark.parametrize(
     "how",
     ["cancel_in_panel", "cancel_in_task_manager", "remove_raster", "clear_project", "unload", "close_window"],
 )
-def test_a_run_that_is_stopped_ends_at_once_and_leaves_nothing(all_endings, how):
-    ending = all_endings.first[0][how]
+def test_a_run_that_is_stopped_ends_at_once_and_leaves_nothing(endings, how):
+    ending = endings[0][how]
     assert ending["cancelled"]
     assert ending["left"] == {"files": [], "work folders": [], "processes": []}
-    quickest, _ = all_endings.quickest(lambda found: found[0][how]["seconds"], 2)
+    quickest, _ = endings.quickest(lambda found: found[0][how]["seconds"], 2)
     assert quickest[how]["seconds"] < 2
 
 
@@ -173,7 +163,7 @@ def test_run_goes_on_when_the_tile_layer_is_removed(endings):
 
 
 def test_quitting_during_a_run_leaves_nothing(endings):
-    found, folder = endings
+    found, folder = endings[0], endings[1]
     assert found["quit"] == "began"
     assert not list((folder / "quit").iterdir())
     assert not list((folder / "temporary").glob("tiledseg-*"))

@@ -21,13 +21,8 @@ PARAMETERS = {
 
 
 @pytest.fixture(scope="module")
-def all_scales(data, tmp_path_factory):
+def scales(data, tmp_path_factory):
     return Repeated(lambda: find_scales(data, tmp_path_factory.mktemp("scales")))
-
-
-@pytest.fixture(scope="module")
-def scales(all_scales):
-    return all_scales.first
 
 
 def find_scales(data, folder):
@@ -54,7 +49,7 @@ def test_each_place_shows_the_outlines_of_its_level(scales):
     assert scales["switched off"] is True
 
 
-def test_200000_segments_do_not_hold_the_window_up(all_scales):
-    quickest = all_scales.quickest(lambda found: found["many"]["blocked"], GUI_SECONDS)
+def test_200000_segments_do_not_hold_the_window_up(scales):
+    quickest = scales.quickest(lambda found: found["many"]["blocked"], GUI_SECONDS)
     assert quickest["many"]["blocked"] < GUI_SECONDS, quickest["many"]
     assert max(quickest["many"]["seconds"]) < 5

@@ -24,13 +24,8 @@ RUNS = ("first run", "to the same files", "to new files")
 
 
 @pytest.fixture(scope="module")
-def all_results(data, tmp_path_factory):
+def results(data, tmp_path_factory):
     return Repeated(lambda: find_results(data, tmp_path_factory.mktemp("results")))
-
-
-@pytest.fixture(scope="module")
-def results(all_results):
-    return all_results.first
 
 
 def find_results(data, folder):
@@ -217,8 +212,8 @@ def test_many_segments_have_a_short_legend(results):
 
 
 @pytest.mark.parametrize("what, limit", [("styled", 5), ("drawn", 2), ("blocked", GUI_SECONDS)])
-def test_many_segments_are_coloured_fast_and_without_holding_up_the_gui(all_results, what, limit):
-    if all_results.first["load"] > BUSY:
+def test_many_segments_are_coloured_fast_and_without_holding_up_the_gui(results, what, limit):
+    if results["load"] > BUSY:
         pytest.skip("the machine is busy: times say nothing")
-    many = all_results.quickest(lambda found: found["many"][what], limit)["many"]
+    many = results.quickest(lambda found: found["many"][what], limit)["many"]
     assert many[what] < limit, many

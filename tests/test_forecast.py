@@ -15,7 +15,7 @@ from tiledseg.tiledseg_plugin.engine.forecast import Forecast
 from tiledseg.tiledseg_plugin.engine.kernels import growing, machine_code
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.progress import Feedback, Progress
-from tiledseg.tiledseg_plugin.engine.segmentation import weights_of
+from tiledseg.tiledseg_plugin.engine.stage_costs import weights_of
 
 RECORDED = Path(__file__).parent / "data" / "progress"  # by make scale with --record
 LONG_ENOUGH = 3.0  # seconds, for starting to be a small part of them

@@ -61,6 +61,15 @@ def test_every_execution_is_drawn():
         assert set(drawn) == wanted, drawn
 
 
+@pytest.mark.parametrize("kind", ["small", "large"])
+def test_zones_of_every_kind_are_drawn_on_rasters_that_lie_every_way(kind):
+    coverage = Coverage()
+    for number in range(250):
+        coverage.add(draw(kind, f"zones-{number}"))
+    for name in ("ZONES", "ZONES_OUTSIDE", "corners of zones", "features of zones", "georeference", "EXTENT"):
+        assert min(coverage.counts[name].values()) > 2, coverage.counts[name]
+
+
 def test_a_fault_is_found_and_shrunk(monkeypatch):
     """Of the regions that touch across the borders of tiles, the last pair is forgotten."""
     right = graph._across_borders

@@ -22,8 +22,8 @@ FLOORS = (
     ("rsgislib", "rsgislib"),
     (
         "operations",
-        "segmentation preflight preview preview_lines preview_sizes preview_levels parameter_search installation "
-        "example",
+        "segmentation stage_costs preflight preview preview_lines preview_sizes preview_levels parameter_search "
+        "installation example",
     ),
 )
 FLOOR_OF = {name: level for level, (_, names) in enumerate(FLOORS) for name in names.split()}

@@ -10,7 +10,8 @@ from osgeo import gdal
 from rasters import GEOTRANSFORM, Log, leftovers, read, run, write_raster
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
-from tiledseg.tiledseg_plugin.engine.files.raster import describe, read_window
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.reading import read_window
 
 QUICK = {"sampling": 3, "min_pixels": 5, "num_clusters": 8}
 

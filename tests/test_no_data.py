@@ -11,7 +11,8 @@ from osgeo import gdal, gdal_array
 from rasters import Log, read, run, write_raster
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import collected_errors, open_raster
 from tiledseg.tiledseg_plugin.engine.files.no_data import is_signed_byte
-from tiledseg.tiledseg_plugin.engine.files.raster import describe, read_bands, read_validity, read_window
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.reading import read_bands, read_validity, read_window
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
 from tiledseg.tiledseg_plugin.engine.progress import Feedback

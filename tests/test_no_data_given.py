@@ -11,7 +11,8 @@ from rasters import Log, run, write_raster
 from test_no_data import DECLARED, TYPES, can_declare, made, masks, pool
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import configured, open_raster
-from tiledseg.tiledseg_plugin.engine.files.raster import describe, read_bands, read_validity, read_window
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.reading import read_bands, read_validity, read_window
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
 

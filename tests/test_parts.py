@@ -22,10 +22,11 @@ from tiledseg.tiledseg_plugin.engine.stages.parts import (
 NUMBER = 7
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """With one part: of four regions three are undecided, and lie at two open sides of piece 3."""
-    folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}, "input": {}})
+def left_of(earliest=101):
+    """Of four regions three are undecided, and lie at two open sides of piece 3.
+
+    earliest : of the one that is decided
+    """
     graph = Graph(
         sizes=np.array([4, 1, 9]),
         sums=np.array([[40, 4], [1, 2], [9, 9]]),
@@ -43,8 +44,16 @@ def folder(tmp_path):
         np.array([100, 102, 111]),
         np.array([[0, 0, 1, 2]], np.uint32),
     )
-    merged = Merged(region_of, decided, np.array([30]), np.array([101]), graph, np.array([0, 2, 3], np.uint32), nested)
-    save_part(folder, NUMBER, Left(merged, None, [2, 5], [1.0]))
+    began_as = np.array([0, 2, 3], np.uint32)
+    merged = Merged(region_of, decided, np.array([30]), np.array([earliest]), graph, began_as, nested)
+    return Left(merged, None, [2, 5], [1.0])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With one part."""
+    folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}, "input": {}})
+    save_part(folder, NUMBER, left_of())
     yield folder
     folder.close(False)
 
@@ -61,6 +70,17 @@ def test_what_was_written_is_read(folder):
     assert decided.nested.left_in.tolist() == [1, 0, 2, 3] and decided.nested.begins.tolist() == [100, 102, 111]
     assert decided.nested.begins_at.tolist() == [[0, 0, 1, 2]]
     assert decided.region_of.tolist() == [0, 1, 1, 2, 3] and decided.members_end.tolist() == [2, 5]
+
+
+@pytest.mark.parametrize(
+    "earliest, kind",
+    [(200, np.uint8), (2**31, np.uint32), (2**32 - 1, np.uint32), (2**32, np.int64), (2**40, np.int64)],
+)
+def test_first_pixels_are_narrow_in_files_but_never_unsigned_numbers_of_64_bits(folder, earliest, kind):
+    """numpy makes floats of these and numbers with a sign together."""
+    save_part(folder, NUMBER, left_of(earliest))
+    saved = load_decided(folder, NUMBER).earliest
+    assert saved.tolist() == [earliest] and saved.dtype == kind
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from osgeo import gdal
 from rasters import read, run, write_raster
 from test_attributes import table_of
 from test_statistics import check, statistics
-from tiledseg.tiledseg_plugin.engine.files import raster as reading
+from tiledseg.tiledseg_plugin.engine.files import reading
 from tiledseg.tiledseg_plugin.engine.files.decoded import Cells
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
-from tiledseg.tiledseg_plugin.engine.files.raster import describe, read_validity, read_window
+from tiledseg.tiledseg_plugin.engine.files.raster import describe
+from tiledseg.tiledseg_plugin.engine.files.reading import read_validity, read_window
 from tiledseg.tiledseg_plugin.engine.files.resampling import depends_on_windows
 from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters, SegmentParameters

@@ -14,7 +14,7 @@ from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine import rsgislib as rsgislib_engine
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster
-from tiledseg.tiledseg_plugin.engine.files.raster import read_window
+from tiledseg.tiledseg_plugin.engine.files.reading import read_window
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.preview import find_basis
 from tiledseg.tiledseg_plugin.engine.progress import Feedback

@@ -72,7 +72,8 @@ def some_polygons(seed, count=14):
         elif kind == 2:
             found.append(polygon([(x, y), (x + 60.0, y + 0.3), (x + 60.0, y + 0.9)]))
         elif kind == 3:
-            parts = polygon(star)[len("POLYGON") :], polygon(box(x + 40, y, x + 47.3, y + 9))[len("POLYGON") :]
+            left = x + (40 if number % 8 == 3 else -3)  # apart, or over each other, as features that were collected
+            parts = polygon(star)[len("POLYGON") :], polygon(box(left, y, left + 7.3, y + 9))[len("POLYGON") :]
             found.append(f"MULTIPOLYGON({','.join(parts)})")
         else:
             found.append(polygon(star))

@@ -38,9 +38,12 @@ def check(case):
             warnings.simplefilter("ignore")
             ran = run_case(case, declared.path, folder / "out")
             values, nodata = _selected(case, declared)
-            zones = meaning(case, layer, declared.path, values.shape[1:])
+            part = part_of(case, values.shape[1:])
+            zones = meaning(case, layer, declared.path, values.shape[1:], part)
+            values = values[(slice(None), *part)]
             if case["kind"] == "small":
-                _hold_against_oracle(case, ran, values, nodata, declared.mask, zones)
+                mask = None if declared.mask is None else declared.mask[part]
+                _hold_against_oracle(case, ran, values, nodata, mask, zones)
             else:
                 _hold_against_plain(case, ran, declared.path, folder)
             if not ran.refused:
@@ -59,20 +62,26 @@ def _selected(case, declared):
     return declared.values[chosen], [declared.nodata[index] for index in chosen]
 
 
-def covered(case, shape):
-    """(rows, cols) bool, what the tiles of a case cover; None for all."""
-    tiles = case["parameters"].get("tiles")
+def part_of(case, shape):
+    """The rows and columns that are segmented, as slices: all, or what EXTENT covers."""
+    col, row, width, height = case["parameters"].get("extent") or (0, 0, *shape[::-1])
+    return slice(max(row, 0), min(row + height, shape[0])), slice(max(col, 0), min(col + width, shape[1]))
+
+
+def covered(case):
+    """(rows, cols) bool of what is segmented, what the tiles of a case cover; None for all."""
+    tiles, shape = case["parameters"].get("tiles"), _shape(case)
     if not tiles:
         return None
     inside = np.zeros(shape, bool)
     for col, row, width, height in tiles:
         inside[max(row, 0) : max(row + height, 0), max(col, 0) : max(col + width, 0)] = True
-    return inside
+    return inside[part_of(case, shape)]
 
 
 def _hold_against_oracle(case, ran, values, nodata, mask, zones):
     parameters, (labels, cut) = case["parameters"], zones
-    inside = covered(case, values.shape[1:])
+    inside = covered(case)
     if labels is not None and case["zones"]["outside"] == "exclude":
         inside = labels != 0 if inside is None else inside & (labels != 0)
     nodata, mask = oracle.as_given(parameters.get("nodata", ""), nodata, mask)
@@ -163,7 +172,7 @@ def _hold_against_plain(case, ran, path, folder):
     del whole["parameters"]["tile_width"], whole["parameters"]["tile_height"]
     whole["parameters"].update(tile_width=1 << 30, tile_height=1 << 30)
     tiles = whole["parameters"].get("tiles")
-    if tiles and not covered(case, _shape(case)).all():
+    if tiles and not covered(case).all():
         pass  # what the tiles do not cover is not segmented either way; they are its only statement
     else:
         whole["parameters"].pop("tiles", None)

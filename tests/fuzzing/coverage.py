@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What parts of the parameter space a campaign has met: bins of each parameter, and how many cases fell in each."""
 
+import re
+
+import numpy as np
+
 from . import cluster
 from .draws import usable_dtypes
+from .files import GEOREFERENCES
 from .images import KINDS
+from .zones import BURNT
+from .zones import KINDS as ZONES
 
 UNKNOWN = "other"
 
@@ -70,6 +77,25 @@ def _zones(case):
     return "classes on another grid" if drawn["kind"] == "classes" and drawn["grid"][0] != 1 else drawn["kind"]
 
 
+def _corners(case):
+    """Where the corners of polygons and lines are; centres are where burning and walls have ties."""
+    drawn = case.get("zones")
+    if not drawn or drawn["kind"] == "classes":
+        return "none"
+    values = np.array(re.findall(r"-?[\d.]+(?:e-?\d+)?", str(drawn["shapes"])), float)
+    if (values * 2 % 1 == 0).mean() > 0.9:
+        return "most on centres and edges"
+    return "some on centres of pixels" if (values % 1 == 0.5).any() else "anywhere"
+
+
+def _features(case):
+    drawn = case.get("zones")
+    if not drawn or drawn["kind"] not in BURNT:
+        return "none"
+    shapes = " ".join(drawn["shapes"])
+    return "of several parts" if "MULTI" in shapes else "with holes" if "),(" in shapes else "plain"
+
+
 def _layout(case):
     layout = " ".join(case["file"]["layout"])
     return ("tiled" if "TILED" in layout else "strips") + (" by pixel" if "=PIXEL" in layout else " by band")
@@ -114,6 +140,7 @@ PARAMETERS = {
     "NODATA": (one_of("not given", "none", "a number"), _no_data_given),
     "NODATA_RULE": (one_of("any", "all"), _parameter("nodata_rule")),
     "layout": (one_of("tiled by pixel", "tiled by band", "strips by pixel", "strips by band"), _layout),
+    "EXTENT": (one_of("all", "a part"), lambda case: "a part" if case["parameters"].get("extent") else "all"),
     "VRT": (one_of(False, True), lambda case: case["file"]["vrt"]),
     "NUM_CLUSTERS": (up_to(2, 10, 60, 254, 255, 256, 499), _parameter("num_clusters")),
     "MIN_PIXELS": (up_to(1, 10, 100, 254, 255, 256, 1000, 10000), _parameter("min_pixels")),
@@ -126,10 +153,13 @@ PARAMETERS = {
     "STRETCH": (one_of(False, True), _parameter("stretch")),
     "SAMPLING": (up_to(1, 3, 20, 100, 9999), _parameter("sampling")),
     "KMEANS_MAX_ITERATIONS": (up_to(1, 2, 10, 199), _parameter("kmeans_max_iterations")),
-    "ZONES": (
-        one_of("none", "polygons", "lines", "classes", "classes on another grid"),
-        _zones,
+    "ZONES": (one_of("none", *ZONES, "classes on another grid"), _zones),
+    "corners of zones": (
+        one_of("none", "anywhere", "some on centres of pixels", "most on centres and edges"),
+        _corners,
     ),
+    "features of zones": (one_of("none", "plain", "with holes", "of several parts"), _features),
+    "georeference": (one_of(*GEOREFERENCES), lambda case: case["file"].get("georeference", "north up")),
     "ZONES_OUTSIDE": (one_of("segment", "exclude"), lambda case: (case.get("zones") or {}).get("outside", "segment")),
     "tiling": (one_of("one tile", "tiles <= 20", "larger tiles", "polygons", "polygons that overlap"), _tiling),
     "VALID_DATA_THRESHOLD": (up_to(0, 0.3, 0.9), _parameter("valid_data_threshold")),

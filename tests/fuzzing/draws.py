@@ -9,11 +9,13 @@ import random
 import numpy as np
 
 from . import cluster
+from .files import GEOREFERENCES
 from .images import KINDS, REAL, _real_raster
 from .zones import draw_zones
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (1.0, 1e4), (-1e9, 1e9), (1e-12, 1e-9), (-1e-3, 1e12))
+TURNED = ["north up"] * 3 + [name for name in GEOREFERENCES if name != "north up"]
 LEVELS = (0, 0, 0, 2, 3, 5, 12, 100)
 # what takes a second to start has a small share of the cases: up to which chance each is drawn
 COSTLY = {"small": {"processes": 0.003, "dask": 0.012}, "large": {"processes": 0.02, "dask": 0.06}}
@@ -36,9 +38,11 @@ def draw(kind, seed):
     rng = random.Random(f"{kind} {seed}")  # noqa: S311
     image = _image(rng, kind)
     file = _file(rng, image)
+    file["georeference"] = random.Random(f"georeference {kind} {seed}").choice(TURNED)  # noqa: S311
     parameters = _parameters(rng, kind, image, file)
     parameters.update(_nodata(random.Random(f"no data {kind} {seed}"), image, file))  # noqa: S311
     parameters.update(_levels(random.Random(f"levels {kind} {seed}"), kind, image, parameters))  # noqa: S311
+    parameters.update(_extent(random.Random(f"extent {kind} {seed}"), image["rows"], image["cols"]))  # noqa: S311
     return {
         "kind": kind,
         "seed": seed,
@@ -171,6 +175,15 @@ def _levels(rng, kind, image, parameters):
     if rng.random() < 0.2:
         sizes.append(sizes[0] + 1)
     return {"levels": sorted({size for size in sizes if size < 2**31})}
+
+
+def _extent(rng, rows, cols):
+    """EXTENT, where it is given: a part of the raster, which may reach beyond its edges."""
+    if rng.random() < 0.75:
+        return {}
+    begins = [rng.randint(-2, side // 2) for side in (cols, rows)]
+    sizes = [rng.randint(max(1 - begin, side // 3), side + 3) for begin, side in zip(begins, (cols, rows))]
+    return {"extent": [*begins, *sizes]}
 
 
 def _layout(rng):

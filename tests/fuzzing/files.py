@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The raster file of a case, and what a reader of its declarations must make of it.
 
-The "file" of a case is {"holes", "holes_seed", "nodata", "mask", "layout", "order", "vrt", "vrt_nodata"}:
+The "file" of a case is {"holes", "holes_seed", "nodata", "mask", "layout", "order", "vrt", "vrt_nodata",
+"georeference"}:
 
 holes : how pixels without data are spread, or ""; what they hold is "fill": a number, "nan" or "inf"
 nodata : the declared value, "nan", or None
@@ -9,6 +10,7 @@ mask : "", "internal", "file" or "alpha" (a band behind all others)
 layout : GDAL creation options
 order : the image's band that is in each band of the file
 vrt : whether a VRT stands before the file; vrt_nodata : per band what it declares instead, or None
+georeference : a key of GEOREFERENCES; north up where it is not named
 """
 
 import json
@@ -18,8 +20,16 @@ from typing import List, Optional
 
 import numpy as np
 from osgeo import gdal, gdal_array
+from rasters import GEOTRANSFORM
 
 from .images import make
+
+GEOREFERENCES = {
+    "north up": GEOTRANSFORM,
+    "south up": (*GEOTRANSFORM[:5], 10.0),
+    "rotated": (GEOTRANSFORM[0], 8.0, 6.0, GEOTRANSFORM[3], 6.0, -8.0),
+    "rotated, south up": (GEOTRANSFORM[0], 8.0, -6.0, GEOTRANSFORM[3], 6.0, 8.0),
+}
 
 
 @dataclass
@@ -38,6 +48,11 @@ class Declared:
 def number(value):
     """What stands for a number in JSON as that."""
     return float(value) if isinstance(value, str) else value
+
+
+def geotransform(file):
+    """Six numbers, of a case's "file"."""
+    return GEOREFERENCES[file.get("georeference", "north up")]
 
 
 def write(case, folder):
@@ -88,7 +103,7 @@ def _write_tiff(path, values, mask, file):
     kind = gdal_array.NumericTypeCodeToGDALTypeCode(values.dtype)
     gdal.SetConfigOption("GDAL_TIFF_INTERNAL_MASK", "YES" if file["mask"] == "internal" else "NO")
     dataset = gdal.GetDriverByName("GTiff").Create(path, cols, rows, bands + alpha, kind, options)
-    dataset.SetGeoTransform((500000.0, 10.0, 0.0, 6000000.0, 0.0, -10.0))
+    dataset.SetGeoTransform(geotransform(file))
     if alpha:
         dataset.GetRasterBand(bands + 1).SetColorInterpretation(gdal.GCI_AlphaBand)
     if file["nodata"] is not None:

@@ -89,7 +89,7 @@ def segment_parameters(case, path, output, how):
     """The engine's parameters of a case."""
     given = dict(case["parameters"])
     given["bands"] = tuple(given["bands"])
-    given["levels"] = tuple(given.get("levels", ()))
+    given.update({name: tuple(given.get(name, ())) for name in ("levels", "extent")})
     if "tiles" in given:
         given["tiles"] = tuple(tuple(tile) for tile in given["tiles"])
     if case.get("zones"):

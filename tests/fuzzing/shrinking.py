@@ -23,6 +23,7 @@ PLAIN_RUN = {
 PLAIN_FILE = {
     "vrt_nodata": None,
     "vrt": False,
+    "georeference": "north up",
     "mask": "",
     "layout": [],
     "holes": "",
@@ -93,6 +94,8 @@ def _smaller(case):
         for name, value in plain.items():
             if case[part][name] != value:
                 yield _with(case, part, **{name: value})
+    if case["parameters"].get("extent"):
+        yield _with(case, "parameters", extent=[])
     yield from _smaller_tiling(case)
     yield from _without_zones(case)
     yield from _fewer_levels(case)
@@ -129,8 +132,14 @@ def _fewer_pixels(case):
     parts += [(1, rows, 0, cols), (0, rows - 1, 0, cols), (0, rows, 1, cols), (0, rows, 0, cols - 1)]
     for part in dict.fromkeys(parts):
         top, bottom, left, right = part
-        if bottom > top and right > left and part != (0, rows, 0, cols):
+        if bottom > top and right > left and part != (0, rows, 0, cols) and _is_segmented(case, *part):
             yield _cropped(case, *part)
+
+
+def _is_segmented(case, top, bottom, left, right):
+    """Whether EXTENT has something of a part of the raster."""
+    col, row, width, height = case["parameters"].get("extent") or (left, top, 1, 1)
+    return col < right and col + width > left and row < bottom and row + height > top
 
 
 def _cropped(case, top, bottom, left, right):
@@ -147,6 +156,9 @@ def _cropped(case, top, bottom, left, right):
     tiles = case["parameters"].get("tiles")
     if tiles:
         changed["parameters"]["tiles"] = [[col - left, row - top, width, height] for col, row, width, height in tiles]
+    extent = case["parameters"].get("extent")
+    if extent:
+        changed["parameters"]["extent"] = [extent[0] - left, extent[1] - top, *extent[2:]]
     if case.get("zones"):
         col, row = case["zones"]["offset"]
         changed["zones"]["offset"] = [col + left, row + top]

@@ -16,7 +16,8 @@ from .files.decoded import is_worth_keeping
 from .files.gdal_access import OpenRasters
 from .files.output_files import check_files, layer_output
 from .files.publish import recover_beside
-from .files.raster import Raster, describe, read_validity
+from .files.raster import Raster, describe
+from .files.reading import read_validity
 from .files.window import Window
 from .parameters import PreflightParameters
 from .products.tile_records import TileRecord, tile_records

@@ -19,16 +19,16 @@ from .files.publish import recover_beside
 from .files.raster import Raster, describe, identity
 from .files.stored import in_lots
 from .files.work_folder import WorkFolder
-from .forecast import Cost
 from .kernels.contract import Kernels
 from .kernels.entries import entries_of_run
-from .machine import available_cores, slowness
+from .machine import slowness
 from .parameters import SegmentParameters
-from .products.run_outputs import check_products, publishing_all, stages, write_outputs
+from .products.run_outputs import check_products, publishing_all, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, tile_records
 from .progress import Background, Feedback, Progress
 from .report import peak_memory, report_path, write_report
 from .resources import worker_memory, zones_memory
+from .stage_costs import weights_of
 from .stages.colours import Raw, Stretched
 from .stages.context import RunContext
 from .stages.effects import known_of, nothing_merged, without_effect
@@ -58,16 +58,6 @@ from .stages.zone_source import digest_of, find_zones
 from .stages.zones import in_folder
 from .wording import counted
 
-ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
-    "builtin": {"statistics": Cost(22, 2), "tiles": Cost(140), "graph": Cost(9, 1)},
-    "rsgislib": {
-        "statistics": Cost(22, 2),
-        "stage 1": Cost(750),
-        "stage 2": Cost(250),
-        "stage 3": Cost(90),
-        "merge": Cost(90),
-    },
-}
 DECIDING = (
     "bands",
     "num_clusters",
@@ -133,13 +123,6 @@ def segment(parameters: SegmentParameters, feedback: Feedback) -> SegmentResult:
         + (f", {result.undersized_segments} smaller than MIN_PIXELS." if result.undersized_segments else ".")
     )
     return result
-
-
-def weights_of(parameters: SegmentParameters, raster: Raster) -> Dict[str, float]:
-    """The stages of a run, in their order, with what they take in proportion to each other (see `progress`)."""
-    workers = parameters.workers or available_cores()
-    costs = {**ENGINE_STAGES[parameters.engine], **stages(parameters, raster)}
-    return {stage: cost.among(workers) for stage, cost in costs.items()}
 
 
 class _Surveyed(NamedTuple):

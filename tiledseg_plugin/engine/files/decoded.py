@@ -27,7 +27,7 @@ SHARE_OF_DISK = 0.25  # of what is free, that kept values may take
 CACHE_BYTES = 64_000_000  # of cells that are kept in memory, in a process
 MOST_SOURCES = 20  # of a VRT, that are looked at
 
-Key = Tuple[Tuple[Hashable, ...], Window]  # what is read, and the cell of it; see `raster`
+Key = Tuple[Tuple[Hashable, ...], Window]  # what is read, and the cell of it; see `reading`
 
 
 class Decoded:

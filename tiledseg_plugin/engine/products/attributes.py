@@ -18,7 +18,8 @@ from numpy.typing import DTypeLike
 from .. import kernels
 from ..execution.runner import Runner
 from ..files.gdal_access import OpenRasters
-from ..files.raster import Raster, read_bands
+from ..files.raster import Raster
+from ..files.reading import read_bands
 from ..files.window import Window
 from ..files.work_folder import WorkFolder, narrowed
 from ..progress import Advance, Check

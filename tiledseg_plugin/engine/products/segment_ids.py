@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..files.gdal_access import open_raster
-from ..files.raster import Raster, read_values, read_window
+from ..files.raster import Raster
+from ..files.reading import read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..stages.numbering import table_of

@@ -14,7 +14,8 @@ import numpy as np
 from .. import kernels
 from ..errors import SegmentationError, why
 from ..files.gdal_access import open_raster
-from ..files.raster import Raster, read_window
+from ..files.raster import Raster
+from ..files.reading import read_window
 from ..files.window import Window
 from ..files.work_folder import NUMBER, PREFIX, WorkFolder
 from ..progress import Check

@@ -21,6 +21,8 @@ BEYOND = 16.0  # pixels by which coordinates are moved for GDAL, which takes a g
 def upright(rings: Sequence[np.ndarray]) -> bytes:
     """A polygon with all of some rings as WKB to be burnt: GDAL burns what is in an odd number of them.
 
+    So the parts of a feature have to be burnt one by one, as GDAL does, or where they overlap would be in none.
+
     Parameters
     ----------
     rings : (n, 2) float64 each, columns and rows

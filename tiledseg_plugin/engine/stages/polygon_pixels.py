@@ -11,7 +11,7 @@ from osgeo import ogr
 from ..errors import SegmentationError
 from ..files.window import Window
 from .burning import burnt, upright
-from .zone_shapes import POLYGONS, rings_of
+from .zone_shapes import POLYGONS, parts_of
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def burn(polygon: PlacedPolygon, window: Window, origin: Tuple[int, int]) -> Opt
     if common is None:
         return None
     in_file = common.moved(*origin)
-    rings = rings_of(ogr.CreateGeometryFromWkb(polygon.wkb), POLYGONS)
+    parts = parts_of(ogr.CreateGeometryFromWkb(polygon.wkb), POLYGONS)
     try:
-        inside = burnt([upright(rings)], in_file) != 0
+        inside = burnt(map(upright, parts), in_file) != 0
     except ValueError:
         raise SegmentationError(f"Polygon {polygon.number} cannot be put on the raster: repair or remove it.") from None
     return (common, inside) if inside.any() else None

@@ -18,7 +18,8 @@ import numpy as np
 
 from .. import kernels
 from ..files.gdal_access import OpenRasters
-from ..files.raster import Raster, read_window
+from ..files.raster import Raster
+from ..files.reading import read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder, narrowed
 from ..kernels.contract import Kernels

@@ -17,7 +17,8 @@ from ..execution.runner import Runner
 from ..files.decoded import Decoded
 from ..files.foreign import parse_json
 from ..files.gdal_access import OpenRasters
-from ..files.raster import Raster, grid, read_values, read_window
+from ..files.raster import Raster
+from ..files.reading import grid, read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..machine import ThreadPool

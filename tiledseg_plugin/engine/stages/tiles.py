@@ -15,7 +15,8 @@ import numpy as np
 from .. import kernels
 from ..files.decoded import AnyCells, Cells, Decoded
 from ..files.gdal_access import OpenRasters
-from ..files.raster import Raster, read_window
+from ..files.raster import Raster
+from ..files.reading import read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..kernels.contract import WALL_BELOW, WALL_RIGHT, Kernels, Labeller
@@ -172,7 +173,7 @@ class SettledClusters(NamedTuple):
     window : the piece with the margin, as far as the raster goes
     clusters : (rows, cols) uint16 of `window`, without single pixels; 0 where not valid, and in the margin
     walls : (rows, cols) uint8 of `window`, or None, see `kernels.plain`
-    values, compared : (bands, rows, cols) of `window`, see `raster.read_window` and `colours`
+    values, compared : (bands, rows, cols) of `window`, see `reading.read_window` and `colours`
     """
 
     window: Window

@@ -10,7 +10,8 @@ from osgeo import gdal, osr
 from ..errors import SegmentationError
 from ..files.gdal_access import collected_errors, open_raster
 from ..files.georeference import geotransform, is_georeferenced, spatial_reference
-from ..files.raster import Raster, describe, read_window
+from ..files.raster import Raster, describe
+from ..files.reading import read_window
 from ..files.window import Window
 
 SAME = 1e-3  # pixels over the whole raster by which the same grid may be off

@@ -22,14 +22,14 @@ def part_of(number: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """Some of a layer's features.
+    """Some of a layer's features, taken apart: what lies in two parts of one feature lies in it.
 
     points : (n, 2) float64, columns and rows, multiples of 2^-UNIT_BITS; ring behind ring, or line behind line
     rings : (rings,) int64, where each ends in `points`
-    ends : (features,) int64, where each ends in `rings`
-    bounds : (features, 4) float64: left, top, right, bottom
-    places : (features,) int64, each one's place among all that are read of the layer, from 0
-    numbers : (features,) float64, their ids
+    ends : (parts,) int64, where each ends in `rings`
+    bounds : (parts, 4) float64: left, top, right, bottom
+    places : (parts,) int64, the place of each one's feature among all that are read of the layer, from 0; ascending
+    numbers : (parts,) float64, the ids of the features
     """
 
     points: np.ndarray
@@ -64,20 +64,20 @@ class Shapes:
         chosen = (left <= window.right) & (right >= window.col) & (top <= window.bottom) & (bottom >= window.row)
         if chosen.all():
             return self
-        per_feature = np.diff(self.ends, prepend=0)
-        ring_chosen = np.repeat(chosen, per_feature)
+        per_part = np.diff(self.ends, prepend=0)
+        ring_chosen = np.repeat(chosen, per_part)
         per_ring = np.diff(self.rings, prepend=0)
         return Shapes(
             self.points[np.repeat(ring_chosen, per_ring)],
             np.cumsum(per_ring[ring_chosen]),
-            np.cumsum(per_feature[chosen]),
+            np.cumsum(per_part[chosen]),
             self.bounds[chosen],
             self.places[chosen],
             self.numbers[chosen],
         )
 
-    def features(self) -> Iterator[List[np.ndarray]]:
-        """The rings of each feature, (n, 2) float64 each."""
+    def polygons(self) -> Iterator[List[np.ndarray]]:
+        """The rings of each part, (n, 2) float64 each."""
         begin = start = 0
         for end in self.ends.tolist():
             rings = []
@@ -94,8 +94,10 @@ def snapped(points: np.ndarray) -> np.ndarray:
     return np.rint(points * unit) / unit
 
 
-def rings_of(geometry: ogr.Geometry, wanted: Sequence[int]) -> List[np.ndarray]:
-    """The rings or lines of a geometry, (n, 2) float64 each; of a collection, of those parts that are of a kind.
+def parts_of(geometry: ogr.Geometry, wanted: Sequence[int]) -> List[List[np.ndarray]]:
+    """The polygons or lines of a geometry, the rings of each or the line itself: (n, 2) float64.
+
+    Of a collection, those of a kind.
 
     Parameters
     ----------
@@ -104,28 +106,28 @@ def rings_of(geometry: ogr.Geometry, wanted: Sequence[int]) -> List[np.ndarray]:
     kind = ogr.GT_Flatten(geometry.GetGeometryType())
     count = geometry.GetGeometryCount()
     if kind in wanted[1:] or kind == ogr.wkbGeometryCollection:
-        return [ring for part in range(count) for ring in rings_of(geometry.GetGeometryRef(part), wanted)]
+        return [part for number in range(count) for part in parts_of(geometry.GetGeometryRef(number), wanted)]
     if kind not in wanted:
         return []
-    parts = [geometry.GetGeometryRef(part) for part in range(count)] if kind == ogr.wkbPolygon else [geometry]
-    return [np.array(part.GetPoints(2), np.float64).reshape(-1, 2) for part in parts]
+    rings = [geometry.GetGeometryRef(number) for number in range(count)] if kind == ogr.wkbPolygon else [geometry]
+    return [[np.array(ring.GetPoints(2), np.float64).reshape(-1, 2) for ring in rings]]
 
 
-def shapes_of(features: Sequence[Tuple[int, int, Sequence[np.ndarray]]]) -> Shapes:
-    """Put features together.
+def shapes_of(parts: Sequence[Tuple[int, int, Sequence[np.ndarray]]]) -> Shapes:
+    """Put parts together.
 
     Parameters
     ----------
-    features : (place, id, rings) of each, none without a ring
+    parts : (place of the feature, its id, rings) of each, none without a ring
     """
-    rings = [ring for _, _, own in features for ring in own]
-    sizes = [len(own) for _, _, own in features]
-    whole = [np.concatenate(own) for _, _, own in features]
+    rings = [ring for _, _, own in parts for ring in own]
+    sizes = [len(own) for _, _, own in parts]
+    whole = [np.concatenate(own) for _, _, own in parts]
     return Shapes(
         np.concatenate(rings),
         np.cumsum([len(ring) for ring in rings], dtype=np.int64),
         np.cumsum(sizes, dtype=np.int64),
         np.array([[*points.min(axis=0), *points.max(axis=0)] for points in whole]),
-        np.array([place for place, _, _ in features], np.int64),
-        np.array([number for _, number, _ in features], np.float64),
+        np.array([place for place, _, _ in parts], np.int64),
+        np.array([number for _, number, _ in parts], np.float64),
     )

@@ -23,7 +23,7 @@ from ..files.raster import Raster, describe
 from ..files.window import Window
 from ..parameters import PreflightParameters, SegmentParameters
 from .zone_raster import class_raster
-from .zone_shapes import LINES, POLYGONS, Shapes, rings_of, shapes_of, snapped
+from .zone_shapes import LINES, POLYGONS, Shapes, parts_of, shapes_of, snapped
 from .zones import CELL, LineZones, PolygonZones, RasterZones, Zones
 
 PART_POINTS = 200_000  # of the shapes that are kept together
@@ -203,26 +203,24 @@ def _features(layer: ogr.Layer) -> Iterator[ogr.Feature]:
 def _parts(layer: _Layer, raster: Raster, check: Callable[[], None]) -> Iterator[Shapes]:
     """The shapes that have something over the raster, so many at a time, in the order of the layer."""
     to_pixels = _ToPixels(layer, raster)
-    features: List[Tuple[int, int, Sequence[np.ndarray]]] = []
+    found: List[Tuple[int, int, Sequence[np.ndarray]]] = []
     points = 0
     with collected_errors():
         for place, feature in enumerate(_features(layer.layer)):
             check()
             geometry = feature.GetGeometryRef()
-            rings = [] if geometry is None or geometry.IsEmpty() else to_pixels(geometry, feature.GetFID())
-            if not rings:
-                continue
-            features.append((place, feature.GetFID(), rings))
-            points += sum(map(len, rings))
+            parts = [] if geometry is None or geometry.IsEmpty() else to_pixels(geometry, feature.GetFID())
+            found += [(place, feature.GetFID(), rings) for rings in parts]
+            points += sum(len(ring) for rings in parts for ring in rings)
             if points >= PART_POINTS:
-                yield shapes_of(features)
-                features, points = [], 0
-    if features:
-        yield shapes_of(features)
+                yield shapes_of(found)
+                found, points = [], 0
+    if found:
+        yield shapes_of(found)
 
 
 class _ToPixels:
-    """Geometries of a layer as rings or lines in the pixels of the raster's file."""
+    """Geometries of a layer as polygons or lines in the pixels of the raster's file."""
 
     def __init__(self, layer: _Layer, raster: Raster) -> None:
         self._layer, self._raster = layer, raster
@@ -273,8 +271,8 @@ class _ToPixels:
         wide = margin * float((high - low).max())
         return float(low[0]) - wide, float(low[1]) - wide, float(high[0]) + wide, float(high[1]) + wide
 
-    def __call__(self, geometry: ogr.Geometry, number: int) -> List[np.ndarray]:
-        """The rings or lines of a feature; none where it is off the raster."""
+    def __call__(self, geometry: ogr.Geometry, number: int) -> List[List[np.ndarray]]:
+        """The parts of a feature, as `parts_of` returns them; none where it is off the raster."""
         left, right, bottom, top = geometry.GetEnvelope()
         if not all(map(math.isfinite, (left, right, bottom, top))):
             raise SegmentationError(
@@ -297,9 +295,9 @@ class _ToPixels:
             if extent is not None and not geometry.IsValid():
                 break
             cut = geometry if extent is None else geometry.Intersection(_rectangle(extent))
-            rings = [self._in_pixels(ring) for ring in rings_of(cut, wanted) if len(ring) > 1]
-            if all(np.isfinite(ring).all() and np.abs(ring).max() < FARTHEST for ring in rings):
-                return self._over_raster(rings)
+            parts = [[self._in_pixels(ring) for ring in part if len(ring) > 1] for part in parts_of(cut, wanted)]
+            if all(np.isfinite(ring).all() and np.abs(ring).max() < FARTHEST for part in parts for ring in part):
+                return self._over_raster([part for part in parts if part])
         raise SegmentationError(
             f"Feature {number} of ZONES {self._layer.called} cannot be brought into the raster's coordinate system: "
             "repair the layer with 'Fix geometries' and reproject it first, or leave the feature out."
@@ -313,12 +311,12 @@ class _ToPixels:
         x, y = points.T
         return snapped(np.stack([col + col_x * x + col_y * y, row + row_x * x + row_y * y], axis=1))
 
-    def _over_raster(self, rings: List[np.ndarray]) -> List[np.ndarray]:
-        """All of a feature's rings if it may have something over the raster, else none."""
-        if not rings:
+    def _over_raster(self, parts: List[List[np.ndarray]]) -> List[List[np.ndarray]]:
+        """All of a feature's parts if it may have something over the raster, else none."""
+        if not parts:
             return []
         raster = self._raster
-        points = np.concatenate(rings)
+        points = np.concatenate([ring for part in parts for ring in part])
         (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
         is_over = (
             left < raster.left + raster.width + AROUND
@@ -326,7 +324,7 @@ class _ToPixels:
             and top < raster.top + raster.height + AROUND
             and bottom > raster.top - AROUND
         )
-        return rings if is_over else []
+        return parts if is_over else []
 
 
 def _rectangle(extent: Extent) -> ogr.Geometry:

@@ -132,7 +132,7 @@ def _burnt(shapes: Sequence[Shapes], cell: Window) -> np.ndarray:
     if places.size == 1:
         return np.zeros((cell.height, cell.width), np.uint32)
     try:
-        return places[burnt((upright(rings) for one in shapes for rings in one.features()), cell)]
+        return places[burnt((upright(rings) for one in shapes for rings in one.polygons()), cell)]
     except ValueError as error:
         raise SegmentationError(f"ZONES cannot be burnt ({error}): repair the layer with 'Fix geometries'.") from None
 
