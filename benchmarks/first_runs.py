@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The first run after an installation, when no kernel is compiled yet, beside the second one and a plain one.
 
-As a script it is what is measured of the engine alone: `preview SCENE` (from the click to the outlines) and `compile`
-(all kernels of a run, in this process); each prints seconds.
+As a script it is what is measured of the engine alone: `preview SCENE` (from the click, with all imports, to the
+outlines of the centre of the view, and to those of the whole view) and `compile` (all kernels of a run, in this
+process); each prints seconds.
 """
 
 import importlib.util
@@ -49,8 +50,10 @@ class FirstRuns:
             wait_for_kernels(second)
             self._note("second large", self._whole(large, paths, second)[0])
             self._note("plain large", self._whole(large, paths, plain, TILEDSEG_KERNELS="plain")[0])
-        self._note("preview", self._script(self._cache("preview"), "preview", paths[large.name]))
-        self._note("compile", self._script(self._cache("compile"), "compile"))
+        centre, view = self._script(self._cache("preview"), "preview", paths[large.name])
+        self._note("preview", centre)
+        self._note("whole preview", view)
+        self._note("compile", *self._script(self._cache("compile"), "compile"))
         return {**self.records, "small": small.title, "large": large.title}
 
     def _cache(self, name):
@@ -77,7 +80,7 @@ class FirstRuns:
     def _script(self, cache, *words):
         command = [sys.executable, __file__, *map(str, words)]
         done = subprocess.run(command, env={**os.environ, **cache}, capture_output=True, text=True, check=True)
-        return float(done.stdout.split()[-1])
+        return [float(word) for word in done.stdout.split()]
 
 
 def wait_for_kernels(environment=None):
@@ -121,7 +124,8 @@ def judge(results):
     return judged
 
 
-def _preview(scene):
+def _preview(scene, started):
+    """As the panel does it; prints when the first outlines are there, and when all in view are."""
     from tiledseg.tiledseg_plugin.engine.files.window import Window
     from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
     from tiledseg.tiledseg_plugin.engine.preview import Previewer
@@ -131,7 +135,9 @@ def _preview(scene):
     previewer.prepare(parameters, Feedback())
     raster = previewer.basis.raster
     window = Window(0, 0, min(VIEW, raster.width), min(VIEW, raster.height))
-    previewer.show(parameters, window, Feedback())
+    for part in (previewer.first_part(window) or window, window):
+        previewer.show(parameters, part, Feedback())
+        print(time.monotonic() - started)
 
 
 def _prepare():
@@ -158,8 +164,7 @@ def main(words):
     sys.path.insert(0, str(plugin_path()))
     started = time.monotonic()
     if words[0] == "preview":
-        _preview(words[1])
-        print(time.monotonic() - started)
+        _preview(words[1], started)
     elif words[0] == "prepare":
         _prepare()
     else:

@@ -68,6 +68,15 @@ def test_preview_lies_between_raster_and_tiles_and_goes_again(workflow):
     assert workflow["order after preview"] == ["S1Tiles", "image"]
 
 
+def test_the_centre_of_the_view_is_there_first_while_nothing_is_compiled(workflow):
+    """Both are what the engine makes of these pixels; what is said last is as always."""
+    centre, everything = workflow["centre"]["centre"], workflow["centre"]["whole"]
+    assert centre == [312, 312, 400, 400, True] and everything == [0, 0, 1024, 1024, True]
+    said = workflow["centre said"]
+    at = next(i for i, text in enumerate(said) if "the centre of the view, 400 × 400 pixels; the rest follows" in text)
+    assert at < len(said) - 1 and "segments in 1024 × 1024 pixels." in said[-1] and "centre" not in said[-1]
+
+
 @pytest.fixture
 def quiet_machine(workflow):
     if workflow["load"] > BUSY:
@@ -84,7 +93,13 @@ def test_preview_follows_within_two_seconds(workflow, quiet_machine):
 
 @pytest.mark.parametrize(
     "what, limit",
-    [("first preview", GUI_SECONDS), ("previews", GUI_SECONDS), ("check", RUN_SECONDS), ("run", RUN_SECONDS)],
+    [
+        ("first preview", GUI_SECONDS),
+        ("previews", GUI_SECONDS),
+        ("centre", RUN_SECONDS),
+        ("check", RUN_SECONDS),
+        ("run", RUN_SECONDS),
+    ],
 )
 def test_the_gui_is_not_blocked(workflow, quiet_machine, what, limit):
     quickest = workflow.quickest(lambda found: found[f"{what} blocked"], limit)

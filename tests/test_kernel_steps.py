@@ -9,6 +9,7 @@ from kernel_sets import assert_same, both_sets
 from oracle.kmeans import squared_distances
 from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.kernels.contract import DECIDED
+from tiledseg.tiledseg_plugin.engine.kernels.plain.lloyd import SOME_NEAR
 
 
 class Steps:
@@ -185,14 +186,31 @@ def test_keys_are_counted_where_they_first_appear(kernels):
         assert_same(counts, np.array([len(own) for own in places.values()], np.int64))
 
 
+def other_centres(centres, moved, own):
+    """The distances from one centre to all others, ascending, and how far each of these has moved."""
+    squared = [sum((float(a) - float(b)) ** 2 for a, b in zip(centres[own], other)) for other in centres]
+    order = sorted((k for k in range(len(centres)) if k != own), key=lambda k: squared[k])
+    return [min(np.sqrt(squared[k]), 1e19) for k in order] or [1e19], [moved[k] for k in order] or [0.0]
+
+
 def reassigned(planes, counts, centres, moved, known, margin, least):
     """As `reassign`, colour by colour, of whole numbers; changes `known`: labels and both bounds."""
     labels, to_nearest, to_others = known
     changed, sizes, sums = 0, [0] * len(centres), [[0] * len(centres) for _ in planes]
     for i, colour in enumerate(planes.T):
         if moved.size:
-            to_nearest[i] += moved[labels[i] - 1]
-            to_others[i] -= moved.max()
+            own = int(labels[i]) - 1
+            apart, steps = other_centres(centres, moved, own)
+            near = max(1, len(centres) // SOME_NEAR)
+            to_nearest[i] += moved[own]
+            bounds = [to_others[i] - max(steps), apart[0] - to_nearest[i]]
+            if near < len(centres) - 1:  # the near ones have moved so far, or the others are so far away
+                bounds.append(min(to_others[i] - max(steps[:near]), apart[near] - to_nearest[i]))
+            to_others[i] = max(bounds)
+            if to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin):
+                continue
+            to_nearest[i] = np.sqrt(float(squared_distances(colour, centres)[own])) * (1 + margin)
+            to_others[i] = max(to_others[i], apart[0] - to_nearest[i])
             if to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin):
                 continue
         squared = squared_distances(colour, centres)
@@ -215,7 +233,7 @@ def reassigned(planes, counts, centres, moved, known, margin, least):
 def test_only_colours_that_may_have_another_centre_are_compared(seed, margin, least):
     """Bounds are those of the plain kernels; the others may find closer ones in between."""
     rng = np.random.default_rng(seed)
-    bands, k = 1 + seed % 3, (1, 2, 5)[seed // 3 % 3]
+    bands, k = 1 + seed % 3, (1, 2, 5, 16)[seed // 3]
     planes = rng.integers(0, 30, (bands, 50)).astype(np.float32)
     counts = rng.integers(1, 5, 50)
     centres = rng.integers(0, 30, (k, bands)).astype(np.float32)
@@ -233,6 +251,30 @@ def test_only_colours_that_may_have_another_centre_are_compared(seed, margin, le
         steps = rng.integers(-2, 3, centres.shape) * (rng.random((k, 1)) < 0.5)
         centres = (centres + steps).astype(np.float32)
         moved = np.sqrt((steps.astype(float) ** 2).sum(axis=1))
+
+
+@both_sets
+@pytest.mark.parametrize("k", [1, 2, 3, 9, 40, 300])
+def test_labels_are_those_of_comparing_all_and_bounds_hold_while_some_centres_move_far(kernels, k):
+    """Also of centres that coincide, and of more than are looked at in pairs."""
+    rng = np.random.default_rng(k)
+    planes = rng.integers(0, 256, (3, 400)).astype(np.float32)
+    counts = rng.integers(1, 5, 400)
+    centres = rng.integers(0, 256, (k, 3)).astype(np.float32)
+    labels, to_nearest, to_others = np.ones(400, np.uint16), np.zeros(400), np.zeros(400)
+    moved, margin = np.empty(0), 1e-5
+    for _ in range(8):
+        kernels.reassign(planes, counts, centres, moved, labels, to_nearest, to_others, margin, 1e-15, True)
+        squared = np.stack([squared_distances(colour, centres) for colour in planes.T]).astype(np.float64)
+        assert_same(labels, squared.argmin(axis=1).astype(np.uint16) + np.uint16(1))
+        here = np.arange(400), labels - 1
+        assert (to_nearest >= np.sqrt(squared[here])).all()
+        squared[here] = np.inf
+        assert (to_others <= np.sqrt(squared.min(axis=1))).all()
+        before = centres
+        centres = (centres + rng.normal(0, 1, centres.shape) * rng.choice([0, 0.3, 2, 60], (k, 1))).astype(np.float32)
+        centres[rng.integers(0, k, k // 8)] = centres[0]
+        moved = np.sqrt(((centres.astype(float) - before) ** 2).sum(axis=1)) * (1 + margin)
 
 
 @both_sets
@@ -268,6 +310,21 @@ def test_an_infinite_second_distance_is_bounded(kernels):
             known = np.ones(1, np.uint16), np.zeros(1), to_others, 0.5, 0.0
             kernels.reassign(planes, counts, np.array(centres, np.float32), np.empty(0), *known, False)
             assert to_others[0] == 0.5e19
+
+
+@both_sets
+@pytest.mark.filterwarnings("error:invalid value")
+def test_colours_so_far_away_that_squares_overflow_are_compared_again(kernels):
+    rng = np.random.default_rng(2)
+    planes = (rng.normal(0, 1, (2, 60)) * 10.0 ** rng.integers(17, 22, 60)).astype(np.float32)
+    counts, labels, to_nearest, to_others = np.ones(60, np.int64), np.ones(60, np.uint16), np.zeros(60), np.zeros(60)
+    centres, moved = planes.T[:9].copy(), np.empty(0)
+    with np.errstate(over="ignore"):
+        for step in (1e18, 1e20, 1e18):
+            kernels.reassign(planes, counts, centres, moved, labels, to_nearest, to_others, 1e-5, 1e-15, False)
+            assert_same(labels, plain.nearest_two(planes, centres)[0])
+            before, centres = centres, (centres + rng.normal(0, step, centres.shape)).astype(np.float32)
+            moved = np.sqrt(((centres.astype(float) - before) ** 2).sum(axis=1)) * (1 + 1e-5)
 
 
 @both_sets

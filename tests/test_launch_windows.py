@@ -50,6 +50,8 @@ def windows(monkeypatch):
     runtime.open_osfhandle = lambda handle, flags: handle
     monkeypatch.setitem(sys.modules, "_winapi", fake)
     monkeypatch.setitem(sys.modules, "msvcrt", runtime)
+    for name in ("STARTUPINFO", "STARTF_FORCEOFFFEEDBACK"):  # which Python 3.14's multiprocess imports
+        monkeypatch.setattr(subprocess, name, None, raising=False)
     for name in ("multiprocess.popen_spawn_win32", f"{PACKAGE}.launch_windows"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     importlib.import_module(f"{PACKAGE}.launch_windows")

@@ -93,6 +93,38 @@ def test_preview_of_a_part_agrees_with_the_run(shared):
     assert agreeing.mean() > 0.999
 
 
+def with_small_first_parts(monkeypatch):
+    monkeypatch.setattr(preview, "FIRST_PIXELS", 1200)
+
+
+@pytest.mark.parametrize("stretch", [True, False])
+@pytest.mark.parametrize("name", ["synthetic_full.tif", "synthetic_holes.tif", "synthetic_oneband.tif"])
+def test_the_first_part_is_a_preview_of_the_centre_and_the_whole_is_as_without_it(data, monkeypatch, name, stretch):
+    with_small_first_parts(monkeypatch)
+    parameters, window = parameters_for(data / name, stretch=stretch), whole(data / name)
+    previewer = Previewer()
+    previewer.prepare(parameters, Feedback())
+    part = previewer.first_part(window)
+    assert 900 < part.pixels <= 1200 and window.intersection(part) == part
+    assert abs(2 * part.col + part.width - window.width) <= 1 and abs(2 * part.row + part.height - window.height) <= 1
+    first, everything = (previewer.show(parameters, one, Feedback()) for one in (part, window))
+    for found, of in ((first, part), (everything, window)):
+        expected = shown(parameters, of)
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        assert found.lines == expected.lines and found.window == expected.window
+        assert (found.segments, found.sizes, found.notes) == (expected.segments, expected.sizes, expected.notes)
+
+
+def test_there_is_no_first_part_where_the_whole_is_quick(data, monkeypatch):
+    with_small_first_parts(monkeypatch)
+    parameters, previewer = parameters_for(data / "synthetic_full.tif"), Previewer()
+    previewer.prepare(parameters, Feedback())
+    assert previewer.first_part(Window(3, 4, 60, 60)) is None
+    assert previewer.first_part(Window(3, 4, 61, 60)) is not None
+    monkeypatch.setattr(kernels, "are_compiled", lambda kernel: True)
+    assert previewer.first_part(Window(3, 4, 61, 60)) is None
+
+
 def test_stretch_and_centres_are_found_once_a_raster_and_parameters(data, monkeypatch):
     calls = []
     find = preview.find_basis

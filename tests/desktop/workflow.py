@@ -7,6 +7,8 @@ import driver
 from driver import ARGUMENTS, FOLDER, found
 from qgis.core import QgsProject
 from qgis.utils import iface
+from tiledseg.tiledseg_plugin.desktop.outline_layer import features_of
+from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
 
 def main():
@@ -39,6 +41,7 @@ def main():
     found["current again"] = session.tile_layer.name()
 
     preview(panel, session)
+    centre_first(panel, session)
     run(panel, session, raster)
 
 
@@ -85,6 +88,40 @@ def preview(panel, session):
     driver.click(panel.preview_button)
     driver.pause(0.3)
     found["order after preview"] = driver.order()
+
+
+def centre_first(panel, session):
+    """As after an installation, when no kernel is compiled: outlines of the centre of the view are there first."""
+    live, said, seen = session.preview, [], {}
+
+    def drawn_lines():
+        return sorted(feature.geometry().asWkb().data() for feature in live.layer.getFeatures())
+
+    def is_right(shown, lines):
+        parameters = live._parameters(panel.fields.values())
+        expected = live._previewer.show(parameters, shown.window, Feedback())
+        features = features_of(expected.lines)
+        return (shown.ids == expected.ids).all() and lines == sorted(one.geometry().asWkb().data() for one in features)
+
+    os.environ["TILEDSEG_KERNELS"] = "plain"
+    live.reported.connect(said.append)
+    beat = driver.Heartbeat()
+    with beat.listening():
+        driver.click(panel.preview_button)
+        driver.wait(lambda: live.part or live.preview, 60, "the centre")
+        part = live.part
+        seen["centre"] = part and (part, drawn_lines())
+        driver.wait(lambda: live.preview, 60, "the rest")
+        seen["whole"] = live.preview, drawn_lines()
+        driver.drawn()
+    live.reported.disconnect(said.append)
+    found["centre blocked"], found["centre blocked in"] = beat.longest, beat.blocked_in
+    found["centre"] = {
+        name: seen[name] and [*seen[name][0].window, bool(is_right(*seen[name]))] for name in ("centre", "whole")
+    }
+    found["centre said"] = said
+    driver.click(panel.preview_button)
+    del os.environ["TILEDSEG_KERNELS"]
 
 
 def run(panel, session, raster):

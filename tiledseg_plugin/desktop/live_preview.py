@@ -2,6 +2,7 @@
 """The preview on the map: follows the view and the fields while it is switched on, without the GUI ever waiting."""
 
 import gc
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from qgis.core import (
@@ -48,17 +49,34 @@ SHOWN = (
 )
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """Outlines that are ready to be shown.
+
+    preview : see preview.Preview
+    width : pixels of the raster across all that is going to be shown, of which this may be a part
+    """
+
+    preview: Any
+    features: List[QgsFeature]
+    width: int
+
+
 class PreviewTask(EngineTask):
     """One preview.
 
     deciding : what the basis depends on
     stage : "basis", then "view"
+    part : what `part_made` says is there, see `_Drawn`
     """
+
+    part_made = pyqtSignal()
 
     def __init__(self, description: str, work: Callable[[Feedback], Any], deciding: Any):
         super().__init__(description, work)
         self.deciding = deciding
         self.stage = "basis"
+        self.part: Optional[_Drawn] = None
 
 
 class LivePreview(QObject):
@@ -78,6 +96,7 @@ class LivePreview(QObject):
     def __init__(self, canvas: Any, values: Callable[[], Dict[str, Any]], parent: Any = None):
         super().__init__(parent)
         self.preview: Any = None  # what is shown; see preview.Preview
+        self.part: Any = None  # the same of the centre of the view, which is shown as long as there is nothing else
         self._canvas, self._values = canvas, values
         self._outlines = OutlineLayer(tr("Preview of segments"))
         self._previewer: Any = None
@@ -135,7 +154,7 @@ class LivePreview(QObject):
             self._task.superseded = True
             self._task.cancel()
         self._outlines.remove()
-        self.preview = None
+        self.preview = self.part = None
 
     def field_changed(self, name: str) -> None:
         """A field of the form has another value."""
@@ -144,7 +163,7 @@ class LivePreview(QObject):
 
     def request(self) -> None:
         """Update the preview soon: something has changed, and more may follow."""
-        if not self._timer.isActive() and self.preview is not None:
+        if not self._timer.isActive() and (self.preview or self.part):
             self.reported.emit(tr("Preview: looking at what is in view now…"))  # what was said is of another view
         self._timer.start()
 
@@ -189,13 +208,22 @@ class LivePreview(QObject):
                 raise Cancelled()
             window, is_cut = engine.window_in_view(parameters.input, extent, part=parameters.extent)
             if window is None:
-                return None, False, []
+                return _Drawn(None, [], 0), False
             feedback.set_progress_text(tr("Preview: segmenting what is in view") + slower)
+            part = self._previewer.first_part(window) if is_first else None
+            if part is not None:
+                centre = self._previewer.show(parameters, part, feedback)
+                task.part = _Drawn(centre, features_of(centre.lines), window.width)
+                task.part_made.emit()
+                text = tr("Preview: the centre of the view, {} × {} pixels; the rest follows").format(*part[2:])
+                feedback.set_progress_text(text + slower)
             shown = self._previewer.show(parameters, window, feedback)
-            return shown, is_cut, features_of(shown.lines)
+            return _Drawn(shown, features_of(shown.lines), window.width), is_cut
 
+        is_first = self.preview is None  # what is shown stays until all of what is in view now can be
         task = PreviewTask(tr("Preview of segments"), work, _deciding(parameters))
         task.text_changed.connect(self.reported)
+        task.part_made.connect(self._show_part)
         task.ended.connect(lambda: self._ended(task, raster))
         self._task, self._is_pending = task, False
         self.busy.emit(True)
@@ -211,13 +239,26 @@ class LivePreview(QObject):
         elif task.error:
             self.failed.emit(task.error)
         elif task.result is not None:
-            preview, is_cut, features = task.result
-            self._show(preview, is_cut, features, raster)
+            drawn, is_cut = task.result
+            self._show(drawn, is_cut, raster)
+        elif self.part is not None:
+            self.reported.emit(tr("Preview: cancelled; only the centre of the view is shown."))
 
-    def _show(self, preview: Any, is_cut: bool, features: List[QgsFeature], raster: Optional[QgsRasterLayer]) -> None:
-        self.preview = preview
-        is_dense = preview is not None and preview.window.width > DENSE * self._canvas.width()
-        self._outlines.fill(features, raster, is_dense)
+    def _show_part(self) -> None:
+        """What the task that is under way has made so far, unless it is of another view or other values by now."""
+        part = None if self._task is None else self._task.part
+        is_wanted = self._is_on and not self._is_pending and not self._timer.isActive()
+        if is_wanted and part is not None:
+            self.part = part.preview
+            self._draw(part, layers.raster_of(self._values().get("INPUT")))
+
+    def _draw(self, drawn: _Drawn, raster: Optional[QgsRasterLayer]) -> None:
+        self._outlines.fill(drawn.features, raster, drawn.width > DENSE * self._canvas.width())
+
+    def _show(self, drawn: _Drawn, is_cut: bool, raster: Optional[QgsRasterLayer]) -> None:
+        self.preview, self.part = drawn.preview, None
+        self._draw(drawn, raster)
+        preview = drawn.preview
         if preview is None:
             self.reported.emit(tr("Preview: the raster is not in view."))
         else:

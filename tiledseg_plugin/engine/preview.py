@@ -35,6 +35,8 @@ from .stages.tiles import PixelJob, settled_clusters
 from .stages.zone_source import find_zones, state_of
 
 MOST_PIXELS = 4_000_000
+FIRST_PIXELS = 160_000  # of the centre of a view, which is shown first where the whole of it takes long
+WORTH_WAITING = 3  # times as many: in a view with fewer pixels the centre would not be there much earlier
 MARGIN = 64  # pixels round the part that are segmented, too, so that segments at its edge are as in the run
 
 # The parameters that the basis depends on. Tiles matter only where they are polygons, as what is outside is left out.
@@ -196,10 +198,10 @@ def window_in_view(
         window = window.moved(-segmented.col, -segmented.row)
     if window is None or window.pixels <= most_pixels:
         return window, False
-    return _centre(window, most_pixels), True
+    return centre_of(window, most_pixels), True
 
 
-def _centre(window: Window, most_pixels: int) -> Window:
+def centre_of(window: Window, most_pixels: int) -> Window:
     """The middle of a window, of about its shape and at most so many pixels."""
     share = (most_pixels / window.pixels) ** 0.5
     width = min(window.width, max(1, int(window.width * share), most_pixels // window.height))
@@ -242,7 +244,7 @@ class Previewer:
 
     def __init__(self) -> None:
         self.basis: Optional[Basis] = None
-        self._clumps: Optional[Clumps] = None
+        self._clumps: Optional[Clumps] = None  # of the last window
 
     def is_ready(self, parameters: SegmentParameters) -> bool:
         """Whether the next preview with these parameters will not have to read the whole raster first."""
@@ -253,6 +255,13 @@ class Previewer:
         if not self.is_ready(parameters):
             self.basis = self._clumps = None
             self.basis = find_basis(parameters, feedback)
+
+    def first_part(self, window: Window) -> Optional[Window]:
+        """The centre of a window, to `show` before the whole; None if that is quick, as with compiled kernels."""
+        if window.pixels <= WORTH_WAITING * FIRST_PIXELS:
+            return None
+        kernel, _ = kernels.choose(cast(Basis, self.basis).kernels)
+        return None if kernels.are_compiled(kernel) else centre_of(window, FIRST_PIXELS)
 
     def show(self, parameters: SegmentParameters, window: Window, feedback: Feedback) -> Preview:
         """The segments of a window over the raster, after `prepare`."""

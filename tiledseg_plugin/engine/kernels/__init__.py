@@ -108,6 +108,11 @@ def are_being_made() -> bool:
     return not growing.shared.reason and not growing.shared.is_complete
 
 
+def are_compiled(kernel: Kernels) -> bool:
+    """Whether a set is compiled, or has by now all compiled kernels that it was asked for."""
+    return kernel.is_complete if isinstance(kernel, growing.Growing) else kernel.NAME == "compiled"
+
+
 def seconds_lost() -> Optional[float]:
     """For how many seconds more a run is slower for kernels that are being compiled; None where it is not."""
     return growing.shared.seconds_lost()

@@ -7,6 +7,10 @@ import numpy as np
 
 from .pixels import nearest_two
 
+SOME_NEAR = 7  # one in so many centres is taken to be near to a centre
+FAR = 1e19  # a distance, of which it is enough to know that it is so large: in float32, the square of 2e19 is infinite
+MOST_PAIRED = 256  # centres; of more, to look at all pairs takes longer than it saves
+
 
 def distinct(keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Where each different key appears first, ascending, and how often it occurs.
@@ -60,10 +64,10 @@ def reassign(
     sizes : (k,) int64, how many the centres have got more than before; if `moved` is empty, how many they have
     sums : (bands, k) int64, likewise of the colours; (0, k) if they are not whole
     """
-    again = _find_doubtful(moved, labels, to_nearest, to_others, margin, least)
+    again = _find_doubtful(planes, centres, moved, labels, to_nearest, to_others, margin, least)
     found, nearest, second = nearest_two(np.take(planes, again, axis=1), centres)
     to_nearest[again] = np.sqrt(nearest.astype(np.float64)) * (1 + margin)
-    to_others[again] = np.minimum(np.sqrt(second.astype(np.float64)), 1e19) * (1 - margin)  # 2e19 squared is infinite
+    to_others[again] = np.minimum(np.sqrt(second.astype(np.float64)), FAR) * (1 - margin)
 
     before, labels[again] = labels[again], found
     is_new = found != before
@@ -77,15 +81,85 @@ def reassign(
     return changed, sizes[1:], sums[:, 1:]
 
 
+@np.errstate(over="ignore")  # of colours so far away that squares overflow, which stay doubtful
 def _find_doubtful(
-    moved: np.ndarray, labels: np.ndarray, to_nearest: np.ndarray, to_others: np.ndarray, margin: float, least: float
+    planes: np.ndarray,
+    centres: np.ndarray,
+    moved: np.ndarray,
+    labels: np.ndarray,
+    to_nearest: np.ndarray,
+    to_others: np.ndarray,
+    margin: float,
+    least: float,
 ) -> np.ndarray:
-    """Loosen the bounds by how far the centres have moved; the colours that may have another nearest centre now."""
+    """Bring the bounds up to date as the centres have moved; the colours that may have another nearest centre now.
+
+    Where the bounds do not settle it, the distance to the nearest centre so far is measured.
+    """
     if not moved.size:
         return np.arange(labels.size)
-    to_nearest += np.append(0, moved)[labels]
-    to_others -= moved.max()
-    return np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
+    apart = _Apart(centres, moved)
+    own = labels.astype(np.intp) - 1
+    to_nearest += moved.take(own)
+    apart.bound_others(own, to_nearest, to_others)
+    doubtful = np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
+    own = own.take(doubtful)
+    squared = np.zeros(doubtful.size, np.float32)
+    for plane, centre in zip(planes, centres.T):
+        squared += np.square(plane.take(doubtful) - centre.take(own))
+    nearest = np.sqrt(squared.astype(np.float64)) * (1 + margin)
+    others = np.maximum(to_others.take(doubtful), apart.nearest.take(own) - nearest)
+    to_nearest[doubtful], to_others[doubtful] = nearest, others
+    return doubtful[~(nearest * (1 + margin) + least < others * (1 - margin))]
+
+
+class _Apart:
+    """How far centres are from each other, which tells which of them a colour cannot be near to.
+
+    What is as far from its own centre as `d` is at least `a - d` from one that is `a` from that (Elkan 2003, Using the
+    triangle inequality to accelerate k-means). So the far ones may move a long way and change nothing. Of too many
+    centres nothing is known but how far they move.
+
+    Parameters
+    ----------
+    centres : (k, bands) float32
+    moved : (k,) float64, see `reassign`
+
+    Attributes
+    ----------
+    nearest : (k,) float64, not more than the distance from each to the nearest other one, or `FAR`
+    """
+
+    def __init__(self, centres: np.ndarray, moved: np.ndarray) -> None:
+        k, exact = len(centres), centres.astype(np.float64)
+        if k > MOST_PAIRED:
+            self.nearest = self._beyond = np.zeros(k)
+            self._near_moved = self._all_moved = np.full(k, moved.max())
+            return
+        squared = np.zeros((k, k))
+        for band in exact.T:
+            squared += np.square(band[:, None] - band)
+        np.fill_diagonal(squared, np.inf)
+        order = np.argsort(squared, axis=1, kind="stable")
+        order[:, -1] = k  # its own one, which is at infinity
+        most = np.maximum.accumulate(np.append(moved, 0)[order], axis=1)
+        distances = np.minimum(np.sqrt(np.sort(squared, axis=1)), FAR)
+        near = min(k - 1, max(1, k // SOME_NEAR))
+        self.nearest = distances[:, 0]
+        self._beyond, self._near_moved, self._all_moved = distances[:, near], most[:, max(near - 1, 0)], most[:, -1]
+
+    def bound_others(self, own: np.ndarray, to_nearest: np.ndarray, to_others: np.ndarray) -> None:
+        """Bring the bounds of the distances to all centres but a colour's own, of index `own`, up to date, in place.
+
+        Parameters
+        ----------
+        own : (n,) intp
+        to_nearest, to_others : (n,) float64, see `reassign`; the first are up to date
+        """
+        if_near = np.minimum(to_others - self._near_moved.take(own), self._beyond.take(own) - to_nearest)
+        to_others -= self._all_moved.take(own)
+        np.maximum(to_others, if_near, out=to_others)
+        np.maximum(to_others, self.nearest.take(own) - to_nearest, out=to_others)
 
 
 def _change_totals(
