@@ -18,6 +18,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QIcon
 
+from ..tiledseg_plugin import engine
 from ..tiledseg_plugin.compat import is_null
 from ..tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from ..tiledseg_plugin.engine.files.publish import recover_beside
@@ -122,6 +123,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         return Output(called, path, VECTOR)
 
     def checkParameterValues(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Tuple[bool, str]:
+        engine.load()
         self._recover_files(parameters)
         accepted, _ = super().checkParameterValues(parameters, context)
         try:
@@ -178,6 +180,7 @@ class TiledAlgorithm(QgsProcessingAlgorithm):
         self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
         with errors_as_processing_exceptions(feedback, self._worded):
+            engine.load()
             self._values = self.collect(parameters, context)
         self._layers_to_load = context.layersToLoadOnCompletion()
         return True

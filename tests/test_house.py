@@ -2,7 +2,10 @@
 """The rooms of the house: imports run one way, the engine knows no QGIS, and the documentation names what is there."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -107,6 +110,23 @@ def test_no_module_imports_itself_by_a_detour():
 
     for path in GRAPH:
         visit(path)
+
+
+def test_packages_that_import_their_modules_are_loaded_before_threads_import_any():
+    """Or else two threads, one of which imports the package and the other a module of it, wait for each other."""
+    packages = [path for path in (ROOT / ENGINE).rglob("__init__.py") if path.parent != ROOT / ENGINE]
+    names = {
+        ".".join(path.parent.relative_to(ROOT / ENGINE).parts)
+        for path in packages
+        if any(path.parent in target.parents for target in imported(path))
+    }
+    program = "import sys; from tiledseg.tiledseg_plugin import engine; engine.load(); print(*sys.modules)"
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    missing = {name for name in names if f"tiledseg.tiledseg_plugin.engine.{name}" not in loaded}
+    assert "execution" in names and missing == {"kernels.compiled"}  # which one function imports, as a package
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ENGINE).rglob("*.py")), ids=lambda path: path.stem)

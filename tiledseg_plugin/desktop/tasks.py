@@ -17,6 +17,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, pyqtSignal
 
 from ...algorithms.text import tr
+from .. import engine
 from ..compat import QUIET_TASK
 from ..engine.errors import Cancelled, SegmentationError
 from ..engine.progress import Feedback
@@ -212,6 +213,7 @@ class EngineTask(QgsTask):
 
     def run(self) -> bool:
         try:
+            engine.load()
             self.result = self._work(EngineFeedback(self))
         except Cancelled:
             return False
