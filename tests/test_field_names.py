@@ -39,13 +39,13 @@ def test_polygons_of_many_bands_keep_all_fields_apart(tmp_path, monkeypatch, ban
     segments = write_raster(tmp_path / "s.tif", ids[None], nodata=0)
     values = np.arange(1, bands + 1)[:, None, None] * np.ones((bands, 18, 27))
     raster = write_raster(tmp_path / "v.tif", values)
-    of_statistics = module.statistic_columns
+    polygons_of = module.Polygons
 
-    def with_long_names(attributes, numbers):
-        longer = [Column(f"majority_{n}", np.full(attributes.ids.size, n * 1.0)) for n in range(97, 103)]
-        return [*of_statistics(attributes, numbers), *longer, Column("majority_long_2", attributes.sizes)]
+    def with_long_names(rings, ids, sizes, columns, simplify):
+        longer = [Column(f"majority_{n}", np.full(sizes.size, n * 1.0)) for n in range(97, 103)]
+        return polygons_of(rings, ids, sizes, [*columns, *longer, Column("majority_long_2", sizes)], simplify)
 
-    monkeypatch.setattr(module, "statistic_columns", with_long_names)
+    monkeypatch.setattr(module, "Polygons", with_long_names)
     path = str(tmp_path / f"p.{extension}")
     segment_polygons(PolygonsParameters(segments, path, values=raster, execution="serial"), Feedback())
     layer = (dataset := ogr.Open(path)).GetLayer(0)

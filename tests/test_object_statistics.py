@@ -240,6 +240,19 @@ def test_nothing_depends_on_windows_workers_kernels_or_execution(tmp_path, monke
             assert np.array_equal(column, other[name], equal_nan=True), (name, parameters)
 
 
+def test_bands_of_several_types_together_are_as_each_by_itself(tmp_path):
+    # floats but for the last digit: a window, by which they are added, is what its first raster has as blocks
+    types = (np.uint8, np.float32, np.int16, np.float64, np.uint32)
+    scenes = [write_raster(tmp_path / f"v{n}.tif", scene(dtype, seed=n)) for n, dtype in enumerate(types)]
+    together = made(
+        tmp_path, patches(), scenes[0], ("mean", "std", "min", "max", "count"), more_values=tuple(scenes[1:])
+    )
+    for n, path in enumerate(scenes):
+        alone = made(tmp_path, patches(), path, ("mean", "std", "min", "max", "count"))
+        for name, column in list(alone.items())[1:]:
+            np.testing.assert_allclose(column, together[f"v{n}_{name}"], rtol=1e-12, err_msg=f"{n} {name}")
+
+
 def test_a_time_series_has_columns_by_file_and_band(tmp_path):
     ids = patches()
     (tmp_path / "other").mkdir()

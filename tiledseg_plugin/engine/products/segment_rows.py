@@ -14,6 +14,7 @@ import numpy as np
 from .. import kernels
 from ..execution.runner import Runner
 from ..files.outputs import added_pairwise
+from ..files.raster import Raster
 from ..files.stored import Rows, Stored
 from ..files.window import Window
 from ..files.work_folder import WorkFolder, narrowed
@@ -242,32 +243,45 @@ def describe_window(job: RowsJob, numbered: Tuple[int, Window], check_cancelled:
     present, pixels, moments = summarise_window(job.attributes, window, check_cancelled)
     if present.size:
         job.folder.save_array(f"{PRESENT}-{number:07d}", present)
-        job.folder.save_array(f"{MOMENTS}-{number:07d}", _records(pixels, moments))
+        job.folder.save_array(f"{MOMENTS}-{number:07d}", _records(job.attributes.bands, pixels, moments))
     return sampled(present)
 
 
-def _records(pixels: np.ndarray, moments: Sequence[Part]) -> np.ndarray:
-    """(n,) records of what `summarise_window` returns, so that some rows of a file can be read."""
+def _records(bands: Sequence[Raster], pixels: np.ndarray, moments: Sequence[Part]) -> np.ndarray:
+    """(n,) records of what `summarise_window` returns, so that some rows of a file can be read.
+
+    Bands of one type are together in a field, as names of many fields are more than the head of a file may hold.
+    """
     columns = {"pixels": pixels}
-    for index, part in enumerate(moments):
-        for name, array in zip(IN_PART, part):
-            columns.update({f"{name}_{index}_{row}": one for row, one in enumerate(array.reshape(-1, pixels.size))})
+    kinds = _kinds(bands)
+    for kind in dict.fromkeys(kinds):
+        parts = [part for own, part in zip(kinds, moments) if own == kind]
+        for name, arrays in zip(IN_PART, zip(*parts)):
+            for row, of_bands in enumerate(zip(*(array.reshape(-1, pixels.size) for array in arrays))):
+                columns[f"{name}_{kind}_{row}"] = np.stack(of_bands, axis=1)
     columns = {name: narrowed(array) if array.dtype.kind in "iu" else array for name, array in columns.items()}
-    records = np.empty(pixels.size, [(name, array.dtype) for name, array in columns.items()])
+    records = np.empty(pixels.size, [(name, array.dtype, array.shape[1:]) for name, array in columns.items()])
     for name, array in columns.items():
         records[name] = array
     return records
 
 
-def _part(records: np.ndarray, index: int) -> Part:
+def _part(bands: Sequence[Raster], records: np.ndarray, index: int) -> Part:
     """Of one band what `_records` has made of it, as it was."""
-    names = cast(Tuple[str, ...], records.dtype.names)
-    squares = np.stack([records[name] for name in names if name.startswith(f"squares_{index}_")])
-    counts, totals, low, high = (records[f"{name}_{index}_0"] for name in ("counts", "totals", "low", "high"))
+    kinds = _kinds(bands)
+    kind, place = kinds[index], kinds[:index].count(kinds[index])
+    names = [name for name in cast(Tuple[str, ...], records.dtype.names) if name.startswith(f"squares_{kind}_")]
+    squares = np.stack([records[name][:, place] for name in names])
+    counts, totals, low, high = (records[f"{name}_{kind}_0"][:, place] for name in ("counts", "totals", "low", "high"))
     if totals.dtype.kind != "f":
         squares = squares.astype(np.uint64)
         totals, low, high = (array.astype(np.int64) for array in (totals, low, high))
     return counts.astype(np.int64), totals, squares, low, high
+
+
+def _kinds(bands: Sequence[Raster]) -> List[str]:
+    """The type in which each band is added up."""
+    return [np.dtype(added_type(band.dtype)).name for band in bands]
 
 
 def describe_range(job: RowsJob, item: Range, check_cancelled: Check) -> Tuple[int, Tuple[Added, ...]]:
@@ -309,7 +323,7 @@ def _attributes_of(job: RowsJob, item: Range, check_cancelled: Check) -> Attribu
         records = np.array(job.folder.map_array(f"{MOMENTS}-{window:07d}")[here])
         attributes.sizes[places] += records["pixels"].astype(np.int64)
         for index, band in enumerate(attributes.bands):
-            band.add(places, _part(records, index))
+            band.add(places, _part(job.attributes.bands, records, index))
     return attributes
 
 
