@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from osgeo import gdal
 from rasters import Log, segment_untiled, write_raster
 from test_tree import CENTRES, Shuffled, check_level
 from tiledseg.tiledseg_plugin.engine import kernels
@@ -16,6 +17,7 @@ from tiledseg.tiledseg_plugin.engine.files.window import Window
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.progress import Progress
+from tiledseg.tiledseg_plugin.engine.segmentation import segment
 from tiledseg.tiledseg_plugin.engine.stages import numbering
 from tiledseg.tiledseg_plugin.engine.stages.colours import Raw
 from tiledseg.tiledseg_plugin.engine.stages.context import RunContext
@@ -68,10 +70,15 @@ class Recorder:
         return lambda: None
 
 
-def number(tmp_path, values, levels, side=11):
-    """What is recorded while a small raster's segments are numbered, and (segments, tree, plan)."""
-    path = write_raster(tmp_path / "in.tif", values, 0)
-    raster, plan = describe(path), plan_grid(values.shape[2], values.shape[1], side, side)
+def number(tmp_path, values, levels, side=11, plan=None):
+    """What is recorded while a raster's segments are numbered, and the segments and the tree.
+
+    Parameters
+    ----------
+    values : (bands, rows, cols), or the path of a raster, of which `plan` says which tiles are looked at
+    """
+    path = values if plan else write_raster(tmp_path / "in.tif", values, 0)
+    raster, plan = describe(path), plan or plan_grid(values.shape[2], values.shape[1], side, side)
     folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}})
     parameters = SegmentParameters(path, "", min_pixels=2, levels=levels, kernels="plain")
     rules, runner = EliminationRules((1.0,), 2, None, levels), Shuffled(random.Random(1))
@@ -130,6 +137,38 @@ def test_ids_are_those_of_a_run_without_tiles(tmp_path, monkeypatch, levels):
         check_level(expected, larger, column[:])
         assert segments.at_levels[level] == larger.max()
     context.folder.close(finished=True)
+
+
+@pytest.mark.parametrize("levels", [(), (9, 40)])
+def test_where_a_raster_has_more_pixels_than_32_bits_count_ids_are_the_same(tmp_path, levels):
+    """A small raster in the last corner of one of 80,000 x 80,000 pixels, and alone."""
+    values = np.kron(np.random.default_rng(6).integers(1, 4, (2, 10, 10)), np.ones((1, 2, 2), int)).astype(np.uint8)
+    small, huge = write_raster(tmp_path / "small.tif", values, 0), str(tmp_path / "huge.vrt")
+    side, begin = 80_000, 80_000 - 20
+    gdal.Translate(huge, small, format="VRT", srcWin=[-begin, -begin, side, side])
+    tables = []
+    for path, size, first in ((small, 20, 0), (huge, side, begin)):
+        tiles = [(first + col, first + row, 5, 5) for row in range(0, 20, 5) for col in range(0, 20, 5)]
+        context, segments, tree = number(tmp_path, path, levels, plan=plan_rectangles(size, size, tiles))
+        found = [context.folder.map_array(table_of(piece)).tolist() for piece in tree.pieces]
+        columns = [column[:].tolist() for column in segments.holder_columns.values()]
+        tables.append((found, segments.sizes[:].tolist(), columns, segments.at_levels))
+        context.folder.close(finished=True)
+    assert tables[0] == tables[1] and max(map(max, tables[0][0])) == len(tables[0][1]) > 9
+
+
+def test_more_segments_than_can_be_numbered_are_refused_in_a_sentence(tmp_path, monkeypatch):
+    values = np.arange(1, 101, dtype=np.uint8).reshape(1, 10, 10) * 2
+    path = write_raster(tmp_path / "in.tif", values, 0)
+    given = {"min_pixels": 1, "num_clusters": 50, "sampling": 1, "stretch": False, "execution": "serial"}
+    parameters = SegmentParameters(path, str(tmp_path / "out.tif"), **given)
+    count = segment(parameters, Log()).segment_count
+    (tmp_path / "out.tif").unlink()
+    before = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.setattr(numbering, "MOST_SEGMENTS", count - 1)
+    with pytest.raises(SegmentationError, match=f"There are {count} segments, more than the {count - 1} that can be"):
+        segment(parameters, Log())
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_one_clump_was_merged(tmp_path):

@@ -14,6 +14,7 @@ from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, 
 
 import numpy as np
 
+from ..errors import SegmentationError
 from ..files.raster import Raster
 from ..files.stored import Stored
 from ..files.work_folder import WorkFolder
@@ -25,6 +26,7 @@ from .plan import Piece, Plan
 from .tree import Group, Tree
 
 STRIP_PIXELS = 1 << 26
+MOST_SEGMENTS = 2**31 - 1  # rows of raster attribute tables are numbered by signed integers of 32 bits
 TEXT = "Numbering segments"
 
 
@@ -310,6 +312,7 @@ def number_segments(context: RunContext, tree: Tree, clumps: int, done: float) -
     for strip, count in context.run(sort_strip, folder, strips):
         counts[strip.number] = count
         advance()
+    _check_count(int(counts.sum()))
     ends, before = tuple(strip.end for strip in strips), tuple((np.cumsum(counts) - counts).tolist())
     job = NumberJob(folder, tree, context.plan, ends, before, (parameters.min_pixels, *levels))
     tasks: Deque[Group] = deque([tree.whole])
@@ -331,6 +334,14 @@ def number_segments(context: RunContext, tree: Tree, clumps: int, done: float) -
     in_tiles = segments_in_tiles(context.plan, folder, in_pieces)
     pieces, in_strips = tuple(sorted(in_pieces)), tuple(counts.tolist())
     return Segments(folder, pieces, in_strips, in_tiles, clumps, context.raster.is_integer, at_levels)
+
+
+def _check_count(segments: int) -> None:
+    if segments > MOST_SEGMENTS:
+        raise SegmentationError(
+            f"There are {segments} segments, more than the {MOST_SEGMENTS} that can be numbered: "
+            "give a larger MIN_PIXELS, or an EXTENT."
+        )
 
 
 def segments_in_tiles(plan: Plan, folder: WorkFolder, in_pieces: Dict[int, int]) -> Dict[int, int]:

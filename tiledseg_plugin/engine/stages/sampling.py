@@ -84,7 +84,7 @@ def denser_steps(step: int) -> Tuple[int, ...]:
 
 def places(raster_width: int, block: Window, step: int) -> Tuple[np.ndarray, np.ndarray]:
     """Rows and columns within a block of every n-th place of the raster, counted in raster order from its first."""
-    first = -((block.row + np.arange(block.height)) * raster_width + block.col) % step
+    first = -((block.row + np.arange(block.height, dtype=np.int64)) * raster_width + block.col) % step
     cols = first[:, None] + step * np.arange(-(-block.width // step))
     rows, index = np.nonzero(cols < block.width)
     return rows, cols[rows, index]
