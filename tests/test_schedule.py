@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """In which order tiles and groups are processed, what of an earlier run is taken over, and what is reported of it."""
 
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from tiledseg.tiledseg_plugin.engine.stages.graph import GroupResult
 from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.schedule import GROUPS_SHARE, Finished, PartJob, Queue, process_parts
 from tiledseg.tiledseg_plugin.engine.stages.tiles import PieceResult
-from tiledseg.tiledseg_plugin.engine.stages.tree import Group, tree_of
+from tiledseg.tiledseg_plugin.engine.stages.tree import Group, grow_tree, tree_of
 
 
 def piece_result(piece, clumps=10):
@@ -150,6 +151,27 @@ def test_tiles_and_groups_of_a_new_run(tree, process):
     assert went.log.texts[0] == "Segmenting tiles" and "Merging small segments" in went.log.texts
     assert "Segmented tile 1 of 4" in went.log.texts and "Segmented tile 4 of 4" in went.log.texts
     assert went.log.lines == [f"Tile {number}: 10 clumps, halo 4, 1.26 s." for number in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("side", [8, 9, 24])
+def test_of_many_tiles_only_few_graphs_lie_about_at_a_time(process, side):
+    """Whatever is the largest first: each waits for those beside it."""
+    tree = grow_tree(plan_grid(16 * side, 16 * side, 16, 16).pieces)
+    units = [(piece,) for piece in tree.pieces]
+    random.Random(3).shuffle(units)
+    order = process(tree, units, temporary=True).runner.order
+    lying, most = set(), 0
+    for one in order:
+        number = one if isinstance(one, int) else one[0]
+        lying.add(number)
+        most = max(most, len(lying))
+        if number in tree.group_by_number:
+            lying.difference_update(tree.group_by_number[number].members)
+    assert lying == {tree.whole.number}
+    if side == 8:  # so few are processed as they are given: largest first
+        assert [one for one in order if isinstance(one, tuple)] == [(piece.piece_id,) for (piece,) in units]
+    else:
+        assert most < 25
 
 
 def test_a_run_that_is_taken_up(tree, process):

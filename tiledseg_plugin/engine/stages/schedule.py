@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stages 3 and 4: all tiles, and each group of them as soon as its members are finished, by the same workers.
 
-A group stands before the tiles that are still waiting, so that what it joins does not lie about.
+A group stands before the tiles that are still waiting, so that what it joins does not lie about. For the same reason
+many tiles are processed in the order of the groups; a few, largest first, so that workers end at about the same time.
 """
 
 from collections import Counter, deque
@@ -16,6 +17,7 @@ from .plan import FEW_TILES, Piece
 from .tiles import PieceResult, TileJob, finished_piece, process_unit
 from .tree import Group, Tree
 
+MANY_TASKS = 64  # of which the last one is too small a share of the run for its size to matter
 GROUPS_SHARE = 0.7  # of the stage `graph`, the rest of which is the numbering
 
 Unit = Tuple[Piece, ...]  # what is processed in one task, see `plan.work_units`
@@ -104,6 +106,9 @@ def process_parts(context: RunContext, job: PartJob, tree: Tree, units: Sequence
     finished = _finished_before(context, job, tree)
     remaining = [tuple(piece for piece in unit if piece.piece_id not in finished.pieces) for unit in units]
     todo = [unit for unit in remaining if unit]
+    if len(todo) > MANY_TASKS:
+        places = tree.places()
+        todo.sort(key=lambda unit: min(places[piece.piece_id] for piece in unit))
     tiles = _Tiles(context, job.tiles, units, todo)
     tasks = todo if len(units) >= FEW_TILES else [(piece,) for unit in todo for piece in unit]
     queue = Queue(tree, tasks, finished.pieces.keys() | finished.groups.keys())

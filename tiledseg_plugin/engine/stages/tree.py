@@ -81,6 +81,11 @@ class Tree:
         """The members of a group that are groups."""
         return [self.group_by_number[member] for member in group.members if member in self.group_by_number]
 
+    def places(self) -> Dict[int, int]:
+        """{piece_id: its place}, by which a group is complete as early as can be: its pieces lie next to each other."""
+        grouped = (member for group in self.groups for member in group.members if member not in self.group_by_number)
+        return {piece_id: place for place, piece_id in enumerate(grouped)}
+
     def extents(self) -> Dict[int, Window]:
         """{number of a part: its extent}."""
         return {
