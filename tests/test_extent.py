@@ -266,6 +266,10 @@ def test_a_part_can_be_of_a_raster_of_more_pixels_than_32_bits_count(tmp_path):
         '<VRTDataset rasterXSize="80000" rasterYSize="80000"><VRTRasterBand dataType="Byte" band="1"/></VRTDataset>'
     )
     assert describe(path).window == Window(0, 0, 80000, 80000)
+    endless = tmp_path / "endless.vrt"
+    endless.write_text(Path(path).read_text().replace("80000", "2147483647"))
+    with pytest.raises(SegmentationError, match="2147483647 x 2147483647 pixels, more than .* give an EXTENT"):
+        describe(str(endless))
     assert describe(path, extent=(70000, 70000, 100, 50)).window == Window(0, 0, 100, 50)
     with pytest.raises(SegmentationError, match="EXTENT does not lie over"):
         describe(path, extent=(80000, 0, 10, 10))

@@ -93,7 +93,7 @@ for _size in ((0, 0), (0, 20), (26, 0), (-5, 20)):
         )
 
 
-@odd("VRT of more pixels than there are ids")
+@odd("VRT of more pixels than can be processed")
 def _endless(folder: Path) -> Made:
     path = tif(folder, scene(1), name="source.tif")
     return Made(

@@ -16,6 +16,8 @@ from .raw_files import check_whole
 from .resampling import depends_on_windows
 from .window import Window
 
+MOST_PIXELS = 2**42  # a million tiles of the usual size: a mistake rather than an image
+
 
 @dataclass(frozen=True)
 class Raster:
@@ -142,10 +144,15 @@ def _common_type(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> np
 
 
 def _part_of(whole: Window, extent: Sequence[int], path: str) -> Window:
-    """What is meant of a raster: all of it, or what an extent covers."""
+    """What is meant of a raster: all of it, or what an extent covers; never more than can be processed."""
     part = whole.intersection(Window(*extent)) if extent else whole
     if part is None:
         raise SegmentationError(f"EXTENT does not lie over {path}: check it and both coordinate systems.")
+    if part.pixels > MOST_PIXELS:
+        raise SegmentationError(
+            f"{path} has {part.width} x {part.height} pixels, more than the {MOST_PIXELS} that can be processed: "
+            "give an EXTENT."
+        )
     return part
 
 
