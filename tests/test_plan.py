@@ -138,6 +138,13 @@ def test_one_column_over_a_whole_number_of_tiles_makes_no_sliver():
     assert [tile.window.width for tile in plan_grid(4000, 10, 2000, 2000).tiles] == [2000, 2000]
 
 
+def test_more_tiles_than_can_be_looked_after_are_refused():
+    """At once: to plan them would take all memory."""
+    with pytest.raises(SegmentationError, match="16 and TILE_HEIGHT 16 make 39062500 tiles of 100000 x 100000 pixels"):
+        plan_grid(100_000, 100_000, 16, 16)
+    assert len(plan_grid(100_000, 100_000, 2000, 2000).tiles) == 2500
+
+
 def test_grid_given_as_rectangles_is_the_grid():
     grid = plan_grid(100, 70, 32, 16)
     assert plan_rectangles(100, 70, [tile.window for tile in grid.tiles]) == grid

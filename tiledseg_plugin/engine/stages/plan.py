@@ -17,6 +17,7 @@ from .zones import Zones
 OK, SPARSE, EMPTY = "ok", "sparse", "empty"
 LEAST_MEAN_PIXELS = 16 * 16  # of a tile, where there are many; what TILE_WIDTH and TILE_HEIGHT allow, too
 MANY_TILES = 1000
+MOST_TILES = 1 << 21  # which take about a kilobyte each, before anything is read
 FEW_TILES = 4  # of fewer, each is processed in parts, so that small rasters have tasks for several workers, too
 LEAST_PIXELS = 1 << 20  # of a piece that is worth parting
 MOST_TILES_OF_WORK = 4  # a task takes at most as many valid pixels as so many full tiles
@@ -143,8 +144,19 @@ def _parts(window: Window) -> List[Window]:
 
 
 def plan_grid(width: int, height: int, tile_width: int, tile_height: int) -> Plan:
-    """A grid of as few tiles as there have to be, all alike to a pixel; none is larger than asked for."""
+    """A grid of as few tiles as there have to be, all alike to a pixel; none is larger than asked for.
+
+    Raises
+    ------
+    SegmentationError : there are more than can be looked after
+    """
     tiles: List[Tile] = []
+    count = -(-width // tile_width) * -(-height // tile_height)
+    if count > MOST_TILES:
+        raise SegmentationError(
+            f"TILE_WIDTH {tile_width} and TILE_HEIGHT {tile_height} make {count} tiles of {width} x {height} pixels, "
+            f"more than the {MOST_TILES} that can be looked after: give larger ones, or an EXTENT."
+        )
     columns, rows = _balanced(width, tile_width), _balanced(height, tile_height)
     for row, (top, bottom) in enumerate(zip(rows, rows[1:])):
         for col, (left, right) in enumerate(zip(columns, columns[1:])):
