@@ -287,3 +287,20 @@ def test_what_a_preview_and_a_check_depend_on_is_followed_by_the_panel(qgis_appl
         "TILES_SOURCE",
     }
     assert counted == set(TILING)
+
+
+def test_packages_are_loaded_before_anything_is_checked_prepared_or_begun(plugin, monkeypatch):
+    """Or else two threads that import at once can end in a deadlock error; see `engine.load`."""
+    from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingFeedback
+    from tiledseg.tiledseg_plugin import engine
+    from tiledseg.tiledseg_plugin.desktop.tasks import EngineTask
+
+    order = []
+    monkeypatch.setattr(engine, "load", lambda: order.append("load"))
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById("tiledseg:preflight")
+    monkeypatch.setattr(type(algorithm), "check", lambda *given: order.append("check"))
+    monkeypatch.setattr(type(algorithm), "collect", lambda *given: order.append("collect"))
+    algorithm.checkParameterValues({}, QgsProcessingContext())
+    algorithm.prepareAlgorithm({}, QgsProcessingContext(), QgsProcessingFeedback())
+    EngineTask("", lambda feedback: order.append("work")).run()
+    assert order == ["load", "check", "load", "collect", "load", "work"]

@@ -170,6 +170,8 @@ def children():
 
     That one outlives what it was started for; see the plugin's `compiling`.
     """
+    from tiledseg.tiledseg_plugin.engine.execution.compiling import PROGRAM
+
     own = os.getpid()
     running = []
     for status in Path("/proc").glob("[0-9]*/stat"):
@@ -178,6 +180,6 @@ def children():
             program = (status.parent / "cmdline").read_text()
         except OSError:
             continue
-        if int(rest[1]) == own and rest[0] != "Z" and "import_module(order['module']).main(order)" not in program:
+        if int(rest[1]) == own and rest[0] != "Z" and PROGRAM not in program:
             running.append(int(status.parent.name))
     return running

@@ -20,11 +20,10 @@ from ..progress import Advance, Check
 from .attributes import LIMB, LOW_BITS, places_of
 from .margins import SidesJob, numbered_windows
 from .segment_ids import RasterIds
-from .segment_rows import IDS, Samples, cut, sampled
+from .segment_rows import IDS, Range, Samples, cut, sampled
 
 MOST_PAIRS = 1 << 20  # that are put together at a time
 MOST_SHARES = 1 << 24  # values of shares that a range may have
-Range = Tuple[int, Tuple[int, int], Tuple[int, ...]]  # its number, first place and place after the last, windows
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ one of so many ids of each window. Moments are added by window, in an order that
 """
 
 from dataclasses import dataclass
-from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, cast
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, cast
 
 import numpy as np
 
@@ -40,9 +40,7 @@ MOST_ROWS = 1 << 18  # that a range is to have, of what windows hold of segments
 MOST_VALUES = 1 << 22  # of all columns in a range
 IDS, SIZES = "ids", "sizes"  # of all segments, in the work folder
 PRESENT, MOMENTS = "present", "moments"  # of those in a window
-Range = Tuple[
-    int, Tuple[int, int], Tuple[int, ...]
-]  # its number, first id and id after the last, windows that have some
+Range = Tuple[int, Tuple[int, int], Tuple[int, ...]]  # number, first id (or place) and that after the last, windows
 
 
 @dataclass(frozen=True)
@@ -266,17 +264,21 @@ def _records(bands: Sequence[Raster], pixels: np.ndarray, moments: Sequence[Part
     return records
 
 
-def _part(bands: Sequence[Raster], records: np.ndarray, index: int) -> Part:
-    """Of one band what `_records` has made of it, as it was."""
-    kinds = _kinds(bands)
-    kind, place = kinds[index], kinds[:index].count(kinds[index])
-    names = [name for name in cast(Tuple[str, ...], records.dtype.names) if name.startswith(f"squares_{kind}_")]
-    squares = np.stack([records[name][:, place] for name in names])
-    counts, totals, low, high = (records[f"{name}_{kind}_0"][:, place] for name in ("counts", "totals", "low", "high"))
-    if totals.dtype.kind != "f":
-        squares = squares.astype(np.uint64)
-        totals, low, high = (array.astype(np.int64) for array in (totals, low, high))
-    return counts.astype(np.int64), totals, squares, low, high
+def _parts(bands: Sequence[Raster], records: np.ndarray) -> Iterator[Part]:
+    """Of each band what `_records` has made of it, as it was."""
+    places: Dict[str, int] = {}
+    for kind in _kinds(bands):
+        place = places.get(kind, 0)
+        places[kind] = place + 1
+        names = [name for name in cast(Tuple[str, ...], records.dtype.names) if name.startswith(f"squares_{kind}_")]
+        squares = np.stack([records[name][:, place] for name in names])
+        counts, totals, low, high = (
+            records[f"{name}_{kind}_0"][:, place] for name in ("counts", "totals", "low", "high")
+        )
+        if totals.dtype.kind != "f":
+            squares = squares.astype(np.uint64)
+            totals, low, high = (array.astype(np.int64) for array in (totals, low, high))
+        yield counts.astype(np.int64), totals, squares, low, high
 
 
 def _kinds(bands: Sequence[Raster]) -> List[str]:
@@ -322,8 +324,8 @@ def _attributes_of(job: RowsJob, item: Range, check_cancelled: Check) -> Attribu
         check_cancelled()
         records = np.array(job.folder.map_array(f"{MOMENTS}-{window:07d}")[here])
         attributes.sizes[places] += records["pixels"].astype(np.int64)
-        for index, band in enumerate(attributes.bands):
-            band.add(places, _part(job.attributes.bands, records, index))
+        for band, part in zip(attributes.bands, _parts(job.attributes.bands, records)):
+            band.add(places, part)
     return attributes
 
 
