@@ -112,7 +112,7 @@ def test_a_limit_of_the_address_space_is_known():
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 300 * MEGABYTE, before[1]))
     try:
-        assert 200 * MEGABYTE < machine.free_memory() <= 300 * MEGABYTE
+        assert 200 * MEGABYTE < machine.free_memory() < 400 * MEGABYTE  # 300, and what was given back meanwhile
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
@@ -206,7 +206,8 @@ def test_a_run_in_a_small_control_group_is_ended_and_taken_up(tmp_path):
     finally:
         group.rmdir()
     assert ended.returncode == -9 or "MemoryError" in ended.stderr, (ended.returncode, ended.stderr[-2000:])
-    assert 0 < int(ended.stdout.split()[1]) <= 20 * MEGABYTE  # as the workers are chosen by
+    free = int(ended.stdout.split()[1])  # as the workers are chosen by
+    assert 0 < free < 30 * MEGABYTE  # 20, and what the process gave back meanwhile
     assert not (tmp_path / "o.tif").exists()
     ids, _ = run(raster, tmp_path / "o.tif", work_dir=given["work_dir"], **settings, tile_height=5000)
     expected, _ = run(raster, tmp_path / "x.tif", **{**settings, "tile_width": 300})
