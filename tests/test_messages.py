@@ -288,7 +288,7 @@ def test_processing_says_what_is_wrong_in_one_line(plugin, folder, case):
     assert contents(folder) == before
 
 
-# a kind each, some a day, as a call takes seconds: of an input, an output, a parameter, in the midst of a run, of a model
+# a kind each, three a day, as a call takes seconds: of an input, an output, a parameter, amid a run, of a model
 COMMAND_LINE = ("container", "extension of the check", "reference system", "a user's file", "no segments", "model")
 
 
