@@ -45,15 +45,15 @@ class Failure(Exception):
     """What went wrong in one of the runs."""
 
 
-def make_raster(path):
-    """A small raster whose segments cross the borders of tiles."""
+def make_raster(path, size=RASTER_SIZE):
+    """A small raster whose segments cross the borders of tiles, of so many pixels a side, in tens."""
     import numpy as np
     from osgeo import gdal
 
     rng = np.random.default_rng(1)
-    patches = np.kron(rng.integers(20, 230, (3, 30, 30)), np.ones((1, 10, 10), int))
+    patches = np.kron(rng.integers(20, 230, (3, size // 10, size // 10)), np.ones((1, 10, 10), int))
     values = (patches + rng.integers(0, 25, patches.shape)).astype(np.uint8)
-    dataset = gdal.GetDriverByName("GTiff").Create(str(path), RASTER_SIZE, RASTER_SIZE, 3, gdal.GDT_Byte)
+    dataset = gdal.GetDriverByName("GTiff").Create(str(path), size, size, 3, gdal.GDT_Byte)
     dataset.WriteArray(values)
     dataset.FlushCache()
 
@@ -89,9 +89,10 @@ class Stress:
     ----------
     folder : Path
     seed : int, of the random moments and kinds
+    size : of the raster, see `make_raster`
     """
 
-    def __init__(self, folder, seed=0):
+    def __init__(self, folder, seed=0, size=RASTER_SIZE):
         self.folder = folder
         self.random = random.Random(seed)  # noqa: S311
         self.temporary = folder / "tmp"
@@ -99,7 +100,7 @@ class Stress:
         self.counts = dict.fromkeys(KILLS, 0)
         self.resumed = 0
         self.temporary.mkdir()
-        make_raster(self.raster)
+        make_raster(self.raster, size)
         begun = time.monotonic()
         output, code, log = self._run(folder / "expected", "serial", "")
         if code:

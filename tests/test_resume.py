@@ -4,7 +4,6 @@
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,26 @@ from resuming import SETTINGS, go, labels
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import processes
 from time_limit import no_test_hangs  # noqa: F401
+from today import TODAY
 
 TILES = 12
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """(raster, a folder with the work of a cancelled run and what an undisturbed one makes, the ids of that)."""
+    folder = tmp_path_factory.mktemp("begun")
+    raster = write_patches(folder / "in.tif")
+    ids, _ = run(raster, folder / "expected.tif", **{**SETTINGS, "tile_width": 999})
+    with pytest.raises(Cancelled):
+        go(raster, folder / "work", folder, Log(cancel_at=45), execution="serial")
+    assert 0 < len(labels(folder / "work")) < TILES
+    return raster, folder, ids
+
+
 @pytest.fixture
-def raster(tmp_path):
-    return write_patches(tmp_path / "in.tif")
+def raster(begun):
+    return begun[0]
 
 
 @pytest.fixture
@@ -30,13 +42,10 @@ def work(tmp_path):
 
 
 @pytest.fixture
-def interrupted(raster, work, tmp_path):
+def interrupted(begun, work):
     """A run that was cancelled when some tiles were done; returns what an undisturbed one makes."""
-    ids, _ = run(raster, tmp_path / "expected.tif", **{**SETTINGS, "tile_width": 999})
-    with pytest.raises(Cancelled):
-        go(raster, work, tmp_path, Log(cancel_at=45), execution="serial")
-    assert 0 < len(labels(work)) < TILES
-    return ids
+    shutil.copytree(begun[1] / "work", work)
+    return begun[2]
 
 
 def lines_with(log, text):
@@ -55,11 +64,11 @@ def test_finished_tiles_and_statistics_are_not_done_again(raster, work, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["serial", "threads", "processes"])
-def test_the_result_is_that_of_an_undisturbed_run(raster, work, tmp_path, interrupted, kind):
+def test_the_result_is_that_of_an_undisturbed_run(raster, begun, work, tmp_path, interrupted, kind):
     if kind == "processes" and processes.missing_package():
         pytest.skip("pathos is not installed")
     assert np.array_equal(go(raster, work, tmp_path, execution=kind, workers=3), interrupted)
-    same_levels(tmp_path / "expected.tif", tmp_path / "out.tif")
+    same_levels(begun[1] / "expected.tif", tmp_path / "out.tif")
     assert not list(work.iterdir())
 
 
@@ -84,14 +93,22 @@ def test_other_parameters_are_refused_by_name(raster, work, tmp_path, interrupte
 
 
 def test_a_changed_input_is_refused(raster, work, tmp_path, interrupted):
+    before = os.stat(raster)
     os.utime(raster, ns=(0, 1_000_000_000))
-    with pytest.raises(SegmentationError, match="earlier state of its input .*in.tif: .* bytes of .* there, .*1970"):
-        go(raster, work, tmp_path)
+    try:
+        with pytest.raises(SegmentationError, match="earlier state of its input .*in.tif: .* bytes of .* there, .*1970"):
+            go(raster, work, tmp_path)
+    finally:
+        os.utime(raster, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_statistics_that_qgis_writes_beside_the_input_are_no_change(raster, work, tmp_path, interrupted):
-    Path(raster + ".aux.xml").write_text("<PAMDataset></PAMDataset>")
-    assert np.array_equal(go(raster, work, tmp_path), interrupted)
+    beside = Path(raster + ".aux.xml")
+    beside.write_text("<PAMDataset></PAMDataset>")
+    try:
+        assert np.array_equal(go(raster, work, tmp_path), interrupted)
+    finally:
+        beside.unlink()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "zeroed", "flipped", "empty", "missing"])
@@ -140,7 +157,7 @@ def test_a_folder_that_cannot_be_used_is_named(raster, tmp_path):
 @pytest.mark.skipif(bool(processes.missing_package()), reason="pathos is not installed")
 def test_kills_at_random_moments_do_no_harm(tmp_path):
     """The short form of `make stress`."""
-    runs = stress.Stress(tmp_path, seed=int(time.time()) // 86400)
+    runs = stress.Stress(tmp_path, seed=TODAY, size=180)
     for number in range(10):
         runs.once(number)
     shutil.rmtree(runs.temporary)

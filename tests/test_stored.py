@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Columns that lie in files: rows are read as from an array, statistics are those of all rows at once."""
 
+import io
 import math
 import pickle
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.lib import format as npy
 from osgeo import gdal
 from rasters import run, write_raster
-from tiledseg.tiledseg_plugin.engine.files import outputs, stored
+from tiledseg.tiledseg_plugin.engine.files import outputs, stored, stored_arrays
 from tiledseg.tiledseg_plugin.engine.files.stored import Made, Stored
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
 
@@ -161,3 +163,54 @@ def test_columns_that_some_files_lack_and_columns_made_of_others(tmp_path):
     doubled = Made(lambda some, others: some + others, np.float32, column, column)
     assert doubled.size == len(doubled) == 6 and doubled[1:3].dtype == np.float32
     assert np.array_equal(np.asarray(doubled), np.asarray(column) * 2, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">f8", "?", "c16", "S5", "U2", "M8[s]"])
+@pytest.mark.parametrize("by_columns", [False, True])
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (1, 1), (0, 3), (2, 5), (3, 1, 4), (10**12,), (2**70, 2)])
+def test_what_describes_an_array_is_read_as_numpy_reads_it(shape, by_columns, dtype):
+    described = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": by_columns, "shape": shape}
+    for write in (npy.write_array_header_1_0, npy.write_array_header_2_0):
+        write(file := io.BytesIO(), described)
+        found = stored_arrays._header(file.getvalue() + bytes(64))
+        assert found == (shape, by_columns, np.dtype(dtype), file.tell())
+
+
+@pytest.mark.parametrize(
+    "shape, expected",
+    [
+        ("(3)", None),
+        ("(3,)", (3,)),
+        ("( 3,)", (3,)),
+        ("(3, 4,)", (3, 4)),
+        ("(03,)", None),
+        ("(3,,)", None),
+        ("3,", None),
+    ],
+)
+def test_a_description_written_otherwise_is_left_to_numpy(shape, expected):
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    head = npy.magic(1, 0) + len(text).to_bytes(2, "little") + text
+    if expected is None:
+        with pytest.raises(stored_arrays.DAMAGED):
+            stored_arrays._header(head)
+        return
+    assert stored_arrays._header(head) == (expected, False, np.dtype("<f8"), 128)
+    with pytest.raises(stored_arrays.DAMAGED):
+        stored_arrays._header(head[:90])
+
+
+@pytest.mark.parametrize("values", [np.arange(12.0).reshape(3, 4), np.arange(6).reshape(2, 3).T, np.zeros((0, 2))])
+def test_an_array_in_a_file_is_mapped_as_numpy_maps_it(tmp_path, values):
+    np.save(tmp_path / "a.npy", values)
+    mapped = stored_arrays.map_array(str(tmp_path / "a.npy"))
+    assert np.array_equal(mapped, values) and mapped.dtype == values.dtype
+    assert mapped.flags.f_contiguous == np.load(tmp_path / "a.npy", mmap_mode="r").flags.f_contiguous
+    with pytest.raises(ValueError):
+        mapped[:1] = 0
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:100])
+    with pytest.raises(stored_arrays.DAMAGED):
+        stored_arrays.map_array(str(tmp_path / "a.npy"))
+    np.save(tmp_path / "a.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(ValueError, match="no array of numbers"):
+        stored_arrays.map_array(str(tmp_path / "a.npy"))

@@ -6,6 +6,8 @@ from typing import Any, Callable, Dict, Iterator, Optional, Protocol, Sequence, 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .stored_arrays import map_array
+
 AT_A_TIME = 1_000_000  # rows
 
 
@@ -87,7 +89,7 @@ class Stored:
                 return np.full(size, np.nan, self.dtype)
         opened, array = self._opened
         if opened != path or array is None:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = map_array(path)
             self._opened = path, array
         return np.array(array[rows] if column is None else array[column, rows], self.dtype)
 

@@ -28,7 +28,7 @@ from .labels import pack, unpack
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 from .stored import Rows, in_lots
-from .stored_arrays import DAMAGED, load_arrays, save_arrays
+from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
@@ -280,7 +280,7 @@ class WorkFolder:
         """An array saved with `save_array`, of which only what is used is read."""
         path = self.path / f"{PREFIX}{name}.npy"
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            return map_array(str(path))
         except DAMAGED as error:
             raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
