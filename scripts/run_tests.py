@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import List, Mapping, NamedTuple, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests"))
+
+from today import TODAY  # noqa: E402
+
 ALONE = "alone"  # the mark of tests that measure times, or count what the machine runs
 NO_TESTS = 5  # pytest's exit status where nothing was chosen
 MORE_THAN_CORES = 1  # as tests wait for programs that they start, and for time to pass
@@ -73,7 +77,8 @@ def run(name: str, arguments: List[str], report: Optional[Path], changed: Mappin
     if report is not None:
         command.append(f"--junitxml={report / name}.xml")
     begun = time.monotonic()
-    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, **changed}
+    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, "TILEDSEG_DAY": str(TODAY), **changed}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes load the same modules
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -105,6 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="for a report of each call of pytest")
     asked, arguments = parser.parse_known_args()
+    print(f"TILEDSEG_DAY={TODAY} repeats what is tested in turn today.", flush=True)
     files, rest = chosen_files(arguments)
     if not files or "-m" in rest:
         ended = [run("all", arguments, asked.report, {})]

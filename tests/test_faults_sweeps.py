@@ -4,18 +4,17 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 from conftest import ROOT
 from faults.sweeps import KINDS
 from time_limit import no_test_hangs  # noqa: F401
+from today import TODAY
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="forks, and limits what a process may have"
 )
 CASES = 1
-TODAY = int(time.time()) // 86400
 
 
 @pytest.fixture(scope="module")

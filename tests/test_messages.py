@@ -16,6 +16,7 @@ from tiledseg.tiledseg_plugin.engine.files import work_folder
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import LONGEST_REASON, reason
 from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from today import in_turn
 from zone_layers import box, line, polygon, write_layer
 
 pytestmark = pytest.mark.qgis
@@ -287,11 +288,11 @@ def test_processing_says_what_is_wrong_in_one_line(plugin, folder, case):
     assert contents(folder) == before
 
 
-# a kind each, as a call takes seconds: of an input, an output, a parameter, in the midst of a run, of a model
+# a kind each, three a day, as a call takes seconds: of an input, an output, a parameter, amid a run, of a model
 COMMAND_LINE = ("container", "extension of the check", "reference system", "a user's file", "no segments", "model")
 
 
-@pytest.mark.parametrize("case", COMMAND_LINE)
+@pytest.mark.parametrize("case", in_turn(COMMAND_LINE, 3))
 def test_the_command_line_says_what_is_wrong_in_one_line_once(qgis_process, folder, case):
     algorithm, parameters, sentence = parameters_of(case, folder)
     before = contents(folder)
@@ -308,33 +309,44 @@ def test_the_command_line_says_what_is_wrong_in_one_line_once(qgis_process, fold
 
 
 RUNS = {
-    "segment": (
-        {"INPUT": "{f}/v.vrt", "S1TILES": "{f}/out/t.gpkg", "TILES": "{f}/shape.shp", "MIN_PIXELS": 3, "SAMPLING": 1},
-        "INPUT",
-    ),
-    "preflight": ({"TILES": "{f}/tiles.gpkg"}, "INPUT"),
-    "statistics": ({}, "SEGMENTS"),
-    "rasterise": ({"TABLE": "{f}/ids.gpkg", "COLUMN": "n"}, "SEGMENTS"),
-    "shape": ({}, "SEGMENTS"),
-    "neighbours": ({"SEGMENTS": "{f}/covered.tif", "CLASSES": "cover", "SUMMARY": "{f}/out/s.csv"}, "SEGMENTS"),
-    "meanimage": ({}, "SEGMENTS"),
-    "polygons": ({"VALUES": "{f}/in.tif"}, "SEGMENTS"),
+    "segment": {
+        **{"INPUT": "{f}/v.vrt", "S1TILES": "{f}/out/t.gpkg", "TILES": "{f}/shape.shp"},
+        **{"MIN_PIXELS": 3, "SAMPLING": 1},
+    },
+    "preflight": {"TILES": "{f}/tiles.gpkg"},
+    "statistics": {},
+    "rasterise": {"TABLE": "{f}/ids.gpkg", "COLUMN": "n"},
+    "shape": {},
+    "neighbours": {"SEGMENTS": "{f}/covered.tif", "CLASSES": "cover", "SUMMARY": "{f}/out/s.csv"},
+    "meanimage": {},
+    "polygons": {"VALUES": "{f}/in.tif"},
 }
 
 
-@pytest.mark.parametrize("case", RUNS)
+@pytest.mark.parametrize("case", in_turn(RUNS, 3))
 def test_a_run_of_the_command_line_changes_nothing_beside_its_inputs(qgis_process, folder, case):
-    algorithm = case.split()[0]
-    given, _ = RUNS[case]
-    parameters = {**OUTPUTS[algorithm], **given}
     before = contents(folder)
-    finished = qgis_process(
-        "run",
-        f"tiledseg:{algorithm}",
-        "--",
-        *(f"{name}={str(value).format(f=folder)}" for name, value in parameters.items()),
-    )
+    given = [f"{name}={value}" for name, value in parameters_of_run(case, folder)]
+    finished = qgis_process("run", f"tiledseg:{case}", "--", *given)
     assert finished.returncode == 0, finished.stderr
+    assert_nothing_changed(folder, before)
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_a_run_changes_nothing_beside_its_inputs(plugin, folder, case):
+    import processing
+
+    before = contents(folder)
+    processing.run(f"tiledseg:{case}", dict(parameters_of_run(case, folder)))
+    assert_nothing_changed(folder, before)
+
+
+def parameters_of_run(algorithm, folder):
+    parameters = {**OUTPUTS[algorithm], **RUNS[algorithm]}
+    return [(name, filled_in(value, folder)) for name, value in parameters.items()]
+
+
+def assert_nothing_changed(folder, before):
     after = {name: content for name, content in contents(folder).items() if not name.startswith("out" + os.sep)}
     assert after == before
     shutil.rmtree(folder / "out")

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -27,9 +26,9 @@ from strangers.snapshot import changes, quick_snapshot, snapshot  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.files.gdal_access import open_raster  # noqa: E402
 from tiledseg.tiledseg_plugin.engine.stages.statistics import combine  # noqa: E402
+from today import TODAY, in_turn  # noqa: E402
 
 FEWEST = 150
-TODAY = int(time.time()) // 86400  # which operations each raster meets, of three parts of them
 LIMIT_SECONDS = 900  # for all of them; each has a limit of its own
 IDS = np.array([[1, 1, 2], [3, 1, 2], [3, 3, 0]])
 VALID = IDS > 0
@@ -105,7 +104,7 @@ def test_what_is_refused_is_refused_in_one_sentence_in_qgis_too(report, plugin, 
 
 
 @pytest.mark.command
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", in_turn(range(4), 2))
 def test_what_is_refused_ends_the_command_line_with_status_1(report, qgis_process, tmp_path, number):
     sources = list(refused_sources(report).values())
     source = sources[len(sources) * number // 4]  # damaged ones, virtual ones, ... lie together

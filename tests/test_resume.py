@@ -96,7 +96,9 @@ def test_a_changed_input_is_refused(raster, work, tmp_path, interrupted):
     before = os.stat(raster)
     os.utime(raster, ns=(0, 1_000_000_000))
     try:
-        with pytest.raises(SegmentationError, match="earlier state of its input .*in.tif: .* bytes of .* there, .*1970"):
+        with pytest.raises(
+            SegmentationError, match="earlier state of its input .*in.tif: .* bytes of .* there, .*1970"
+        ):
             go(raster, work, tmp_path)
     finally:
         os.utime(raster, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -23,6 +23,7 @@ from tiledseg.tiledseg_plugin.engine.products.segment_polygons import (
 )
 from tiledseg.tiledseg_plugin.engine.products.segment_shape import ShapeParameters, segment_shape
 from tiledseg.tiledseg_plugin.engine.products.segment_statistics import StatisticsParameters, segment_statistics
+from today import in_turn
 
 ALGORITHMS = (
     "segment",
@@ -217,19 +218,20 @@ def test_values_are_read_strictly_where_nobody_asked_before(algorithm, rasters, 
     assert not os.listdir(tmp_path)
 
 
+# the same path for all, of which the tests above try every parameter; a call takes seconds
+COMMAND_LINE = [
+    ("segment", {"DISTANCE_THRESHOLD": "50,5"}),
+    ("statistics", {"UPDATE_RAT": "maybe"}),
+    ("segment", {"NUM_CLUSTERS": "5.7"}),
+    ("preflight", {"VALID_DATA_THRESHOLD": "0,3"}),
+    ("segment", {"TILE_WIDTH": "1e12"}),
+    ("checksegmentstatistics", {"MIN_PIXELS": "1e999"}),
+    ("segment", {"STRETCH": "maybe"}),
+]
+
+
 @pytest.mark.command
-@pytest.mark.parametrize(
-    "name, given",
-    [
-        ("segment", {"DISTANCE_THRESHOLD": "50,5"}),
-        ("segment", {"NUM_CLUSTERS": "5.7"}),
-        ("segment", {"TILE_WIDTH": "1e12"}),
-        ("segment", {"STRETCH": "maybe"}),
-        ("preflight", {"VALID_DATA_THRESHOLD": "0,3"}),
-        ("statistics", {"UPDATE_RAT": "maybe"}),
-        ("checksegmentstatistics", {"MIN_PIXELS": "1e999"}),
-    ],
-)
+@pytest.mark.parametrize("name, given", in_turn(COMMAND_LINE, 3))
 def test_the_command_line_says_so_in_one_line_with_status_1(qgis_process, plugin, rasters, tmp_path, name, given):
     from qgis.core import QgsApplication
 

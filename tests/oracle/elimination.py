@@ -48,7 +48,8 @@ def eliminate_small(grid, clumps, quantities, unit, min_pixels, threshold):
             beside[clump].discard(clump)
             if means[clump] is None:
                 means[clump] = _mean(sums[clump], size[clump], unit)
-    return {pixel: _end_of_chain(clumps[pixel], {a: b for a, b in became.items() if a != b}) for pixel in grid.pixels}
+    followed = {clump: final for clump, final in became.items() if clump != final}
+    return {pixel: _end_of_chain(clumps[pixel], followed) for pixel in grid.pixels}
 
 
 def _mean(sums, size, unit):
@@ -60,19 +61,19 @@ def _mean(sums, size, unit):
 def _partner(clump, size, means, beside, limit):
     """The larger neighbour with the nearest mean, the lowest id of several; None if none is near enough."""
     best = None
-    for near in sorted(beside[clump]):
-        if size[near] > size[clump]:
-            distance = _distance(means[clump], means[near])
-            if distance < limit and (best is None or distance < best[0]):
-                best = (distance, near)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for near in sorted(beside[clump]):
+            if size[near] > size[clump]:
+                distance = _distance(means[clump], means[near])
+                if distance < limit and (best is None or distance < best[0]):
+                    best = (distance, near)
     return None if best is None else best[1]
 
 
 def _distance(one, other):
     total = np.float32(0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for a, b in zip(one, other):
-            total = total + (a - b) * (a - b)
+    for a, b in zip(one, other):
+        total = total + (a - b) * (a - b)
     return np.sqrt(total)
 
 
