@@ -9,7 +9,7 @@ from kernel_sets import assert_same, both_sets
 from oracle.kmeans import squared_distances
 from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.kernels.contract import DECIDED
-from tiledseg.tiledseg_plugin.engine.kernels.plain.lloyd import SOME_NEAR
+from tiledseg.tiledseg_plugin.engine.kernels.plain.apart import SOME_NEAR
 
 
 class Steps:
@@ -187,10 +187,10 @@ def test_keys_are_counted_where_they_first_appear(kernels):
 
 
 def other_centres(centres, moved, own):
-    """The distances from one centre to all others, ascending, and how far each of these has moved."""
+    """The other centres in the order of their distance from one; these distances, and how far each has moved."""
     squared = [sum((float(a) - float(b)) ** 2 for a, b in zip(centres[own], other)) for other in centres]
     order = sorted((k for k in range(len(centres)) if k != own), key=lambda k: squared[k])
-    return [min(np.sqrt(squared[k]), 1e19) for k in order] or [1e19], [moved[k] for k in order] or [0.0]
+    return order, [min(np.sqrt(squared[k]), 1e19) for k in order] or [1e19], [moved[k] for k in order] or [0.0]
 
 
 def reassigned(planes, counts, centres, moved, known, margin, least):
@@ -198,9 +198,10 @@ def reassigned(planes, counts, centres, moved, known, margin, least):
     labels, to_nearest, to_others = known
     changed, sizes, sums = 0, [0] * len(centres), [[0] * len(centres) for _ in planes]
     for i, colour in enumerate(planes.T):
+        beyond = np.inf  # how far away at least what it is not compared with is
         if moved.size:
             own = int(labels[i]) - 1
-            apart, steps = other_centres(centres, moved, own)
+            order, apart, steps = other_centres(centres, moved, own)
             near = max(1, len(centres) // SOME_NEAR)
             to_nearest[i] += moved[own]
             bounds = [to_others[i] - max(steps), apart[0] - to_nearest[i]]
@@ -213,11 +214,14 @@ def reassigned(planes, counts, centres, moved, known, margin, least):
             to_others[i] = max(to_others[i], apart[0] - to_nearest[i])
             if to_nearest[i] * (1 + margin) + least < to_others[i] * (1 - margin):
                 continue
+            far = (apart[near] if near < len(centres) - 1 else 1e19) - to_nearest[i]
+            if to_nearest[i] * (1 + margin) + least < far * (1 - margin):
+                beyond, compared = far, {own, *order[:near]}
         squared = squared_distances(colour, centres)
         new = int(np.argmin(squared))
-        others = np.delete(squared, new)
+        others = [other for k, other in enumerate(squared) if k != new and (beyond == np.inf or k in compared)]
         to_nearest[i] = np.sqrt(float(squared[new])) * (1 + margin)
-        to_others[i] = min(np.sqrt(float(others.min())) if others.size else 1e19, 1e19) * (1 - margin)
+        to_others[i] = min(min(np.sqrt(float(min(others, default=1e38))), 1e19) * (1 - margin), beyond)
         old, labels[i] = int(labels[i]) - 1, new + 1
         changed += int(counts[i]) * (old != new)
         if old != new or not moved.size:

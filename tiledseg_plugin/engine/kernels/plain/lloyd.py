@@ -5,11 +5,7 @@ from typing import Tuple
 
 import numpy as np
 
-from .pixels import nearest_two
-
-SOME_NEAR = 7  # one in so many centres is taken to be near to a centre
-FAR = 1e19  # a distance, of which it is enough to know that it is so large: in float32, the square of 2e19 is infinite
-MOST_PAIRED = 256  # centres; of more, to look at all pairs takes longer than it saves
+from .apart import FAR, Apart, Lot, apart, is_settled
 
 
 def distinct(keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -64,12 +60,22 @@ def reassign(
     sizes : (k,) int64, how many the centres have got more than before; if `moved` is empty, how many they have
     sums : (bands, k) int64, likewise of the colours; (0, k) if they are not whole
     """
-    again = _find_doubtful(planes, centres, moved, labels, to_nearest, to_others, margin, least)
-    found, nearest, second = nearest_two(np.take(planes, again, axis=1), centres)
-    to_nearest[again] = np.sqrt(nearest.astype(np.float64)) * (1 + margin)
-    to_others[again] = np.minimum(np.sqrt(second.astype(np.float64)), FAR) * (1 - margin)
+    again = np.arange(labels.size)
+    lots = [Lot(again, again, np.empty((len(centres), 0), np.intp), np.inf)]
+    if moved.size:
+        between = apart(centres, moved)
+        again, own, nearest = _find_doubtful(
+            planes, centres, between, moved, labels, to_nearest, to_others, margin, least
+        )
+        lots = between.lots(again, own, nearest, margin, least)
+    before = labels[again]
+    for lot in lots:
+        labels[lot.some], closest, second = lot.nearest_two(planes, centres)
+        to_nearest[lot.some] = np.sqrt(closest.astype(np.float64)) * (1 + margin)
+        others = np.minimum(np.sqrt(second.astype(np.float64)), FAR) * (1 - margin)
+        to_others[lot.some] = np.minimum(others, lot.beyond)
 
-    before, labels[again] = labels[again], found
+    found = labels[again]
     is_new = found != before
     changed = int(counts[again][is_new].sum())
     sizes = np.zeros(len(centres) + 1, np.int64)
@@ -85,81 +91,36 @@ def reassign(
 def _find_doubtful(
     planes: np.ndarray,
     centres: np.ndarray,
+    between: Apart,
     moved: np.ndarray,
     labels: np.ndarray,
     to_nearest: np.ndarray,
     to_others: np.ndarray,
     margin: float,
     least: float,
-) -> np.ndarray:
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bring the bounds up to date as the centres have moved; the colours that may have another nearest centre now.
 
     Where the bounds do not settle it, the distance to the nearest centre so far is measured.
+
+    Returns
+    -------
+    doubtful, own : (n,) intp, the colours, and the index of the nearest centre of each so far
+    nearest : (n,) float64, not less than the distance to that centre
     """
-    if not moved.size:
-        return np.arange(labels.size)
-    apart = _Apart(centres, moved)
     own = labels.astype(np.intp) - 1
     to_nearest += moved.take(own)
-    apart.bound_others(own, to_nearest, to_others)
-    doubtful = np.flatnonzero(~(to_nearest * (1 + margin) + least < to_others * (1 - margin)))
+    between.bound_others(own, to_nearest, to_others)
+    doubtful = np.flatnonzero(~is_settled(to_nearest, to_others, margin, least))
     own = own.take(doubtful)
     squared = np.zeros(doubtful.size, np.float32)
     for plane, centre in zip(planes, centres.T):
         squared += np.square(plane.take(doubtful) - centre.take(own))
     nearest = np.sqrt(squared.astype(np.float64)) * (1 + margin)
-    others = np.maximum(to_others.take(doubtful), apart.nearest.take(own) - nearest)
+    others = np.maximum(to_others.take(doubtful), between.nearest.take(own) - nearest)
     to_nearest[doubtful], to_others[doubtful] = nearest, others
-    return doubtful[~(nearest * (1 + margin) + least < others * (1 - margin))]
-
-
-class _Apart:
-    """How far centres are from each other, which tells which of them a colour cannot be near to.
-
-    What is as far from its own centre as `d` is at least `a - d` from one that is `a` from that (Elkan 2003, Using the
-    triangle inequality to accelerate k-means). So the far ones may move a long way and change nothing. Of too many
-    centres nothing is known but how far they move.
-
-    Parameters
-    ----------
-    centres : (k, bands) float32
-    moved : (k,) float64, see `reassign`
-
-    Attributes
-    ----------
-    nearest : (k,) float64, not more than the distance from each to the nearest other one, or `FAR`
-    """
-
-    def __init__(self, centres: np.ndarray, moved: np.ndarray) -> None:
-        k, exact = len(centres), centres.astype(np.float64)
-        if k > MOST_PAIRED:
-            self.nearest = self._beyond = np.zeros(k)
-            self._near_moved = self._all_moved = np.full(k, moved.max())
-            return
-        squared = np.zeros((k, k))
-        for band in exact.T:
-            squared += np.square(band[:, None] - band)
-        np.fill_diagonal(squared, np.inf)
-        order = np.argsort(squared, axis=1, kind="stable")
-        order[:, -1] = k  # its own one, which is at infinity
-        most = np.maximum.accumulate(np.append(moved, 0)[order], axis=1)
-        distances = np.minimum(np.sqrt(np.sort(squared, axis=1)), FAR)
-        near = min(k - 1, max(1, k // SOME_NEAR))
-        self.nearest = distances[:, 0]
-        self._beyond, self._near_moved, self._all_moved = distances[:, near], most[:, max(near - 1, 0)], most[:, -1]
-
-    def bound_others(self, own: np.ndarray, to_nearest: np.ndarray, to_others: np.ndarray) -> None:
-        """Bring the bounds of the distances to all centres but a colour's own, of index `own`, up to date, in place.
-
-        Parameters
-        ----------
-        own : (n,) intp
-        to_nearest, to_others : (n,) float64, see `reassign`; the first are up to date
-        """
-        if_near = np.minimum(to_others - self._near_moved.take(own), self._beyond.take(own) - to_nearest)
-        to_others -= self._all_moved.take(own)
-        np.maximum(to_others, if_near, out=to_others)
-        np.maximum(to_others, self.nearest.take(own) - to_nearest, out=to_others)
+    left = np.flatnonzero(~is_settled(nearest, others, margin, least))
+    return doubtful.take(left), own.take(left), nearest.take(left)
 
 
 def _change_totals(

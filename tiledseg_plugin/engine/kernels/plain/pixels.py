@@ -8,12 +8,47 @@ import numpy as np
 from ..contract import WALL_BELOW, WALL_RIGHT
 
 CHUNK = 1 << 15  # pixels at a time, so that the working arrays stay in the cache
+FEW = 1 << 13  # colours, up to which numpy's calls take longer than what they do, with one centre at a time
+CELLS = 1 << 17  # distances at a time, where all centres are compared at once
+
+
+def compare_at_once(
+    colours: np.ndarray, centres: np.ndarray, second: Optional[np.ndarray] = None
+) -> Tuple[np.ndarray, np.ndarray]:
+    """As `_compare`, with all centres at a time; of a few colours that is faster.
+
+    Parameters
+    ----------
+    centres : (bands, k, 1) float32, or (bands, k, n) where each colour has centres of its own
+    """
+    k, size = centres.shape[1], colours.shape[1]
+    index, best = np.empty(size, np.uint16), np.empty(size, np.float32)
+    ranks = np.arange(k, 0, -1).astype(np.uint8 if k < 256 else np.uint16)[:, None]
+    step = max(1, CELLS // k)
+    for start in range(0, size, step):
+        part = np.s_[start : start + step]
+        those = centres[:, :, part] if centres.shape[2] > 1 else centres
+        distance = colours[0, part] - those[0]
+        np.square(distance, out=distance)
+        for band in range(1, len(colours)):
+            difference = colours[band, part] - those[band]
+            distance += np.square(difference, out=difference)
+        np.min(distance, axis=0, out=best[part])
+        # argmin along the first axis takes several times as long
+        first = k - np.max((distance == best[part]).view(np.uint8) * ranks, axis=0).astype(np.intp)
+        index[part] = first
+        if second is not None:
+            distance[first, np.arange(first.size)] = np.inf
+            np.minimum(second[part], distance.min(axis=0), out=second[part])
+    return index, best
 
 
 def _compare(
     colours: np.ndarray, centres: np.ndarray, second: Optional[np.ndarray] = None
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Index of the nearest centre and its squared distance, for colours (bands, n) float32; fills `second` (n,)."""
+    if colours.shape[1] <= FEW:
+        return compare_at_once(colours, centres.T[:, :, None], second)
     best = np.full(colours.shape[1], np.inf, np.float32)
     index = np.zeros(colours.shape[1], np.uint8 if len(centres) <= 256 else np.uint16)
     distance, difference = np.empty_like(best), np.empty_like(best)
