@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import List, Mapping, NamedTuple, Optional, Tuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests"))
 
+import headless  # noqa: E402
 from today import TODAY  # noqa: E402
 
 ALONE = "alone"  # the mark of tests that measure times, or count what the machine runs
@@ -28,8 +30,9 @@ MOST_AT_A_TIME = 6  # each may have QGIS and compiled kernels in memory
 LIMIT_SECONDS = 1800.0  # for a file, on a slow machine
 # these take longest, so they begin first
 LONGEST = (
-    *("odd", "segmentation", "execution", "desktop_toolbox", "dask_workers", "whole_range", "fuzz", "faults_sweeps"),
-    *("messages", "plan", "dask", "preflight_algorithm", "attributes", "extent", "growing"),
+    *("odd", "desktop_toolbox", "fuzz", "dask_workers", "execution", "segmentation", "inputs", "resume", "messages"),
+    *("values", "dask", "oracle", "tile_layer_files", "segment_algorithm", "zones", "verification", "whole_range"),
+    *("polygons", "georeference", "resampled", "faults_sweeps", "endings", "creation_options", "components", "plan"),
 )
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
 
@@ -130,12 +133,24 @@ def main() -> int:
 
 def run_files(files: List[Path], rest: List[str], report: Optional[Path]) -> List[Ended]:
     """Each file's tests; then, one file after the other, those that need the machine for themselves."""
-    ended = side_by_side(files, ["-m", f"not {ALONE}", *rest], report)
+    with tempfile.TemporaryDirectory(prefix="tests-") as folder:
+        ended = side_by_side(files, ["-m", f"not {ALONE}", *rest], report, _profile(files, Path(folder)))
     with_alone = [file for file in files if f"mark.{ALONE}" in file.read_text(encoding="utf-8")]
     for file in with_alone:
         ended.append(run(f"{file.stem} ({ALONE})", ["-m", ALONE, str(file.relative_to(ROOT)), *rest], report, {}))
         show(ended[-1])
     return ended
+
+
+def _profile(files: List[Path], folder: Path) -> Mapping[str, str]:
+    """The variable that names a profile in which the plugin is enabled, if several files call `qgis_process`."""
+    if sum("qgis_process" in file.read_text(encoding="utf-8") for file in files) < 3:
+        return {}
+    try:
+        headless.QgisProcess(folder / "profile")
+    except (headless.HeadlessError, ValueError, KeyError):
+        return {}  # the tests that need it say so
+    return {"TILEDSEG_PROFILE": str(folder / "profile")}
 
 
 def cores() -> int:

@@ -87,9 +87,10 @@ def algorithm(plugin):
 
 @pytest.fixture(scope="session")
 def qgis_process(tmp_path_factory):
-    """Calls the command line in a fresh profile with the plugin enabled."""
+    """Calls the command line in a profile of its own with the plugin enabled; TILEDSEG_PROFILE is one to copy."""
+    like = Path(os.environ["TILEDSEG_PROFILE"]) if "TILEDSEG_PROFILE" in os.environ else None
     try:
-        return headless.QgisProcess(tmp_path_factory.mktemp("command line profile"))
+        return headless.QgisProcess(tmp_path_factory.mktemp("command line profile"), like)
     except headless.HeadlessError as error:
         pytest.skip(str(error))
 

@@ -34,6 +34,14 @@ RASTERS = {
 FORMATS = [".tif", ".cog.tif", ".img", ".kea"]
 
 
+def real_part(shared, folder, name):
+    """(path, parameters) of 480 x 440 pixels of a real raster, with its holes where it has some."""
+    file, parameters = RASTERS[name]
+    path = str(folder / "part.tif")
+    gdal.Translate(path, str(shared / "data" / file), srcWin=[0, 0, 480, 440])
+    return path, parameters
+
+
 def table_of(path):
     """The attribute table as {column: values}, with the usage of each."""
     dataset = gdal.Open(str(path))
@@ -73,9 +81,9 @@ def check_against_scipy(columns, ids, values, numbers):
 
 @pytest.mark.parametrize("name", RASTERS)
 def test_attributes_agree_with_scipy_on_real_rasters(shared, tmp_path, name):
-    file, parameters = RASTERS[name]
-    ids, _ = run(shared / "data" / file, tmp_path / "o.img", tile_width=333, tile_height=270, **parameters)
-    values = np.atleast_3d(read(shared / "data" / file).T).T
+    path, parameters = real_part(shared, tmp_path, name)
+    ids, _ = run(path, tmp_path / "o.img", tile_width=333, tile_height=130, **parameters)
+    values = np.atleast_3d(read(path).T).T
     numbers = parameters.get("bands") or range(1, len(values) + 1)
     columns, _ = table_of(tmp_path / "o.img")
     check_against_scipy(columns, ids.astype(np.int64), values[np.array(numbers) - 1], numbers)

@@ -225,7 +225,7 @@ def test_cancelling_at_any_stage_leaves_nothing(noise, tmp_path, monkeypatch, ki
     output.parent.mkdir()
     log = Log(cancel_at=percent)
     with pytest.raises(Cancelled):
-        run(noise, output, execution=kind, workers=2, tile_width=40, tile_height=40, feedback=log)
+        run(noise, output, execution=kind, workers=2, tile_width=60, tile_height=60, feedback=log)
     assert not own_workers()
     assert not list(output.parent.iterdir())
     assert not temporary_folders()

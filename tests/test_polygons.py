@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 from rasters import GEOTRANSFORM, leftovers, run, write_raster
-from test_attributes import RASTERS, two_band_scene
+from test_attributes import RASTERS, real_part, two_band_scene
 from test_statistics import blobs
 from tiledseg.tiledseg_plugin.engine import kernels
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
@@ -80,8 +80,8 @@ def small_lots(monkeypatch):
 
 @pytest.mark.parametrize("name", RASTERS)
 def test_polygons_are_those_of_gdal_on_real_rasters(shared, tmp_path, name):
-    file, parameters = RASTERS[name]
-    ids, _ = run(shared / "data" / file, tmp_path / "o.tif", polygons=str(tmp_path / "p.gpkg"), **parameters)
+    path, parameters = real_part(shared, tmp_path, name)
+    ids, _ = run(path, tmp_path / "o.tif", polygons=str(tmp_path / "p.gpkg"), **parameters)
     found = features(tmp_path / "p.gpkg")
     assert [segment for segment, _, _ in found] == list(range(1, ids.max() + 1))
     check_against_gdal(tmp_path / "o.tif", found)

@@ -25,8 +25,8 @@ PARTS = (1, 2, 8, 100, 512, 4096, 0.05, 0.2, 0.5, 0.8, 0.99, 1.0)  # bytes, or s
 def scene(tmp_path_factory):
     """Large enough for overviews and for many blocks; a part of it is empty."""
     rng = np.random.default_rng(1)
-    values = np.kron(rng.integers(1, 250, (3, 90, 100)), np.ones((1, 12, 12), int)).astype(np.uint8)
-    values[:, 600:, :500] = 0
+    values = np.kron(rng.integers(1, 250, (3, 50, 60)), np.ones((1, 12, 12), int)).astype(np.uint8)
+    values[:, 330:, :300] = 0
     return write_raster(tmp_path_factory.mktemp("scene") / "in.tif", values)
 
 

@@ -9,6 +9,7 @@ of several lines. The exit status is 1 if there is any fault. Linux and macOS on
 """
 
 import argparse
+import gc
 import json
 import os
 import re
@@ -141,7 +142,7 @@ def examine_all(cases: List[Case], scratch: Path, limits: Limits, jobs: int, qui
             seconds[case.name] = ended.seconds
             report(case.name, endings[case.name])
             shutil.rmtree(own, ignore_errors=True)
-        time.sleep(0.002)
+        time.sleep(0.01)
     return {case.name: replace(endings[case.name], seconds=seconds[case.name]) for case in cases}, loading
 
 
@@ -207,6 +208,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
                 for number, case in enumerate(cases)
             ]
         best_kernels()  # once for all processes that are forked; none is run, as threads would not be in those
+        gc.freeze()  # or each of them looks through all of it for garbage, and so gets a copy
         jobs = options.jobs or (1 if options.folder else 2)
 
         def report(name: str, ending: Ending) -> None:
