@@ -127,7 +127,7 @@ def judge(results):
 
 
 def _preview(scene, started):
-    """As the panel does it; prints what its opening takes, when the first outlines are there, and when all in view are."""
+    """As the panel does it; prints what opening takes, when the first outlines are there, and when all in view are."""
     from tiledseg.tiledseg_plugin.engine import kernels, preview_levels, segmentation  # noqa: F401
     from tiledseg.tiledseg_plugin.engine.files import vector_trial  # noqa: F401
     from tiledseg.tiledseg_plugin.engine.files.window import Window

@@ -32,6 +32,7 @@ import headless
 KERNELS, STAGES = "engine/kernels/plain/", "engine/stages/"
 MODULES = {
     "engine/kernels/pairs.py": ["tests/test_components.py::test_pairs", "tests/test_kernel_regions.py"],
+    KERNELS + "apart.py": ["tests/test_kernel_steps.py"],
     KERNELS + "attributes.py": ["tests/test_kernel_regions.py"],
     KERNELS + "clumps.py": ["tests/test_kernel_regions.py"],
     KERNELS + "elimination.py": ["tests/test_kernel_steps.py", "tests/test_kernel_regions.py"],

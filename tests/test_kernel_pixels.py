@@ -20,9 +20,19 @@ def drawn(seed):
     return values, rng.random((5, 7)) < 0.8, centres
 
 
-@pytest.fixture(params=[7, None], ids=["many chunks", "one chunk"])
+CHUNKS = {
+    "many chunks": {"CHUNK": 7, "FEW": 0},
+    "one chunk": {"FEW": 0},
+    "all centres at once, in many chunks": {"CELLS": 40},
+    "all centres at once": {},
+}
+
+
+@pytest.fixture(params=CHUNKS.values(), ids=CHUNKS)
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(pixels, "CHUNK", request.param or pixels.CHUNK)
+    """How many pixels, and how many centres, are compared at a time by the plain kernels."""
+    for name, value in request.param.items():
+        monkeypatch.setattr(pixels, name, value)
 
 
 @both_sets
@@ -47,6 +57,15 @@ def test_the_two_nearest_centres_have_the_two_least_distances(kernels, seed, chu
     assert_same(labels, (1 + np.argmin(distances, axis=1)).astype(np.uint16))
     assert_same(nearest, least[:, 0])
     assert_same(second, least[:, 1])
+
+
+@both_sets
+@pytest.mark.parametrize("k", [255, 256, 257])
+def test_the_last_of_many_centres_is_found(kernels, k):
+    centres = np.arange(k, dtype=np.float32)[:, None]
+    labels, nearest, second = kernels.nearest_two(np.array([[-1, 0.5, k]], np.float32), centres)
+    assert labels.tolist() == [1, 1, k]
+    assert (nearest.tolist(), second.tolist()) == ([1, 0.25, 1], [4, 0.25, 4])
 
 
 def single_pixels(clusters, values, open_sides):

@@ -88,7 +88,7 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     occupancy = judge_tiles(plan, counts[parameters.nodata_rule], parameters.valid_data_threshold)
     valid = sum(occupancy.valid_pixels.values())
     valid_tiles = [tile for tile in plan.tiles if occupancy.valid_pixels[tile.tile_id]]
-    tile_bytes = _tile_memory(raster, plan)
+    tile_bytes = max(_tile_memory(raster, plan), resources.group_memory(valid, len(raster.bands)))
     workers = resources.choose_workers(parameters.workers, max(len(valid_tiles), 1), tile_bytes)
     result = PreflightResult(
         records=tile_records(parameters.input, plan, occupancy, origin=raster.origin),

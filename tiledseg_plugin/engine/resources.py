@@ -24,6 +24,8 @@ STRIP_BYTES = 250_000_000  # what is described and written at a time
 ZONES_BYTES = 64_000_000  # of cells in which polygons are burnt, see `files.decoded.Cells`
 ZONES_BYTES_A_PIXEL = 14
 STRIP_BYTES_A_PIXEL, STRIP_BYTES_A_VALUE = 40, 5  # of rasters smaller than a strip
+UNDECIDED_A_BORDER_PIXEL = 25  # regions along the borders of the groups that are joined
+REGION_BYTES, REGION_BYTES_A_BAND = 100, 40  # while a group is decided
 MAIN_BYTES_A_PIXEL = 0.1  # for colours of the sample, counts and chains; segments are read as they are needed
 LABELS_A_PIXEL = 0.45  # bytes on the disk, with lookup tables
 GRAPH_A_PIXEL, GRAPH_A_VALUE = 0.31, 0.16  # labels, and what pieces and groups leave to each other
@@ -51,6 +53,20 @@ def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch
     compared = 1 if stretch or dtype == np.uint8 else 4
     added = compared if compared == 1 else 8 if dtype.kind in "iu" else 32
     return WORKER_BYTES + width * height * (40 + bands * (2 * dtype.itemsize + 2 * compared + added))
+
+
+def group_memory(pixels: int, bands: int) -> int:
+    """Bytes that a worker needs for the largest group of tiles, itself included.
+
+    Two halves or quarters of the raster are joined, beside whose borders regions are undecided, so it grows with the
+    raster's sides: up to a thousand million pixels a usual tile takes more.
+
+    Parameters
+    ----------
+    pixels : of the raster, or those that are valid
+    """
+    of_a_border = UNDECIDED_A_BORDER_PIXEL * (REGION_BYTES + REGION_BYTES_A_BAND * bands)
+    return WORKER_BYTES + int(2 * math.sqrt(pixels) * of_a_border)
 
 
 def zones_memory(width: int, height: int) -> int:

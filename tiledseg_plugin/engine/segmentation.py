@@ -27,7 +27,7 @@ from .products.run_outputs import check_products, publishing_all, write_outputs
 from .products.tile_records import TileRecord, seconds_by_tile, tile_records
 from .progress import Background, Feedback, Progress
 from .report import peak_memory, report_path, write_report
-from .resources import worker_memory, zones_memory
+from .resources import group_memory, worker_memory, zones_memory
 from .stage_costs import weights_of
 from .stages.colours import Raw, Stretched
 from .stages.context import RunContext
@@ -244,12 +244,13 @@ class _Run:
     def _start_execution(self) -> execution.Starting:
         parameters, raster = self.parameters, self.raster
         width, height = (max(side) for side in zip(*(piece.window[2:] for piece in self.plan.pieces)))
-        needed = rsgislib_engine.worker_memory if self.with_rsgislib else worker_memory
+        bands, needed = len(raster.bands), rsgislib_engine.worker_memory if self.with_rsgislib else worker_memory
+        tile_bytes = needed(width, height, bands, raster.dtype, parameters.stretch)
+        tile_bytes += 0 if self.plan.zones is None else zones_memory(width, height)
         request = execution.Request(
             parameters.execution,
             parameters.workers,
-            needed(width, height, len(raster.bands), raster.dtype, parameters.stretch)
-            + (0 if self.plan.zones is None else zones_memory(width, height)),
+            max(tile_bytes, group_memory(self.plan.pixels, bands)),
             most=max(len(self.plan.pieces), len(blocks(raster))),
             scheduler=parameters.dask_scheduler,
             work_dir=parameters.work_dir,

@@ -8,7 +8,7 @@ import numpy as np
 from ..contract import WALL_BELOW, WALL_RIGHT
 
 CHUNK = 1 << 15  # pixels at a time, so that the working arrays stay in the cache
-FEW = 1 << 13  # colours, up to which numpy's calls take longer than what they do, with one centre at a time
+FEW = 1 << 12  # colours, up to which numpy's calls take longer than what they do, with one centre at a time
 CELLS = 1 << 17  # distances at a time, where all centres are compared at once
 
 
