@@ -7,13 +7,16 @@ import subprocess
 import sys
 
 import headless
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(headless.ROOT / "benchmarks"))
 
 import bench  # noqa: E402
+import layouts  # noqa: E402
 import targets  # noqa: E402
 from measure import measure  # noqa: E402
+from rasters import write_raster  # noqa: E402
 from scenes import Scene, make  # noqa: E402
 from summary import summarise  # noqa: E402
 
@@ -157,3 +160,14 @@ def test_ten_bands_of_any_raster_are_found_for_the_scene_that_needs_them():
     scenes = {scene.name: scene for scene in bench.scenes_of(given)}
     assert set(scenes) == {"full1", "full64", "slanted1", "bands1"}
     assert scenes["bands1"].source_bands == (2,) * 10
+
+
+def test_layouts_hold_the_same_pixels(tmp_path):
+    """Those of ENVI have their headers beside them, which must not be one for two files."""
+    gdal = pytest.importorskip("osgeo.gdal")
+    values = np.random.default_rng(1).integers(1, 5000, (3, 64, 80)).astype(np.uint16)
+    made = layouts.make_layouts(write_raster(tmp_path / "in.tif", values), tmp_path / "made")
+    assert {"BIP", "BIL"} <= set(made)
+    for name, path in made.items():
+        read = gdal.Open(str(path)).ReadAsArray()
+        assert len(read) % 3 == 0 and np.array_equal(read, np.concatenate([values] * (len(read) // 3))), name
