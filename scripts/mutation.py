@@ -38,7 +38,7 @@ MODULES = {
     KERNELS + "elimination.py": ["tests/test_kernel_steps.py", "tests/test_kernel_regions.py"],
     KERNELS + "lloyd.py": ["tests/test_kernel_steps.py"],
     KERNELS + "outlines.py": ["tests/test_kernel_outlines.py"],
-    KERNELS + "pixels.py": ["tests/test_kernel_pixels.py"],
+    KERNELS + "pixels.py": ["tests/test_kernel_pixels.py", "tests/test_walls.py"],
     KERNELS + "quantiles.py": ["tests/test_kernel_regions.py"],
     KERNELS + "simplification.py": ["tests/test_kernel_outlines.py"],
     STAGES + "burning.py": ["tests/test_burning.py"],

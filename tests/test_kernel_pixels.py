@@ -61,7 +61,7 @@ def test_the_two_nearest_centres_have_the_two_least_distances(kernels, seed, chu
 
 @both_sets
 @pytest.mark.parametrize("k", [255, 256, 257])
-def test_the_last_of_many_centres_is_found(kernels, k):
+def test_the_last_of_many_centres_is_found(kernels, k, chunk):
     centres = np.arange(k, dtype=np.float32)[:, None]
     labels, nearest, second = kernels.nearest_two(np.array([[-1, 0.5, k]], np.float32), centres)
     assert labels.tolist() == [1, 1, k]

@@ -118,7 +118,7 @@ class Apart:
         to_nearest : (n,) float64, not less than the distance of each to its own centre
         """
         beyond = self._beyond.take(own) - to_nearest
-        is_near = is_settled(to_nearest, beyond, margin, least) & (self._near.shape[1] > 0)
+        is_near = is_settled(to_nearest, beyond, margin, least)  # of too many centres none is
         near, far = np.flatnonzero(is_near), np.flatnonzero(~is_near)
         return [
             Lot(some.take(near), own.take(near), self._near, beyond.take(near)),
