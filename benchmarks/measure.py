@@ -85,13 +85,14 @@ def measure(command, environment, folder, time_limit):
         watch.end()
     own = watch.peaks.pop(process.pid, ("", 0))[1]
     children = [{"name": name, "peak_memory": peak} for name, peak in watch.peaks.values()]
-    inherited = _peak_of("self") or 0
+    # the kernel's own figure knows the last moments too, but it may be inherited, or that of a child that has ended
+    peak = usage.ru_maxrss * 1024
+    is_own = peak > (_peak_of("self") or 0) and not (own and children)
     return Measured(
         returncode=process.returncode,
         seconds=seconds,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        # the kernel's own figure knows the last moments too, but not which process they were of: this or one that ended
-        peak_memory=own if own and children else max(own, peak if (peak := usage.ru_maxrss * 1024) > inherited else 0),
+        peak_memory=max(own, peak) if is_own else own,
         children=sorted(children, key=lambda child: -child["peak_memory"]),
         timed_out=watch.timed_out,
         said=log.read_text("utf-8", "replace")[-4000:],

@@ -134,11 +134,13 @@ def main() -> int:
 def run_files(files: List[Path], rest: List[str], report: Optional[Path]) -> List[Ended]:
     """Each file's tests; then, one file after the other, those that need the machine for themselves."""
     with tempfile.TemporaryDirectory(prefix="tests-") as folder:
-        ended = side_by_side(files, ["-m", f"not {ALONE}", *rest], report, _profile(files, Path(folder)))
-    with_alone = [file for file in files if f"mark.{ALONE}" in file.read_text(encoding="utf-8")]
-    for file in with_alone:
-        ended.append(run(f"{file.stem} ({ALONE})", ["-m", ALONE, str(file.relative_to(ROOT)), *rest], report, {}))
-        show(ended[-1])
+        profile = _profile(files, Path(folder))
+        ended = side_by_side(files, ["-m", f"not {ALONE}", *rest], report, profile)
+        for file in files:
+            if f"mark.{ALONE}" in file.read_text(encoding="utf-8"):
+                arguments = ["-m", ALONE, str(file.relative_to(ROOT)), *rest]
+                ended.append(run(f"{file.stem} ({ALONE})", arguments, report, profile))
+                show(ended[-1])
     return ended
 
 

@@ -76,8 +76,6 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     if at != member.file_size:
         raise ValueError(f"{member.filename} is not as long as it should be")
     shape, by_columns, dtype, start = _header(bytes(content[:HEAD_BYTES]))
-    if any(side < 0 for side in shape):
-        raise ValueError(f"{member.filename} is no array of numbers")
     values = np.frombuffer(content, dtype, offset=start) if start < len(content) else np.empty(0, dtype)
     return values.reshape(shape, order="F" if by_columns else "C")
 
@@ -110,6 +108,6 @@ def _header(head: bytes) -> Tuple[Tuple[int, ...], bool, np.dtype, int]:
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, by_columns, dtype = read(file)
-    if dtype.hasobject:
+    if dtype.hasobject or any(side < 0 for side in shape):
         raise ValueError("it is no array of numbers")
     return shape, by_columns, dtype, file.tell()

@@ -40,7 +40,7 @@ def reassign(
     """Find the nearest centre of every colour again, changing labels and bounds in place.
 
     The bounds, of the distances to the nearest and to all other centres, tell which colours cannot have changed
-    (Hamerly 2010, Making k-means even faster): the others only are compared with all centres.
+    (Hamerly 2010, Making k-means even faster): the others only are compared with centres, see `Lot`.
 
     Parameters
     ----------
