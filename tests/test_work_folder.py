@@ -13,7 +13,7 @@ from tiledseg.tiledseg_plugin.engine import segmentation
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import threads
 from tiledseg.tiledseg_plugin.engine.files.ownership import OWNER
-from tiledseg.tiledseg_plugin.engine.files.work_folder import MANIFEST, WorkFolder
+from tiledseg.tiledseg_plugin.engine.files.work_folder import MANIFEST, WorkFolder, narrowed_exactly
 from tiledseg.tiledseg_plugin.engine.rsgislib.run import _forget_after
 from time_limit import no_test_hangs  # noqa: F401
 
@@ -163,3 +163,24 @@ def test_nothing_is_put_into_the_work_folder_twice(raster, work, tmp_path, elsew
     assert sorted(set(written)) == sorted(written)
     monkeypatch.undo()
     assert np.array_equal(go(raster, work, tmp_path, execution="serial"), ids)
+
+
+@pytest.mark.parametrize(
+    "values, dtype",
+    [
+        ([0.0, 255.0], np.uint8),
+        ([0.0, 70000.0], np.uint32),
+        ([-5.0, 200.0], np.int16),
+        ([0.5, 1.0], np.float64),
+        ([-0.0, 1.0], np.float64),
+        ([np.nan, 1.0], np.float64),
+        ([np.inf, 1.0], np.float64),
+        ([-(2.0**70), 1.0], np.float64),
+        ([], np.uint8),
+    ],
+)
+def test_what_is_narrowed_exactly_keeps_every_bit(values, dtype):
+    given = np.array(values, np.float64)
+    narrow = narrowed_exactly(given)
+    assert narrow.dtype == dtype
+    assert narrow.astype(np.float64).tobytes() == given.tobytes()

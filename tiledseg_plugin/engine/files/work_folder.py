@@ -37,10 +37,10 @@ NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
         rf"(graph|merged|moments|window|rings|sorted|zones|stage\d)-{NUMBER}\.npz",
-        rf"(table|below|first|pixels|columns|holders|levels|zone|present|moments|ids|sizes|rows|summary)-{NUMBER}\.npy",
+        rf"(table|below|first|pixels|holders|levels|zone|present|moments|ids|sizes|rows|summary)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         r"(places|ready)-\d+-\d+\.npz|beside\.bin",
-        rf"(owner|value|times|finished|found|ranked|totals)-\d+-{NUMBER}\.npy",
+        rf"(column|owner|value|times|finished|found|ranked|totals)-\d+-{NUMBER}\.npy",
         rf"(sums|reach|borders|pairs|differences|nearest|inside)-{NUMBER}\.npy",
         rf"(labels|ids|stage\d)-{NUMBER}\.raw",
         r"(survey|sample)\.npz|(ids|sizes|sides|open|classes)\.npy",
@@ -351,6 +351,13 @@ def narrowed(array: np.ndarray) -> np.ndarray:
     least, most = int(array.min(initial=0)), int(array.max(initial=0))
     fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
     return array.astype(fitting) if fitting.kind in "iu" else array
+
+
+def narrowed_exactly(values: np.ndarray) -> np.ndarray:
+    """Numbers in the smallest type of integers that has all their bits, for a file; as they are where none has."""
+    with np.errstate(invalid="ignore"):
+        whole = narrowed(values.astype(np.int64))
+    return whole if whole.astype(values.dtype).tobytes() == values.tobytes() else values
 
 
 def _shown(value: Any) -> str:

@@ -10,7 +10,7 @@ from ..files.no_data import Band
 from ..files.raster import Raster
 from ..files.stored import Stored
 from ..files.tables import Column
-from ..files.work_folder import WorkFolder
+from ..files.work_folder import WorkFolder, narrowed_exactly
 from ..progress import Advance, Check
 from ..stages.context import RunContext
 from ..stages.moments import RegionMoments, moments_in, names_in_files
@@ -41,9 +41,9 @@ class ColumnJob:
     windows: Optional[WindowsOf] = None
 
 
-def columns_of(strip: int) -> str:
-    """Under which lie the columns of a strip's segments: (columns, segments) float64, which holds them all exactly."""
-    return f"columns-{strip:07d}"
+def column_of(index: int, strip: int) -> str:
+    """Under which lies a column of a strip's segments: (segments,), in whichever type holds them all exactly."""
+    return f"column-{index}-{strip:07d}"
 
 
 def describe_strip(job: ColumnJob, strip: int, check_cancelled: Check) -> None:
@@ -52,8 +52,8 @@ def describe_strip(job: ColumnJob, strip: int, check_cancelled: Check) -> None:
     windows = None if job.windows is None else job.windows[strip]
     attributes = attributes_of_strip(job.folder, job.rasters, strip, job.before[strip], windows)
     check_cancelled()
-    columns = attribute_columns(attributes, job.bands, job.ranges)
-    job.folder.save_array(columns_of(strip), np.stack([column.values.astype(np.float64) for column in columns]))
+    for index, column in enumerate(attribute_columns(attributes, job.bands, job.ranges)):
+        job.folder.save_array(column_of(index, strip), narrowed_exactly(np.asarray(column.values)))
 
 
 def attributes_of_strip(
@@ -96,9 +96,13 @@ def columns_of_run(
     segments.folder.drop(*map(moments_of, range(len(counts))))  # they are in the columns
     none = np.empty(0, np.uint32)
     of_none = Attributes(none, none.astype(np.int64), tuple(moments_for(band, 0) for band in rasters))
-    paths = [segments.folder.array_path(columns_of(strip)) for strip in range(len(counts))]
+
+    def stored(index: int, dtype: np.dtype) -> Stored:
+        paths = [segments.folder.array_path(column_of(index, strip)) for strip in range(len(counts))]
+        return Stored(paths, counts, dtype)
+
     return [
-        Column(column.name, Stored(paths, counts, column.values.dtype, index), column.usage, column.label)
+        Column(column.name, stored(index, column.values.dtype), column.usage, column.label)
         for index, column in enumerate(attribute_columns(of_none, bands, ranges))
     ]
 
