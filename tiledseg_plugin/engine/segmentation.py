@@ -39,7 +39,7 @@ from .stages.parts import merged_of
 from .stages.plan import EMPTY, SPARSE, Occupancy, Plan, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
 from .stages.sampling import ColourSample
-from .stages.schedule import GROUPS_SHARE, PartJob, process_parts
+from .stages.schedule import GROUPS_SHARE, PartJob, largest_first, process_parts
 from .stages.statistics import (
     Summary,
     Survey,
@@ -314,6 +314,7 @@ class _Run:
         )
         groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, context.runner.together)
         tree = grow_tree([piece for unit in units for piece in unit])
+        units = largest_first(units, tree, surveyed.occupancy.valid_pixels)
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)
         if self.folder.is_temporary:  # nobody takes this run up
