@@ -226,7 +226,14 @@ def test_edges_go_to_the_nearest_edge_of_a_pixel(raster):
     for off in ((-20, 0, -1, 10), (200, 0, 300, 10), (5.2, 5, 5.4, 9), (0, 200, 10, 300)):
         with pytest.raises(SegmentationError, match="EXTENT does not lie over"):
             window(*off)
-    for nothing in ((5, 5, 5, 9), (9, 5, 3, 9), (float("nan"), 0, 1, 1), (0, 0, float("inf"), 1)):
+    for nothing in (
+        (5, 5, 5, 9),
+        (5, 5, 9, 5),
+        (9, 5, 3, 9),
+        (5, 9, 9, 5),
+        (float("nan"), 0, 1, 1),
+        (0, 0, float("inf"), 1),
+    ):
         with pytest.raises(SegmentationError, match="EXTENT .* holds nothing"):
             window(*nothing)
 

@@ -68,6 +68,21 @@ def test_the_last_of_many_centres_is_found(kernels, k, chunk):
     assert (nearest.tolist(), second.tolist()) == ([1, 0.25, 1], [4, 0.25, 4])
 
 
+@pytest.mark.parametrize("cells", [1, 20, 1 << 17])
+@pytest.mark.parametrize("size", [1, 2, 3, 12])
+def test_each_colour_may_have_centres_of_its_own(size, cells, monkeypatch):
+    monkeypatch.setattr(pixels, "CELLS", cells)
+    rng = np.random.default_rng(size)
+    colours = rng.integers(0, 6, (2, size)).astype(np.float32)
+    centres = rng.integers(0, 6, (2, 5, size)).astype(np.float32)
+    second = np.full(size, np.inf, np.float32)
+    index, nearest = pixels.compare_at_once(colours, centres, second)
+    distances = np.array([squared_distances(colour, own) for colour, own in zip(colours.T, centres.T)])
+    assert_same(index, np.argmin(distances, axis=1).astype(np.uint16))
+    assert_same(nearest, np.sort(distances, axis=1)[:, 0])
+    assert_same(second, np.sort(distances, axis=1)[:, 1])
+
+
 def single_pixels(clusters, values, open_sides):
     """As `eliminate_singles`, by its docstring: {pixel: cluster}, and the uncertain pixels."""
     rows, cols = clusters.shape

@@ -175,6 +175,14 @@ def test_steps_that_are_taken_at_once_are_those_one_by_one(kernels, seed, monkey
 
 
 @both_sets
+def test_links_take_no_room_where_nobody_wants_them(kernels):
+    sizes, sums, edges, min_pixels, threshold = graph(1)
+    given = sizes, sums, np.ones(1), edges, min_pixels, threshold
+    assert [array.size for array in kernels.Elimination(*given).links] == [0, 0]
+    assert [array.size for array in kernels.Elimination(*given, keeps_links=True).links] == [sizes.size] * 2
+
+
+@both_sets
 def test_keys_are_counted_where_they_first_appear(kernels):
     for words in (1, 2, 3):
         keys = np.random.default_rng(words).integers(0, 3, (40, words)).astype(np.uint64) << np.uint64(61)

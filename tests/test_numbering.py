@@ -171,6 +171,13 @@ def test_more_segments_than_can_be_numbered_are_refused_in_a_sentence(tmp_path, 
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
+def test_as_many_segments_as_rows_have_numbers_are_not_refused():
+    """Of signed integers of 32 bits."""
+    numbering._check_count(2147483647)
+    with pytest.raises(SegmentationError, match="There are 2147483648 segments, more than the 2147483647 that can be"):
+        numbering._check_count(2147483648)
+
+
 def test_one_clump_was_merged(tmp_path):
     context, _, _ = number(tmp_path, np.full((2, 8, 8), 3, np.uint8), (), side=8)
     assert "1 clump was merged to 1 segment." in context.progress.feedback.lines

@@ -143,6 +143,16 @@ def test_more_tiles_than_can_be_looked_after_are_refused():
     with pytest.raises(SegmentationError, match="16 and TILE_HEIGHT 16 make 39062500 tiles of 100000 x 100000 pixels"):
         plan_grid(100_000, 100_000, 16, 16)
     assert len(plan_grid(100_000, 100_000, 2000, 2000).tiles) == 2500
+    too_many = "make 2097153 tiles of 33554433 x 1 pixels, more than the 2097152 that can be looked after"
+    with pytest.raises(SegmentationError, match=too_many):
+        plan_grid(16 * 2097152 + 1, 1, 16, 16)
+
+
+def test_as_many_tiles_as_can_be_looked_after_are_not_refused(monkeypatch):
+    monkeypatch.setattr(plan_module, "MOST_TILES", 6)
+    assert len(plan_grid(48, 32, 16, 16).tiles) == 6
+    with pytest.raises(SegmentationError, match="make 8 tiles"):
+        plan_grid(49, 32, 16, 16)
 
 
 def test_grid_given_as_rectangles_is_the_grid():

@@ -174,10 +174,10 @@ def test_tiles_and_groups_of_a_new_run(tree, process):
     assert went.log.lines == [f"Tile {number}: 10 clumps, halo 4, 1.26 s." for number in (1, 2, 3, 4)]
 
 
-@pytest.mark.parametrize("side", [8, 9, 24])
-def test_of_many_tiles_only_few_graphs_lie_about_at_a_time(process, side):
+@pytest.mark.parametrize("columns, rows", [(8, 8), (5, 13), (9, 9), (24, 24)])
+def test_of_many_tiles_only_few_graphs_lie_about_at_a_time(process, columns, rows):
     """Whatever is the largest first: each waits for those beside it."""
-    tree = grow_tree(plan_grid(16 * side, 16 * side, 16, 16).pieces)
+    tree = grow_tree(plan_grid(16 * columns, 16 * rows, 16, 16).pieces)
     units = [(piece,) for piece in tree.pieces]
     random.Random(3).shuffle(units)
     order = process(tree, units, temporary=True).runner.order
@@ -189,7 +189,7 @@ def test_of_many_tiles_only_few_graphs_lie_about_at_a_time(process, side):
         if number in tree.group_by_number:
             lying.difference_update(tree.group_by_number[number].members)
     assert lying == {tree.whole.number}
-    if side == 8:  # so few are processed as they are given: largest first
+    if columns * rows == 64:  # so few are processed as they are given: largest first
         assert [one for one in order if isinstance(one, tuple)] == [(piece.piece_id,) for (piece,) in units]
     else:
         assert most < 25

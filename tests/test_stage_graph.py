@@ -18,7 +18,16 @@ from tiledseg.tiledseg_plugin.engine.stages.elimination import (
     merge_within,
 )
 from tiledseg.tiledseg_plugin.engine.stages.graph import GroupJob, finished_group, join, process_group
-from tiledseg.tiledseg_plugin.engine.stages.parts import SIDES, Left, load_decided, load_undecided, save_part
+from tiledseg.tiledseg_plugin.engine.stages.moments import moments_in, moments_of_pixels
+from tiledseg.tiledseg_plugin.engine.stages.parts import (
+    SIDES,
+    Left,
+    load_decided,
+    load_moments,
+    load_undecided,
+    merged_of,
+    save_part,
+)
 from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.tree import Joint, tree_of
 
@@ -292,4 +301,33 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inn
     assert finished_group(job, group, True) == [result] == finished_group(job, group, False)
     folder.drop(f"graph-{group.number:07d}")
     assert finished_group(job, group, True) == [] and finished_group(job, group, False) == [result]
+    folder.close(True)
+
+
+def test_a_group_adds_up_what_its_members_hold(tmp_path):
+    """In every band, where the sums have a second limb, too."""
+    plan, nested = scheme(1)
+    clusters, _ = raster(1, plan)
+    values = np.random.default_rng(1).integers(0, 200, (3, *clusters.shape)).astype(np.uint8)
+    group = tree_of(nested).groups[0]
+    folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}, "input": {}})
+    totals = []
+    for member in group.members:
+        piece = plan.pieces[member - 1]
+        graph = graph_of_piece(piece, clusters, values, plan)
+        graph.sums = np.hstack([graph.sums, graph.sums % 3])
+        place = np.s_[piece.window.row : piece.window.bottom, piece.window.col : piece.window.right]
+        moments = moments_of_pixels(plain, values[(slice(None), *place)], *plain.clump(clusters[place]))
+        totals.append(moments.totals)
+        region_of = np.arange(graph.sizes.size, dtype=np.uint32)
+        none, undecided = np.empty(0, np.int64), np.zeros(graph.sizes.size, bool)
+        save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), moments))
+    rules = EliminationRules((1.0, 65536.0), 2, None)
+    process_group(GroupJob(folder, rules, "plain", True), group, lambda: None)
+    found = load_decided(folder, group.number)
+    expected = np.zeros((3, found.decided.size), np.int64)
+    np.add.at(expected.T, found.region_of, np.hstack(totals).T)
+    assert 0 < np.count_nonzero(found.decided) < found.decided.size
+    assert moments_in(folder.load(merged_of(group.number))).totals.tolist() == expected[:, found.decided].tolist()
+    assert load_moments(folder, group.number, 3)[1].totals.tolist() == expected[:, ~found.decided].tolist()
     folder.close(True)

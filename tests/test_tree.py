@@ -139,6 +139,11 @@ def test_a_tree_over_a_grid_is_flat_and_its_groups_are_compact(columns, rows):
     assert len(tree.groups) <= max(1, columns * rows / 2)
 
 
+@pytest.mark.parametrize("pieces, members", [(QUARTERED, 4), (QUARTERED + 1, 2)])
+def test_a_tree_of_so_many_pieces_is_joined_of_quarters_of_more_of_halves(pieces, members):
+    assert len(grow_tree(plan_grid(20 * pieces, 20, 20, 20).pieces).whole.members) == members
+
+
 def test_a_half_of_one_piece_is_not_cut_again():
     """Six pieces have their centres in one column, and the seventh lies far to the right."""
     plan = plan_rectangles(60, 6, [*((0, row, 2, 1) for row in range(6)), (40, 0, 20, 6)])
