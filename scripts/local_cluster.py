@@ -37,7 +37,8 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
 def _start(folder: Path, program: str, *arguments: str) -> "subprocess.Popen[bytes]":
     log = (folder / f"dask-{program}.log").open("ab")
     command = [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments]
-    return subprocess.Popen(command, cwd=folder, env=os.environ, stdout=log, stderr=subprocess.STDOUT)
+    environment = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False", **os.environ}  # as in the README
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
 def _wait_for(address: str, workers: int) -> None:

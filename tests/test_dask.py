@@ -214,3 +214,18 @@ def test_a_cancelled_run_leaves_nothing_of_dask(cluster, raster, tmp_path):
         time.sleep(0.7)
         left = [path.name for path in (tmp_path / "work").iterdir()]
         assert not [name for name in left if name.endswith((".bin", ".zip", ".partial"))], (cancel_at, left)
+
+
+def test_all_workers_load_the_kernels_when_it_is_said_that_tiles_come(runner):
+    """The plain ones here, which the workers of this module are told to take."""
+    runner.prepare("auto")
+    distributed.wait(runner._loading, timeout=30)
+    assert [future.status for future in runner._loading] == ["finished", "finished"]
+    assert runner.workers == runner.together == 2
+    assert sorted(result for _, result in runner.run(tasks.number, 0, [tasks.Item(1)], lambda: None)) == [1]
+
+
+def test_workers_are_together_where_they_are_on_one_machine():
+    assert dask_cluster.together({"tcp://a:1": 1, "tcp://a:2": 2, "tcp://[::1]:3": 4}) == 3
+    assert dask_cluster.together({"tcp://a:1": 1, "tcp://b:1": 8}) == 1
+    assert dask_cluster.together({}) == 1

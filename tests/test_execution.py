@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from leftovers import own_workers, temporary_folders
 from osgeo import gdal
 from rasters import Log, read, run, write_raster
-from tiledseg.tiledseg_plugin.engine import execution
+from tiledseg.tiledseg_plugin.engine import execution, machine
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import Request, processes
 from tiledseg.tiledseg_plugin.engine.execution.failures import Fault
@@ -155,6 +155,14 @@ def test_the_second_death_over_a_tile_ends_the_run_with_what_to_do(started, task
         results(runner, task, 2)
     for part in ("Tile 2", how, "TILE_WIDTH", "WORKERS"):
         assert part in str(error.value)
+
+
+@pytest.mark.skipif(not machine._trim, reason="only glibc keeps what is freed, and can be told not to")
+def test_what_a_task_has_freed_is_not_held_beside_what_the_next_one_needs(started):
+    runner = started(workers=1)
+    (_, left), (before, _), *_ = results(runner, tasks.leave_scattered, 300_000_000)
+    assert left > 300_000_000
+    assert before < left - 200_000_000
 
 
 @pytest.mark.alone

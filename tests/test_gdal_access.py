@@ -9,7 +9,7 @@ import pytest
 from osgeo import gdal, ogr, osr
 from rasters import write_raster
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
-from tiledseg.tiledseg_plugin.engine.files.gdal_access import collected_errors, configured, open_raster
+from tiledseg.tiledseg_plugin.engine.files.gdal_access import collected_errors, configured, modest_cache, open_raster
 
 NOWHERE = "/vsimem/tiledseg-nothing.tif"
 MODULES = (gdal, ogr, osr)
@@ -99,3 +99,26 @@ def test_options_count_for_this_thread_and_this_block():
             assert pool.submit(gdal.GetConfigOption, name).result() is None
         assert gdal.GetConfigOption(name) == "outer"
     assert gdal.GetConfigOption(name) is None
+
+
+def test_the_cache_is_emptied_and_stays_as_large(tmp_path):
+    path = write_raster(tmp_path / "values.tif", np.ones((1, 64, 64), np.uint8))
+    dataset = gdal.Open(str(path))
+    before = gdal.GetCacheMax()
+    with modest_cache:
+        most = gdal.GetCacheMax()
+
+        def empty(number):
+            for _ in range(20):
+                modest_cache.empty()
+                with modest_cache:
+                    pass
+
+        dataset.ReadAsArray()
+        assert gdal.GetCacheUsed() >= 64 * 64
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(empty, range(4)))
+        assert gdal.GetCacheUsed() == 0
+        assert gdal.GetCacheMax() == most
+        assert dataset.ReadAsArray().all()
+    assert gdal.GetCacheMax() == before

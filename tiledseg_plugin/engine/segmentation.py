@@ -312,8 +312,7 @@ class _Run:
         tiles = TileJob(
             self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
         )
-        threads = 1 if context.runner.remote else context.threads
-        groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, threads)
+        groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, context.runner.together)
         tree = grow_tree([piece for unit in units for piece in unit])
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)

@@ -4,8 +4,9 @@
 import logging
 import threading
 import time
+from collections import Counter
 from concurrent.futures import Future, wait
-from typing import Any, Callable, List
+from typing import Any, Callable, Dict, List
 
 from ..progress import Check
 from .runner import Result
@@ -103,3 +104,11 @@ def within(seconds: float, function: Callable[[], Result], check_cancelled: Chec
             return answer.result()
         check_cancelled()
     raise TimeoutError(f"no answer within {seconds:.0f} s")
+
+
+def together(threads: Dict[str, int]) -> int:
+    """The least that workers on one machine have of threads together, of {address of a worker: threads}."""
+    machines: Counter[str] = Counter()
+    for name, count in threads.items():
+        machines[name.rpartition(":")[0]] += count
+    return min(machines.values(), default=1)

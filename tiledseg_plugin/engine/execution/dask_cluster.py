@@ -36,10 +36,10 @@ from ..files.on_windows import replace_file
 from ..progress import Check
 from . import failures
 from . import worker as inside
-from .dask_client import connect, leave, quietly, within
+from .dask_client import connect, leave, quietly, together, within
 from .interpreter import facts
 from .runner import Common, Item, Result, Task
-from .shipping import Code, Parcel, archive, collect, digest_of, greeting_caller, task_caller
+from .shipping import Code, Parcel, archive, collect, digest_of, greeting_caller, loading_caller, task_caller
 
 if TYPE_CHECKING:
     from ..files.raster import Raster
@@ -92,7 +92,7 @@ class DaskCluster:
                 "install it, or choose another execution."
             ) from error
         self.notes: List[str] = []
-        self.workers = 1
+        self.workers = self.together = 1
         self._scheduler = scheduler
         self._folder = Path(work_dir).absolute()
         self._raster = raster
@@ -103,6 +103,7 @@ class DaskCluster:
         self._submitted: Dict[str, Submitted] = {}  # {key of the future: what it is of}
         self._checked: Dict[str, str] = {}  # {address of a worker: what is wrong with it or ""}
         self._here: FrozenSet[str] = frozenset()  # those that can do the work
+        self._loading: List[Any] = []  # futures, which go with the client
         self._distributed = distributed
 
     def wait_until_ready(self, check_cancelled: Check) -> None:
@@ -130,7 +131,17 @@ class DaskCluster:
         self._look(None, check_cancelled)
 
     def prepare(self, kernels: str) -> None:
-        """Each worker loads them with its first tile."""
+        """Have each worker load them; one that joins later does so with its first tile.
+
+        Nobody waits for that, or asks what has become of it: the next task on a worker stands behind it.
+        """
+        client = self._client
+        self._loading = [
+            client.submit(
+                loading_caller(), self._code, kernels, key=f"tiledseg-{self._token}-{name}", pure=False, workers=[name]
+            )
+            for name in sorted(self._here)
+        ]
 
     def run(
         self, task: Task[Common, Item, Result], common: Common, items: Iterable[Item], check_cancelled: Check
@@ -206,6 +217,7 @@ class DaskCluster:
             threading.Thread(target=self._ask_newcomer, args=(name,), daemon=True).start()
         self._here = frozenset(name for name in threads if not self._checked[name])
         self.workers = max(1, sum(threads[name] for name in self._here))
+        self.together = together({name: threads[name] for name in self._here})
         if self._here:
             return None
         alone = alone or time.monotonic()

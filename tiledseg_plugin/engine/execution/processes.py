@@ -205,6 +205,11 @@ class Processes:
         self._threads.shutdown(wait=False)
 
     @property
+    def together(self) -> int:
+        """All of them."""
+        return self.workers
+
+    @property
     def peak_memory(self) -> int:
         """Bytes that the workers had together at the most, if all had their most at the same time."""
         with self._lock:

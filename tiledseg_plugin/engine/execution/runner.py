@@ -28,6 +28,10 @@ class Runner(Protocol):
         """How many tasks are processed at the same time."""
 
     @property
+    def together(self) -> int:
+        """How many workers there are at least where one is, whose cores a task has when no other one runs."""
+
+    @property
     def remote(self) -> bool:
         """Whether tasks run on other machines, which should then do what can be done there."""
 

@@ -154,6 +154,16 @@ def task_caller() -> Callable[[Code, Parcel, int, bytes], Any]:
     return remote
 
 
+def loading_caller() -> Callable[[Code, str], None]:
+    """The function that has a worker load the kernels, by value."""
+    bootstrap, prefix = _bootstrap(), _engine_prefix()
+
+    def loading(code: tuple, kernels: str) -> None:
+        bootstrap(code)(f"{prefix}.execution.worker").load_kernels(kernels)
+
+    return loading
+
+
 def greeting_caller() -> Callable[[Code, str], Any]:
     """The function that returns what a worker is and sees, by value."""
     bootstrap, prefix = _bootstrap(), _engine_prefix()

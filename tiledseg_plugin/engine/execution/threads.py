@@ -30,7 +30,7 @@ class Threads:
     peak_memory = 0  # of others than this process
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self.workers = self.together = workers
         self.notes: List[str] = []
         self._stop = Event()
         self._running: Dict[Future, Any] = {}

@@ -13,6 +13,7 @@ from .interpreter import Facts, facts
 from .runner import Task
 
 BEAT_SECONDS = 1.0
+KEPT_BYTES = 250_000_000  # of memory, between tasks; what a tile leaves lies scattered, and the next one needs more
 DONE, REFUSED, OUT_OF_MEMORY, FAULT, DIED = "done", "refused", "out of memory", "fault", "died"
 
 _common: Dict[int, Any] = {}
@@ -68,6 +69,7 @@ def perform(task: Task, number: int, item: Any) -> Tuple[str, Any, Optional[int]
     what : the result, or a text; exceptions stay here, as not all of them survive the journey
     peak : the most memory this process has had, bytes or None
     """
+    release_memory(above=KEPT_BYTES)
     try:
         return DONE, task(_common[number], item, _go_on), peak_memory()
     except SegmentationError as error:

@@ -122,6 +122,13 @@ class _ModestCache(_Shared):
     def _put_back(self) -> None:
         gdal.SetCacheMax(self._before)
 
+    def empty(self) -> None:
+        """Give up the blocks that are kept."""
+        with self._lock:  # others would take the 0 for what it was before
+            most = gdal.GetCacheMax()
+            gdal.SetCacheMax(0)
+            gdal.SetCacheMax(most)
+
 
 _everywhere, modest_cache = _WithoutExceptions(), _ModestCache()
 # by the first of them, ExceptionMgr counts for one thread only

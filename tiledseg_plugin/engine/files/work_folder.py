@@ -289,8 +289,8 @@ class WorkFolder:
         return sorted(path.stem[len(PREFIX) :] for path in self.path.glob(f"{PREFIX}{beginning}*.npy"))
 
     def drop(self, *names: str) -> None:
-        """Remove what `save` or `save_array` wrote and nobody needs any more; should it stay, it goes with the rest."""
-        for path in (self.path / f"{PREFIX}{name}{suffix}" for name in names for suffix in (".npz", ".npy")):
+        """Remove what nobody needs any more, unless it is rows or labels; should it stay, it goes with the rest."""
+        for path in (self.path / f"{PREFIX}{name}{suffix}" for name in names for suffix in (".npz", ".npy", ".bin")):
             with suppress(OSError):
                 path.unlink()
 

@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from .. import kernels
+from ..files.gdal_access import modest_cache
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
 from ..kernels.pairs import distinct_pairs
@@ -49,7 +50,8 @@ class GroupResult(NamedTuple):
 def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], None]) -> GroupResult:
     """Join the members of a group; merge what nothing beyond them can have any influence on."""
     kernel, _ = kernels.choose(job.kernels)
-    release_memory()  # of the tiles before
+    modest_cache.empty()  # of blocks that the tiles before have read
+    release_memory()
     graphs = []
     for member in group.members:
         check_cancelled()

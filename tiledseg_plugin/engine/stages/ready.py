@@ -183,11 +183,12 @@ def write_ready(
             if isinstance(item, Window):
                 tiff.add(item, load_or_raise(folder, ready_of(item)))
                 folder.drop(ready_of(item))
+            else:
+                shutil.copyfile(folder.file_path(TABLE), attributes_path(path))
+                folder.drop(TABLE)
             context.progress.advance(done / (len(tasks) + len(windows)), "Writing segments")
         with collected_errors() as messages:
             tiff.close()
-        if table:
-            shutil.copyfile(folder.file_path(TABLE), attributes_path(path))
     except OSError as error:
         raise not_written(why(error)) from error
     if messages:
