@@ -32,8 +32,10 @@ import headless
 KERNELS, STAGES = "engine/kernels/plain/", "engine/stages/"
 MODULES = {
     "engine/kernels/pairs.py": ["tests/test_components.py::test_pairs", "tests/test_kernel_regions.py"],
+    "engine/kernels/components.py": ["tests/test_components.py::test_components"],
     KERNELS + "apart.py": ["tests/test_kernel_steps.py"],
     KERNELS + "attributes.py": ["tests/test_kernel_regions.py"],
+    KERNELS + "borders.py": ["tests/test_kernel_shapes.py"],
     KERNELS + "clumps.py": ["tests/test_kernel_regions.py", "tests/test_walls.py"],
     KERNELS + "elimination.py": [
         "tests/test_kernel_steps.py",
@@ -44,6 +46,7 @@ MODULES = {
     KERNELS + "outlines.py": ["tests/test_kernel_outlines.py"],
     KERNELS + "pixels.py": ["tests/test_kernel_pixels.py", "tests/test_walls.py"],
     KERNELS + "quantiles.py": ["tests/test_kernel_regions.py"],
+    KERNELS + "shapes.py": ["tests/test_kernel_shapes.py"],
     KERNELS + "simplification.py": ["tests/test_kernel_outlines.py"],
     STAGES + "burning.py": ["tests/test_burning.py"],
     STAGES + "elimination.py": [
@@ -53,6 +56,7 @@ MODULES = {
         "tests/test_tree.py::test_any",
     ],
     STAGES + "graph.py": ["tests/test_stage_graph.py"],
+    STAGES + "nesting.py": ["tests/test_levels.py::test_levels_of", "tests/test_tree.py::test_any"],
     STAGES + "numbering.py": ["tests/test_numbering.py", "tests/test_tree.py::test_any"],
     STAGES + "parts.py": ["tests/test_parts.py", "tests/test_stage_graph.py", "tests/test_tree.py"],
     STAGES + "plan.py": ["tests/test_plan.py"],

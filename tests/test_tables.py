@@ -7,7 +7,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 from osgeo import gdal, ogr
-from tiledseg.tiledseg_plugin.engine.errors import Cancelled
+from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import tables
 from tiledseg.tiledseg_plugin.engine.files.tables import Column, write_table
 
@@ -51,6 +51,32 @@ def test_a_geopackage_of_more_columns_than_a_statement_takes_at_a_time_counts_wh
     del layer, dataset
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT feature_count FROM gpkg_ogr_contents").fetchall() == [(6,)]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 124, 125, 1000])
+def test_rows_that_ogr_writes_hold_every_value(tmp_path, monkeypatch, rows):
+    """As Parquet, which not every GDAL has, with a driver that is always there."""
+    monkeypatch.setattr(tables, "VALUES", 1000)
+    columns = [*columns_of(rows), Column("large", np.arange(rows) + (1 << 53) + 1)]
+    path = str(tmp_path / "t.gpkg")
+    tables._write_with_ogr(path, columns, "GPKG", lambda: None)
+    names, found = rows_of(path)
+    assert names == [column.name for column in columns]
+    values = zip(*(column.values.tolist() for column in columns))
+    assert found == [(fid, *(None if value != value else value for value in row)) for fid, row in enumerate(values, 1)]
+
+
+def test_rows_that_ogr_cannot_write_are_said_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "VALUES", 1000)
+    calls = []
+
+    def fail():
+        calls.append(0)
+        gdal.Error(gdal.CE_Failure, gdal.CPLE_FileIO, "no space left")
+
+    with pytest.raises(SegmentationError, match=r"^The table t.gpkg cannot be written \(no space left\): make room\.$"):
+        tables._write_with_ogr(str(tmp_path / "t.gpkg"), columns_of(1000), "GPKG", fail)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("name", ["t.gpkg", "t.csv"])
