@@ -11,6 +11,7 @@ from test_attributes import table_of, two_band_scene
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table
 from tiledseg.tiledseg_plugin.engine.files.outputs import create_like
+from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.products import (
     looked_up,
     segment_polygons,
@@ -27,12 +28,19 @@ from tiledseg.tiledseg_plugin.engine.stages import ready
 
 resource = pytest.importorskip("resource", reason="file sizes cannot be limited here")
 LIMIT = 6000  # bytes of any file
+WRITERS = {  # of a work folder, by the way in which each hands its bytes over
+    "npz": lambda folder, array: folder.save("graph-0000001", values=array),
+    "rows": lambda folder, array: folder.save_rows("stage1-0000001", array[None]),
+    "labels": lambda folder, array: folder.save_labels("labels-0000001", array.astype(np.uint32)[None]),
+    "array": lambda folder, array: folder.save_array("pixels-0000001", array),
+    "column": lambda folder, array: folder.save_column("pixels-0000001", array),
+}
 
 
 @contextmanager
-def small_files():
+def small_files(limit=LIMIT):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         yield
     finally:
@@ -177,3 +185,26 @@ def test_the_output_that_fails_is_blamed(tmp_path, scene, monkeypatch, function,
     (other,) = set(names) - {failing}
     assert failing in str(raised.value) and other not in str(raised.value)
     assert not leftovers(tmp_path, {"in.tif"})
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("size", [10, 700, 5000, 70_000])
+def test_no_file_of_a_work_folder_lacks_its_end(tmp_path, writer, size):
+    """However little of it has found no room: the C library keeps the last bytes until a file is closed."""
+    array = np.random.default_rng(size).integers(0, 2**40, size)
+    folder = WorkFolder(str(tmp_path), {})
+    others = {path.name for path in tmp_path.iterdir()}
+    WRITERS[writer](folder, array)
+    (whole,) = (path for path in tmp_path.iterdir() if path.name not in others)
+    content = whole.read_bytes()
+    whole.unlink()
+    for missing in (one for one in (1, 100, 4095, 4096, 4097, 8192) if one < len(content)):
+        with (
+            small_files(len(content) - missing),
+            pytest.raises(SegmentationError, match="cannot be written .*make room"),
+        ):
+            WRITERS[writer](folder, array)
+        assert not leftovers(tmp_path, others)
+    with small_files(len(content)):
+        WRITERS[writer](folder, array)
+    assert whole.read_bytes() == content

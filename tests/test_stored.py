@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.lib import format as npy
 from osgeo import gdal
 from rasters import run, write_raster
+from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import outputs, stored, stored_arrays
 from tiledseg.tiledseg_plugin.engine.files.stored import Made, Stored
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
@@ -214,3 +215,14 @@ def test_an_array_in_a_file_is_mapped_as_numpy_maps_it(tmp_path, values):
     np.save(tmp_path / "a.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(ValueError, match="no array of numbers"):
         stored_arrays.map_array(str(tmp_path / "a.npy"))
+
+
+def test_a_column_whose_file_lacks_its_end_is_refused(tmp_path):
+    path = tmp_path / "rows.npy"
+    np.save(path, np.arange(1000))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(SegmentationError, match="rows.npy cannot be read .*start the run again"):
+        Stored([str(path)], [1000], np.int64)[:10]
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        Stored([str(path)], [1000], np.int64)[:10]

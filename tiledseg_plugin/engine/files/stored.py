@@ -6,7 +6,8 @@ from typing import Any, Callable, Dict, Iterator, Optional, Protocol, Sequence, 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .stored_arrays import map_array
+from ..errors import SegmentationError
+from .stored_arrays import DAMAGED, map_array
 
 AT_A_TIME = 1_000_000  # rows
 
@@ -89,9 +90,18 @@ class Stored:
                 return np.full(size, np.nan, self.dtype)
         opened, array = self._opened
         if opened != path or array is None:
-            array = map_array(path)
+            array = _mapped(path)
             self._opened = path, array
         return np.array(array[rows] if column is None else array[column, rows], self.dtype)
+
+
+def _mapped(path: str) -> np.ndarray:
+    try:
+        return map_array(path)
+    except OSError:  # of which who asks for the rows says what it means for the run
+        raise
+    except DAMAGED as error:
+        raise SegmentationError(f"{path} cannot be read ({error}): start the run again.") from error
 
 
 class Made:

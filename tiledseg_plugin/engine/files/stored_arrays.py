@@ -51,6 +51,20 @@ def save_arrays(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
                 npy.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
+def write_array(file: BinaryIO, array: np.ndarray) -> None:
+    """Write an array as `numpy.save` does.
+
+    That itself hands the bytes to the C library, and does not hear of it when the last of them find no room.
+
+    Raises
+    ------
+    OSError : the disk is full, now or when the file is closed
+    """
+    array = np.asarray(array, order="C")
+    npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(array))
+    file.write(array.data)
+
+
 def load_arrays(path: Path, *wanted: str) -> Dict[str, np.ndarray]:
     """The arrays in a file that `save_arrays` has written, or some of them: {name: array}.
 

@@ -28,7 +28,7 @@ from .labels import pack, unpack
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 from .stored import Rows, in_lots
-from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays
+from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays, write_array
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
@@ -201,7 +201,7 @@ class WorkFolder:
         Returns its checksum, by which a run that is taken up knows it; 0 in a temporary folder, where none ever is.
         """
         array = np.ascontiguousarray(array)
-        self._replace(f"{PREFIX}{name}.raw", array.tofile)
+        self._replace(f"{PREFIX}{name}.raw", lambda file: file.write(array.data))
         return 0 if self.is_temporary else zlib.crc32(array)
 
     def load_rows(self, name: str, first: int, count: int, width: int, dtype: Any) -> np.ndarray:
@@ -255,7 +255,7 @@ class WorkFolder:
 
     def save_array(self, name: str, array: np.ndarray) -> None:
         """Write one array so that parts of it can be read (`map_array`)."""
-        self._replace(f"{PREFIX}{name}.npy", lambda file: np.save(file, array, allow_pickle=False))
+        self._replace(f"{PREFIX}{name}.npy", lambda file: write_array(file, array))
 
     def save_column(self, name: str, column: Rows) -> None:
         """As `save_array`, of a column that is not held."""
