@@ -226,3 +226,18 @@ def test_a_column_whose_file_lacks_its_end_is_refused(tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError):
         Stored([str(path)], [1000], np.int64)[:10]
+
+
+@pytest.mark.parametrize(
+    "array", [np.arange(6).reshape(2, 3).T, np.empty((0, 5)), np.float32(3), np.array(["a", "bc"])]
+)
+def test_an_array_is_written_as_numpy_writes_it(array):
+    mine, numpys = io.BytesIO(), io.BytesIO()
+    stored_arrays.write_array(mine, array)
+    np.save(numpys, np.asarray(array, order="C"))
+    assert mine.getvalue() == numpys.getvalue()
+
+
+def test_objects_are_not_written():
+    with pytest.raises(ValueError, match="no array of numbers"):
+        stored_arrays.write_array(io.BytesIO(), np.array([None]))

@@ -59,8 +59,11 @@ def write_array(file: BinaryIO, array: np.ndarray) -> None:
     Raises
     ------
     OSError : the disk is full, now or when the file is closed
+    ValueError : it holds objects
     """
     array = np.asarray(array, order="C")
+    if array.dtype.hasobject:
+        raise ValueError("it is no array of numbers")
     npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(array))
     file.write(array.data)
 
