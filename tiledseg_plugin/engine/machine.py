@@ -131,14 +131,9 @@ def slowness() -> float:
     return min(took) / SORT_SECONDS
 
 
-def release_memory(above: int = 0) -> None:
-    """Return what this process has freed to the system, where the C library keeps it; elsewhere nothing happens.
-
-    Parameters
-    ----------
-    above : bytes of resident memory up to which it may keep it, as to get it again takes time
-    """
-    if _trim is not None and (used_memory() or 0) >= above:
+def release_memory() -> None:
+    """Return what this process has freed to the system, where the C library keeps it; elsewhere nothing happens."""
+    if _trim is not None:
         _trim(0)
 
 

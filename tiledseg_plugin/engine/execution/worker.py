@@ -7,7 +7,7 @@ import traceback
 from typing import Any, Dict, Optional, Tuple
 
 from ..errors import SegmentationError
-from ..machine import release_memory
+from ..machine import release_memory, used_memory
 from ..report import peak_memory
 from .interpreter import Facts, facts
 from .runner import Task
@@ -60,6 +60,15 @@ def remember(number: int, common: Any) -> None:
     _common[number] = common
 
 
+def _return_memory() -> None:
+    """Of the task before; blocks of the raster that two tiles need are read again."""
+    from ..files.gdal_access import modest_cache
+
+    if (used_memory() or 0) > KEPT_BYTES:
+        modest_cache.empty()
+        release_memory()
+
+
 def perform(task: Task, number: int, item: Any) -> Tuple[str, Any, Optional[int]]:
     """Run one task.
 
@@ -69,7 +78,7 @@ def perform(task: Task, number: int, item: Any) -> Tuple[str, Any, Optional[int]
     what : the result, or a text; exceptions stay here, as not all of them survive the journey
     peak : the most memory this process has had, bytes or None
     """
-    release_memory(above=KEPT_BYTES)
+    _return_memory()
     try:
         return DONE, task(_common[number], item, _go_on), peak_memory()
     except SegmentationError as error:
