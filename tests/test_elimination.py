@@ -20,6 +20,12 @@ def every_step(kernels, sizes, sums, weights, edges, min_pixels, threshold, run=
     return states
 
 
+def make_some_huge(sizes, draw, rng):
+    """Some clumps are as large as an ocean."""
+    huge = draw(st.sampled_from([0, 2**31, 2**32 - 50, 2**32, 2**33 + 1, 2**40]))
+    sizes[rng.random(sizes.size) < draw(st.sampled_from([0.02, 0.1, 0.5]))] += huge
+
+
 @st.composite
 def graphs(draw):
     count = draw(st.integers(1, 300))
@@ -30,6 +36,7 @@ def graphs(draw):
     other = one + rng.integers(1, reach + 1, one.size)
     edges = np.unique(np.stack([one, other], axis=1)[other < count], axis=0).astype(np.uint32)
     sizes = rng.integers(1, draw(st.sampled_from([2, 4, 60])), count)
+    make_some_huge(sizes, draw, rng)
     sums = rng.integers(0, draw(st.sampled_from([2, 40, 1 << 40])), (count, limbs * bands))
     weights = np.array([1.0, 2.0**-20])[:limbs]
     threshold = draw(st.sampled_from([np.inf, 1e9, 30.0, 2.0, 0.0]))
@@ -166,6 +173,7 @@ def grids(draw):
     edges = np.concatenate(pairs)
     edges = np.sort(edges[rng.random(len(edges)) < draw(st.sampled_from([1.0, 0.8]))], axis=1).astype(np.uint32)
     sizes = rng.integers(1, draw(st.sampled_from([2, 5, 40])), number.size)
+    make_some_huge(sizes, draw, rng)
     sums = sizes[:, None] * rng.integers(0, draw(st.sampled_from([2, 10, 255])), (number.size, draw(st.integers(1, 3))))
     cut = draw(st.integers(1, rows)), draw(st.integers(1, cols))
     parts = (number // cols >= cut[0]) + 2 * (number % cols >= cut[1])

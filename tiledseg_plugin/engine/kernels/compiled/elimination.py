@@ -29,6 +29,7 @@ from .steps import (
     FEW,
     IS_MARKED,
     IS_QUIET,
+    LARGEST,
     LIVE,
     NOT_YET,
     RETRIES,
@@ -55,9 +56,9 @@ class Clumps(NamedTuple):
 
     state : (n, 2 + bands) uint32, its root, size and mean side by side: they are needed together, and so cost one miss
         of the cache, not three
-    sizes : (n,) uint32, a column of `state`; no raster has more pixels than 32 bits can count
+    sizes : (n,) uint32, a column of `state`; what it cannot hold is as large as it can be, see `with_sizes`
     means : (n, bands) float32, columns of `state`
-    sums : (n, limbs * bands) int64, see `plain.elimination.band_means`
+    sums : (n, limbs * bands) int64, see `plain.elimination.band_means`; with one more plane, see `with_sizes`
     undecided_from : (n,) uint32, see `plain.elimination.Elimination`
     undecided : (n,) bool; (0,) where the graph is the whole one
     changed : (n,) uint32, the number of the step in which it changed last, 0 for none
@@ -74,6 +75,14 @@ class Clumps(NamedTuple):
     def first(self, count: int) -> "Clumps":
         """The first ones: views."""
         return Clumps(*(array[:count] for array in self))
+
+
+def with_sizes(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Sums, with the sizes as one more plane where these may become more than 32 bits can count.
+
+    Who is large enough, and who is larger than a small one, shows without them; what its mean is, does not.
+    """
+    return np.column_stack([sums, sizes]) if int(sizes.sum()) > int(LARGEST) else sums
 
 
 class Elimination:
@@ -95,6 +104,7 @@ class Elimination:
         self.weights = np.asarray(weights, np.float64)
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
+        self.planes, sums = sums.shape[1], with_sizes(sums, sizes)
         self.clumps = clumps = Clumps(
             state,
             state[:, 1],
@@ -104,7 +114,7 @@ class Elimination:
             np.empty(0, bool) if shared is None or not shared.any() else shared.copy(),
             np.zeros(count, np.uint32),
         )
-        clumps.sizes[:] = sizes
+        clumps.sizes[:] = np.minimum(sizes, int(LARGEST))
         self.queues = Queues(np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32), np.empty(count, np.uint32))
         prepare(clumps.sizes, sums, self.weights, clumps.undecided_from, clumps.means, *self.queues)
         # a large clump that turns out to be undecided makes its neighbours undecided, so it needs a list of them
@@ -203,8 +213,9 @@ class Elimination:
             undecided_from[undecided] = clumps.undecided_from[undecided]
             edges = np.empty((self.lists.neighbours.size, 2), np.uint32)
             edges = edges[: list_undecided_edges(self.lists.members, self.lists.neighbours, undecided, edges)].copy()
-        sizes = clumps.sizes.astype(np.int64)
-        return RemainingRegions(self.survivors[:count].copy(), sizes, clumps.sums, undecided_from, edges)
+        sums, exact = np.split(clumps.sums, [self.planes], axis=1)
+        sizes = exact[:, 0] if exact.size else clumps.sizes.astype(np.int64)
+        return RemainingRegions(self.survivors[:count].copy(), sizes, sums, undecided_from, edges)
 
     @property
     def into(self) -> np.ndarray:

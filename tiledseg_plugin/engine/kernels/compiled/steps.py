@@ -12,6 +12,7 @@ from .queues import call_up, next_called_up, queue
 from .undecided import DOUBTFUL, leave_doubtful
 
 ALL = np.iinfo(np.int64).max  # of `listed`: all clumps have lists
+LARGEST = np.uint64(0xFFFFFFFF)  # size that `sizes` can hold, which stands for greater ones, too
 ENOUGH = 1 << 16  # clumps and steps a call, after which it is time to look whether the user wants to wait any longer
 
 # What stands where in the `course` of an elimination: how far it is
@@ -21,13 +22,15 @@ NOT_YET = -1  # in CALLED
 
 @inner
 def _describe(clump: int, sizes: np.ndarray, sums: np.ndarray, weights: np.ndarray, means: np.ndarray) -> None:
-    """Set the mean of a clump, as `plain.elimination.band_means` does."""
+    """Set the mean of a clump, as `plain.elimination.band_means` does; see `with_sizes` for the size."""
     bands = means.shape[1]
+    planes = weights.size * bands
+    size = np.float32(sums[clump, planes]) if sums.shape[1] > planes else np.float32(sizes[clump])
     for band in range(bands):
         total = 0.0
         for limb in range(weights.size):
             total += np.float64(sums[clump, limb * bands + band]) * weights[limb]
-        means[clump, band] = np.float32(total) / np.float32(sizes[clump])
+        means[clump, band] = np.float32(total) / size
 
 
 @kernel
@@ -162,7 +165,7 @@ def _join(
             members[tail[i], NEXT] = members[root, NEXT]
             members[root, NEXT] = clump
         choice[i] = root
-        sizes[root] += sizes[clump]
+        sizes[root] = min(np.uint64(sizes[root]) + np.uint64(sizes[clump]), LARGEST)
         for plane in range(sums.shape[1]):
             sums[root, plane] += sums[clump, plane]
 
