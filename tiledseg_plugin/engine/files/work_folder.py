@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional
 
 import numpy as np
-from numpy.lib import format as npy
 
 from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
@@ -28,7 +27,7 @@ from .labels import pack, unpack
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 from .stored import Rows, in_lots
-from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays, write_array
+from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays, write_array, write_lots
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
@@ -259,14 +258,8 @@ class WorkFolder:
 
     def save_column(self, name: str, column: Rows) -> None:
         """As `save_array`, of a column that is not held."""
-
-        def write(file: BinaryIO) -> None:
-            described = {"descr": npy.dtype_to_descr(column.dtype), "fortran_order": False, "shape": (column.size,)}
-            npy.write_array_header_1_0(file, described)
-            for lot in in_lots(column):
-                file.write(lot.tobytes())
-
-        self._replace(f"{PREFIX}{name}.npy", write)
+        lots = (np.ascontiguousarray(lot) for lot in in_lots(column))
+        self._replace(f"{PREFIX}{name}.npy", lambda file: write_lots(file, column.dtype, (column.size,), lots))
 
     def array_path(self, name: str) -> str:
         """Where `save_array` writes an array."""
