@@ -41,6 +41,10 @@ def save_arrays(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
 
     That itself leaves an archive behind on a full disk whose end Python then complains of on stderr.
 
+    Parameters
+    ----------
+    arrays : {name: array, or what returns it when it is its turn}
+
     Raises
     ------
     OSError : the disk is full
@@ -48,7 +52,7 @@ def save_arrays(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                npy.write_array(member, np.asanyarray(array), allow_pickle=False)
+                npy.write_array(member, np.asanyarray(array() if callable(array) else array), allow_pickle=False)
 
 
 def write_array(file: BinaryIO, array: np.ndarray) -> None:

@@ -184,7 +184,7 @@ class WorkFolder:
         )
 
     def save(self, name: str, **arrays: Any) -> None:
-        """Write arrays under a name; they are checked when they are loaded."""
+        """Write arrays (see `save_arrays`) under a name; they are checked when they are loaded."""
         self._replace(f"{PREFIX}{name}.npz", lambda file: save_arrays(file, arrays))
 
     def load(self, name: str, *wanted: str) -> Optional[Dict[str, np.ndarray]]:
@@ -343,7 +343,7 @@ def narrowed(array: np.ndarray) -> np.ndarray:
     """The integers in the smallest type that holds them, for a file."""
     least, most = int(array.min(initial=0)), int(array.max(initial=0))
     fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
-    return array.astype(fitting) if fitting.kind in "iu" else array
+    return array.astype(fitting, copy=False) if fitting.kind in "iu" else array
 
 
 def narrowed_exactly(values: np.ndarray) -> np.ndarray:

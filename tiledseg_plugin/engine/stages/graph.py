@@ -72,6 +72,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     if job.has_moments:  # which are large, and of no use before
         parts = (load_moments(job.folder, member, bands) for member in group.members)
         moments = add_up(kernel, parts, merged.region_of, (bands, merged.decided.size))
+        release_memory()
     save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)
 
