@@ -87,9 +87,9 @@ class Forecast:
         later = pace * sum(self._expected[stage] for stage in self._following())
         before = sum(self._took.get(stage, 0.0) for stage in self._preceding()) + now - self._stage_begun
         before += pace * self._skipped
-        if since < SETTLING_SECONDS:
-            return Left(done / whole, own + later if since >= KNOWN_SECONDS else None)
-        return Left(before / max(before + own + later, 1e-9), own + later)
+        is_settled = since >= SETTLING_SECONDS or self._machine is not None
+        share = before / max(before + own + later, 1e-9) if is_settled else done / whole
+        return Left(share, own + later if since >= KNOWN_SECONDS else None)
 
     def _preceding(self) -> List[str]:
         stages = list(self._expected)
