@@ -21,10 +21,8 @@ _c_library = ctypes.CDLL(None) if sys.platform == "linux" else None
 _trim = getattr(_c_library, "malloc_trim", None)  # glibc has it, musl not
 _set_allocation = getattr(_c_library, "mallopt", None)
 _TRIMMED, _MAPPED = -1, -3  # thresholds, as mallopt takes them
-ALONE_BYTES, KEPT_BYTES = (
-    4 << 20,
-    64 << 20,
-)  # of an array that is worth a mapping of its own; that may be kept in the end
+ALONE_BYTES = 4 << 20  # of an array that is worth a mapping of its own
+LAST_BYTES = 64 << 20  # of what is freed, behind all that is used, may be kept
 
 
 class ThreadPool(ThreadPoolExecutor):
@@ -151,7 +149,7 @@ def return_large_arrays() -> None:
     """
     if _set_allocation is not None:
         _set_allocation(_MAPPED, ALONE_BYTES)
-        _set_allocation(_TRIMMED, KEPT_BYTES)
+        _set_allocation(_TRIMMED, LAST_BYTES)
 
 
 def _words(path: Path) -> List[str]:
