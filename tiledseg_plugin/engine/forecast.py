@@ -5,7 +5,7 @@ At first nothing is known but what the stages take in proportion to each other. 
 more, the more of it there is: the current stage goes on at its own pace, later ones at that of all before them.
 
 What one stage has taken says little of others: files are read at many speeds, from 13 to 37 ns a pixel on one machine,
-while all else is computing, and tiles take 127 to 215, by what is in them, while what is written hardly differs. So the
+while all else is computing, and tiles take 127 to 280, by what is in them, while what is written hardly differs. So the
 first stage counts for less, and the speed at which this machine computes always counts, too.
 """
 
