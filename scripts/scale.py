@@ -171,6 +171,22 @@ def corners(side: int, tile: int, count: int) -> List[Tuple[int, int]]:
     return chosen[:count]
 
 
+def recorded(details: Dict[str, Any], given: argparse.Namespace, pixels: int) -> Dict[str, Any]:
+    """What tests/test_forecast.py plays again: the beginnings of stages, and of what came between as much as shows."""
+    events: List[Tuple[float, str, float, Any]] = []
+    for now, _, stage, fraction, held in details["events"]:
+        if stage or held is not None or fraction >= 1 or now - events[-1][0] >= details["seconds"] / 200:
+            events.append((round(now, 3), stage, round(fraction, 5), held))
+    return {
+        "outputs": [name for name in getattr(given, "with").split(",") if name],
+        "floats": given.floats,
+        "workers": int(given.workers) or os.cpu_count(),
+        "seconds": round(details["seconds"], 2),
+        "pixels": pixels,
+        "events": events,
+    }
+
+
 def report_on(measured: Measured, disk: int, details: Dict[str, Any], pixels: int) -> None:
     """Print what a run needed."""
     print(f"{pixels / 1e6:.0f} million pixels, {details['tiles']} tiles, {details['segments']} segments")
@@ -235,8 +251,7 @@ def main() -> int:
         return 1
     details = json.loads((folder / "details.json").read_text())
     if given.record:
-        kept = {name: details[name] for name in ("seconds", "own_cpu_seconds", "events")}
-        given.record.write_text(json.dumps({**kept, "pixels": side * side}))
+        given.record.write_text(json.dumps(recorded(details, given, side * side)))
     report_on(measured, disk, details, side * side)
     compared, wrong = check(scene, folder / f"segments{given.suffix}", corners(side, given.tile, given.windows))
     print(f"checked: {compared} pixels in {given.windows} windows, {wrong} of them wrong")

@@ -250,7 +250,7 @@ def test_moments_of_parts_add_up_to_those_of_the_segments(dtype, choice):
         present, label = np.unique(part_of[half], return_inverse=True)
         pixels = np.stack([values[half], values[half] // 2])[:, None]
         found = moments_of_pixels(plain, pixels, (label + 1).astype(np.uint32)[None], present.size)
-        parts.append((np.bincount(label), moments_in(found.arrays())))
+        parts.append((np.bincount(label), moments_in({name: made() for name, made in found.arrays().items()})))
         places.append(segment_of[present])
     together = add_up(kernel, iter(parts), np.concatenate(places), (2, 41))
     moments = Moments(41, False)

@@ -165,6 +165,12 @@ def test_what_a_task_has_freed_is_not_held_beside_what_the_next_one_needs(starte
     assert before < left - 200_000_000
 
 
+@pytest.mark.skipif(not machine._set_allocation, reason="only glibc can be told to return what is freed")
+def test_a_worker_returns_large_arrays_as_soon_as_they_are_freed(started):
+    size = machine.ALONE_BYTES + 1000
+    assert max(results(started(workers=1), tasks.free_between_others, size)) < size / 2
+
+
 @pytest.mark.alone
 def test_a_death_is_noticed_within_a_second(started):
     runner = started(workers=1)

@@ -269,6 +269,19 @@ def test_the_largest_task_comes_first():
     assert [unit[0].tile_id for unit in work_units(plan, occupancy)] == [2, 4, 3, 1]
 
 
+def test_tasks_about_as_large_come_in_the_order_of_their_places():
+    plan = plan_grid(128, 32, 32, 32)
+    places = {1: 3, 2: 2, 3: 1, 4: 0}
+    for valid, expected in (
+        ({1: 1000, 2: 1000, 3: 1000, 4: 1000}, [4, 3, 2, 1]),
+        ({1: 1000, 2: 990, 3: 1000, 4: 100}, [3, 2, 1, 4]),
+        ({1: 1000, 2: 100, 3: 200, 4: 300}, [1, 4, 3, 2]),
+    ):
+        units = work_units(plan, judge_tiles(plan, valid, 0.0), places)
+        assert [unit[0].piece_id for unit in units] == expected
+    assert work_units(plan, judge_tiles(plan, dict.fromkeys(range(1, 5), 0), 0.0), places) == []
+
+
 @pytest.mark.parametrize("width, height, pieces", [(1024, 1024, 4), (1024, 1023, 1), (1 << 20, 1, 1), (1 << 19, 2, 4)])
 def test_large_pieces_are_parted_where_they_are_few(width, height, pieces):
     assert len(part_few(plan_grid(width, height, 1 << 21, 1 << 21)).pieces) == pieces

@@ -15,7 +15,6 @@ from tiledseg.tiledseg_plugin.engine.stages.schedule import (
     Finished,
     PartJob,
     Queue,
-    largest_first,
     process_parts,
 )
 from tiledseg.tiledseg_plugin.engine.stages.tiles import PieceResult
@@ -51,20 +50,6 @@ def test_a_group_stands_before_the_tiles_as_soon_as_its_members_are_finished(tre
     assert names(queue.tasks)[0] == 7
     queue.finished([7])
     assert names(queue.tasks)[:3] == [7, 6, 5]
-
-
-def test_a_few_tiles_are_processed_largest_first_and_those_about_as_large_by_groups():
-    plan = plan_grid(80, 80, 20, 20)
-    units = [(piece,) for piece in plan.pieces]
-    tree = grow_tree(plan.pieces)
-    valid = {tile.tile_id: 400 for tile in plan.tiles}
-    by_groups = [piece_id for piece_id, _ in sorted(tree.places().items(), key=lambda one: one[1])]
-    assert by_groups != sorted(by_groups)
-    assert names(largest_first(units, tree, valid)) == [(piece_id,) for piece_id in by_groups]
-    valid[by_groups[5]], valid[by_groups[7]], valid[by_groups[9]] = 395, 100, 200  # of 400
-    expected = [piece_id for piece_id in by_groups if valid[piece_id] >= 395] + [by_groups[9], by_groups[7]]
-    assert names(largest_first(units, tree, valid)) == [(piece_id,) for piece_id in expected]
-    assert largest_first([], tree, {}) == []
 
 
 @pytest.mark.parametrize(

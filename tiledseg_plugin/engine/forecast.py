@@ -4,15 +4,17 @@
 At first nothing is known but what the stages take in proportion to each other. What has been measured then counts the
 more, the more of it there is: the current stage goes on at its own pace, later ones at that of all before them.
 
-The first stage says little of later ones: files are read at many speeds, from 13 to 37 ns a pixel on one machine, while
-all else is computing. So it counts for less, and as much as it counts the speed at which this machine computes.
+What one stage has taken says little of others: files are read at many speeds, from 13 to 37 ns a pixel on one machine,
+while all else is computing, and tiles take 127 to 280, by what is in them, while what is written hardly differs. So the
+first stage counts for less, and the speed at which this machine computes always counts, too.
 """
 
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 SETTLING_SECONDS = 4.0  # of a run, in which its own pace says less than the proportions
 KNOWN_SECONDS, KNOWN_SHARE = 2.0, 0.02  # from which on something can be said of what is left
-FIRST_COUNTS = 0.2  # the first stage, and as much the speed of the machine where that is known
+FIRST_COUNTS = 0.2  # the first stage
+MACHINE_COUNTS = 0.2  # of the whole run, as if that had been seen: the speed of the machine, where that is known
 DOUBT = 0.1  # of a stage: when so much of it is done, its own pace counts as much as what was expected
 
 
@@ -77,7 +79,7 @@ class Forecast:
         if held_for is not None:
             self._origin = now, fraction
         done, whole = self._done(fraction), sum(self._expected.values())
-        if since < SETTLING_SECONDS and held_for is None:
+        if since < SETTLING_SECONDS and held_for is None and self._machine is None:
             known = since >= KNOWN_SECONDS and done >= KNOWN_SHARE * whole and done > self._skipped
             return Left(done / whole, since * (whole - done) / (done - self._skipped) if known else None)
         pace = self._pace(fraction, now)
@@ -85,9 +87,9 @@ class Forecast:
         later = pace * sum(self._expected[stage] for stage in self._following())
         before = sum(self._took.get(stage, 0.0) for stage in self._preceding()) + now - self._stage_begun
         before += pace * self._skipped
-        if since < SETTLING_SECONDS:
-            return Left(done / whole, own + later if since >= KNOWN_SECONDS else None)
-        return Left(before / max(before + own + later, 1e-9), own + later)
+        is_settled = since >= SETTLING_SECONDS or self._machine is not None
+        share = before / max(before + own + later, 1e-9) if is_settled else done / whole
+        return Left(share, own + later if since >= KNOWN_SECONDS else None)
 
     def _preceding(self) -> List[str]:
         stages = list(self._expected)
@@ -104,10 +106,11 @@ class Forecast:
     def _pace(self, fraction: float, now: float) -> float:
         """Seconds for what was expected to take one; of what is measured, and of what is done of this stage."""
         begun, at_fraction = self._origin
-        first, first_counts = next(iter(self._expected)), FIRST_COUNTS * self._expected[next(iter(self._expected))]
+        first = next(iter(self._expected))
         measured = expected = 0.0
         if self._machine is not None:
-            measured, expected = self._machine * first_counts, first_counts
+            expected = MACHINE_COUNTS * sum(self._expected.values())
+            measured = self._machine * expected
         for stage in self._preceding():
             if stage in self._took:
                 counts = FIRST_COUNTS if stage == first else 1.0

@@ -13,11 +13,16 @@ from typing import Any, Callable, Iterator, List, Optional
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 PROCESS = Path("/proc/self")
-SORTED, SORT_SECONDS = 20_000, 0.00055  # numbers, and how long that took where the costs of stages were measured
+SORTED, SORT_SECONDS = 20_000, 0.0004  # numbers, and how long that took where the costs of stages were measured
 THREAD_BYTES = 24 << 20  # of address space: its stack, and what it needs before it can report an error
 
 
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc has it, musl not
+_c_library = ctypes.CDLL(None) if sys.platform == "linux" else None
+_trim = getattr(_c_library, "malloc_trim", None)  # glibc has it, musl not
+_set_allocation = getattr(_c_library, "mallopt", None)
+_TRIMMED, _MAPPED = -1, -3  # thresholds, as mallopt takes them
+ALONE_BYTES = 4 << 20  # of an array that is worth a mapping of its own
+LAST_BYTES = 64 << 20  # of what is freed, behind all that is used, may be kept
 
 
 class ThreadPool(ThreadPoolExecutor):
@@ -135,6 +140,16 @@ def release_memory() -> None:
     """Return what this process has freed to the system, where the C library keeps it; elsewhere nothing happens."""
     if _trim is not None:
         _trim(0)
+
+
+def return_large_arrays() -> None:
+    """From now on what a large array has taken goes back to the system as soon as it is freed, where glibc is used.
+
+    Otherwise it stays, with holes that later arrays do not fit into.
+    """
+    if _set_allocation is not None:
+        _set_allocation(_MAPPED, ALONE_BYTES)
+        _set_allocation(_TRIMMED, LAST_BYTES)
 
 
 def _words(path: Path) -> List[str]:

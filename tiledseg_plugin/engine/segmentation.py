@@ -39,7 +39,7 @@ from .stages.parts import merged_of
 from .stages.plan import EMPTY, SPARSE, Occupancy, Plan, judge_tiles, make_plan, part_few, work_units
 from .stages.rsgislib_stretch import as_rsgislib_sees
 from .stages.sampling import ColourSample
-from .stages.schedule import GROUPS_SHARE, PartJob, largest_first, process_parts
+from .stages.schedule import GROUPS_SHARE, PartJob, process_parts
 from .stages.statistics import (
     Summary,
     Survey,
@@ -303,8 +303,8 @@ class _Run:
 
     def _segment(self, context: RunContext, surveyed: _Surveyed, learned: _Learned) -> _Segmented:
         parameters, plan, colours = self.parameters, self.plan, surveyed.colours
-        units = work_units(plan, surveyed.occupancy)
         if self.with_rsgislib:
+            units = work_units(plan, surveyed.occupancy)
             return _Segmented(*rsgislib_engine.segment_in_stages(context, units, colours, learned.centres))
         rules = EliminationRules(
             colours.weights, parameters.min_pixels, parameters.distance_threshold, parameters.levels
@@ -313,8 +313,8 @@ class _Run:
             self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
         )
         groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, context.runner.together)
-        tree = grow_tree([piece for unit in units for piece in unit])
-        units = largest_first(units, tree, surveyed.occupancy.valid_pixels)
+        tree = grow_tree([piece for piece in plan.pieces if surveyed.occupancy.status[piece.tile_id] != EMPTY])
+        units = work_units(plan, surveyed.occupancy, tree.places())
         finished = process_parts(context, PartJob(tiles, groups), tree, units)
         segments = number_segments(context, tree, finished.clumps, GROUPS_SHARE)
         if self.folder.is_temporary:  # nobody takes this run up

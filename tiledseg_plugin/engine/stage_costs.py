@@ -10,7 +10,7 @@ from .parameters import SegmentParameters
 from .products.run_outputs import stages
 
 ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
-    "builtin": {"statistics": Cost(22, 2), "tiles": Cost(140), "graph": Cost(9, 1)},
+    "builtin": {"statistics": Cost(26, 3), "tiles": Cost(195), "graph": Cost(12, 2)},
     "rsgislib": {
         "statistics": Cost(22, 2),
         "stage 1": Cost(750),

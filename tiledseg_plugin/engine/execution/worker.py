@@ -7,7 +7,7 @@ import traceback
 from typing import Any, Dict, Optional, Tuple
 
 from ..errors import SegmentationError
-from ..machine import release_memory, used_memory
+from ..machine import release_memory, return_large_arrays, used_memory
 from ..report import peak_memory
 from .interpreter import Facts, facts
 from .runner import Task
@@ -23,6 +23,7 @@ def begin(beats: Any) -> None:
     """What a worker starts with: it watches the parent, and shows it every second that this process is not stuck."""
     from multiprocess.process import parent_process
 
+    return_large_arrays()
     threading.Thread(target=_watch, args=(parent_process().sentinel, beats), daemon=True).start()
 
 

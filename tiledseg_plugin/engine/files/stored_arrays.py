@@ -13,7 +13,7 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Mapping, Tuple
+from typing import Any, BinaryIO, Dict, Iterable, Mapping, Tuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -41,6 +41,10 @@ def save_arrays(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
 
     That itself leaves an archive behind on a full disk whose end Python then complains of on stderr.
 
+    Parameters
+    ----------
+    arrays : {name: array, or what returns it when it is its turn}
+
     Raises
     ------
     OSError : the disk is full
@@ -48,7 +52,7 @@ def save_arrays(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                npy.write_array(member, np.asanyarray(array), allow_pickle=False)
+                npy.write_array(member, np.asanyarray(array() if callable(array) else array), allow_pickle=False)
 
 
 def write_array(file: BinaryIO, array: np.ndarray) -> None:
@@ -62,10 +66,17 @@ def write_array(file: BinaryIO, array: np.ndarray) -> None:
     ValueError : it holds objects
     """
     array = np.asarray(array, order="C")
-    if array.dtype.hasobject:
+    write_lots(file, array.dtype, array.shape, [array])
+
+
+def write_lots(file: BinaryIO, dtype: np.dtype, shape: Tuple[int, ...], lots: Iterable[np.ndarray]) -> None:
+    """As `write_array`, of an array that comes in lots of rows, one behind the other."""
+    if dtype.hasobject:
         raise ValueError("it is no array of numbers")
-    npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(array))
-    file.write(array.data)
+    described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, described)
+    for lot in lots:
+        file.write(lot.data)
 
 
 def load_arrays(path: Path, *wanted: str) -> Dict[str, np.ndarray]:

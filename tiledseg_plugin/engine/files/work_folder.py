@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional
 
 import numpy as np
-from numpy.lib import format as npy
 
 from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
@@ -28,7 +27,7 @@ from .labels import pack, unpack
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 from .stored import Rows, in_lots
-from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays, write_array
+from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays, write_array, write_lots
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
@@ -185,7 +184,7 @@ class WorkFolder:
         )
 
     def save(self, name: str, **arrays: Any) -> None:
-        """Write arrays under a name; they are checked when they are loaded."""
+        """Write arrays (see `save_arrays`) under a name; they are checked when they are loaded."""
         self._replace(f"{PREFIX}{name}.npz", lambda file: save_arrays(file, arrays))
 
     def load(self, name: str, *wanted: str) -> Optional[Dict[str, np.ndarray]]:
@@ -259,14 +258,8 @@ class WorkFolder:
 
     def save_column(self, name: str, column: Rows) -> None:
         """As `save_array`, of a column that is not held."""
-
-        def write(file: BinaryIO) -> None:
-            described = {"descr": npy.dtype_to_descr(column.dtype), "fortran_order": False, "shape": (column.size,)}
-            npy.write_array_header_1_0(file, described)
-            for lot in in_lots(column):
-                file.write(lot.tobytes())
-
-        self._replace(f"{PREFIX}{name}.npy", write)
+        lots = (np.ascontiguousarray(lot) for lot in in_lots(column))
+        self._replace(f"{PREFIX}{name}.npy", lambda file: write_lots(file, column.dtype, (column.size,), lots))
 
     def array_path(self, name: str) -> str:
         """Where `save_array` writes an array."""
@@ -350,7 +343,7 @@ def narrowed(array: np.ndarray) -> np.ndarray:
     """The integers in the smallest type that holds them, for a file."""
     least, most = int(array.min(initial=0)), int(array.max(initial=0))
     fitting = np.promote_types(np.min_scalar_type(least), np.min_scalar_type(most))
-    return array.astype(fitting) if fitting.kind in "iu" else array
+    return array.astype(fitting, copy=False) if fitting.kind in "iu" else array
 
 
 def narrowed_exactly(values: np.ndarray) -> np.ndarray:

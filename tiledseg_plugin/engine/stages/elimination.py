@@ -11,8 +11,10 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..kernels.contract import DECIDED, Kernels, Merging
-from ..machine import ThreadPool
+from ..machine import ThreadPool, release_memory
 from .nesting import Nested, begins_of, regions_at
+
+LARGE_GRAPH = 500_000  # clumps, of which what is freed is worth the time to give it back
 
 
 class EliminationRules(NamedTuple):
@@ -123,7 +125,10 @@ def eliminate(
     elimination = kernel.Elimination(
         sizes, sums, weights, edges, least, limit, undecided_from, shared, keeps_links=keeps_links
     )
+    count = sizes.size
     del sizes, edges, undecided_from, shared  # it has what it needs of them
+    if count >= LARGE_GRAPH:
+        release_memory()
     with ThreadPool(workers) as pool:
         area, last = elimination.next_area(0), rules.all_sizes[-1]
         while area is not None and area <= last:
@@ -182,7 +187,8 @@ class _Beginning(NamedTuple):
 
 def _merged(graph: Graph, elimination: Merging, rules: EliminationRules, begin: Optional[_Beginning]) -> Merged:
     """What is left of a graph after the last step."""
-    regions, into = elimination.regions(), elimination.into
+    regions, into, links = elimination.regions(), elimination.into, elimination.links
+    del elimination  # which holds more than this
     undecided = regions.undecided_from != DECIDED
     number = np.cumsum(undecided, dtype=np.uint32)  # 1 + index of undecided regions
     number[~undecided] = 0
@@ -202,7 +208,7 @@ def _merged(graph: Graph, elimination: Merging, rules: EliminationRules, begin: 
     if begin is None:
         began_as = np.flatnonzero(undecided).astype(np.uint32)
         return Merged(joined_in, ~undecided, regions.sizes[~undecided], earliest[~undecided], left, began_as)
-    into = regions_at(elimination.links, rules.min_pixels)
+    into = regions_at(links, rules.min_pixels)
     roots = np.flatnonzero(into == np.arange(into.size, dtype=np.uint32))
     region_of, earliest = _gathered(roots, into, graph.earliest)
     left_in, undecided_from = number[joined_in[roots]], regions.undecided_from[joined_in[roots]]
@@ -210,7 +216,7 @@ def _merged(graph: Graph, elimination: Merging, rules: EliminationRules, begin: 
     if begin.undecided_from is not None:
         decided &= begin.undecided_from[roots] <= rules.min_pixels
     sizes = np.bincount(region_of, begin.sizes, roots.size).astype(np.int64)  # as doubles, which hold them exactly
-    begins = begins_of(elimination.links, roots, region_of, earliest, rules.levels)
+    begins = begins_of(links, roots, region_of, earliest, rules.levels)
     began_as = region_of[regions.roots[undecided]]
     nested = Nested(left_in, undecided_from, *begins)
     return Merged(region_of, decided, sizes[decided], earliest[decided], left, began_as, nested)

@@ -59,6 +59,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     ends = np.cumsum([graph.sizes.size for graph in graphs]).tolist()
     graph, number, joined = join(group, graphs)
     del graphs  # they are in the joined one
+    release_memory()
     check_cancelled()
     bands = graph.sums.shape[1] // len(job.rules.weights)
     threads = 1 if group.open_sides else job.threads
@@ -66,10 +67,12 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     del graph
     merged.region_of = merged.region_of[number]
     del number
+    release_memory()
     moments = None
     if job.has_moments:  # which are large, and of no use before
         parts = (load_moments(job.folder, member, bands) for member in group.members)
         moments = add_up(kernel, parts, merged.region_of, (bands, merged.decided.size))
+        release_memory()
     save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)
 

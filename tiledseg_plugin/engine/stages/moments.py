@@ -5,7 +5,8 @@ Integers add up exactly in any order, so each part adds up what its members have
 where the segment is decided. Floats do not; they are described when the segments are known (see `products.attributes`).
 """
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple, Union
+from functools import partial
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Tuple, Union
 
 import numpy as np
 
@@ -38,14 +39,18 @@ class RegionMoments(NamedTuple):
         """Those of one band, as the kernels take them."""
         return sizes, self.totals[index], self.squares[index], self.low[index], self.high[index]
 
-    def arrays(self, chosen: Union[slice, np.ndarray] = EVERYTHING) -> Dict[str, np.ndarray]:
+    def arrays(self, chosen: Union[slice, np.ndarray] = EVERYTHING) -> Dict[str, Callable[[], np.ndarray]]:
         """What is written into a file, of all regions, or of some, which are chosen by a mask or by indices.
 
-        Of squares without a high limb, which are most, that is left out.
+        Of squares without a high limb, which are most, that is left out. Each array is made when it is its turn.
         """
-        arrays = {PREFIX + name: narrowed(array[..., chosen]) for name, array in zip(self._fields, self)}
-        squares = arrays[PREFIX + "squares"]
-        return arrays if squares[:, 1].any() else {**arrays, PREFIX + "squares": squares[:, :1].copy()}
+        return {PREFIX + name: partial(_for_file, array, chosen) for name, array in zip(self._fields, self)}
+
+
+def _for_file(array: np.ndarray, chosen: Union[slice, np.ndarray]) -> np.ndarray:
+    if array.ndim == 3 and not (array[:, 1].any() and array[:, 1, chosen].any()):
+        array = array[:, :1]
+    return narrowed(array[..., chosen])
 
 
 def names_in_files() -> Tuple[str, ...]:

@@ -4,7 +4,8 @@
 On the way up the tree goes the graph of what is undecided; on the way down, what has become of each part's regions.
 """
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from functools import partial
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def save_part(folder: WorkFolder, number: int, left: Left) -> None:
     borders = [merged.left.borders[side] for side in sides]
     folder.save(
         graph_of(number),
-        **{name: narrowed(graph[name] - base.get(name, 0)) for name in GRAPH_TYPES},
+        **{name: partial(_narrowed_from, graph[name], base.get(name, 0)) for name in GRAPH_TYPES},
         **_differences(merged.left.edges),
         base=np.array(list(base.values()), np.int64),
         border_of=np.array([(piece_id, SIDES.index(side)) for piece_id, side in sides], np.int64).reshape(-1, 2),
@@ -164,10 +165,17 @@ def load_decided(folder: WorkFolder, number: int, levels: int = 0) -> Decided:
     return decided
 
 
-def _differences(edges: np.ndarray) -> Dict[str, np.ndarray]:
+def _narrowed_from(array: np.ndarray, base: int) -> np.ndarray:
+    return narrowed(array - base if base else array)
+
+
+def _differences(edges: np.ndarray) -> Dict[str, Callable[[], np.ndarray]]:
     """Edges as they are written; those of a graph that is left are in the order of their first regions."""
-    one, other = edges.astype(np.int64).T
-    return {"steps": narrowed(np.diff(one, prepend=0)), "reaches": narrowed(other - one)}
+    one, other = edges.T
+    return {
+        "steps": lambda: narrowed(np.diff(one.astype(np.int64), prepend=0)),
+        "reaches": lambda: narrowed(np.subtract(other, one, dtype=np.int64)),
+    }
 
 
 def _edges_of(steps: np.ndarray, reaches: np.ndarray) -> np.ndarray:

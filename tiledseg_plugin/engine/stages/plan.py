@@ -4,7 +4,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Dict, Iterable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, Union
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -20,6 +20,7 @@ MANY_TILES = 1000
 MOST_TILES = 1 << 21  # which take about a kilobyte each, before anything is read
 FEW_TILES = 4  # of fewer, each is processed in parts, so that small rasters have tasks for several workers, too
 LEAST_PIXELS = 1 << 20  # of a piece that is worth parting
+SIZES = 8  # that tasks are told apart by: those of one are about as large
 MOST_TILES_OF_WORK = 4  # a task takes at most as many valid pixels as so many full tiles
 
 
@@ -297,15 +298,19 @@ def judge_tiles(plan: Plan, valid_pixels: Dict[int, int], threshold: float) -> O
     return Occupancy(valid_pixels, status, {tile_id: -rank[2] for tile_id, rank in sorted(best.items())})
 
 
-def work_units(plan: Plan, occupancy: Occupancy) -> List[Tuple[Piece, ...]]:
+def work_units(plan: Plan, occupancy: Occupancy, places: Optional[Mapping[int, int]] = None) -> List[Tuple[Piece, ...]]:
     """What is processed in one task: a tile, with the sparse ones that are merged into it.
 
     Sparse tiles can be merged into sparse tiles in turn; such a chain is cut where a task would get more valid pixels
     than a few full tiles have, so that there are tasks enough for all workers.
 
+    Parameters
+    ----------
+    places : {piece_id: its place among those that are about as large}; None for that of its id
+
     Returns
     -------
-    the pieces of each task, largest task first; none of an empty tile
+    the pieces of each task, largest tasks first; none of an empty tile
     """
     valid = occupancy.valid_pixels
     members = {tile.tile_id: [tile] for tile in plan.tiles if occupancy.status[tile.tile_id] != EMPTY}
@@ -320,8 +325,13 @@ def work_units(plan: Plan, occupancy: Occupancy) -> List[Tuple[Piece, ...]]:
             unit[tile.tile_id] = there
         members[there] += members.pop(here)
         weights[there] += weights.pop(here)
-    ordered = sorted(members, key=lambda unit_id: (-weights[unit_id], unit_id))
-    return [tuple(piece for tile in members[unit_id] for piece in tile.pieces) for unit_id in ordered]
+    largest = max([1, *weights.values()])
+
+    def rank(unit_id: int) -> Tuple[int, int]:
+        first = members[unit_id][0].pieces[0].piece_id
+        return -SIZES * weights[unit_id] // largest, places[first] if places else first
+
+    return [tuple(piece for tile in members[unit_id] for piece in tile.pieces) for unit_id in sorted(members, key=rank)]
 
 
 class Rectangle(Protocol):

@@ -8,7 +8,7 @@ and in that order only those that are about as large.
 
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, Dict, List, Mapping, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Deque, Dict, List, Sequence, Set, Tuple, Union
 
 from ..progress import TileWatch
 from .context import RunContext
@@ -19,7 +19,6 @@ from .tiles import PieceResult, TileJob, finished_piece, process_unit
 from .tree import Group, Tree
 
 MANY_TASKS = 64  # of which the last one is too small a share of the run for its size to matter
-SIZES = 8  # that tiles are told apart by: those of one are about as large
 GROUPS_SHARE = 0.7  # of the stage `graph`, the rest of which is the numbering
 
 Unit = Tuple[Piece, ...]  # what is processed in one task, see `plan.work_units`
@@ -94,20 +93,6 @@ class Queue:
             self._missing[group.number] -= 1
             if not self._missing[group.number]:
                 self.tasks.appendleft(group)
-
-
-def largest_first(units: Sequence[Unit], tree: Tree, valid_pixels: Mapping[int, int]) -> List[Unit]:
-    """Units about as large in the order in which they complete groups, largest ones first.
-
-    Parameters
-    ----------
-    valid_pixels : {tile_id: how many}
-    """
-    places = tree.places()
-    sizes = [sum(valid_pixels[tile] for tile in {piece.tile_id for piece in unit}) for unit in units]
-    largest = max([1, *sizes])
-    keys = [(-SIZES * size // largest, places[unit[0].piece_id]) for unit, size in zip(units, sizes)]
-    return [units[index] for index in sorted(range(len(units)), key=keys.__getitem__)]
 
 
 def process_parts(context: RunContext, job: PartJob, tree: Tree, units: Sequence[Unit]) -> Finished:

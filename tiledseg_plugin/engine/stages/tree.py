@@ -18,7 +18,7 @@ Nested = Sequence[Any]  # of pieces and of Nested
 Side = Tuple[int, str]  # of a piece: its id, and one of parts.SIDES
 
 MOST_AT_ONCE = 6  # pieces that are not worth parting further
-QUARTERED = 64  # pieces up to which quarters are joined at once; of more, halves, for half of the memory in the end
+QUARTERED = 16  # pieces up to which quarters are joined at once; of more, halves, for half of the memory in the end
 
 
 class Joint(NamedTuple):

@@ -41,6 +41,7 @@ from .steps import (
 from .undecided import Decisions, Room, list_undecided_edges
 
 PIECE = 1 << 12  # clumps a call, where several threads decide
+NO_DECISIONS, NO_ROOM = Decisions(*[np.empty(0, np.uint32)] * 3), Room(*[np.empty(0, np.uint32)] * 2)
 WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
 
 
@@ -123,8 +124,7 @@ class Elimination:
         neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
         list_neighbours(edges, sizes, *limits, start, neighbours)
         self.lists = NeighbourLists(own_roots(clumps.state), own_lists(start), neighbours)
-        self.decisions = Decisions(*(np.empty(count, np.uint32) for _ in range(3)))
-        self.room = Room(*(np.empty(clumps.undecided.size, np.uint32) for _ in range(2)))
+        self.decisions, self.room = NO_DECISIONS, NO_ROOM  # until the first step, when `edges` may be gone
         self.course = np.array(
             [0, NOT_YET, 0, 0, count, WORTH_CONTRACTING * count, 0, False, False], np.int64
         )  # see `steps.take_steps`
@@ -145,6 +145,8 @@ class Elimination:
         """Defined by `plain.elimination.Elimination.go_on`."""
         if 1 < self.course[LIVE] < self.course[FEW]:
             self._contract()
+        if not self.decisions.waiting.size:
+            self._make_room(np.empty(0, np.uint32))
         following = self._take_steps(area, last)
         if self.course[CALLED] != NOT_YET:
             area, begins = following, range(int(self.course[ASLEEP]), int(self.course[CALLED]), PIECE)
@@ -158,6 +160,13 @@ class Elimination:
         links = self.survivors, *self.links
         known = *self.decisions, *clumps, *limits, *self.room, *self.lists, *links, *self.queues
         return int(take_steps(area, last, PIECE, self.course, *known))
+
+    def _make_room(self, waiting: np.ndarray) -> None:
+        """For the decisions about all clumps that are left; some are waiting already."""
+        clumps = self.clumps
+        self.decisions = Decisions(*(np.empty(clumps.changed.size, np.uint32) for _ in range(3)))
+        self.room = Room(*(np.empty(clumps.undecided.size, np.uint32) for _ in range(2)))
+        self.decisions.waiting[: waiting.size] = waiting
 
     def decide(self, begin: int, end: int) -> None:
         """Decide about some of those that are called up, in any thread."""
@@ -181,6 +190,8 @@ class Elimination:
         if self.whole is None:
             self.whole = np.arange(clumps.changed.size, dtype=np.uint32)
             self.survivors = self.whole.copy()
+        waiting = self.decisions.waiting[: self.course[RETRIES]].copy()
+        self.decisions, self.room = NO_DECISIONS, NO_ROOM  # which would be in the way now
         numbers = np.empty(clumps.changed.size, np.uint32)
         count = number_roots(lists.into, numbers)
         start = np.empty(count + 1, np.int64)
@@ -189,12 +200,11 @@ class Elimination:
         end = contract_lists(*lists, numbers, clumps.sizes, *limits, *room, start, neighbours)
         neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
         members = own_lists(start)
-        retried = self.decisions.waiting[: self.course[RETRIES]]
-        retried[:] = numbers[retried]
         state, _, _, sums, undecided_from, undecided, changed = clumps
         moved = sums, state, changed, undecided_from, undecided
         contract_clumps(lists.into, self.whole, numbers, self.survivors, *moved)
         self.clumps = clumps = clumps.first(count)
+        self._make_room(numbers[waiting])
         self.course[FEW] = int(WORTH_CONTRACTING * count)
         self.lists = NeighbourLists(own_roots(clumps.state), members, neighbours)
         self.queues = Queues(self.queues.first_called, self.queues.next_called[:count])
