@@ -6,6 +6,7 @@ order of their first pixels and eliminated step by step. What the group cannot d
 member of; the last one, which holds the whole raster, leaves nothing.
 """
 
+from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -14,11 +15,13 @@ from .. import kernels
 from ..files.gdal_access import modest_cache
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
+from ..kernels.contract import MergedClumps
 from ..kernels.pairs import distinct_pairs
 from ..machine import release_memory
-from .elimination import EliminationRules, Graph, merge_within
+from .elimination import LARGE_GRAPH, EliminationRules, Graph, eliminate, merge_within
 from .moments import add_up
 from .parts import Left, finished_result, load_moments, load_undecided, save_part
+from .sections import Sectioned, sections_of
 from .tree import Group, Joint, Side
 
 
@@ -27,6 +30,7 @@ class GroupJob(NamedTuple):
 
     kernels : name of the set, as `kernels.choose` takes it
     has_moments : whether regions have them
+    columns : of the raster
     threads : that share the decisions about the last group, beside which nothing else is left to do
     """
 
@@ -34,6 +38,7 @@ class GroupJob(NamedTuple):
     rules: EliminationRules
     kernels: str
     has_moments: bool
+    columns: int
     threads: int = 1
 
 
@@ -63,7 +68,10 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     check_cancelled()
     bands = graph.sums.shape[1] // len(job.rules.weights)
     threads = 1 if group.open_sides else job.threads
-    merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled(), threads)
+    how: Callable[..., MergedClumps] = eliminate
+    if graph.sizes.size >= LARGE_GRAPH:
+        how = partial(Sectioned, section_of=sections_of(graph.first, job.columns, group.extent))
+    merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled(), threads, how)
     del graph
     merged.region_of = merged.region_of[number]
     del number
