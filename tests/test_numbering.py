@@ -88,7 +88,7 @@ def number(tmp_path, values, levels, side=11, plan=None):
     context = RunContext(parameters, raster, plan, kernel, runner, Progress(Log(), {"tiles": 5, "graph": 5}), folder)
     job = PartJob(
         TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules),
-        GroupJob(folder, rules, "plain", True, raster.width),
+        GroupJob(folder, rules, "plain", has_moments=True),
     )
     finished = process_parts(context, job, tree, [(piece,) for piece in tree.pieces])
     context = dataclasses.replace(context, progress=Recorder())

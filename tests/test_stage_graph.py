@@ -285,15 +285,15 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inn
         save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), None))
     rules = EliminationRules((1.0,), 5, None)
     job, checks, sizes = (
-        GroupJob(folder, rules, "plain", False, plan.width, 2),
+        GroupJob(folder, rules, "plain", False, 2),
         [],
         [graph.sizes.size for graph in graphs],
     )
     threads = []
-    watch = lambda *given: threads.append(given[4]) or merge_within(*given)  # noqa: E731
+    watch = lambda *given: threads.append(given[-1]) or merge_within(*given)  # noqa: E731
     monkeypatch.setattr(stage, "merge_within", watch)
     result = process_group(job, group, lambda: checks.append(1))
-    assert threads == [1 if inner else 2] and GroupJob(folder, rules, "plain", False, plan.width).threads == 1
+    assert threads == [1 if inner else 2] and GroupJob(folder, rules, "plain", False).threads == 1
     graph, number, joined = join(group, graphs)
     merged = merge_within(plain, graph, rules, lambda fraction: None)
     assert (result.number, result.joined) == (group.number, joined) and joined > 0
@@ -330,7 +330,7 @@ def test_a_group_adds_up_what_its_members_hold(tmp_path):
         save_graph(folder, member, graph)
         save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), moments))
     rules = EliminationRules((1.0, 65536.0), 2, None)
-    process_group(GroupJob(folder, rules, "plain", True, plan.width), group, lambda: None)
+    process_group(GroupJob(folder, rules, "plain", True), group, lambda: None)
     found = load_decided(folder, group.number)
     expected = np.zeros((3, found.decided.size), np.int64)
     np.add.at(expected.T, found.region_of, np.hstack(totals).T)

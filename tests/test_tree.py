@@ -20,7 +20,7 @@ from tiledseg.tiledseg_plugin.engine.parameters import SegmentParameters
 from tiledseg.tiledseg_plugin.engine.products.attributes import run_bands
 from tiledseg.tiledseg_plugin.engine.products.run_columns import attributes_of_strip
 from tiledseg.tiledseg_plugin.engine.progress import Progress
-from tiledseg.tiledseg_plugin.engine.stages import graph, numbering
+from tiledseg.tiledseg_plugin.engine.stages import numbering
 from tiledseg.tiledseg_plugin.engine.stages.colours import Raw
 from tiledseg.tiledseg_plugin.engine.stages.context import RunContext
 from tiledseg.tiledseg_plugin.engine.stages.elimination import EliminationRules
@@ -220,7 +220,7 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
     raster = describe(path)
     parameters = SegmentParameters(str(path), "", min_pixels=rules.min_pixels, levels=rules.levels, kernels="plain")
     tiles = TileJob(raster, plan, Raw(), CENTRES, "plain", folder, rules)
-    job = PartJob(tiles, GroupJob(folder, rules, "plain", True, plan.width))
+    job = PartJob(tiles, GroupJob(folder, rules, "plain", True))
     units = [(piece,) for piece in tree.pieces]
     rng.shuffle(units)
     kernel, _ = kernels.choose("plain")
@@ -278,12 +278,9 @@ def check_level(ids, larger, column):
     most=st.integers(2, 9),
     grown=st.booleans(),
     strip=st.sampled_from([1, 100, 1 << 26]),
-    large=st.sampled_from([1, 30, 1000]),
     interruptions=st.integers(0, 3),
 )
-def test_any_tree_any_order_and_any_interruption_give_the_same(
-    drawn, most, grown, strip, large, interruptions, scratch
-):
+def test_any_tree_any_order_and_any_interruption_give_the_same(drawn, most, grown, strip, interruptions, scratch):
     plan, values, rules, seed = drawn
     rng = random.Random(seed)
     path = write_raster(scratch / "in.tif", values, 0)
@@ -301,14 +298,14 @@ def test_any_tree_any_order_and_any_interruption_give_the_same(
     folder = WorkFolder(str(scratch / f"work-{rng.random()}"), {"parameters": {}})
     tasks = 2 * (len(pieces) + len(tree.groups)) + plan.height
     runs = [Shuffled(rng, rng.randrange(tasks)) for _ in range(interruptions)]
-    before, numbering.STRIP_PIXELS, graph.LARGE_GRAPH = (numbering.STRIP_PIXELS, graph.LARGE_GRAPH), strip, large
+    before, numbering.STRIP_PIXELS = numbering.STRIP_PIXELS, strip
     try:
         ids, attributes, segments, clumps = segment_by_parts(
             path, plan, rules, rng, folder, tree, [*runs, Shuffled(rng)]
         )
         in_tiles, columns = segments.in_tiles, {level: c[:] for level, c in segments.holder_columns.items()}
     finally:
-        numbering.STRIP_PIXELS, graph.LARGE_GRAPH = before
+        numbering.STRIP_PIXELS = before
         folder.close(finished=True)
     compared = values.astype(np.float32)
     expected = segment_untiled(compared, valid, CENTRES, rules.min_pixels, rules.threshold, values)

@@ -312,8 +312,7 @@ class _Run:
         tiles = TileJob(
             self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
         )
-        columns, threads = self.raster.width, context.runner.together
-        groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, columns, threads)
+        groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, context.runner.together)
         tree = grow_tree([piece for piece in plan.pieces if surveyed.occupancy.status[piece.tile_id] != EMPTY])
         units = work_units(plan, surveyed.occupancy, tree.places())
         finished = process_parts(context, PartJob(tiles, groups), tree, units)

@@ -63,23 +63,12 @@ class Labeller(Protocol):
         """(bands, ...) uint8 or float32 colours, (...) bool -> (...) uint16 clusters."""
 
 
-class MergedClumps(Protocol):
-    """What an elimination has made of clumps."""
+class Merging(Protocol):
+    """An `Elimination`: merges small clumps, step by step."""
 
     @property
     def into(self) -> np.ndarray:
         """(n,) uint32, the index of the clump that each has become a part of."""
-
-    @property
-    def links(self) -> Links:
-        """All merges so far; empty where they are not kept."""
-
-    def regions(self) -> RemainingRegions:
-        """What is left after the last step."""
-
-
-class Merging(MergedClumps, Protocol):
-    """An `Elimination`: merges small clumps, step by step."""
 
     def step(self, area: int, run: Run = map) -> int:
         """Step `area` (1, 2, ... min_pixels) -> how many clumps were merged in it."""
@@ -90,6 +79,13 @@ class Merging(MergedClumps, Protocol):
 
     def next_area(self, area: int) -> Optional[int]:
         """The step before -> the next one that can change anything, None if there is none."""
+
+    def regions(self) -> RemainingRegions:
+        """What is left after the last step."""
+
+    @property
+    def links(self) -> Links:
+        """All merges so far; empty where they are not kept."""
 
 
 class Kernels(Protocol):

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, cast
 
 import numpy as np
 
-from ..kernels.contract import DECIDED, Kernels, MergedClumps, Merging
+from ..kernels.contract import DECIDED, Kernels, Merging
 from ..machine import ThreadPool, release_memory
 from .nesting import Nested, begins_of, regions_at
 
@@ -142,12 +142,7 @@ def eliminate(
 
 
 def merge_within(
-    kernel: Kernels,
-    graph: Graph,
-    rules: EliminationRules,
-    advance: Callable[[float], None],
-    workers: int = 1,
-    how: Callable[..., MergedClumps] = eliminate,
+    kernel: Kernels, graph: Graph, rules: EliminationRules, advance: Callable[[float], None], workers: int = 1
 ) -> Merged:
     """Merge what nothing beyond the graph's borders can have any influence on.
 
@@ -155,16 +150,15 @@ def merge_within(
     ----------
     graph : Graph, which loses what goes into the elimination, so that it is not held twice
     kernel, advance, workers : see `eliminate`
-    how : that, or what is called and does as it
     """
     shared = np.zeros(graph.sizes.size + 1, bool)
     for border in graph.borders.values():
         shared[border] = True
-    begin = _beginning(graph) if rules.levels else None
+    begin = _Beginning(graph.sizes, graph.undecided_from) if rules.levels else None
     take = graph.take
     clumps = [ClumpGraph(take("sizes"), take("sums"), take("edges"), take("undecided_from"), shared[1:])]
     del shared
-    return _merged(graph, how(kernel, clumps.pop(), rules, advance, workers), rules, begin)
+    return _merged(graph, eliminate(kernel, clumps.pop(), rules, advance, workers), rules, begin)
 
 
 def eliminate_to_levels(
@@ -195,12 +189,7 @@ class _Beginning(NamedTuple):
     undecided_from: Optional[np.ndarray]
 
 
-def _beginning(graph: Graph) -> _Beginning:
-    undecided_from = graph.undecided_from
-    return _Beginning(graph.sizes.copy(), None if undecided_from is None else undecided_from.copy())
-
-
-def _merged(graph: Graph, elimination: MergedClumps, rules: EliminationRules, begin: Optional[_Beginning]) -> Merged:
+def _merged(graph: Graph, elimination: Merging, rules: EliminationRules, begin: Optional[_Beginning]) -> Merged:
     """What is left of a graph after the last step."""
     regions, into, links = elimination.regions(), elimination.into, elimination.links
     del elimination  # which holds more than this

@@ -6,7 +6,6 @@ order of their first pixels and eliminated step by step. What the group cannot d
 member of; the last one, which holds the whole raster, leaves nothing.
 """
 
-from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -15,13 +14,11 @@ from .. import kernels
 from ..files.gdal_access import modest_cache
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
-from ..kernels.contract import MergedClumps
 from ..kernels.pairs import distinct_pairs
 from ..machine import release_memory
-from .elimination import LARGE_GRAPH, EliminationRules, Graph, eliminate, merge_within
+from .elimination import EliminationRules, Graph, merge_within
 from .moments import add_up
 from .parts import Left, finished_result, load_moments, load_undecided, save_graph, save_part
-from .sections import Sectioned, sections_of
 from .tree import Group, Joint, Side
 
 
@@ -30,7 +27,6 @@ class GroupJob(NamedTuple):
 
     kernels : name of the set, as `kernels.choose` takes it
     has_moments : whether regions have them
-    columns : of the raster
     threads : that share the decisions about the last group, beside which nothing else is left to do
     """
 
@@ -38,7 +34,6 @@ class GroupJob(NamedTuple):
     rules: EliminationRules
     kernels: str
     has_moments: bool
-    columns: int
     threads: int = 1
 
 
@@ -69,10 +64,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     check_cancelled()
     bands = graph.sums.shape[1] // len(job.rules.weights)
     threads = 1 if group.open_sides else job.threads
-    how: Callable[..., MergedClumps] = eliminate
-    if graph.sizes.size >= LARGE_GRAPH:
-        how = partial(Sectioned, section_of=sections_of(graph.first, job.columns, group.extent))
-    merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled(), threads, how)
+    merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled(), threads)
     del graph
     save_graph(job.folder, group.number, merged.take_left())
     merged.region_of = merged.region_of[number]
