@@ -52,6 +52,20 @@ def test_elimination_is_the_same_after_every_step(graph):
 
 
 @needs_compiled
+@examples
+@given(graphs(), st.integers(0, 2**32 - 1))
+def test_clumps_may_be_undecided_from_any_step_on(graph, seed):
+    """Also from one beyond the last, as in a file that is somebody else's."""
+    sizes, sums, weights, edges, min_pixels, threshold = graph
+    from_step = np.random.default_rng(seed).integers(0, 2 * min_pixels + 2, sizes.size).astype(np.uint32)
+    found = []
+    for kernels in (compiled, plain):
+        known = sizes.copy(), sums.copy(), weights, edges, min_pixels, threshold, from_step
+        found.append(all_steps(kernels.Elimination(*known), min_pixels).into)
+    assert_same(*found)
+
+
+@needs_compiled
 def test_elimination_does_not_depend_on_threads():
     rng = np.random.default_rng(5)
     count = 200_000

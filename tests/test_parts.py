@@ -11,11 +11,13 @@ from tiledseg.tiledseg_plugin.engine.stages.moments import RegionMoments, moment
 from tiledseg.tiledseg_plugin.engine.stages.nesting import Nested
 from tiledseg.tiledseg_plugin.engine.stages.parts import (
     Left,
+    contents_of,
     graph_of,
     load_decided,
     load_moments,
     load_undecided,
     merged_of,
+    save_graph,
     save_part,
 )
 
@@ -49,11 +51,16 @@ def left_of(earliest=101):
     return Left(merged, None, [2, 5], [1.0])
 
 
+def save_both(folder, left):
+    save_graph(folder, NUMBER, left.merged.take_left())
+    save_part(folder, NUMBER, left)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """With one part."""
     folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}, "input": {}})
-    save_part(folder, NUMBER, left_of())
+    save_both(folder, left_of())
     yield folder
     folder.close(False)
 
@@ -78,7 +85,7 @@ def test_what_was_written_is_read(folder):
 )
 def test_first_pixels_are_narrow_in_files_but_never_unsigned_numbers_of_64_bits(folder, earliest, kind):
     """numpy makes floats of these and numbers with a sign together."""
-    save_part(folder, NUMBER, left_of(earliest))
+    save_both(folder, left_of(earliest))
     saved = load_decided(folder, NUMBER).earliest
     assert saved.tolist() == [earliest] and saved.dtype == kind
 
@@ -127,8 +134,8 @@ def moments(high):
 @pytest.mark.parametrize("high", [0, 3])
 def test_moments_are_read_as_they_were_written(folder, high):
     written = moments(high)
-    folder.save(graph_of(NUMBER), **folder.load(graph_of(NUMBER)), **written.arrays())
-    assert folder.load(graph_of(NUMBER), "moments_squares")["moments_squares"].shape[1] == (2 if high else 1)
+    folder.save(contents_of(NUMBER), **written.arrays())
+    assert folder.load(contents_of(NUMBER), "moments_squares")["moments_squares"].shape[1] == (2 if high else 1)
     sizes, read = load_moments(folder, NUMBER, 2)
     assert sizes.tolist() == load_undecided(folder, NUMBER).sizes.tolist()
     for one, other in zip(written, read):
@@ -141,10 +148,10 @@ def test_moments_are_read_as_they_were_written(folder, high):
 @pytest.mark.parametrize("name", ["totals", "squares", "low", "high"])
 def test_moments_of_other_regions_are_damaged(folder, name):
     arrays = {name: made() for name, made in moments(3).arrays().items()}
-    whole, graph = arrays[f"moments_{name}"], folder.load(graph_of(NUMBER))
+    whole = arrays[f"moments_{name}"]
     for forged in (whole[..., :2], whole[:1], whole[0], whole.astype(float)):
-        folder.save(graph_of(NUMBER), **{**graph, **arrays, f"moments_{name}": forged})
-        with pytest.raises(SegmentationError, match=f"{graph_of(NUMBER)} in .* is damaged: start the run again"):
+        folder.save(contents_of(NUMBER), **{**arrays, f"moments_{name}": forged})
+        with pytest.raises(SegmentationError, match=f"{contents_of(NUMBER)} in .* is damaged: start the run again"):
             load_moments(folder, NUMBER, 2)
 
 

@@ -96,7 +96,7 @@ class Folder:
 
     def __init__(self):
         self.dropped = []
-        self.drop = self.dropped.append
+        self.drop = lambda *names: self.dropped.extend(names)
 
 
 class OneByOne:
@@ -148,7 +148,9 @@ def test_tiles_and_groups_of_a_new_run(tree, process):
     went = process(tree, [(piece,) for piece in tree.pieces], temporary=True)
     assert went.asked == {}
     assert went.runner.order == [(1,), (2,), 5, (3,), (4,), 6, 7]
-    assert went.folder.dropped == [f"graph-{number:07d}" for number in (1, 2, 3, 4, 5, 6)]
+    assert went.folder.dropped == [
+        f"{kind}-{number:07d}" for number in (1, 2, 3, 4, 5, 6) for kind in ("graph", "contents")
+    ]
     assert sorted(went.finished.pieces) == [1, 2, 3, 4] and sorted(went.finished.groups) == [5, 6, 7]
     assert went.log.started == went.log.ended == [1, 2, 3, 4]
     share = 50 * GROUPS_SHARE

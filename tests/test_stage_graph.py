@@ -26,6 +26,7 @@ from tiledseg.tiledseg_plugin.engine.stages.parts import (
     load_moments,
     load_undecided,
     merged_of,
+    save_graph,
     save_part,
 )
 from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid, plan_rectangles
@@ -280,9 +281,14 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inn
         graphs.append(copy.deepcopy(graph))
         region_of = np.arange(graph.sizes.size, dtype=np.uint32)
         none, undecided = np.empty(0, np.int64), np.zeros(graph.sizes.size, bool)
+        save_graph(folder, member, graph)
         save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), None))
     rules = EliminationRules((1.0,), 5, None)
-    job, checks, sizes = GroupJob(folder, rules, "plain", False, 2), [], [graph.sizes.size for graph in graphs]
+    job, checks, sizes = (
+        GroupJob(folder, rules, "plain", False, 2),
+        [],
+        [graph.sizes.size for graph in graphs],
+    )
     threads = []
     watch = lambda *given: threads.append(given[-1]) or merge_within(*given)  # noqa: E731
     monkeypatch.setattr(stage, "merge_within", watch)
@@ -321,6 +327,7 @@ def test_a_group_adds_up_what_its_members_hold(tmp_path):
         totals.append(moments.totals)
         region_of = np.arange(graph.sizes.size, dtype=np.uint32)
         none, undecided = np.empty(0, np.int64), np.zeros(graph.sizes.size, bool)
+        save_graph(folder, member, graph)
         save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), moments))
     rules = EliminationRules((1.0, 65536.0), 2, None)
     process_group(GroupJob(folder, rules, "plain", True), group, lambda: None)

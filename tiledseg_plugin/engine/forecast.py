@@ -12,6 +12,7 @@ first stage counts for less, and the speed at which this machine computes always
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 SETTLING_SECONDS = 4.0  # of a run, in which its own pace says less than the proportions
+LONG_SECONDS = 20.0  # a run that should take so long is settled from its first step on
 KNOWN_SECONDS, KNOWN_SHARE = 2.0, 0.02  # from which on something can be said of what is left
 FIRST_COUNTS = 0.2  # the first stage
 MACHINE_COUNTS = 0.2  # of the whole run, as if that had been seen: the speed of the machine, where that is known
@@ -79,7 +80,8 @@ class Forecast:
         if held_for is not None:
             self._origin = now, fraction
         done, whole = self._done(fraction), sum(self._expected.values())
-        if since < SETTLING_SECONDS and held_for is None and self._machine is None:
+        is_settled = since >= SETTLING_SECONDS or (self._machine or 0.0) * whole >= LONG_SECONDS
+        if not is_settled and held_for is None:
             known = since >= KNOWN_SECONDS and done >= KNOWN_SHARE * whole and done > self._skipped
             return Left(done / whole, since * (whole - done) / (done - self._skipped) if known else None)
         pace = self._pace(fraction, now)
@@ -87,7 +89,6 @@ class Forecast:
         later = pace * sum(self._expected[stage] for stage in self._following())
         before = sum(self._took.get(stage, 0.0) for stage in self._preceding()) + now - self._stage_begun
         before += pace * self._skipped
-        is_settled = since >= SETTLING_SECONDS or self._machine is not None
         share = before / max(before + own + later, 1e-9) if is_settled else done / whole
         return Left(share, own + later if since >= KNOWN_SECONDS else None)
 

@@ -35,7 +35,7 @@ FORMAT = 10  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
-        rf"(graph|merged|moments|window|rings|sorted|zones|stage\d)-{NUMBER}\.npz",
+        rf"(graph|contents|merged|moments|window|rings|sorted|zones|stage\d)-{NUMBER}\.npz",
         rf"(table|below|first|pixels|holders|levels|zone|present|moments|ids|sizes|rows|summary)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         r"(places|ready)-\d+-\d+\.npz|beside\.bin",

@@ -6,7 +6,7 @@ a smaller graph, to be joined with those of its neighbours.
 """
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, cast
 
 import numpy as np
 
@@ -99,6 +99,10 @@ class Merged:
     left: Graph
     began_as: np.ndarray
     nested: Optional[Nested] = None
+
+    def take_left(self) -> Graph:
+        """What is undecided, which this loses, so that it can go as soon as it has been used."""
+        return cast(Graph, vars(self).pop("left"))
 
 
 def eliminate(

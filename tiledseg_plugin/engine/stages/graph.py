@@ -18,7 +18,7 @@ from ..kernels.pairs import distinct_pairs
 from ..machine import release_memory
 from .elimination import EliminationRules, Graph, merge_within
 from .moments import add_up
-from .parts import Left, finished_result, load_moments, load_undecided, save_part
+from .parts import Left, finished_result, load_moments, load_undecided, save_graph, save_part
 from .tree import Group, Joint, Side
 
 
@@ -56,6 +56,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     for member in group.members:
         check_cancelled()
         graphs.append(load_undecided(job.folder, member))
+    release_memory()
     ends = np.cumsum([graph.sizes.size for graph in graphs]).tolist()
     graph, number, joined = join(group, graphs)
     del graphs  # they are in the joined one
@@ -65,6 +66,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     threads = 1 if group.open_sides else job.threads
     merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled(), threads)
     del graph
+    save_graph(job.folder, group.number, merged.take_left())
     merged.region_of = merged.region_of[number]
     del number
     release_memory()
@@ -110,8 +112,14 @@ def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]
     touching = _across_borders(group.joints, borders)
     same = arrays["clusters"][touching[:, 0]] == arrays["clusters"][touching[:, 1]]
     number, order = _number(arrays["first"], touching[same])
-    inner = [number[graph.take("edges") + np.uint32(offset)] for graph, offset in zip(graphs, offsets)]
-    edges = np.concatenate([*inner, number[touching[~same]]])
+    edges = np.empty((sum(len(graph.edges) for graph in graphs) + np.count_nonzero(~same), 2), np.uint32)
+    end = 0
+    for graph, offset in zip(graphs, offsets):
+        inner = graph.take("edges") + np.uint32(offset)
+        begin, end = end, end + len(inner)
+        edges[begin:end] = number[inner]
+        del inner
+    edges[end:] = number[touching[~same]]
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
     leaders = order[number[joined]]
@@ -119,6 +127,8 @@ def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]
         np.add.at(arrays[name], leaders, arrays[name][joined])
     after = np.append(np.uint32(0), number + np.uint32(1))
     still_open = {side: after[border] for side, border in borders.items() if side in group.open_sides}
+    del after, borders, leaders
+    release_memory()
     graph = Graph(edges=edges, borders=still_open, **{name: arrays.pop(name)[order] for name in list(arrays)})
     return graph, number, joined.size
 

@@ -34,6 +34,11 @@ def graph_of(number: int) -> str:
     return f"graph-{number:07d}"
 
 
+def contents_of(number: int) -> str:
+    """Under which lies what the undecided regions hold, where that is added up along with them."""
+    return f"contents-{number:07d}"
+
+
 def merged_of(number: int) -> str:
     """Under which lies what has become of a part's regions; with it, the part is finished."""
     return f"merged-{number:07d}"
@@ -71,23 +76,28 @@ class Decided(NamedTuple):
 IN_FILES = tuple(name for name in Decided._fields if name != "nested")
 
 
-def save_part(folder: WorkFolder, number: int, left: Left) -> None:
-    """Write what merging within a part has left; what says that the part is finished comes last."""
-    merged, moments = left.merged, left.moments
-    graph = vars(merged.left)
-    base = {name: graph[name].min(initial=np.iinfo(np.int64).max) for name in ("first", "earliest")}
-    sides = sorted(merged.left.borders)
-    borders = [merged.left.borders[side] for side in sides]
+def save_graph(folder: WorkFolder, number: int, graph: Graph) -> None:
+    """Write the graph of what is undecided in a part."""
+    arrays = vars(graph)
+    base = {name: arrays[name].min(initial=np.iinfo(np.int64).max) for name in ("first", "earliest")}
+    sides = sorted(graph.borders)
+    borders = [graph.borders[side] for side in sides]
     folder.save(
         graph_of(number),
-        **{name: partial(_narrowed_from, graph[name], base.get(name, 0)) for name in GRAPH_TYPES},
-        **_differences(merged.left.edges),
+        **{name: partial(_narrowed_from, arrays[name], base.get(name, 0)) for name in GRAPH_TYPES},
+        **_differences(graph.edges),
         base=np.array(list(base.values()), np.int64),
         border_of=np.array([(piece_id, SIDES.index(side)) for piece_id, side in sides], np.int64).reshape(-1, 2),
         border_ends=np.cumsum([border.size for border in borders], dtype=np.int64),
         borders=np.concatenate([np.empty(0, np.uint32), *borders]),
-        **(moments.arrays(merged.began_as) if moments else {}),
     )
+
+
+def save_part(folder: WorkFolder, number: int, left: Left) -> None:
+    """Write what else merging within a part has left; what says that the part is finished comes last."""
+    merged, moments = left.merged, left.moments
+    if moments:
+        folder.save(contents_of(number), **moments.arrays(merged.began_as))
     folder.save(
         merged_of(number),
         region_of=narrowed(merged.region_of) if len(left.members_end) else np.empty(0, np.uint32),
@@ -106,29 +116,32 @@ def finished_result(folder: WorkFolder, number: int, with_graph: bool) -> Option
 
     Parameters
     ----------
-    with_graph : whether its graph is still needed
+    with_graph : whether its graph is still needed, and what its regions hold
     """
     merged = folder.load(merged_of(number))
-    if merged is None or (with_graph and folder.load(graph_of(number)) is None):
+    if merged is None:
+        return None
+    needed = [graph_of(number), contents_of(number)] if names_in_files()[0] in merged else [graph_of(number)]
+    if with_graph and any(folder.load(name) is None for name in needed):
         return None
     return merged["result"]
 
 
 def load_undecided(folder: WorkFolder, number: int) -> Graph:
-    """What `save_part` has written for the group that a part is a member of, but for the moments.
+    """What `save_graph` has written for the group that a part is a member of.
 
     Raises
     ------
     SegmentationError : it is missing or damaged
     """
     saved = load_or_raise(folder, graph_of(number), *GRAPH_TYPES, *OF_BORDERS, *OF_EDGES, "base")
-    edges = _edges_of(*(saved.pop(name) for name in OF_EDGES))
-    if not _fit_in_graph(saved, edges):
+    edges = _edges_of(saved.pop("steps"), saved.pop("reaches"), saved["sizes"].size)
+    if edges is None or not _fit_in_graph(saved):
         raise damaged(folder, graph_of(number))
     arrays = {name: saved.pop(name).astype(dtype, copy=False) for name, dtype in GRAPH_TYPES.items()}
     for name, base in zip(("first", "earliest"), saved["base"]):
         arrays[name] = arrays[name] + base
-    return Graph(**arrays, edges=edges.astype(np.uint32), borders=_borders(saved))
+    return Graph(**arrays, edges=edges, borders=_borders(saved))
 
 
 def load_moments(folder: WorkFolder, number: int, bands: int) -> Tuple[np.ndarray, RegionMoments]:
@@ -138,11 +151,11 @@ def load_moments(folder: WorkFolder, number: int, bands: int) -> Tuple[np.ndarra
     ------
     SegmentationError : it is missing or damaged
     """
-    saved = load_or_raise(folder, graph_of(number), "sizes", *names_in_files())
-    sizes, moments = saved["sizes"].astype(np.int64), moments_in(saved)
+    sizes = load_or_raise(folder, graph_of(number), "sizes")["sizes"].astype(np.int64)
+    moments = moments_in(load_or_raise(folder, contents_of(number), *names_in_files()))
     shapes = [(bands, 2, sizes.size) if array is moments.squares else (bands, sizes.size) for array in moments]
     if [array.shape for array in moments] != shapes or any(array.dtype.kind not in "iu" for array in moments):
-        raise damaged(folder, graph_of(number))
+        raise damaged(folder, contents_of(number))
     return sizes, moments
 
 
@@ -178,20 +191,27 @@ def _differences(edges: np.ndarray) -> Dict[str, Callable[[], np.ndarray]]:
     }
 
 
-def _edges_of(steps: np.ndarray, reaches: np.ndarray) -> np.ndarray:
-    """(edges, 2) int64, of what `_differences` returns; of what it never would, something that fits in no graph."""
+def _edges_of(steps: np.ndarray, reaches: np.ndarray, count: int) -> Optional[np.ndarray]:
+    """(edges, 2) uint32, of what `_differences` returns of `count` regions; None of what it never would."""
     if (
         steps.shape != reaches.shape
         or steps.ndim != 1
         or steps.dtype.kind not in "iu"
         or reaches.dtype.kind not in "iu"
     ):
-        return np.full((1, 2), -1)
-    one = np.cumsum(steps, dtype=np.int64)
-    return np.stack([one, one + reaches.astype(np.int64)], axis=1)
+        return None
+    edges, ends = np.empty((steps.size, 2), np.uint32), np.cumsum(steps, dtype=np.int64)
+    if not _are_within(ends, count):
+        return None
+    edges[:, 0] = ends
+    ends += reaches.astype(np.int64, copy=False)
+    if not _are_within(ends, count):
+        return None
+    edges[:, 1] = ends
+    return edges
 
 
-def _fit_in_graph(saved: Dict[str, np.ndarray], edges: np.ndarray) -> bool:
+def _fit_in_graph(saved: Dict[str, np.ndarray]) -> bool:
     """Whether all indices are of regions that are there: the folder may be somebody else's, and kernels do not look."""
     count, ends = saved["sizes"].size, saved["border_ends"]
     return (
@@ -199,7 +219,6 @@ def _fit_in_graph(saved: Dict[str, np.ndarray], edges: np.ndarray) -> bool:
         and all(saved[name].dtype.kind in "iu" for name in (*GRAPH_TYPES, *OF_BORDERS))
         and saved["border_of"].ndim == 2
         and saved["border_of"].shape[1] == 2
-        and _are_within(edges, count)
         and _are_within(saved["borders"], count + 1)
         and _are_within(saved["border_of"][:, 1], len(SIDES))
         and len(ends) == len(saved["border_of"])

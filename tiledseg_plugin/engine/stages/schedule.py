@@ -13,7 +13,7 @@ from typing import Any, Callable, Deque, Dict, List, Sequence, Set, Tuple, Union
 from ..progress import TileWatch
 from .context import RunContext
 from .graph import GroupJob, GroupResult, finished_group, process_group
-from .parts import graph_of
+from .parts import contents_of, graph_of
 from .plan import FEW_TILES, Piece
 from .tiles import PieceResult, TileJob, finished_piece, process_unit
 from .tree import Group, Tree
@@ -120,7 +120,7 @@ def process_parts(context: RunContext, job: PartJob, tree: Tree, units: Sequence
         queue.finished(finished.add(results))
         if isinstance(item, Group):
             for member in item.members:  # nobody needs their graphs any more
-                context.folder.drop(graph_of(member))
+                context.folder.drop(graph_of(member), contents_of(member))
         else:
             tiles.processed(item, results)
             if tiles.all_are_finished:

@@ -23,7 +23,7 @@ from ..kernels.contract import WALL_BELOW, WALL_RIGHT, Kernels, Labeller
 from .colours import Raw, Stretched
 from .elimination import EliminationRules, Graph, merge_within
 from .moments import moments_of_pixels
-from .parts import SIDES, Left, finished_result, save_part
+from .parts import SIDES, Left, finished_result, save_graph, save_part
 from .plan import Piece, Plan
 
 HALO = 8  # pixels; a tile into which single pixels reach from further away is processed again with twice as many
@@ -125,6 +125,7 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
         check_cancelled()
     checksum = job.folder.save_labels(labels_of(piece), regions[piece.window.within(window)])
     seconds = time.monotonic() - started
+    save_graph(job.folder, piece.piece_id, merged.take_left())
     left = Left(merged, moments, result=(count, valid, halo, seconds, checksum))
     save_part(job.folder, piece.piece_id, left)
     return PieceResult(piece.piece_id, piece.tile_id, count, valid, halo, seconds)

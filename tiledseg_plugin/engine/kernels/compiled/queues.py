@@ -25,7 +25,7 @@ class Queues(NamedTuple):
 @inner
 def queue(clump: int, area: int, sizes: np.ndarray, first_called: np.ndarray, next_called: np.ndarray) -> None:
     """Chain a clump with those that are called up in the step `area`; those as large as wanted never are."""
-    if sizes[clump] < first_called.size - 1:
+    if sizes[clump] < first_called.size - 1 and area < first_called.size:
         next_called[clump] = first_called[area]
         first_called[area] = clump
 
