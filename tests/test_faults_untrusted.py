@@ -38,7 +38,13 @@ def interrupted(raster, tmp_path):
     with pytest.raises(Cancelled):
         go(raster, tmp_path, Log(cancel_at=66))
     found = sorted((tmp_path / "work").glob("tiledseg-*.npz"))
-    assert {path.name.split("-")[1].split(".")[0] for path in found} == {"places", "survey", "graph", "merged"}
+    assert {path.name.split("-")[1].split(".")[0] for path in found} == {
+        "places",
+        "survey",
+        "graph",
+        "contents",
+        "merged",
+    }
     return ids
 
 
