@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,12 @@ from tiledseg.tiledseg_plugin.engine import segmentation
 from tiledseg.tiledseg_plugin.engine.errors import Cancelled, SegmentationError
 from tiledseg.tiledseg_plugin.engine.execution import threads
 from tiledseg.tiledseg_plugin.engine.files.ownership import OWNER
-from tiledseg.tiledseg_plugin.engine.files.work_folder import MANIFEST, WorkFolder, narrowed_exactly
+from tiledseg.tiledseg_plugin.engine.files.work_folder import FORMAT, KEPT, MANIFEST, WorkFolder, narrowed_exactly
 from tiledseg.tiledseg_plugin.engine.rsgislib.run import _forget_after
+from tiledseg.tiledseg_plugin.engine.stages import parts
+from tiledseg.tiledseg_plugin.engine.stages.moments import names_in_files
+from tiledseg.tiledseg_plugin.engine.stages.plan import plan_grid
+from tiledseg.tiledseg_plugin.engine.stages.tree import grow_tree
 from time_limit import no_test_hangs  # noqa: F401
 
 
@@ -184,3 +189,12 @@ def test_what_is_narrowed_exactly_keeps_every_bit(values, dtype):
     narrow = narrowed_exactly(given)
     assert narrow.dtype == dtype
     assert narrow.astype(np.float64).tobytes() == given.tobytes()
+
+
+def test_other_groups_and_other_files_are_of_another_format():
+    """A run that is taken up finds groups by their numbers: it must not take those of another tree for its own."""
+    groups = [(group.number, group.members) for group in grow_tree(plan_grid(400, 400, 20, 20).pieces).groups]
+    arrays = [*parts.GRAPH_TYPES], parts.OF_BORDERS, parts.OF_EDGES, parts.IN_FILES, names_in_files()
+    assert (FORMAT, zlib.crc32(repr((groups, KEPT, arrays)).encode())) == (11, 2153228546), (
+        "raise FORMAT with what has changed"
+    )
