@@ -284,11 +284,7 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inn
         save_graph(folder, member, graph)
         save_part(folder, member, Left(Merged(region_of, undecided, none, none, graph, region_of), None))
     rules = EliminationRules((1.0,), 5, None)
-    job, checks, sizes = (
-        GroupJob(folder, rules, "plain", False, 2),
-        [],
-        [graph.sizes.size for graph in graphs],
-    )
+    job, checks, sizes = GroupJob(folder, rules, "plain", False, 2), [], [graph.sizes.size for graph in graphs]
     threads = []
     watch = lambda *given: threads.append(given[-1]) or merge_within(*given)  # noqa: E731
     monkeypatch.setattr(stage, "merge_within", watch)
