@@ -245,16 +245,18 @@ def test_moments_of_parts_add_up_to_those_of_the_segments(dtype, choice):
     segment_of = rng.integers(0, 40, 200).astype(np.uint32)  # of each part; some segments have many, some none
     segment_of[segment_of == 11] = 12
     part_of = np.r_[np.arange(200), rng.integers(0, 200, 29800)]
-    parts, places = [], []
+    parts, places = [[], []], []
     for half in np.array_split(np.arange(30000), [200, 9000]):  # as several tiles
         present, label = np.unique(part_of[half], return_inverse=True)
         pixels = np.stack([values[half], values[half] // 2])[:, None]
         found = moments_of_pixels(plain, pixels, (label + 1).astype(np.uint32)[None], present.size)
-        parts.append((np.bincount(label), moments_in({name: made() for name, made in found.arrays().items()})))
+        for band, each in enumerate(found):
+            saved = {name: made() for name, made in each.arrays(band).items()}
+            parts[band].append((np.bincount(label), moments_in(saved, band)))
         places.append(segment_of[present])
-    together = add_up(kernel, iter(parts), np.concatenate(places), (2, 41))
+    together = [add_up(kernel, iter(of_band), np.concatenate(places), 41) for of_band in parts]
     moments = Moments(41, False)
-    moments.hold(together.band(0, np.bincount(segment_of[part_of], minlength=41)))
+    moments.hold(together[0].with_pixels(np.bincount(segment_of[part_of], minlength=41)))
     expected = plain.region_moments(segment_of[part_of] + np.uint32(1), 41, values)
     whole = Moments(41, False)
     whole.add(np.arange(41), expected)
@@ -262,8 +264,9 @@ def test_moments_of_parts_add_up_to_those_of_the_segments(dtype, choice):
     for name in ("counts", "totals", "squares", "low", "high"):
         assert np.array_equal(getattr(moments, name), getattr(whole, name)), name
     halved = plain.region_moments(segment_of[part_of] + np.uint32(1), 41, values // 2)
-    assert np.array_equal(together.totals[1], halved[1])
-    assert np.array_equal(together.squares[1][1] * 2**32 + together.squares[1][0], halved[2][1] * 2**32 + halved[2][0])
+    assert np.array_equal(together[1].totals, halved[1])
+    low, high = together[1].squares
+    assert np.array_equal(high * 2**32 + low, halved[2][1] * 2**32 + halved[2][0])
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.uint32])

@@ -232,7 +232,7 @@ def test_arrays_on_a_full_disk_are_no_more_than_an_error(tmp_path, monkeypatch):
     while True:
         file = FullAfter(writes)
         try:
-            save_arrays(file, arrays)
+            save_arrays(file, arrays.items())
         except OSError as error:
             assert error.errno == errno.ENOSPC
             error = None
@@ -244,7 +244,7 @@ def test_arrays_on_a_full_disk_are_no_more_than_an_error(tmp_path, monkeypatch):
     gc.collect()
     assert writes > 10 and not complaints
     with open(tmp_path / "a.npz", "wb") as file:
-        save_arrays(file, arrays)
+        save_arrays(file, arrays.items())
     for found in (load_arrays(tmp_path / "a.npz"), dict(np.load(tmp_path / "a.npz"))):
         assert found.keys() == arrays.keys() and all(np.array_equal(found[name], arrays[name]) for name in arrays)
     assert load_arrays(tmp_path / "a.npz", "b") == {"b": 3}

@@ -39,17 +39,17 @@ from tiledseg.tiledseg_plugin.engine.stages.tree import grow_tree, tree_of
 
 def strips(monkeypatch, pixels, extents, width=10, height=25):
     monkeypatch.setattr(numbering, "STRIP_PIXELS", pixels)
-    raster = SimpleNamespace(width=width, height=height, is_integer=True)
+    raster = SimpleNamespace(width=width, height=height, is_integer=True, bands=(1,))
     return strips_of(raster, SimpleNamespace(extents=lambda: extents))
 
 
 def test_strips_are_whole_rows_and_know_the_parts_that_reach_into_them(monkeypatch):
     extents = {2: Window(0, 7, 5, 8), 1: Window(0, 0, 10, 7), 3: Window(3, 14, 2, 11)}
     assert strips(monkeypatch, 79, extents) == [
-        Strip(0, 0, 70, (1,), True),
-        Strip(1, 70, 140, (2,), True),
-        Strip(2, 140, 210, (2, 3), True),
-        Strip(3, 210, 250, (3,), True),
+        Strip(0, 0, 70, (1,), 1),
+        Strip(1, 70, 140, (2,), 1),
+        Strip(2, 140, 210, (2, 3), 1),
+        Strip(3, 210, 250, (3,), 1),
     ]
     assert [strip.parts for strip in strips(monkeypatch, 1000, extents)] == [(1, 2, 3)]
     one_row = strips(monkeypatch, 9, extents)  # narrower than a row of the raster
@@ -131,7 +131,8 @@ def test_ids_are_those_of_a_run_without_tiles(tmp_path, monkeypatch, levels):
     assert segments.sizes[:].tolist() == np.bincount(expected.ravel())[1:].tolist()
     assert len(tree.groups) > 1 and segments.has_moments
     strips = [context.folder.load(moments_of(strip)) for strip in range(len(segments.in_strips))]
-    assert sum(int(strip["moments_totals"].sum()) for strip in strips) == int(values[:, valid].sum())
+    for band, of_band in enumerate(values):
+        assert sum(int(strip[f"moments_totals_{band}"].sum()) for strip in strips) == int(of_band[valid].sum())
     for level, column in segments.holder_columns.items():
         larger = segment_untiled(colours, valid, CENTRES, level, None, values)
         check_level(expected, larger, column[:])

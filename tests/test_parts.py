@@ -7,7 +7,7 @@ from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.kernels.contract import DECIDED
 from tiledseg.tiledseg_plugin.engine.stages.elimination import Graph, Merged
-from tiledseg.tiledseg_plugin.engine.stages.moments import RegionMoments, moments_in
+from tiledseg.tiledseg_plugin.engine.stages.moments import BandMoments, moments_in, names_in_files
 from tiledseg.tiledseg_plugin.engine.stages.nesting import Nested
 from tiledseg.tiledseg_plugin.engine.stages.parts import (
     Left,
@@ -67,7 +67,7 @@ def folder(tmp_path):
 
 def test_what_was_written_is_read(folder):
     graph = load_undecided(folder, NUMBER)
-    assert graph.first.tolist() == [100, 103, 111] and graph.edges.tolist() == [[0, 1], [1, 2]]
+    assert graph.get("first").tolist() == [100, 103, 111] and graph.edges.tolist() == [[0, 1], [1, 2]]
     assert {side: border.tolist() for side, border in graph.borders.items()} == {
         (3, "left"): [1, 0, 2],
         (3, "top"): [3, 3],
@@ -122,37 +122,61 @@ def test_graph_with_indices_that_lead_nowhere_is_damaged(folder, name, value):
 
 
 def moments(high):
-    """Of three regions and two bands.
+    """Of three regions, in two bands.
 
-    high : the high limb of one of the squares
+    high : the high limb of one of the squares of the second band
     """
-    squares = np.array([[[5, 6, 7], [0, 0, 0]], [[2**32 - 1, 0, 9], [0, high, 0]]], np.uint64)
-    low = np.array([[1, 2, 3], [-4, -5, 6]])
-    return RegionMoments(np.array([[9, 2**40, -3], [4, 5, 6]]), squares, low, low + 200)
+    low = np.array([1, 2, -3])
+    return [
+        BandMoments(np.array([9, 2**40, -3]), np.array([[5, 6, 7], [0, 0, 0]], np.uint64), low, low + 200),
+        BandMoments(np.array([4, 5, 6]), np.array([[2**32 - 1, 0, 9], [0, high, 0]], np.uint64), low - 1, low),
+    ]
+
+
+def arrays_of(bands, *chosen):
+    return {name: made() for band, each in enumerate(bands) for name, made in each.arrays(band, *chosen).items()}
 
 
 @pytest.mark.parametrize("high", [0, 3])
 def test_moments_are_read_as_they_were_written(folder, high):
     written = moments(high)
-    folder.save(contents_of(NUMBER), **written.arrays())
-    assert folder.load(contents_of(NUMBER), "moments_squares")["moments_squares"].shape[1] == (2 if high else 1)
-    sizes, read = load_moments(folder, NUMBER, 2)
-    assert sizes.tolist() == load_undecided(folder, NUMBER).sizes.tolist()
-    for one, other in zip(written, read):
-        assert one.tolist() == other.tolist()
-    chosen = written.arrays(np.array([True, False, True]))
-    some = moments_in({name: made() for name, made in chosen.items()})  # none of which has a high limb
-    assert some.squares.tolist() == written.squares[..., [0, 2]].tolist()
+    folder.save(contents_of(NUMBER), arrays_of(written).items())
+    assert folder.load(contents_of(NUMBER), "moments_squares_1")["moments_squares_1"].shape[0] == (2 if high else 1)
+    for band, expected in enumerate(written):
+        sizes, read = load_moments(folder, NUMBER, band)
+        assert sizes.tolist() == load_undecided(folder, NUMBER).sizes.tolist()
+        assert [one.tolist() for one in read] == [one.tolist() for one in expected]
+        some = moments_in(arrays_of(written, np.array([True, False, True])), band)  # none of which has a high limb
+        assert some.squares.tolist() == expected.squares[:, [0, 2]].tolist()
 
 
 @pytest.mark.parametrize("name", ["totals", "squares", "low", "high"])
 def test_moments_of_other_regions_are_damaged(folder, name):
-    arrays = {name: made() for name, made in moments(3).arrays().items()}
-    whole = arrays[f"moments_{name}"]
-    for forged in (whole[..., :2], whole[:1], whole[0], whole.astype(float)):
-        folder.save(contents_of(NUMBER), **{**arrays, f"moments_{name}": forged})
+    arrays, name = arrays_of(moments(3)), f"moments_{name}_1"
+    whole = arrays[name]
+    for forged in (whole[..., :2], whole[None], whole[..., 0], whole.astype(float)):
+        folder.save(contents_of(NUMBER), **{**arrays, name: forged})
+        assert load_moments(folder, NUMBER, 0)
         with pytest.raises(SegmentationError, match=f"{contents_of(NUMBER)} in .* is damaged: start the run again"):
-            load_moments(folder, NUMBER, 2)
+            load_moments(folder, NUMBER, 1)
+
+
+def test_what_a_part_holds_is_made_band_by_band(folder):
+    """No more than one band is held at a time; what is left goes into one file, what is decided into another."""
+    left, made = left_of(), []
+
+    def bands():
+        for band in range(2):
+            values = np.arange(4) + 10 * band
+            made.append(band)
+            yield BandMoments(values, np.stack([values, values * 0]).astype(np.uint64), values, values)
+
+    save_both(folder, left._replace(moments=bands()))
+    assert made == [0, 1]
+    for band in range(2):
+        assert load_moments(folder, NUMBER, band)[1].totals.tolist() == [10 * band, 10 * band + 2, 10 * band + 3]
+        saved = folder.load(merged_of(NUMBER), *names_in_files(band))
+        assert moments_in(saved, band).totals.tolist() == [10 * band + 1]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def watching():
     eliminate = elimination.eliminate
 
     def watch(kernel, clumps, rules, *arguments, **options):
+        clumps = clumps._replace(edges=clumps.edges() if callable(clumps.edges) else clumps.edges)
         watched.look(clumps, rules)
         return eliminate(kernel, clumps, rules, *arguments, **options)
 

@@ -13,7 +13,7 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterable, Mapping, Tuple
+from typing import Any, BinaryIO, Dict, Iterable, Tuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -36,21 +36,21 @@ AS_WRITTEN = re.compile(
 )
 
 
-def save_arrays(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
+def save_arrays(file: BinaryIO, arrays: Iterable[Tuple[str, Any]]) -> None:
     """Write arrays as `numpy.savez` does.
 
     That itself leaves an archive behind on a full disk whose end Python then complains of on stderr.
 
     Parameters
     ----------
-    arrays : {name: array, or what returns it when it is its turn}
+    arrays : the name of each, and itself, or what returns it when it is its turn
 
     Raises
     ------
     OSError : the disk is full
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, array in arrays.items():
+        for name, array in arrays:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 npy.write_array(member, np.asanyarray(array() if callable(array) else array), allow_pickle=False)
 

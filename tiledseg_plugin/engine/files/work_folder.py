@@ -16,8 +16,9 @@ import time
 import uuid
 import zlib
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional
+from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays, write_a
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
-FORMAT = 11  # of the files; those of another one are made anew
+FORMAT = 12  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
@@ -169,10 +170,11 @@ class WorkFolder:
                 write(file)
             replace_file(partial, target)
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
             where = "the temporary folder, or give a WORK_DIR" if self.is_temporary else "WORK_DIR, or choose another"
             raise self._unless_gone(f"{target} cannot be written ({why(error)}): make room in {where}.") from error
+        finally:
+            with suppress(OSError):  # it is gone, unless something went wrong
+                partial.unlink()
 
     def _unless_gone(self, sentence: str) -> SegmentationError:
         """The error that says so, or that there is no work folder any more, which explains all else."""
@@ -183,9 +185,14 @@ class WorkFolder:
             + (", with a WORK_DIR that nobody tidies up." if self.is_temporary else ".")
         )
 
-    def save(self, name: str, **arrays: Any) -> None:
-        """Write arrays (see `save_arrays`) under a name; they are checked when they are loaded."""
-        self._replace(f"{PREFIX}{name}.npz", lambda file: save_arrays(file, arrays))
+    def save(self, name: str, others: Iterable[Tuple[str, Any]] = (), /, **arrays: Any) -> None:
+        """Write arrays (see `save_arrays`) under a name; they are checked when they are loaded.
+
+        Parameters
+        ----------
+        others : names and arrays that are made while they are written
+        """
+        self._replace(f"{PREFIX}{name}.npz", lambda file: save_arrays(file, chain(arrays.items(), others)))
 
     def load(self, name: str, *wanted: str) -> Optional[Dict[str, np.ndarray]]:
         """The arrays saved under a name, as a dict, or some of them; None if they are missing or damaged."""

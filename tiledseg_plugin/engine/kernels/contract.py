@@ -6,12 +6,13 @@ returns; its definition, with everything about its parameters, is the one of the
 also says what `values`, `valid`, `clusters` and `labels` are.
 """
 
-from typing import Any, Callable, Iterable, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Iterable, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
 Check = Callable[[], object]  # called now and then, raises what ends the run
 Run = Callable[..., Iterable[Any]]  # is called as `map` is
+Lent = Callable[[], np.ndarray]  # what returns an array that nobody else holds, so that it can go when it was used
 Moments = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # counts, totals, squares, low, high
 
 Shapes = Tuple[np.ndarray, np.ndarray, int, np.ndarray]  # sums, parts, how many these are, contacts
@@ -165,7 +166,7 @@ class Kernels(Protocol):
         sizes: np.ndarray,
         sums: np.ndarray,
         weights: np.ndarray,
-        edges: np.ndarray,
+        edges: Union[np.ndarray, Lent],
         min_pixels: int,
         threshold: float,
         undecided_from: Optional[np.ndarray] = None,

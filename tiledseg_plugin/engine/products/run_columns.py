@@ -2,7 +2,7 @@
 """The attribute columns of a run's segments, strip by strip in files: tables of any length are written from them."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple, cast
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..files.tables import Column
 from ..files.work_folder import WorkFolder, narrowed_exactly
 from ..progress import Advance, Check
 from ..stages.context import RunContext
-from ..stages.moments import RegionMoments, moments_in, names_in_files
+from ..stages.moments import moments_in, names_in_files
 from ..stages.numbering import Segments, moments_of, pixels_of
 from ..stages.parts import load_or_raise
 from .attribute_columns import attribute_columns
@@ -73,9 +73,9 @@ def attributes_of_strip(
         moments = moments_of_ids(folder, bands, windows, before, sizes.size)
     else:
         moments = tuple(moments_for(band, sizes.size) for band in bands)
-        found = moments_in(load_or_raise(folder, moments_of(strip), *names_in_files())) if sizes.size else None
-        for index, band in enumerate(moments if found else ()):
-            band.hold(cast(RegionMoments, found).band(index, sizes))
+        for index, band in enumerate(moments if sizes.size else ()):
+            found = load_or_raise(folder, moments_of(strip), *names_in_files(index))
+            band.hold(moments_in(found, index).with_pixels(sizes))
     return Attributes(np.arange(before + 1, before + sizes.size + 1, dtype=np.uint32), sizes, moments)
 
 

@@ -6,14 +6,16 @@ a smaller graph, to be joined with those of its neighbours.
 """
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, cast
+from functools import partial
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union, cast
 
 import numpy as np
 
-from ..kernels.contract import DECIDED, Kernels, Merging
+from ..kernels.contract import DECIDED, Kernels, Lent, Merging
 from ..machine import ThreadPool, release_memory
 from .nesting import Nested, begins_of, regions_at
 
+AT_ONCE = 1 << 18  # of many clumps or edges, so that what is worked out along the way is small
 LARGE_GRAPH = 500_000  # clumps, of which what is freed is worth the time to give it back
 
 
@@ -46,7 +48,7 @@ class ClumpGraph(NamedTuple):
 
     sizes: np.ndarray
     sums: np.ndarray
-    edges: np.ndarray
+    edges: Union[np.ndarray, Lent]
     undecided_from: Optional[np.ndarray] = None
     shared: Optional[np.ndarray] = None
 
@@ -59,6 +61,7 @@ class Graph:
     first : (n,) int64, the first pixel of the clump that each began as, counted in the raster
     earliest : (n,) int64, the first pixel of all that is in it
     clusters : (n,) uint16, the cluster of the clump that each began as
+        These three are of no use while regions are merged, so that they may be what returns them, see `get`.
     borders : {(piece_id, side): (pixels,) uint32}, 1 + index of what is at each pixel of an open side of a piece, 0
         where there is no data
     undecided_from : (n,) uint32, the step from which on each has to be decided where all its neighbours are known; None
@@ -68,15 +71,27 @@ class Graph:
     sizes: np.ndarray
     sums: np.ndarray
     edges: np.ndarray
-    first: np.ndarray
-    earliest: np.ndarray
-    clusters: np.ndarray
+    first: Union[np.ndarray, Lent]
+    earliest: Union[np.ndarray, Lent]
+    clusters: Union[np.ndarray, Lent]
     borders: Dict[Tuple[int, str], np.ndarray]
     undecided_from: Optional[np.ndarray] = None
 
     def take(self, name: str) -> np.ndarray:
         """One of the arrays, which the graph loses, so that it can go as soon as it has been used."""
-        return vars(self).pop(name)
+        found = self.get(name)
+        delattr(self, name)
+        return found
+
+    def get(self, name: str) -> np.ndarray:
+        """One of the arrays, also where it is elsewhere."""
+        found = getattr(self, name)
+        return found() if callable(found) else found
+
+    def pick(self, name: str, chosen: np.ndarray) -> Union[np.ndarray, Lent]:
+        """A part of one of the arrays; where that is elsewhere, what returns it."""
+        found = getattr(self, name)
+        return partial(_some_of, found, chosen) if callable(found) else found[chosen]
 
 
 @dataclass
@@ -154,11 +169,15 @@ def merge_within(
     shared = np.zeros(graph.sizes.size + 1, bool)
     for border in graph.borders.values():
         shared[border] = True
-    begin = _Beginning(graph.sizes, graph.undecided_from) if rules.levels else None
+    begin = None
+    if rules.levels:
+        begin = _Beginning(graph.sizes, None if graph.undecided_from is None else graph.undecided_from.copy())
     take = graph.take
-    clumps = [ClumpGraph(take("sizes"), take("sums"), take("edges"), take("undecided_from"), shared[1:])]
+    edges = partial(take, "edges")
+    clumps = [ClumpGraph(take("sizes"), take("sums"), edges, take("undecided_from"), shared[1:])]
     del shared
-    return _merged(graph, eliminate(kernel, clumps.pop(), rules, advance, workers), rules, begin)
+    finished = [eliminate(kernel, clumps.pop(), rules, advance, workers)]
+    return _merged(graph, finished, rules, begin)
 
 
 def eliminate_to_levels(
@@ -189,41 +208,54 @@ class _Beginning(NamedTuple):
     undecided_from: Optional[np.ndarray]
 
 
-def _merged(graph: Graph, elimination: Merging, rules: EliminationRules, begin: Optional[_Beginning]) -> Merged:
-    """What is left of a graph after the last step."""
-    regions, into, links = elimination.regions(), elimination.into, elimination.links
+def _merged(graph: Graph, finished: List[Merging], rules: EliminationRules, begin: Optional[_Beginning]) -> Merged:
+    """What is left of a graph after the last step; `finished` is the one elimination, which it loses."""
+    elimination = finished.pop()
+    regions = elimination.regions()._asdict()
+    into, links = elimination.into, elimination.links
     del elimination  # which holds more than this
-    undecided = regions.undecided_from != DECIDED
+    every_root, undecided_from = regions.pop("roots"), regions.pop("undecided_from")
+    undecided = undecided_from != DECIDED
     number = np.cumsum(undecided, dtype=np.uint32)  # 1 + index of undecided regions
     number[~undecided] = 0
-    joined_in, earliest = _gathered(regions.roots, into, graph.earliest)
+    of_clumps = graph.take("earliest")
+    joined_in, earliest = _gathered(every_root, into, of_clumps)
+    if begin is None:
+        del into, of_clumps
     at_border = np.append(np.uint32(0), number[joined_in])
-    roots = regions.roots[undecided]
-    left = Graph(
-        regions.sizes[undecided],
-        regions.sums[undecided],
-        number[regions.edges] - np.uint32(1),
-        graph.first[roots],
-        earliest[undecided],
-        graph.clusters[roots],
-        {side: at_border[border] for side, border in graph.borders.items()},
-        regions.undecided_from[undecided],
-    )
+    borders = {side: at_border[border] for side, border in graph.borders.items()}
+    del at_border
+    roots, sizes, left_from = every_root[undecided], regions.pop("sizes"), undecided_from[undecided]
+    sums, edges = regions.pop("sums")[undecided], _renumbered(regions.pop("edges"), number)
+    first, clusters = graph.pick("first", roots), graph.pick("clusters", roots)
+    left = Graph(sizes[undecided], sums, edges, first, earliest[undecided], clusters, borders, left_from)
     if begin is None:
         began_as = np.flatnonzero(undecided).astype(np.uint32)
-        return Merged(joined_in, ~undecided, regions.sizes[~undecided], earliest[~undecided], left, began_as)
+        return Merged(joined_in, ~undecided, sizes[~undecided], earliest[~undecided], left, began_as)
     into = regions_at(links, rules.min_pixels)
     roots = np.flatnonzero(into == np.arange(into.size, dtype=np.uint32))
-    region_of, earliest = _gathered(roots, into, graph.earliest)
-    left_in, undecided_from = number[joined_in[roots]], regions.undecided_from[joined_in[roots]]
+    region_of, earliest = _gathered(roots, into, of_clumps)
+    left_in, undecided_from = number[joined_in[roots]], undecided_from[joined_in[roots]]
     decided = undecided_from > rules.min_pixels
     if begin.undecided_from is not None:
         decided &= begin.undecided_from[roots] <= rules.min_pixels
     sizes = np.bincount(region_of, begin.sizes, roots.size).astype(np.int64)  # as doubles, which hold them exactly
     begins = begins_of(links, roots, region_of, earliest, rules.levels)
-    began_as = region_of[regions.roots[undecided]]
+    began_as = region_of[every_root[undecided]]
     nested = Nested(left_in, undecided_from, *begins)
     return Merged(region_of, decided, sizes[decided], earliest[decided], left, began_as, nested)
+
+
+def _some_of(whole: Lent, chosen: np.ndarray) -> np.ndarray:
+    return whole()[chosen]
+
+
+def _renumbered(edges: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Edges with 1 + index of each region replaced by its index there; they are overwritten, as they are large."""
+    for begin in range(0, len(edges), AT_ONCE):
+        some = edges[begin : begin + AT_ONCE]
+        some[...] = number[some] - np.uint32(1)
+    return edges
 
 
 def _gathered(roots: np.ndarray, into: np.ndarray, earliest: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -245,7 +277,9 @@ def _gathered(roots: np.ndarray, into: np.ndarray, earliest: np.ndarray) -> Tupl
     region_of = region_of[into]
     order = np.argsort(earliest, kind="stable")[::-1]
     first = np.empty(roots.size, np.int64)
-    first[region_of[order]] = earliest[order]  # of those written to one place the last one stays
+    for begin in range(0, order.size, AT_ONCE):
+        some = order[begin : begin + AT_ONCE]
+        first[region_of[some]] = earliest[some]  # of those written to one place the last one stays
     return region_of, first
 
 

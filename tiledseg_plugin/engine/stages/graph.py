@@ -6,7 +6,8 @@ order of their first pixels and eliminated step by step. What the group cannot d
 member of; the last one, which holds the whole raster, leaves nothing.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from functools import partial
+from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -14,11 +15,12 @@ from .. import kernels
 from ..files.gdal_access import modest_cache
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
+from ..kernels.contract import Kernels, Lent
 from ..kernels.pairs import distinct_pairs
 from ..machine import release_memory
-from .elimination import EliminationRules, Graph, merge_within
-from .moments import add_up
-from .parts import Left, finished_result, load_moments, load_undecided, save_graph, save_part
+from .elimination import AT_ONCE, EliminationRules, Graph, Merged, merge_within
+from .moments import BandMoments, add_up
+from .parts import ELSEWHERE, GRAPH_TYPES, Left, finished_result, load_moments, load_undecided, save_graph, save_part
 from .tree import Group, Joint, Side
 
 
@@ -70,13 +72,17 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     merged.region_of = merged.region_of[number]
     del number
     release_memory()
-    moments = None
-    if job.has_moments:  # which are large, and of no use before
-        parts = (load_moments(job.folder, member, bands) for member in group.members)
-        moments = add_up(kernel, parts, merged.region_of, (bands, merged.decided.size))
-        release_memory()
+    moments = _moments(job, group, kernel, merged, bands) if job.has_moments else None  # large, and of no use before
     save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)
+
+
+def _moments(job: GroupJob, group: Group, kernel: Kernels, merged: Merged, bands: int) -> Iterator[BandMoments]:
+    """What the regions of a group hold, one band after the other."""
+    for band in range(bands):
+        parts = (load_moments(job.folder, member, band) for member in group.members)
+        yield add_up(kernel, parts, merged.region_of, merged.decided.size)
+        release_memory()
 
 
 def finished_group(job: GroupJob, group: Group, with_graph: bool) -> List[GroupResult]:
@@ -93,6 +99,8 @@ def finished_group(job: GroupJob, group: Group, with_graph: bool) -> List[GroupR
 def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]:
     """Put the graphs of a group's members together, with clumps that go on across borders made one; they are used up.
 
+    Where their regions lie is not in the joined one: it is looked up in them again.
+
     Returns
     -------
     graph : Graph, in raster order of first pixels
@@ -105,32 +113,54 @@ def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]
         for graph, offset in zip(graphs, offsets)
         for side, border in graph.borders.items()
     }
-    arrays = {
-        name: np.concatenate([graph.take(name) for graph in graphs])
-        for name in ("sizes", "sums", "first", "earliest", "clusters", "undecided_from")
-    }
+    elsewhere = {name: partial(_one_behind_the_other, graphs, name) for name in ELSEWHERE}
     touching = _across_borders(group.joints, borders)
-    same = arrays["clusters"][touching[:, 0]] == arrays["clusters"][touching[:, 1]]
-    number, order = _number(arrays["first"], touching[same])
+    clusters = elsewhere["clusters"]()[touching]
+    same = clusters[:, 0] == clusters[:, 1]
+    number, order = _number(elsewhere["first"](), touching[same])
     edges = np.empty((sum(len(graph.edges) for graph in graphs) + np.count_nonzero(~same), 2), np.uint32)
     end = 0
     for graph, offset in zip(graphs, offsets):
-        inner = graph.take("edges") + np.uint32(offset)
-        begin, end = end, end + len(inner)
-        edges[begin:end] = number[inner]
-        del inner
+        begin, end = end, end + len(graph.edges)
+        _renumber(graph.take("edges"), number[offset:], edges[begin:end])
     edges[end:] = number[touching[~same]]
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
     leaders = order[number[joined]]
-    for name in ("sizes", "sums"):
-        np.add.at(arrays[name], leaders, arrays[name][joined])
+    arrays = {}
+    for name in ("sizes", "sums", "undecided_from"):
+        narrow = np.concatenate([graph.take(name) for graph in graphs])
+        arrays[name] = whole = narrow[order].astype(GRAPH_TYPES[name], copy=False)
+        if name != "undecided_from":
+            np.add.at(whole, number[joined], narrow[joined])
+        del narrow
     after = np.append(np.uint32(0), number + np.uint32(1))
     still_open = {side: after[border] for side, border in borders.items() if side in group.open_sides}
-    del after, borders, leaders
+    del after, borders, order
     release_memory()
-    graph = Graph(edges=edges, borders=still_open, **{name: arrays.pop(name)[order] for name in list(arrays)})
-    return graph, number, joined.size
+    places = {name: partial(_leading, found, number, leaders) for name, found in elsewhere.items()}
+    return Graph(**arrays, **places, edges=edges, borders=still_open), number, joined.size
+
+
+def _renumber(edges: np.ndarray, number: np.ndarray, renumbered: np.ndarray) -> None:
+    for begin in range(0, len(edges), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        renumbered[part] = number[edges[part]]
+
+
+def _leading(whole: Lent, number: np.ndarray, leaders: np.ndarray) -> np.ndarray:
+    """Of an array of joined graphs what stands at the clump that holds the first pixel of each number.
+
+    leaders : those of the numbers that several have; to keep all of them would take more memory
+    """
+    order = np.empty(int(number.max()) + 1 if number.size else 0, np.uint32)
+    order[number] = np.arange(number.size, dtype=np.uint32)
+    order[number[leaders]] = leaders
+    return whole()[order]
+
+
+def _one_behind_the_other(graphs: Sequence[Graph], name: str) -> np.ndarray:
+    return np.concatenate([graph.get(name) for graph in graphs])
 
 
 def _across_borders(joints: Sequence[Joint], borders: Dict[Side, np.ndarray]) -> np.ndarray:
@@ -149,16 +179,16 @@ def _number(first: np.ndarray, same: np.ndarray) -> Tuple[np.ndarray, np.ndarray
     Returns
     -------
     number : (n,) uint32, the number of each
-    order : (nodes,) int64, the clump that holds the first pixel of each number
+    order : (nodes,) uint32, the clump that holds the first pixel of each number
     """
     members, index = np.unique(same, return_inverse=True)
     index = index.reshape(same.shape)
     _, component = components(members.size, index[:, 0], index[:, 1])
     by_component = np.lexsort((first[members], component))
     starts = np.flatnonzero(np.diff(component[by_component], prepend=-1))
-    leader = np.arange(first.size)
+    leader = np.arange(first.size, dtype=np.uint32)
     leader[members] = members[by_component[starts]][component]
-    order = np.flatnonzero(leader == np.arange(first.size))
+    order = np.flatnonzero(leader == np.arange(first.size, dtype=np.uint32)).astype(np.uint32)
     order = order[np.argsort(first[order], kind="stable")]
     number = np.empty(first.size, np.uint32)
     number[order] = np.arange(order.size, dtype=np.uint32)

@@ -10,6 +10,7 @@ no process ever holds more than one strip's segments or one part's regions.
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -115,14 +116,14 @@ class Strip(NamedTuple):
     number : from 0
     begin, end : pixels in raster order
     parts : numbers of those that may have decided segments whose first pixels lie here
-    has_moments : whether they have left moments
+    bands : of which they have left moments, 0 for none
     """
 
     number: int
     begin: int
     end: int
     parts: Tuple[int, ...]
-    has_moments: bool = False
+    bands: int = 0
 
     def __str__(self) -> str:
         return f"{self.number + 1} of the segments"
@@ -133,11 +134,12 @@ def strips_of(raster: Raster, tree: Tree) -> List[Strip]:
     rows = max(1, STRIP_PIXELS // raster.width)
     count, end = -(-raster.height // rows), raster.height * raster.width
     parts: List[List[int]] = [[] for _ in range(count)]
+    bands = len(raster.bands) if raster.is_integer else 0
     for number, extent in sorted(tree.extents().items()):
         for strip in range(extent.row // rows, (extent.bottom - 1) // rows + 1):
             parts[strip].append(number)
     return [
-        Strip(number, begin, min(begin + rows * raster.width, end), tuple(those), raster.is_integer)
+        Strip(number, begin, min(begin + rows * raster.width, end), tuple(those), bands)
         for (number, those), begin in zip(enumerate(parts), range(0, end, rows * raster.width))
     ]
 
@@ -148,19 +150,20 @@ def sort_strip(folder: WorkFolder, strip: Strip, check_cancelled: Callable[[], N
     moments = []
     for number in strip.parts:
         check_cancelled()
-        wanted = ("earliest", "sizes", *(names_in_files() if strip.has_moments else ()))
+        of_bands = [names_in_files(band) for band in range(strip.bands)]
+        wanted = ("earliest", "sizes", *chain(*of_bands))
         saved = load_or_raise(folder, merged_of(number), *wanted)
         here = (saved["earliest"] >= strip.begin) & (saved["earliest"] < strip.end)
         firsts.append(saved["earliest"][here])
         sizes.append(saved["sizes"][here].astype(np.int64))
-        if strip.has_moments:
-            moments.append(moments_in(saved).of(here))
+        moments.append([moments_in(saved, band).of(here) for band in range(strip.bands)])
     first = np.concatenate(firsts)
     order = np.argsort(first, kind="stable")
     folder.save_array(first_of(strip.number), first[order])
     folder.save_array(pixels_of(strip.number), np.concatenate(sizes)[order])
-    if moments:
-        folder.save(moments_of(strip.number), **joined(moments).arrays(order))
+    if moments and strip.bands:
+        found = (joined(each).arrays(band, order) for band, each in enumerate(zip(*moments)))
+        folder.save(moments_of(strip.number), chain.from_iterable(arrays.items() for arrays in found))
     return first.size
 
 

@@ -5,7 +5,8 @@ On the way up the tree goes the graph of what is undecided; on the way down, wha
 """
 
 from functools import partial
-from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from itertools import count
+from typing import Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..errors import SegmentationError
 from ..files.work_folder import WorkFolder, narrowed
 from ..kernels.contract import DECIDED
 from .elimination import Graph, Merged
-from .moments import RegionMoments, moments_in, names_in_files
+from .moments import BandMoments, moments_in, names_in_files
 from .nesting import Nested
 
 SIDES = ("top", "bottom", "left", "right")
@@ -25,6 +26,8 @@ GRAPH_TYPES = {  # of the arrays of a graph; in files they are as narrow as they
     "clusters": np.uint16,
     "undecided_from": np.uint32,
 }
+ELSEWHERE = ("first", "earliest", "clusters")  # in the file, as long as nobody needs them
+BASED = ("first", "earliest")  # in files they begin at 0
 OF_BORDERS = ("borders", "border_of", "border_ends")
 OF_EDGES = ("steps", "reaches")  # differences are narrow: from edge to edge the first region, and to the other one
 
@@ -47,13 +50,13 @@ def merged_of(number: int) -> str:
 class Left(NamedTuple):
     """What merging within a part has left.
 
-    moments : of all its regions, where there are such
+    moments : of all its regions, one band after the other, where there are such; they are used up
     members_end : of a group: where the regions of each member end in `merged.region_of`
     result : of what made the part, for who takes the run up
     """
 
     merged: Merged
-    moments: Optional[RegionMoments]
+    moments: Optional[Iterable[BandMoments]]
     members_end: Sequence[int] = ()
     result: Sequence[float] = ()
 
@@ -77,15 +80,14 @@ IN_FILES = tuple(name for name in Decided._fields if name != "nested")
 
 
 def save_graph(folder: WorkFolder, number: int, graph: Graph) -> None:
-    """Write the graph of what is undecided in a part."""
-    arrays = vars(graph)
-    base = {name: arrays[name].min(initial=np.iinfo(np.int64).max) for name in ("first", "earliest")}
+    """Write the graph of what is undecided in a part, which is used up."""
+    base = {name: graph.get(name).min(initial=np.iinfo(np.int64).max) for name in BASED}
     sides = sorted(graph.borders)
     borders = [graph.borders[side] for side in sides]
     folder.save(
         graph_of(number),
-        **{name: partial(_narrowed_from, arrays[name], base.get(name, 0)) for name in GRAPH_TYPES},
-        **_differences(graph.edges),
+        **_differences(graph.take("edges")),
+        **{name: partial(_narrowed_from, graph, name, base.get(name, 0)) for name in GRAPH_TYPES},
         base=np.array(list(base.values()), np.int64),
         border_of=np.array([(piece_id, SIDES.index(side)) for piece_id, side in sides], np.int64).reshape(-1, 2),
         border_ends=np.cumsum([border.size for border in borders], dtype=np.int64),
@@ -96,8 +98,9 @@ def save_graph(folder: WorkFolder, number: int, graph: Graph) -> None:
 def save_part(folder: WorkFolder, number: int, left: Left) -> None:
     """Write what else merging within a part has left; what says that the part is finished comes last."""
     merged, moments = left.merged, left.moments
-    if moments:
-        folder.save(contents_of(number), **moments.arrays(merged.began_as))
+    found: Dict[str, np.ndarray] = {}  # of what is decided
+    if moments is not None:
+        folder.save(contents_of(number), _contents(merged, moments, found))
     folder.save(
         merged_of(number),
         region_of=narrowed(merged.region_of) if len(left.members_end) else np.empty(0, np.uint32),
@@ -107,8 +110,21 @@ def save_part(folder: WorkFolder, number: int, left: Left) -> None:
         members_end=np.asarray(left.members_end, np.int64),
         result=np.asarray(left.result, np.float64),
         **(merged.nested._asdict() if merged.nested else {}),
-        **(moments.arrays(merged.decided) if moments else {}),
+        **found,
     )
+
+
+def _contents(
+    merged: Merged, moments: Iterable[BandMoments], of_decided: Dict[str, np.ndarray]
+) -> Iterator[Tuple[str, np.ndarray]]:
+    """What the undecided regions hold, band by band, as no more is to be held at a time; `of_decided` gets the rest."""
+    bands = count()
+    for each in moments:  # `enumerate` would hold the one before until the next one is made
+        band = next(bands)
+        for name, made in each.arrays(band, merged.began_as).items():
+            yield name, made()
+        of_decided.update((name, made()) for name, made in each.arrays(band, merged.decided).items())
+        del each, made
 
 
 def finished_result(folder: WorkFolder, number: int, with_graph: bool) -> Optional[np.ndarray]:
@@ -121,14 +137,16 @@ def finished_result(folder: WorkFolder, number: int, with_graph: bool) -> Option
     merged = folder.load(merged_of(number))
     if merged is None:
         return None
-    needed = [graph_of(number), contents_of(number)] if names_in_files()[0] in merged else [graph_of(number)]
+    needed = [graph_of(number), contents_of(number)] if names_in_files(0)[0] in merged else [graph_of(number)]
     if with_graph and any(folder.load(name) is None for name in needed):
         return None
     return merged["result"]
 
 
 def load_undecided(folder: WorkFolder, number: int) -> Graph:
-    """What `save_graph` has written for the group that a part is a member of.
+    """What `save_graph` has written for the group that a part is a member of; some of it stays there until it is used.
+
+    Its numbers are as narrow as they are in the file.
 
     Raises
     ------
@@ -138,22 +156,27 @@ def load_undecided(folder: WorkFolder, number: int) -> Graph:
     edges = _edges_of(saved.pop("steps"), saved.pop("reaches"), saved["sizes"].size)
     if edges is None or not _fit_in_graph(saved):
         raise damaged(folder, graph_of(number))
-    arrays = {name: saved.pop(name).astype(dtype, copy=False) for name, dtype in GRAPH_TYPES.items()}
-    for name, base in zip(("first", "earliest"), saved["base"]):
-        arrays[name] = arrays[name] + base
-    return Graph(**arrays, edges=edges, borders=_borders(saved))
+    elsewhere = {name: partial(_load_again, folder, number, name) for name in ELSEWHERE}
+    arrays = {name: saved.pop(name) for name in GRAPH_TYPES if name not in ELSEWHERE}
+    return Graph(**arrays, **elsewhere, edges=edges, borders=_borders(saved))
 
 
-def load_moments(folder: WorkFolder, number: int, bands: int) -> Tuple[np.ndarray, RegionMoments]:
-    """Of the regions of what `load_undecided` returns: their pixels, (n,) int64, and what these hold in all bands.
+def _load_again(folder: WorkFolder, number: int, name: str) -> np.ndarray:
+    saved = load_or_raise(folder, graph_of(number), name, "base")
+    array = saved[name].astype(GRAPH_TYPES[name], copy=False)
+    return array + saved["base"][BASED.index(name)] if name in BASED else array
+
+
+def load_moments(folder: WorkFolder, number: int, band: int) -> Tuple[np.ndarray, BandMoments]:
+    """Of the regions of what `load_undecided` returns: their pixels, (n,) int64, and what these hold in a band.
 
     Raises
     ------
     SegmentationError : it is missing or damaged
     """
     sizes = load_or_raise(folder, graph_of(number), "sizes")["sizes"].astype(np.int64)
-    moments = moments_in(load_or_raise(folder, contents_of(number), *names_in_files()))
-    shapes = [(bands, 2, sizes.size) if array is moments.squares else (bands, sizes.size) for array in moments]
+    moments = moments_in(load_or_raise(folder, contents_of(number), *names_in_files(band)), band)
+    shapes = [(2, sizes.size) if array is moments.squares else (sizes.size,) for array in moments]
     if [array.shape for array in moments] != shapes or any(array.dtype.kind not in "iu" for array in moments):
         raise damaged(folder, contents_of(number))
     return sizes, moments
@@ -178,16 +201,16 @@ def load_decided(folder: WorkFolder, number: int, levels: int = 0) -> Decided:
     return decided
 
 
-def _narrowed_from(array: np.ndarray, base: int) -> np.ndarray:
-    return narrowed(array - base if base else array)
+def _narrowed_from(graph: Graph, name: str, base: int) -> np.ndarray:
+    return narrowed(graph.take(name) - base if base else graph.take(name))
 
 
 def _differences(edges: np.ndarray) -> Dict[str, Callable[[], np.ndarray]]:
-    """Edges as they are written; those of a graph that is left are in the order of their first regions."""
+    """Edges as they are written, modulo 2^32: of a graph that is left they are in the order of their first regions."""
     one, other = edges.T
     return {
-        "steps": lambda: narrowed(np.diff(one.astype(np.int64), prepend=0)),
-        "reaches": lambda: narrowed(np.subtract(other, one, dtype=np.int64)),
+        "steps": lambda: narrowed(np.append(one[:1], one[1:] - one[:-1])),
+        "reaches": lambda: narrowed(other - one),
     }
 
 
@@ -200,15 +223,10 @@ def _edges_of(steps: np.ndarray, reaches: np.ndarray, count: int) -> Optional[np
         or reaches.dtype.kind not in "iu"
     ):
         return None
-    edges, ends = np.empty((steps.size, 2), np.uint32), np.cumsum(steps, dtype=np.int64)
-    if not _are_within(ends, count):
-        return None
-    edges[:, 0] = ends
-    ends += reaches.astype(np.int64, copy=False)
-    if not _are_within(ends, count):
-        return None
-    edges[:, 1] = ends
-    return edges
+    edges = np.empty((steps.size, 2), np.uint32)
+    np.cumsum(steps.astype(np.uint32, copy=False), dtype=np.uint32, out=edges[:, 0])
+    np.add(edges[:, 0], reaches.astype(np.uint32, copy=False), out=edges[:, 1])
+    return edges if _are_within(edges, count) else None
 
 
 def _fit_in_graph(saved: Dict[str, np.ndarray]) -> bool:

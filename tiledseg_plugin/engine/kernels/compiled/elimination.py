@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
-from typing import NamedTuple, Optional, cast
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
-from ..contract import DECIDED, NO_LEVEL, Links, RemainingRegions, Run
+from ..contract import DECIDED, NO_LEVEL, Lent, Links, RemainingRegions, Run
 from .cache import kernel
 from .graph import (
     LENGTH,
@@ -20,7 +20,7 @@ from .graph import (
     own_lists,
     own_roots,
 )
-from .queues import Queues, next_called_up, queue_again
+from .queues import FIRST, Queues, empty_queues, next_called_up, queue_again
 from .steps import (
     ALL,
     AREA,
@@ -34,14 +34,14 @@ from .steps import (
     NOT_YET,
     RETRIES,
     STEPS,
+    WANTED,
     decide,
     prepare,
     take_steps,
 )
-from .undecided import Decisions, Room, list_undecided_edges
+from .undecided import Decisions, list_left_edges
 
 PIECE = 1 << 12  # clumps a call, where several threads decide
-NO_DECISIONS, NO_ROOM = Decisions(*[np.empty(0, np.uint32)] * 3), Room(*[np.empty(0, np.uint32)] * 2)
 WORTH_CONTRACTING = 0.6  # the share of clumps left at which the graph is built anew without the others
 
 
@@ -94,7 +94,7 @@ class Elimination:
         sizes: np.ndarray,
         sums: np.ndarray,
         weights: np.ndarray,
-        edges: np.ndarray,
+        edges: Union[np.ndarray, Lent],
         min_pixels: int,
         threshold: float,
         undecided_from: Optional[np.ndarray] = None,
@@ -104,33 +104,39 @@ class Elimination:
         count = sizes.size
         self.weights = np.asarray(weights, np.float64)
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
+        undecided = np.empty(0, bool) if shared is None or not shared.any() else shared.copy()
+        # a large clump that turns out to be undecided makes its neighbours undecided, so it needs a list of them
+        self.listed = ALL if undecided.size or keeps_links else min_pixels
+        edges = edges() if callable(edges) else edges
+        start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
+        neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
+        list_neighbours(edges, sizes, *limits, start, neighbours)
+        del edges
+        members = own_lists(start)
+        del start
         state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
         self.planes, sums = sums.shape[1], with_sizes(sums, sizes)
+        self.lists = NeighbourLists(own_roots(state), members, neighbours)
         self.clumps = clumps = Clumps(
             state,
             state[:, 1],
             state.view(np.float32)[:, 2:],
             sums,
-            np.zeros(count, np.uint32) if undecided_from is None else undecided_from.copy(),
-            np.empty(0, bool) if shared is None or not shared.any() else shared.copy(),
+            np.zeros(count, np.uint32) if undecided_from is None else undecided_from,
+            undecided,
             np.zeros(count, np.uint32),
         )
         clumps.sizes[:] = np.minimum(sizes, int(LARGEST))
-        self.queues = Queues(np.full(max(min_pixels, 1) + 1, NOBODY, np.uint32), np.empty(count, np.uint32))
+        self.queues = empty_queues(min_pixels, count)
         prepare(clumps.sizes, sums, self.weights, clumps.undecided_from, clumps.means, *self.queues)
-        # a large clump that turns out to be undecided makes its neighbours undecided, so it needs a list of them
-        self.listed = ALL if clumps.undecided.size or keeps_links else min_pixels
-        start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
-        neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
-        list_neighbours(edges, sizes, *limits, start, neighbours)
-        self.lists = NeighbourLists(own_roots(clumps.state), own_lists(start), neighbours)
-        self.decisions, self.room = NO_DECISIONS, NO_ROOM  # until the first step, when `edges` may be gone
         self.course = np.array(
-            [0, NOT_YET, 0, 0, count, WORTH_CONTRACTING * count, 0, False, False], np.int64
+            [0, NOT_YET, 0, 0, count, WORTH_CONTRACTING * count, 0, False, False, 0], np.int64
         )  # see `steps.take_steps`
+        self._make_room(np.empty(0, np.uint32))
         # the number now of each clump or of what it has become a part of, and the number at first of each that is left
         self.whole: Optional[np.ndarray] = None
         self.survivors = np.empty(0, np.uint32)
+        self.settled: Optional[np.ndarray] = None  # what `into` is in the end
         kept = count if keeps_links else 0
         self.links = Links(np.arange(kept, dtype=np.uint32), np.full(kept, NO_LEVEL, np.uint32))
 
@@ -145,8 +151,8 @@ class Elimination:
         """Defined by `plain.elimination.Elimination.go_on`."""
         if 1 < self.course[LIVE] < self.course[FEW]:
             self._contract()
-        if not self.decisions.waiting.size:
-            self._make_room(np.empty(0, np.uint32))
+        if self.course[WANTED] > self.decisions.waiting.size:
+            self._make_room(self.decisions.waiting[: self.course[RETRIES]])
         following = self._take_steps(area, last)
         if self.course[CALLED] != NOT_YET:
             area, begins = following, range(int(self.course[ASLEEP]), int(self.course[CALLED]), PIECE)
@@ -158,40 +164,36 @@ class Elimination:
     def _take_steps(self, area: int, last: int) -> int:
         clumps, limits = self.clumps[1:], (self.weights, self.threshold, self.listed)
         links = self.survivors, *self.links
-        known = *self.decisions, *clumps, *limits, *self.room, *self.lists, *links, *self.queues
+        known = *self.decisions, *clumps, *limits, *self.lists, *links, *self.queues
         return int(take_steps(area, last, PIECE, self.course, *known))
 
     def _make_room(self, waiting: np.ndarray) -> None:
-        """For the decisions about all clumps that are left; some are waiting already."""
-        clumps = self.clumps
-        self.decisions = Decisions(*(np.empty(clumps.changed.size, np.uint32) for _ in range(3)))
-        self.room = Room(*(np.empty(clumps.undecided.size, np.uint32) for _ in range(2)))
+        """For the decisions of a step, and somewhat more than those; some clumps are waiting already."""
+        room = max(int(self.course[WANTED]), waiting.size) * 5 // 4
+        in_doubt = room if self.clumps.undecided.size else 0
+        self.decisions = Decisions(*(np.empty(size, np.uint32) for size in (room, room, room, in_doubt)))
         self.decisions.waiting[: waiting.size] = waiting
 
     def decide(self, begin: int, end: int) -> None:
         """Decide about some of those that are called up, in any thread."""
         course, clumps = self.course, self.clumps
-        part, retries = self.decisions.part(begin, end), int(course[RETRIES]) - begin
+        waiting, choice, tail = (array[begin:end] for array in self.decisions[:3])
+        retries = int(course[RETRIES]) - begin
         last = int(course[STEPS]), bool(course[IS_QUIET]), bool(course[IS_MARKED])
         known = clumps.sizes, clumps.means, clumps.undecided, clumps.changed
-        decide(*part, retries, self.threshold, *known, *last, *self.lists)
+        decide(waiting, choice, tail, retries, self.threshold, *known, *last, *self.lists)
 
     def next_area(self, area: int) -> Optional[int]:
         """Defined by `plain.elimination.Elimination.next_area`."""
-        first_called = self.queues.first_called
-        following = int(next_called_up(area + 1, first_called))
-        return following if following < first_called.size else None
+        called = self.queues.called
+        following = int(next_called_up(area + 1, called))
+        return following if following < len(called) else None
 
     def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""
         clumps, lists = self.clumps, self.lists
-        if self.whole is not None and clumps.changed.size == 1:
-            return
-        if self.whole is None:
-            self.whole = np.arange(clumps.changed.size, dtype=np.uint32)
-            self.survivors = self.whole.copy()
-        waiting = self.decisions.waiting[: self.course[RETRIES]].copy()
-        self.decisions, self.room = NO_DECISIONS, NO_ROOM  # which would be in the way now
+        waiting, called = self.decisions.waiting[: self.course[RETRIES]].copy(), self.queues.called
+        del self.decisions, self.queues  # which would be in the way now
         numbers = np.empty(clumps.changed.size, np.uint32)
         count = number_roots(lists.into, numbers)
         start = np.empty(count + 1, np.int64)
@@ -199,42 +201,65 @@ class Elimination:
         limits, room = (self.min_pixels, self.listed), (np.full(count, NOBODY, np.uint32), np.zeros(count, bool))
         end = contract_lists(*lists, numbers, clumps.sizes, *limits, *room, start, neighbours)
         neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
+        del self.lists, lists, room
         members = own_lists(start)
+        del start
+        if self.whole is None:
+            self.whole = np.arange(clumps.changed.size, dtype=np.uint32)
+            self.survivors = self.whole.copy()
         state, _, _, sums, undecided_from, undecided, changed = clumps
         moved = sums, state, changed, undecided_from, undecided
-        contract_clumps(lists.into, self.whole, numbers, self.survivors, *moved)
+        contract_clumps(state[:, 0], self.whole, numbers, self.survivors, *moved)
         self.clumps = clumps = clumps.first(count)
         self._make_room(numbers[waiting])
         self.course[FEW] = int(WORTH_CONTRACTING * count)
         self.lists = NeighbourLists(own_roots(clumps.state), members, neighbours)
-        self.queues = Queues(self.queues.first_called, self.queues.next_called[:count])
+        self.queues = Queues(called, np.empty(count, np.uint32))
         if count > 1:  # the last one has nobody to merge with; arrays of one are of another kind to numba
             queue_again(int(self.course[AREA]), clumps.sizes, clumps.undecided_from, *self.queues)
         else:
-            self.queues.first_called[:] = NOBODY
+            called[:, FIRST] = NOBODY
 
     def regions(self) -> RemainingRegions:
-        """Defined by `plain.elimination.Elimination.regions`."""
-        self._contract()
-        clumps, undecided = self.clumps, self.clumps.undecided
-        count = clumps.changed.size
-        undecided_from, edges = np.full(count, DECIDED, np.uint32), np.empty((0, 2), np.uint32)
+        """Defined by `plain.elimination.Elimination.regions`. What is of no use any more goes on the way."""
+        self.settled = self.into
+        clumps, lists, undecided = self.clumps, self.lists, self.clumps.undecided
+        into = self.settled if self.whole is None else lists.into.copy()
+        sizes, sums, undecided_from = clumps.sizes.copy(), clumps.sums, clumps.undecided_from
+        members, neighbours = lists.members, lists.neighbours
+        del self.clumps, self.lists, self.decisions, self.queues, clumps, lists
+        roots = np.flatnonzero(into == np.arange(into.size, dtype=np.uint32)).astype(np.uint32)
+        edges = np.empty((0, 2), np.uint32)
         if undecided.size:
-            undecided_from[undecided] = clumps.undecided_from[undecided]
-            edges = np.empty((self.lists.neighbours.size, 2), np.uint32)
-            edges = edges[: list_undecided_edges(self.lists.members, self.lists.neighbours, undecided, edges)].copy()
-        sums, exact = np.split(clumps.sums, [self.planes], axis=1)
-        sizes = exact[:, 0] if exact.size else clumps.sizes.astype(np.int64)
-        return RemainingRegions(self.survivors[:count].copy(), sizes, sums, undecided_from, edges)
+            edges = np.empty((int(members[:, LENGTH].sum(dtype=np.int64)) + 1, 2), np.uint32)
+            numbers, seen = np.empty(into.size, np.uint32), np.full(roots.size, NOBODY, np.uint32)
+            numbers[roots] = np.arange(roots.size, dtype=np.uint32)
+            known = members, neighbours, sizes, self.min_pixels, undecided
+            edges.resize((list_left_edges(into, *known, numbers, seen, edges), 2), refcheck=False)
+            del known, numbers, seen
+        del into, members, neighbours
+        left_from = np.full(roots.size, DECIDED, np.uint32)
+        if undecided.size:
+            is_left = undecided[roots]
+            left_from[is_left] = undecided_from[roots[is_left]]
+        sums, exact = np.split(sums[roots], [self.planes], axis=1)
+        sizes = exact[:, 0] if exact.size else sizes[roots].astype(np.int64)
+        return RemainingRegions(self._at_first(roots), sizes, sums, left_from, edges)
+
+    def _at_first(self, clumps: np.ndarray) -> np.ndarray:
+        """The numbers that some clumps had before any was forgotten."""
+        return clumps if self.whole is None else self.survivors[clumps]
 
     @property
     def into(self) -> np.ndarray:
         """Defined by `plain.elimination.Elimination`."""
-        if self.whole is None:
-            self._contract()
-        whole = cast(np.ndarray, self.whole)
-        if self.clumps.changed.size == 1:  # an array of one is of another kind to numba
-            return np.full(whole.size, self.survivors[0], np.uint32)
+        if self.settled is not None:
+            return self.settled
+        count = self.clumps.changed.size
+        everybody = np.arange(count, dtype=np.uint32)
+        whole = everybody if self.whole is None else self.whole
+        if count == 1:  # an array of one is of another kind to numba
+            return np.full(whole.size, self._at_first(everybody)[0], np.uint32)
         settled = np.empty_like(whole)
-        _settle(whole, self.lists.into, self.survivors, settled)
+        _settle(whole, self.lists.into, self._at_first(everybody), settled)
         return settled

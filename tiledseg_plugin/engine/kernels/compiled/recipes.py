@@ -105,6 +105,7 @@ def _eliminate(kind: str) -> None:
         one = elimination.Elimination(sizes, np.ones((3, 1), np.int64), np.ones(1), edges, 3, np.inf, shared=shared)
         one.step(2)
         one.decide(0, 1)  # as threads do
+        one._contract()
         one.regions()
         getattr(one, "into")  # noqa: B009 - it is worked out when it is asked for
 

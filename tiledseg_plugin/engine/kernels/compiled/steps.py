@@ -8,7 +8,7 @@ import numpy as np
 from .cache import inner, kernel
 from .changes import mark_beside, note_links
 from .graph import LENGTH, NEXT, NOBODY, find_root, list_of
-from .queues import call_up, next_called_up, queue
+from .queues import FIRST, call_up, count_called, next_called_up, queue
 from .undecided import DOUBTFUL, leave_doubtful
 
 ALL = np.iinfo(np.int64).max  # of `listed`: all clumps have lists
@@ -16,7 +16,7 @@ LARGEST = np.uint64(0xFFFFFFFF)  # size that `sizes` can hold, which stands for 
 ENOUGH = 1 << 16  # clumps and steps a call, after which it is time to look whether the user wants to wait any longer
 
 # What stands where in the `course` of an elimination: how far it is
-AREA, CALLED, RETRIES, ASLEEP, LIVE, FEW, STEPS, IS_QUIET, IS_MARKED = range(9)
+AREA, CALLED, RETRIES, ASLEEP, LIVE, FEW, STEPS, IS_QUIET, IS_MARKED, WANTED = range(10)
 NOT_YET = -1  # in CALLED
 
 
@@ -40,13 +40,13 @@ def prepare(
     weights: np.ndarray,
     undecided_from: np.ndarray,
     means: np.ndarray,
-    first_called: np.ndarray,
+    called: np.ndarray,
     next_called: np.ndarray,
 ) -> None:
     """Compute all means, and queue the clumps smaller than the least wanted, ascending."""
     for clump in range(sizes.size - 1, -1, -1):
         _describe(np.uint32(clump), sizes, sums, weights, means)
-        queue(np.uint32(clump), max(sizes[clump], undecided_from[clump]), sizes, first_called, next_called)
+        queue(np.uint32(clump), max(sizes[clump], undecided_from[clump]), sizes, called, next_called)
 
 
 @inner
@@ -188,7 +188,7 @@ def _merge(
     survivors: np.ndarray,
     partner: np.ndarray,
     level: np.ndarray,
-    first_called: np.ndarray,
+    called: np.ndarray,
     next_called: np.ndarray,
 ) -> Tuple[int, int]:
     """Carry the noted merges out, in the step of the number `stamp`; `partner` and `level` are empty or the links.
@@ -216,7 +216,7 @@ def _merge(
             waiting[kept] = clump
             kept += 1
         else:
-            queue(clump, sizes[clump], sizes, first_called, next_called)
+            queue(clump, sizes[clump], sizes, called, next_called)
     return kept, merged
 
 
@@ -246,6 +246,7 @@ def take_steps(
     waiting: np.ndarray,
     choice: np.ndarray,
     tail: np.ndarray,
+    doubtful: np.ndarray,
     sizes: np.ndarray,
     means: np.ndarray,
     sums: np.ndarray,
@@ -255,15 +256,13 @@ def take_steps(
     weights: np.ndarray,
     threshold: float,
     listed: int,
-    place: np.ndarray,
-    doubtful: np.ndarray,
     into: np.ndarray,
     members: np.ndarray,
     neighbours: np.ndarray,
     survivors: np.ndarray,
     partner: np.ndarray,
     level: np.ndarray,
-    first_called: np.ndarray,
+    called: np.ndarray,
     next_called: np.ndarray,
 ) -> int:
     """Take the step `area` and those after it that can change anything, up to `last`; returns which comes next.
@@ -271,16 +270,18 @@ def take_steps(
     That is beyond `last` where none is left. It stops before then
 
     - when the graph is worth contracting;
+    - before a step in which more clumps may look for a partner than there is room for: so many are WANTED;
     - in a step in which more than `most` clumps have to decide: they are in `waiting`, up to CALLED, after those
       ASLEEP, for threads to share their decisions; the step goes on from there with the next call;
     - after a while.
 
     Parameters
     ----------
-    course : (9,) int64, how far the elimination is: the step in which clumps were called up last; how many these are,
+    course : (10,) int64, how far the elimination is: the step in which clumps were called up last; how many these are,
         NOT_YET before and after it; how many of them found no partner in the step before, and how many of these need
         not look again; how many clumps are left, and from how few on the graph is worth contracting; the number of
-        steps so far; whether the last one merged nothing, and whether it marked (see `changes.mark_beside`)
+        steps so far; whether the last one merged nothing, and whether it marked (see `changes.mark_beside`); for how
+        many clumps the step in which it is has to have room
     others : see `decide` and `_merge`
     """
     done = 0
@@ -289,9 +290,12 @@ def take_steps(
             if 1 < course[LIVE] < course[FEW]:  # arrays of one are of another kind to numba
                 return area
             count = course[RETRIES]
-            for called in range(course[AREA] + 1, min(area + 1, first_called.size)):
-                if first_called[called] != NOBODY:
-                    count = call_up(called, waiting, count, sizes, into, first_called, next_called)
+            course[WANTED] = count + count_called(course[AREA] + 1, area + 1, called)
+            if course[WANTED] > waiting.size:
+                return area
+            for step in range(course[AREA] + 1, min(area + 1, len(called))):
+                if called[step, FIRST] != NOBODY:
+                    count = call_up(step, waiting, count, sizes, into, called, next_called)
             course[AREA], course[CALLED], course[ASLEEP] = area, count, 0
             is_quiet, is_marked = course[IS_QUIET] != 0, course[IS_MARKED] != 0
             if not undecided.size and (is_quiet or is_marked):  # nobody beside them can become undecided, either
@@ -326,8 +330,8 @@ def take_steps(
                 choice[:count],
                 tail[:count],
                 course[RETRIES],
-                place,
                 doubtful,
+                next_called,
                 area,
                 undecided,
                 undecided_from,
@@ -352,7 +356,7 @@ def take_steps(
             survivors,
             partner,
             level,
-            first_called,
+            called,
             next_called,
         )
         course[RETRIES] = asleep + kept
@@ -364,7 +368,7 @@ def take_steps(
         )
         area += 1
         if not (merged and course[RETRIES]):  # nobody has a reason to look again
-            area = next_called_up(area, first_called)
-            if area >= first_called.size:
+            area = next_called_up(area, called)
+            if area >= len(called):
                 return last + 1
     return area

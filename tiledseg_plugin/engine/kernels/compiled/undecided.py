@@ -12,30 +12,17 @@ DOUBTFUL = np.uint32(0xFFFFFFFE)  # in `choice`: to be decided where more of the
 
 
 class Decisions(NamedTuple):
-    """The clumps that look for a partner in a step, and what each has decided.
+    """The clumps that look for a partner in a step, and what each has decided; there is room for m.
 
     waiting : (m,) uint32, the clumps
     choice : (m,) uint32, the partner of each, NOBODY or DOUBTFUL
     tail : (m,) uint32, the last in the chain of its neighbour lists
+    doubtful : (m,) uint32, a stack of clumps, for `leave_doubtful`; none where the graph is the whole one
     """
 
     waiting: np.ndarray
     choice: np.ndarray
     tail: np.ndarray
-
-    def part(self, begin: int, end: int) -> "Decisions":
-        """Those from `begin` to before `end`: views."""
-        return Decisions(self.waiting[begin:end], self.choice[begin:end], self.tail[begin:end])
-
-
-class Room(NamedTuple):
-    """What `leave_doubtful` needs for itself.
-
-    place : (n,) uint32, where each clump is in `Decisions`, if it is
-    doubtful : (n,) uint32, a stack of clumps
-    """
-
-    place: np.ndarray
     doubtful: np.ndarray
 
 
@@ -82,8 +69,8 @@ def leave_doubtful(
     choice: np.ndarray,
     tail: np.ndarray,
     retries: int,
-    place: np.ndarray,
     doubtful: np.ndarray,
+    place: np.ndarray,
     area: int,
     undecided: np.ndarray,
     undecided_from: np.ndarray,
@@ -96,6 +83,12 @@ def leave_doubtful(
     Doubtful are those that are undecided or have an undecided neighbour (see `steps.decide`). They are left to
     the whole raster with all their neighbours, which they might join. A clump that is waiting beside one of these is
     doubtful, too; and so on, until nothing changes.
+
+    Parameters
+    ----------
+    doubtful : room for as many clumps as are waiting
+    place : (n,) uint32, `Queues.next_called`: those that are waiting are in no queue, so that there is room for where
+        each of them stands in `waiting`
     """
     count = 0
     for i in range(waiting.size):
@@ -139,17 +132,42 @@ def _drop_doubtful(waiting: np.ndarray, choice: np.ndarray, tail: np.ndarray, re
 
 
 @kernel
-def list_undecided_edges(members: np.ndarray, neighbours: np.ndarray, undecided: np.ndarray, edges: np.ndarray) -> int:
-    """Fill `edges` with the pairs of undecided neighbours, lower one first, each once; returns how many."""
+def list_left_edges(
+    into: np.ndarray,
+    members: np.ndarray,
+    neighbours: np.ndarray,
+    sizes: np.ndarray,
+    min_pixels: int,
+    undecided: np.ndarray,
+    numbers: np.ndarray,
+    seen: np.ndarray,
+    edges: np.ndarray,
+) -> int:
+    """Fill `edges` with the pairs of undecided neighbours, lower one first, each once; returns how many.
+
+    Pairs of clumps of at least `min_pixels` are left out. `edges` has room for one more than there are neighbours, as
+    the next place is always written to. All clumps have lists.
+
+    Parameters
+    ----------
+    numbers : (n,) uint32, of those that are in no other
+    seen : room, as many NOBODY as there are numbers
+    """
     count = 0
-    for clump in range(undecided.size):
-        if not undecided[clump]:
+    for clump in range(into.size):
+        if into[clump] != clump or not undecided[clump]:
             continue
-        begin, end = list_of(np.uint32(clump), members)
-        for place in range(begin, end):
-            near = neighbours[place]
-            if clump < near and undecided[near]:
-                edges[count, 0] = clump
-                edges[count, 1] = near
-                count += 1
+        number, is_large = numbers[clump], sizes[clump] >= min_pixels
+        member = np.uint32(clump)
+        while member != NOBODY:
+            begin, end = list_of(member, members)
+            for place in range(begin, end):
+                near = find_root(into, neighbours[place])
+                other = numbers[near]
+                edges[count, 0] = number
+                edges[count, 1] = other
+                is_new = (other > number) & (seen[other] != number) & undecided[near]
+                count += is_new & ~(is_large & (sizes[near] >= min_pixels))
+                seen[other] = number
+            member = members[member, NEXT]
     return count

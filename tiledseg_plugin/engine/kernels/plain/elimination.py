@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Graph kernel: the elimination of small clumps."""
 
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
-from ..contract import DECIDED, NO_LEVEL, Links, RemainingRegions, Run
+from ..contract import DECIDED, NO_LEVEL, Lent, Links, RemainingRegions, Run
 from ..pairs import distinct_pairs
 
 
@@ -31,11 +31,11 @@ class Elimination:
     sizes : (n,) int64, pixels
     sums : (n, limbs * bands) int64, see `band_means`; taken over rather than copied: undefined afterwards
     weights : (limbs,) float64
-    edges : (m, 2) uint32, indices of neighbouring clumps, each pair once
+    edges : (m, 2) uint32, indices of neighbouring clumps, each pair once, or what returns them
     min_pixels : int
     threshold : float, greatest distance of mean colours at which clumps merge; inf for none
     undecided_from : (n,) uint32, the step from which on each clump takes part, in agreement with those of its
-        neighbours, see `contract.Kernels.Elimination`; None where all do from the first on
+        neighbours, see `contract.Kernels.Elimination`; taken over as `sums`; None where all do from the first on
     shared : (n,) bool, clumps that touch or reach what is not in this graph; None where the graph is the whole one.
         Then only what they cannot have any influence on is merged; `regions` returns what is left.
     keeps_links : bool, whether `links` are wanted, see `contract.Links`
@@ -46,7 +46,7 @@ class Elimination:
         sizes: np.ndarray,
         sums: np.ndarray,
         weights: np.ndarray,
-        edges: np.ndarray,
+        edges: Union[np.ndarray, Lent],
         min_pixels: int,
         threshold: float,
         undecided_from: Optional[np.ndarray] = None,
@@ -57,6 +57,7 @@ class Elimination:
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         self.means = band_means(self.sizes, self.sums, weights)
         self.into = np.arange(sizes.size, dtype=np.uint32)
+        edges = edges() if callable(edges) else edges
         self.source = np.concatenate([edges[:, 0], edges[:, 1]])
         self.neighbour = np.concatenate([edges[:, 1], edges[:, 0]])
         self.undecided_from = np.zeros(sizes.size, np.uint32) if undecided_from is None else undecided_from.copy()
