@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import headless
 import numpy as np
@@ -15,6 +16,7 @@ sys.path.insert(0, str(headless.ROOT / "benchmarks"))
 import bench  # noqa: E402
 import layouts  # noqa: E402
 import targets  # noqa: E402
+from first_runs import FirstRuns  # noqa: E402
 from measure import measure  # noqa: E402
 from rasters import write_raster  # noqa: E402
 from scenes import Scene, make  # noqa: E402
@@ -153,6 +155,11 @@ def test_memory_is_judged_by_the_largest_worker_of_any_run():
     parent = "64 Mpx, peak memory: parent (with QGIS, and with threads for workers)"
     assert found[parent]["verdict"] == "met"
     assert judged([record("full64", "qgis", 9.0, peak_memory=910e6)])[parent]["verdict"] == "not met"
+
+
+def test_scenes_that_are_too_large_for_first_runs_have_none(tmp_path):
+    scenes = [SimpleNamespace(kind="full", megapixels=64), SimpleNamespace(kind="slanted", megapixels=4)]
+    assert FirstRuns(None, tmp_path, 1).run(scenes, {}) == {}
 
 
 def test_ten_bands_of_any_raster_are_found_for_the_scene_that_needs_them():

@@ -163,7 +163,7 @@ class Kernels(Protocol):
 
     def Elimination(  # a class in both sets
         self,
-        sizes: np.ndarray,
+        sizes: Union[np.ndarray, Lent],
         sums: np.ndarray,
         weights: np.ndarray,
         edges: Union[np.ndarray, Lent],

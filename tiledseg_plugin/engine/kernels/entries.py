@@ -40,7 +40,7 @@ KINDS: Dict[str, Callable[..., str]] = {
     "clump": lambda _, walls=None: _with_walls("all", walls),
     "describe_clumps": _dtype_of(3),
     "find_edges": lambda labels, count, walls=None: _with_walls("all", walls),
-    "Elimination": lambda sizes, *_: "all" if len(sizes) > 1 else "alone",
+    "Elimination": lambda _, sums, *rest: "all" if len(sums) > 1 else "alone",
     "relabel": lambda *_: "all",
     "region_moments": _dtype_of(2),
     "add_moments": lambda *_: "all",

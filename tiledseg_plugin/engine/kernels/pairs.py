@@ -5,11 +5,12 @@ And numpy keeps the interpreter lock while it compares rows (`np.unique(..., axi
 tile; QGIS stands still then. Numbers are sorted without it.
 """
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
 LOW = np.uint64(0xFFFFFFFF)
+AT_ONCE = 1 << 18  # of many, so that what is worked out along the way is small
 
 
 def packed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -31,3 +32,11 @@ def counted_pairs(pairs: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """As `distinct_pairs`, with how often each occurs: (m,) int64."""
     keys, times = np.unique(packed(pairs[:, 0], pairs[:, 1]), return_counts=True)
     return unpacked(keys), times
+
+
+def renumber(pairs: np.ndarray, number: np.ndarray, renumbered: Optional[np.ndarray] = None) -> None:
+    """Look all indices (m, 2) up in `number`: in place, or into `renumbered`."""
+    renumbered = pairs if renumbered is None else renumbered
+    for begin in range(0, len(pairs), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        renumbered[part] = number[pairs[part]]

@@ -12,10 +12,10 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union, cas
 import numpy as np
 
 from ..kernels.contract import DECIDED, Kernels, Lent, Merging
+from ..kernels.pairs import AT_ONCE, renumber
 from ..machine import ThreadPool, release_memory
 from .nesting import Nested, begins_of, regions_at
 
-AT_ONCE = 1 << 18  # of many clumps or edges, so that what is worked out along the way is small
 LARGE_GRAPH = 500_000  # clumps, of which what is freed is worth the time to give it back
 
 
@@ -141,11 +141,13 @@ def eliminate(
     least = min(rules.all_sizes[-1], most + 1)  # a limit beyond all of the pixels says no more than this
     limit = np.inf if rules.threshold is None else rules.threshold
     weights, keeps_links = np.array(rules.weights), bool(rules.levels)
+    count, held = sizes.size, {"sizes": sizes}
+    del sizes
+    lent = partial(held.pop, "sizes")
     elimination = kernel.Elimination(
-        sizes, sums, weights, edges, least, limit, undecided_from, shared, keeps_links=keeps_links
+        lent, sums, weights, edges, least, limit, undecided_from, shared, keeps_links=keeps_links
     )
-    count = sizes.size
-    del sizes, edges, undecided_from, shared  # it has what it needs of them
+    del edges, undecided_from, shared  # it has what it needs of them
     if count >= LARGE_GRAPH:
         release_memory()
     with ThreadPool(workers) as pool:
@@ -226,7 +228,8 @@ def _merged(graph: Graph, finished: List[Merging], rules: EliminationRules, begi
     borders = {side: at_border[border] for side, border in graph.borders.items()}
     del at_border
     roots, sizes, left_from = every_root[undecided], regions.pop("sizes"), undecided_from[undecided]
-    sums, edges = regions.pop("sums")[undecided], _renumbered(regions.pop("edges"), number)
+    sums, edges = regions.pop("sums")[undecided], regions.pop("edges")
+    renumber(edges, number - np.uint32(1))
     first, clusters = graph.pick("first", roots), graph.pick("clusters", roots)
     left = Graph(sizes[undecided], sums, edges, first, earliest[undecided], clusters, borders, left_from)
     if begin is None:
@@ -248,14 +251,6 @@ def _merged(graph: Graph, finished: List[Merging], rules: EliminationRules, begi
 
 def _some_of(whole: Lent, chosen: np.ndarray) -> np.ndarray:
     return whole()[chosen]
-
-
-def _renumbered(edges: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Edges with 1 + index of each region replaced by its index there; they are overwritten, as they are large."""
-    for begin in range(0, len(edges), AT_ONCE):
-        some = edges[begin : begin + AT_ONCE]
-        some[...] = number[some] - np.uint32(1)
-    return edges
 
 
 def _gathered(roots: np.ndarray, into: np.ndarray, earliest: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

@@ -16,9 +16,9 @@ from ..files.gdal_access import modest_cache
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
 from ..kernels.contract import Kernels, Lent
-from ..kernels.pairs import distinct_pairs
+from ..kernels.pairs import AT_ONCE, distinct_pairs, renumber
 from ..machine import release_memory
-from .elimination import AT_ONCE, EliminationRules, Graph, Merged, merge_within
+from .elimination import EliminationRules, Graph, Merged, merge_within
 from .moments import BandMoments, add_up
 from .parts import ELSEWHERE, GRAPH_TYPES, Left, finished_result, load_moments, load_undecided, save_graph, save_part
 from .tree import Group, Joint, Side
@@ -122,7 +122,7 @@ def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]
     end = 0
     for graph, offset in zip(graphs, offsets):
         begin, end = end, end + len(graph.edges)
-        _renumber(graph.take("edges"), number[offset:], edges[begin:end])
+        renumber(graph.take("edges"), number[offset:], edges[begin:end])
     edges[end:] = number[touching[~same]]
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
@@ -130,7 +130,9 @@ def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]
     arrays = {}
     for name in ("sizes", "sums", "undecided_from"):
         narrow = np.concatenate([graph.take(name) for graph in graphs])
-        arrays[name] = whole = narrow[order].astype(GRAPH_TYPES[name], copy=False)
+        arrays[name] = whole = np.empty((order.size, *narrow.shape[1:]), GRAPH_TYPES[name])
+        for begin in range(0, order.size, AT_ONCE):
+            whole[begin : begin + AT_ONCE] = narrow[order[begin : begin + AT_ONCE]]
         if name != "undecided_from":
             np.add.at(whole, number[joined], narrow[joined])
         del narrow
@@ -140,12 +142,6 @@ def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]
     release_memory()
     places = {name: partial(_leading, found, number, leaders) for name, found in elsewhere.items()}
     return Graph(**arrays, **places, edges=edges, borders=still_open), number, joined.size
-
-
-def _renumber(edges: np.ndarray, number: np.ndarray, renumbered: np.ndarray) -> None:
-    for begin in range(0, len(edges), AT_ONCE):
-        part = slice(begin, begin + AT_ONCE)
-        renumbered[part] = number[edges[part]]
 
 
 def _leading(whole: Lent, number: np.ndarray, leaders: np.ndarray) -> np.ndarray:

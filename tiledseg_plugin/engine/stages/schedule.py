@@ -19,6 +19,7 @@ from .tiles import PieceResult, TileJob, finished_piece, process_unit
 from .tree import Group, Tree
 
 MANY_TASKS = 64  # of which the last one is too small a share of the run for its size to matter
+MANY_TILES = 64  # of a group
 GROUPS_SHARE = 0.7  # of the stage `graph`, the rest of which is the numbering
 
 Unit = Tuple[Piece, ...]  # what is processed in one task, see `plan.work_units`
@@ -36,6 +37,8 @@ class PartJob:
 def process_part(job: PartJob, item: Item, check_cancelled: Callable[[], None]) -> List[Any]:
     """Process pieces of one or more tiles, or a group: the task of these stages."""
     if isinstance(item, Group):
+        if len(item.tiles) >= MANY_TILES:  # it takes more memory than any tile, and comes seldom
+            job.tiles.forget()
         return [process_group(job.groups, item, check_cancelled)]
     return process_unit(job.tiles, item, check_cancelled)
 

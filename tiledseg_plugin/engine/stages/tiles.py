@@ -52,6 +52,11 @@ class PixelJob:
         """What tiles beside each other read of a raster that is resampled."""
         return Cells()
 
+    def forget(self) -> None:
+        """Give up what was learned from tiles, which is learned again with the next ones."""
+        for name in ("nearest_centre", "cells"):
+            vars(self).pop(name, None)
+
     @cached_property
     def rasters(self) -> OpenRasters:
         """What tasks read."""

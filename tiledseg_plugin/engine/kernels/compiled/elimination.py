@@ -6,6 +6,7 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 
 from ..contract import DECIDED, NO_LEVEL, Lent, Links, RemainingRegions, Run
+from ..pairs import renumber
 from .cache import kernel
 from .graph import (
     LENGTH,
@@ -91,7 +92,7 @@ class Elimination:
 
     def __init__(
         self,
-        sizes: np.ndarray,
+        sizes: Union[np.ndarray, Lent],
         sums: np.ndarray,
         weights: np.ndarray,
         edges: Union[np.ndarray, Lent],
@@ -101,7 +102,7 @@ class Elimination:
         shared: Optional[np.ndarray] = None,
         keeps_links: bool = False,
     ) -> None:
-        count = sizes.size
+        sizes, count = sizes() if callable(sizes) else sizes, len(sums)
         self.weights = np.asarray(weights, np.float64)
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         undecided = np.empty(0, bool) if shared is None or not shared.any() else shared.copy()
@@ -115,7 +116,9 @@ class Elimination:
         members = own_lists(start)
         del start
         state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
+        np.minimum(sizes, int(LARGEST), out=state[:, 1], casting="unsafe")
         self.planes, sums = sums.shape[1], with_sizes(sums, sizes)
+        del sizes
         self.lists = NeighbourLists(own_roots(state), members, neighbours)
         self.clumps = clumps = Clumps(
             state,
@@ -126,7 +129,6 @@ class Elimination:
             undecided,
             np.zeros(count, np.uint32),
         )
-        clumps.sizes[:] = np.minimum(sizes, int(LARGEST))
         self.queues = empty_queues(min_pixels, count)
         prepare(clumps.sizes, sums, self.weights, clumps.undecided_from, clumps.means, *self.queues)
         self.course = np.array(
@@ -222,24 +224,29 @@ class Elimination:
 
     def regions(self) -> RemainingRegions:
         """Defined by `plain.elimination.Elimination.regions`. What is of no use any more goes on the way."""
+        del self.decisions, self.queues
+        self.clumps = self.clumps._replace(changed=np.empty(0, np.uint32))
         self.settled = self.into
         clumps, lists, undecided = self.clumps, self.lists, self.clumps.undecided
         into = self.settled if self.whole is None else lists.into.copy()
         sizes, sums, undecided_from = clumps.sizes.copy(), clumps.sums, clumps.undecided_from
         members, neighbours = lists.members, lists.neighbours
-        del self.clumps, self.lists, self.decisions, self.queues, clumps, lists
-        roots = np.flatnonzero(into == np.arange(into.size, dtype=np.uint32)).astype(np.uint32)
+        del self.clumps, self.lists, clumps, lists
+        everybody = np.arange(into.size, dtype=np.uint32)
+        roots = everybody[into == everybody]
+        del everybody
         edges = np.empty((0, 2), np.uint32)
         if undecided.size:
             edges = np.empty((int(members[:, LENGTH].sum(dtype=np.int64)) + 1, 2), np.uint32)
-            numbers, seen = np.empty(into.size, np.uint32), np.full(roots.size, NOBODY, np.uint32)
-            numbers[roots] = np.arange(roots.size, dtype=np.uint32)
-            known = members, neighbours, sizes, self.min_pixels, undecided
-            edges.resize((list_left_edges(into, *known, numbers, seen, edges), 2), refcheck=False)
-            del known, numbers, seen
-        del into, members, neighbours
+            known = members, neighbours, sizes, self.min_pixels, undecided, np.full(into.size, NOBODY, np.uint32)
+            edges.resize((list_left_edges(into, *known, edges), 2), refcheck=False)
+            del known
+        del members, neighbours
         left_from = np.full(roots.size, DECIDED, np.uint32)
         if undecided.size:
+            numbers = np.empty(into.size, np.uint32)
+            numbers[roots] = np.arange(roots.size, dtype=np.uint32)
+            renumber(edges, numbers)
             is_left = undecided[roots]
             left_from[is_left] = undecided_from[roots[is_left]]
         sums, exact = np.split(sums[roots], [self.planes], axis=1)
@@ -255,7 +262,7 @@ class Elimination:
         """Defined by `plain.elimination.Elimination`."""
         if self.settled is not None:
             return self.settled
-        count = self.clumps.changed.size
+        count = self.clumps.sizes.size
         everybody = np.arange(count, dtype=np.uint32)
         whole = everybody if self.whole is None else self.whole
         if count == 1:  # an array of one is of another kind to numba

@@ -139,7 +139,6 @@ def list_left_edges(
     sizes: np.ndarray,
     min_pixels: int,
     undecided: np.ndarray,
-    numbers: np.ndarray,
     seen: np.ndarray,
     edges: np.ndarray,
 ) -> int:
@@ -150,24 +149,22 @@ def list_left_edges(
 
     Parameters
     ----------
-    numbers : (n,) uint32, of those that are in no other
-    seen : room, as many NOBODY as there are numbers
+    seen : (n,) uint32, room, all NOBODY
     """
     count = 0
     for clump in range(into.size):
         if into[clump] != clump or not undecided[clump]:
             continue
-        number, is_large = numbers[clump], sizes[clump] >= min_pixels
+        is_large = sizes[clump] >= min_pixels
         member = np.uint32(clump)
         while member != NOBODY:
             begin, end = list_of(member, members)
             for place in range(begin, end):
                 near = find_root(into, neighbours[place])
-                other = numbers[near]
-                edges[count, 0] = number
-                edges[count, 1] = other
-                is_new = (other > number) & (seen[other] != number) & undecided[near]
+                edges[count, 0] = clump
+                edges[count, 1] = near
+                is_new = (near > clump) & (seen[near] != clump) & undecided[near]
                 count += is_new & ~(is_large & (sizes[near] >= min_pixels))
-                seen[other] = number
+                seen[near] = clump
             member = members[member, NEXT]
     return count

@@ -28,7 +28,7 @@ class Elimination:
 
     Parameters
     ----------
-    sizes : (n,) int64, pixels
+    sizes : (n,) int64, pixels, or what returns them
     sums : (n, limbs * bands) int64, see `band_means`; taken over rather than copied: undefined afterwards
     weights : (limbs,) float64
     edges : (m, 2) uint32, indices of neighbouring clumps, each pair once, or what returns them
@@ -43,7 +43,7 @@ class Elimination:
 
     def __init__(
         self,
-        sizes: np.ndarray,
+        sizes: Union[np.ndarray, Lent],
         sums: np.ndarray,
         weights: np.ndarray,
         edges: Union[np.ndarray, Lent],
@@ -53,11 +53,11 @@ class Elimination:
         shared: Optional[np.ndarray] = None,
         keeps_links: bool = False,
     ) -> None:
+        sizes, edges = (array() if callable(array) else array for array in (sizes, edges))
         self.sizes, self.sums, self.weights = sizes.copy(), sums, weights
         self.min_pixels, self.threshold = min_pixels, np.float32(threshold)
         self.means = band_means(self.sizes, self.sums, weights)
         self.into = np.arange(sizes.size, dtype=np.uint32)
-        edges = edges() if callable(edges) else edges
         self.source = np.concatenate([edges[:, 0], edges[:, 1]])
         self.neighbour = np.concatenate([edges[:, 1], edges[:, 0]])
         self.undecided_from = np.zeros(sizes.size, np.uint32) if undecided_from is None else undecided_from.copy()
