@@ -110,6 +110,11 @@ def test_first_pixels_are_narrow_in_files_but_never_unsigned_numbers_of_64_bits(
         ("border_of", np.array([[3, -1], [3, 0]])),
         ("clusters", np.array([1, 2], np.uint16)),
         ("sums", np.zeros((4, 2), np.int64)),
+        ("sums", np.zeros(3, np.int64)),
+        ("sizes", np.array(3)),
+        ("earliest", np.zeros((3, 1), np.int64)),
+        ("base", np.array([100])),
+        ("base", np.array([100.0, 100.0])),
         ("sizes", np.array([4.0, np.nan, 9.0])),
         ("undecided_from", np.empty(0, np.uint32)),
     ],
@@ -119,6 +124,15 @@ def test_graph_with_indices_that_lead_nowhere_is_damaged(folder, name, value):
     folder.save(graph_of(NUMBER), **saved)
     with pytest.raises(SegmentationError, match=f"{graph_of(NUMBER)} in .* is damaged: start the run again"):
         load_undecided(folder, NUMBER)
+
+
+@pytest.mark.parametrize("name", ["first", "earliest", "clusters"])
+def test_what_is_read_later_is_damaged_where_it_has_become_of_another_graph(folder, name):
+    graph, saved = load_undecided(folder, NUMBER), folder.load(graph_of(NUMBER))
+    assert len(graph.get(name)) == 3
+    folder.save(graph_of(NUMBER), **{**saved, name: saved[name][:2]})
+    with pytest.raises(SegmentationError, match=f"{graph_of(NUMBER)} in .* is damaged: start the run again"):
+        graph.get(name)
 
 
 def moments(high):

@@ -119,9 +119,9 @@ def test_joined_members_are_the_clumps_of_all_their_pixels(seed):
         for (piece_id, side), border in graph.borders.items():
             assert border.tolist() == along(labels, windows[piece_id], side).tolist()
         counts = [each.sizes.size for each in before]
-        assert joined == sum(counts) - sizes.size and number.size == sum(counts) and number.dtype == np.uint32
-        assert np.bincount(number, np.concatenate([each.sizes for each in before])).tolist() == sizes.tolist()
-        assert own[number].tolist() == np.concatenate([each.get("clusters") for each in before]).tolist()
+        assert joined == sum(counts) - sizes.size and number().size == sum(counts) and number().dtype == np.uint32
+        assert np.bincount(number(), np.concatenate([each.sizes for each in before])).tolist() == sizes.tolist()
+        assert own[number()].tolist() == np.concatenate([each.get("clusters") for each in before]).tolist()
         graphs[group.number] = graph
     assert not graphs[tree.whole.number].borders
 
@@ -141,7 +141,7 @@ def test_what_is_decided_from_a_step_on_stays_with_its_leader():
     for step, graph in enumerate(graphs, 5):
         graph.undecided_from[:] = step
     graph, number, joined = join(tree.groups[0], graphs[:2])
-    assert graph.undecided_from.tolist() == [5] and number.tolist() == [0, 0] and joined == 1
+    assert graph.undecided_from.tolist() == [5] and number().tolist() == [0, 0] and joined == 1
 
 
 def eliminated(graph, rules, undecided_from=None, shared=None, workers=1, kernel=plain):
@@ -295,7 +295,7 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inn
     assert (result.number, result.joined) == (group.number, joined) and joined > 0
     assert len(checks) > len(group.members)
     decided = load_decided(folder, group.number)
-    assert decided.region_of.tolist() == merged.region_of[number].tolist()
+    assert decided.region_of.tolist() == merged.region_of[number()].tolist()
     assert decided.decided.tolist() == merged.decided.tolist()
     assert decided.earliest.tolist() == merged.earliest.tolist()
     assert decided.members_end.tolist() == np.cumsum(sizes).tolist()

@@ -25,7 +25,7 @@ ZONES_BYTES = 64_000_000  # of cells in which polygons are burnt, see `files.dec
 ZONES_BYTES_A_PIXEL = 14
 STRIP_BYTES_A_PIXEL, STRIP_BYTES_A_VALUE = 40, 5  # of rasters smaller than a strip
 UNDECIDED_A_BORDER_PIXEL = 25  # regions along the borders of the groups that are joined
-REGION_BYTES, REGION_BYTES_A_BAND = 100, 40  # while a group is decided
+REGION_BYTES, REGION_BYTES_A_BAND = 80, 22  # while a group is decided; floats take the most
 MAIN_BYTES_A_PIXEL = 0.1  # for colours of the sample, counts and chains; segments are read as they are needed
 LABELS_A_PIXEL = 0.45  # bytes on the disk, with lookup tables
 GRAPH_A_PIXEL, GRAPH_A_VALUE = 0.31, 0.16  # labels, and what pieces and groups leave to each other
@@ -58,8 +58,8 @@ def worker_memory(width: int, height: int, bands: int, dtype: DTypeLike, stretch
 def group_memory(pixels: int, bands: int) -> int:
     """Bytes that a worker needs for the largest group of tiles, itself included.
 
-    Two halves or quarters of the raster are joined, beside whose borders regions are undecided, so it grows with the
-    raster's sides: up to a thousand million pixels a usual tile takes more.
+    Parts of the raster are joined, beside whose borders regions are undecided, so it grows with the raster's sides: up
+    to a thousand million pixels a usual tile takes more.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
         rf"(graph|contents|merged|moments|window|rings|sorted|zones|stage\d)-{NUMBER}\.npz",
-        rf"(table|below|first|pixels|holders|levels|zone|present|moments|ids|sizes|rows|summary)-{NUMBER}\.npy",
+        rf"(table|below|first|pixels|holders|levels|zone|present|moments|ids|sizes|rows|summary|number)-{NUMBER}\.npy",
         rf"(corners|flags|chain-corners|chain-flags)-{NUMBER}\.npy",
         r"(places|ready)-\d+-\d+\.npz|beside\.bin",
         rf"(column|owner|value|times|finished|found|ranked|totals)-\d+-{NUMBER}\.npy",

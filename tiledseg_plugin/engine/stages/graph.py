@@ -10,6 +10,7 @@ from functools import partial
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import kernels
 from ..files.gdal_access import modest_cache
@@ -18,10 +19,16 @@ from ..kernels.components import components
 from ..kernels.contract import Kernels, Lent
 from ..kernels.pairs import AT_ONCE, distinct_pairs, renumber
 from ..machine import release_memory
-from .elimination import EliminationRules, Graph, Merged, merge_within
+from .elimination import LARGE_GRAPH, EliminationRules, Graph, Merged, merge_within
 from .moments import BandMoments, add_up
 from .parts import ELSEWHERE, GRAPH_TYPES, Left, finished_result, load_moments, load_undecided, save_graph, save_part
 from .tree import Group, Joint, Side
+
+Keep = Callable[[np.ndarray], Lent]
+
+
+def _held(array: np.ndarray) -> Lent:
+    return lambda: array
 
 
 class GroupJob(NamedTuple):
@@ -60,7 +67,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
         graphs.append(load_undecided(job.folder, member))
     release_memory()
     ends = np.cumsum([graph.sizes.size for graph in graphs]).tolist()
-    graph, number, joined = join(group, graphs)
+    graph, number, joined = join(group, graphs, partial(_set_aside, job.folder, number_of(group.number)))
     del graphs  # they are in the joined one
     release_memory()
     check_cancelled()
@@ -69,12 +76,25 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     merged = merge_within(kernel, graph, job.rules, lambda fraction: check_cancelled(), threads)
     del graph
     save_graph(job.folder, group.number, merged.take_left())
-    merged.region_of = merged.region_of[number]
-    del number
+    merged.region_of = merged.region_of[number()]
+    job.folder.drop(number_of(group.number))
     release_memory()
     moments = _moments(job, group, kernel, merged, bands) if job.has_moments else None  # large, and of no use before
     save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)
+
+
+def number_of(group: int) -> str:
+    """Under which lies, while a large group is processed, where its members' regions are in it."""
+    return f"number-{group:07d}"
+
+
+def _set_aside(folder: WorkFolder, name: str, array: np.ndarray) -> Lent:
+    """Keep an array in the work folder if it is large; returns what returns it."""
+    if array.size < LARGE_GRAPH:
+        return _held(array)
+    folder.save_array(name, array)
+    return lambda: np.array(folder.map_array(name))
 
 
 def _moments(job: GroupJob, group: Group, kernel: Kernels, merged: Merged, bands: int) -> Iterator[BandMoments]:
@@ -96,15 +116,19 @@ def finished_group(job: GroupJob, group: Group, with_graph: bool) -> List[GroupR
     return [] if result is None else [GroupResult(group.number, int(result[0]))]
 
 
-def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]:
+def join(group: Group, graphs: Sequence[Graph], keep: Keep = _held) -> Tuple[Graph, Lent, int]:
     """Put the graphs of a group's members together, with clumps that go on across borders made one; they are used up.
 
     Where their regions lie is not in the joined one: it is looked up in them again.
 
+    Parameters
+    ----------
+    keep : called with `number`, which is of no use while regions are merged, returns what returns it
+
     Returns
     -------
     graph : Graph, in raster order of first pixels
-    number : (n,) uint32, where each of the graphs' regions is in it, one graph behind the other
+    number : Lent, (n,) uint32, where each of the graphs' regions is in it, one graph behind the other
     joined : how many clumps have become a part of another one
     """
     offsets = np.cumsum([0] + [graph.sizes.size for graph in graphs])
@@ -130,25 +154,33 @@ def join(group: Group, graphs: Sequence[Graph]) -> Tuple[Graph, np.ndarray, int]
     arrays = {}
     for name in ("sizes", "sums", "undecided_from"):
         narrow = np.concatenate([graph.take(name) for graph in graphs])
-        arrays[name] = whole = np.empty((order.size, *narrow.shape[1:]), GRAPH_TYPES[name])
-        for begin in range(0, order.size, AT_ONCE):
-            whole[begin : begin + AT_ONCE] = narrow[order[begin : begin + AT_ONCE]]
+        arrays[name] = _in_order(narrow, order, GRAPH_TYPES[name])
         if name != "undecided_from":
-            np.add.at(whole, number[joined], narrow[joined])
+            np.add.at(arrays[name], number[joined], narrow[joined])
         del narrow
     after = np.append(np.uint32(0), number + np.uint32(1))
     still_open = {side: after[border] for side, border in borders.items() if side in group.open_sides}
     del after, borders, order
     release_memory()
-    places = {name: partial(_leading, found, number, leaders) for name, found in elsewhere.items()}
-    return Graph(**arrays, **places, edges=edges, borders=still_open), number, joined.size
+    kept = keep(number)
+    places = {name: partial(_leading, found, kept, leaders) for name, found in elsewhere.items()}
+    return Graph(**arrays, **places, edges=edges, borders=still_open), kept, joined.size
 
 
-def _leading(whole: Lent, number: np.ndarray, leaders: np.ndarray) -> np.ndarray:
+def _in_order(narrow: np.ndarray, order: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """`narrow[order]` of another type; by and by, as it is large."""
+    whole = np.empty((order.size, *narrow.shape[1:]), dtype)
+    for begin in range(0, order.size, AT_ONCE):
+        whole[begin : begin + AT_ONCE] = narrow[order[begin : begin + AT_ONCE]]
+    return whole
+
+
+def _leading(whole: Lent, kept: Lent, leaders: np.ndarray) -> np.ndarray:
     """Of an array of joined graphs what stands at the clump that holds the first pixel of each number.
 
     leaders : those of the numbers that several have; to keep all of them would take more memory
     """
+    number = kept()
     order = np.empty(int(number.max()) + 1 if number.size else 0, np.uint32)
     order[number] = np.arange(number.size, dtype=np.uint32)
     order[number[leaders]] = leaders

@@ -5,7 +5,7 @@ On the way up the tree goes the graph of what is undecided; on the way down, wha
 """
 
 from functools import partial
-from itertools import count
+from itertools import count as numbers
 from typing import Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -118,7 +118,7 @@ def _contents(
     merged: Merged, moments: Iterable[BandMoments], of_decided: Dict[str, np.ndarray]
 ) -> Iterator[Tuple[str, np.ndarray]]:
     """What the undecided regions hold, band by band, as no more is to be held at a time; `of_decided` gets the rest."""
-    bands = count()
+    bands = numbers()
     for each in moments:  # `enumerate` would hold the one before until the next one is made
         band = next(bands)
         for name, made in each.arrays(band, merged.began_as).items():
@@ -156,13 +156,16 @@ def load_undecided(folder: WorkFolder, number: int) -> Graph:
     edges = _edges_of(saved.pop("steps"), saved.pop("reaches"), saved["sizes"].size)
     if edges is None or not _fit_in_graph(saved):
         raise damaged(folder, graph_of(number))
-    elsewhere = {name: partial(_load_again, folder, number, name) for name in ELSEWHERE}
+    count = saved["sizes"].size
+    elsewhere = {name: partial(_load_again, folder, number, name, count) for name in ELSEWHERE}
     arrays = {name: saved.pop(name) for name in GRAPH_TYPES if name not in ELSEWHERE}
     return Graph(**arrays, **elsewhere, edges=edges, borders=_borders(saved))
 
 
-def _load_again(folder: WorkFolder, number: int, name: str) -> np.ndarray:
+def _load_again(folder: WorkFolder, number: int, name: str, count: int) -> np.ndarray:
     saved = load_or_raise(folder, graph_of(number), name, "base")
+    if len(saved[name]) != count:
+        raise damaged(folder, graph_of(number))
     array = saved[name].astype(GRAPH_TYPES[name], copy=False)
     return array + saved["base"][BASED.index(name)] if name in BASED else array
 
@@ -233,8 +236,9 @@ def _fit_in_graph(saved: Dict[str, np.ndarray]) -> bool:
     """Whether all indices are of regions that are there: the folder may be somebody else's, and kernels do not look."""
     count, ends = saved["sizes"].size, saved["border_ends"]
     return (
-        all(len(saved[name]) == count for name in GRAPH_TYPES)
-        and all(saved[name].dtype.kind in "iu" for name in (*GRAPH_TYPES, *OF_BORDERS))
+        all(saved[name].ndim == 1 + (name == "sums") and len(saved[name]) == count for name in GRAPH_TYPES)
+        and saved["base"].shape == (len(BASED),)
+        and all(saved[name].dtype.kind in "iu" for name in (*GRAPH_TYPES, *OF_BORDERS, "base"))
         and saved["border_of"].ndim == 2
         and saved["border_of"].shape[1] == 2
         and _are_within(saved["borders"], count + 1)

@@ -6,6 +6,7 @@ many tiles are processed in the order of the groups; a few, largest first, so th
 and in that order only those that are about as large.
 """
 
+import gc
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any, Callable, Deque, Dict, List, Sequence, Set, Tuple, Union
@@ -39,6 +40,7 @@ def process_part(job: PartJob, item: Item, check_cancelled: Callable[[], None]) 
     if isinstance(item, Group):
         if len(item.tiles) >= MANY_TILES:  # it takes more memory than any tile, and comes seldom
             job.tiles.forget()
+            gc.collect()
         return [process_group(job.groups, item, check_cancelled)]
     return process_unit(job.tiles, item, check_cancelled)
 

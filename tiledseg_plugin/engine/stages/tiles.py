@@ -54,7 +54,7 @@ class PixelJob:
 
     def forget(self) -> None:
         """Give up what was learned from tiles, which is learned again with the next ones."""
-        for name in ("nearest_centre", "cells"):
+        for name in ("nearest_centre", "cells", "rasters"):
             vars(self).pop(name, None)
 
     @cached_property

@@ -108,6 +108,8 @@ class Elimination:
         undecided = np.empty(0, bool) if shared is None or not shared.any() else shared.copy()
         # a large clump that turns out to be undecided makes its neighbours undecided, so it needs a list of them
         self.listed = ALL if undecided.size or keeps_links else min_pixels
+        self.planes, sums = sums.shape[1], with_sizes(sums, sizes)
+        sizes = np.minimum(sizes, int(LARGEST)).astype(np.uint32)
         edges = edges() if callable(edges) else edges
         start, limits = np.zeros(count + 1, np.int64), (min_pixels, self.listed)
         neighbours = np.empty(count_neighbours(edges, sizes, *limits, start), np.uint32)
@@ -115,9 +117,8 @@ class Elimination:
         del edges
         members = own_lists(start)
         del start
-        state = np.empty((count, 2 + sums.shape[1] // self.weights.size), np.uint32)
-        np.minimum(sizes, int(LARGEST), out=state[:, 1], casting="unsafe")
-        self.planes, sums = sums.shape[1], with_sizes(sums, sizes)
+        state = np.empty((count, 2 + self.planes // self.weights.size), np.uint32)
+        state[:, 1] = sizes
         del sizes
         self.lists = NeighbourLists(own_roots(state), members, neighbours)
         self.clumps = clumps = Clumps(
@@ -224,17 +225,14 @@ class Elimination:
 
     def regions(self) -> RemainingRegions:
         """Defined by `plain.elimination.Elimination.regions`. What is of no use any more goes on the way."""
-        del self.decisions, self.queues
-        self.clumps = self.clumps._replace(changed=np.empty(0, np.uint32))
-        self.settled = self.into
-        clumps, lists, undecided = self.clumps, self.lists, self.clumps.undecided
-        into = self.settled if self.whole is None else lists.into.copy()
-        sizes, sums, undecided_from = clumps.sizes.copy(), clumps.sums, clumps.undecided_from
-        members, neighbours = lists.members, lists.neighbours
-        del self.clumps, self.lists, clumps, lists
-        everybody = np.arange(into.size, dtype=np.uint32)
-        roots = everybody[into == everybody]
-        del everybody
+        state, sums = self.clumps.state, self.clumps.sums
+        undecided_from, undecided = self.clumps.undecided_from, self.clumps.undecided
+        members, neighbours = self.lists.members, self.lists.neighbours
+        del self.clumps, self.lists, self.decisions, self.queues
+        into, sizes = state[:, 0].copy(), state[:, 1].copy()
+        del state
+        self.settled = self._settled(into)
+        into = self.settled if self.whole is None else into
         edges = np.empty((0, 2), np.uint32)
         if undecided.size:
             edges = np.empty((int(members[:, LENGTH].sum(dtype=np.int64)) + 1, 2), np.uint32)
@@ -242,6 +240,8 @@ class Elimination:
             edges.resize((list_left_edges(into, *known, edges), 2), refcheck=False)
             del known
         del members, neighbours
+        everybody = np.arange(into.size, dtype=np.uint32)
+        roots = everybody[into == everybody]
         left_from = np.full(roots.size, DECIDED, np.uint32)
         if undecided.size:
             numbers = np.empty(into.size, np.uint32)
@@ -262,11 +262,11 @@ class Elimination:
         """Defined by `plain.elimination.Elimination`."""
         if self.settled is not None:
             return self.settled
-        count = self.clumps.sizes.size
-        everybody = np.arange(count, dtype=np.uint32)
+        return self._settled(self.lists.into.copy())
+
+    def _settled(self, into: np.ndarray) -> np.ndarray:
+        everybody = np.arange(into.size, dtype=np.uint32)
         whole = everybody if self.whole is None else self.whole
-        if count == 1:  # an array of one is of another kind to numba
-            return np.full(whole.size, self._at_first(everybody)[0], np.uint32)
         settled = np.empty_like(whole)
-        _settle(whole, self.lists.into, self._at_first(everybody), settled)
+        _settle(whole, into, self._at_first(everybody), settled)
         return settled
