@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Elimination: both sets of kernels alike, and parts of a raster first or all of it at once alike."""
 
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from hypothesis import given
@@ -90,6 +92,17 @@ def test_a_chain_of_merges_in_one_step_ends_in_its_last_clump(kernels):
     assert elimination.into.tolist() == [0, 3, 3, 3]
     elimination.step(3)
     assert elimination.into.tolist() == [3, 3, 3, 3]
+
+
+@both_sets
+def test_what_is_lent_goes_when_it_has_been_used(kernels):
+    held = {"sizes": np.array([3, 1, 2, 9]), "edges": np.array([[1, 2], [2, 3], [0, 3]], np.uint32)}
+    there = [weakref.ref(array) for array in held.values()]
+    sums = np.array([[300], [10], [24], [180]])
+    lent = {name: partial(held.pop, name) for name in held}
+    elimination = kernels.Elimination(lent["sizes"], sums, np.ones(1), lent["edges"], 4, np.inf)
+    assert [each() for each in there] == [None, None]
+    assert all_steps(elimination, 4).into.tolist() == [3, 3, 3, 3]
 
 
 @both_sets

@@ -4,6 +4,7 @@
 import random
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rasters import Log
 from tiledseg.tiledseg_plugin.engine.progress import Progress
@@ -17,7 +18,7 @@ from tiledseg.tiledseg_plugin.engine.stages.schedule import (
     Queue,
     process_parts,
 )
-from tiledseg.tiledseg_plugin.engine.stages.tiles import PieceResult
+from tiledseg.tiledseg_plugin.engine.stages.tiles import PieceResult, PixelJob
 from tiledseg.tiledseg_plugin.engine.stages.tree import Group, grow_tree, tree_of
 
 
@@ -34,6 +35,25 @@ def tree():
 
 def names(tasks):
     return [task.number if isinstance(task, Group) else tuple(piece.piece_id for piece in task) for task in tasks]
+
+
+@pytest.mark.parametrize("tiles, forgets", [(63, False), (64, True)])
+def test_what_tiles_have_taught_is_given_up_before_a_large_group(monkeypatch, tiles, forgets):
+    calls = []
+    job = SimpleNamespace(tiles=SimpleNamespace(forget=lambda: calls.append("forget")), groups=None)
+    monkeypatch.setattr(schedule, "process_group", lambda *given: calls.append("group"))
+    schedule.process_part(job, Group(9, (1, 2), None, frozenset(range(tiles))), lambda: None)
+    assert calls == (["forget", "group"] if forgets else ["group"])
+
+
+def test_a_job_learns_again_what_it_has_forgotten():
+    job = PixelJob(None, None, None, np.array([[1.0], [9.0]], np.float32), "plain")
+    learned = job.nearest_centre, job.cells, job.rasters
+    assert (job.nearest_centre, job.cells, job.rasters) == learned
+    job.forget()
+    job.forget()
+    assert all(one is not other for one, other in zip(learned, (job.nearest_centre, job.cells, job.rasters)))
+    assert job.nearest_centre(np.array([[8]], np.uint8), np.array([True])).tolist() == [2]
 
 
 def test_a_group_stands_before_the_tiles_as_soon_as_its_members_are_finished(tree):

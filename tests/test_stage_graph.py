@@ -306,6 +306,31 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inn
     folder.close(True)
 
 
+def test_a_large_group_keeps_in_its_folder_where_regions_are_and_leaves_nothing_of_it(tmp_path, monkeypatch):
+    plan, nested = scheme(1)
+    clusters, values = raster(1, plan)
+    group, rules = tree_of(nested).groups[0], EliminationRules((1.0,), 5, None)
+    found, kept = [], []
+    for least in (10**9, 1):
+        monkeypatch.setattr(stage, "LARGE_GRAPH", least)
+        folder = WorkFolder(str(tmp_path / f"work{least}"), {"parameters": {}, "input": {}})
+        for member in group.members:
+            graph = graph_of_piece(plan.pieces[member - 1], clusters, values, plan)
+            region_of, none = np.arange(graph.sizes.size, dtype=np.uint32), np.empty(0, np.int64)
+            save_graph(folder, member, graph)
+            merged = Merged(region_of, np.zeros(region_of.size, bool), none, none, graph, region_of)
+            save_part(folder, member, Left(merged, None))
+        look = lambda *given, folder=folder: kept.append(folder.arrays("number")) or merge_within(*given)  # noqa: E731
+        monkeypatch.setattr(stage, "merge_within", look)
+        process_group(GroupJob(folder, rules, "plain", False), group, lambda: None)
+        assert folder.arrays("number") == []
+        saved = [folder.load(name) for name in (f"graph-{group.number:07d}", merged_of(group.number))]
+        found.append([{name: array.tolist() for name, array in each.items()} for each in saved])
+        folder.close(True)
+    assert kept == [[], [stage.number_of(group.number)]]
+    assert found[0] == found[1] and found[0][0]["first"]
+
+
 def test_a_group_adds_up_what_its_members_hold(tmp_path):
     """In every band, where the sums have a second limb, too."""
     plan, nested = scheme(1)
