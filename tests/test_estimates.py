@@ -59,7 +59,7 @@ def test_worker_processes_take_memory_of_their_own(tmp_path):
 
 
 def test_groups_of_large_rasters_take_more_than_their_tiles():
-    """Measured: of 4,000 million pixels of three bands a worker took 0.44 GB, of 1,000 million as much as for a tile."""
+    """Measured: of 4,000 million pixels of three bands a worker took 0.44 GB, of 1,000 million what a tile takes."""
     group, tile = resources.group_memory(4_000_000_000, 3), resources.worker_memory(2016, 2016, 3, np.uint16)
     assert 0.44e9 < group < 2 * 0.44e9 and resources.group_memory(1_000_000_000, 3) < tile
     assert tile < 0.6e9 and tile > resources.group_memory(256_000_000, 3)
