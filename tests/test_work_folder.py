@@ -2,6 +2,7 @@
 """Files of the work folder: the user's stay, the run's go, also where they cannot be removed at first."""
 
 import json
+import os
 import shutil
 import zlib
 from pathlib import Path
@@ -189,6 +190,22 @@ def test_what_is_narrowed_exactly_keeps_every_bit(values, dtype):
     narrow = narrowed_exactly(given)
     assert narrow.dtype == dtype
     assert narrow.astype(np.float64).tobytes() == given.tobytes()
+
+
+def test_of_a_file_that_something_else_goes_wrong_with_nothing_is_left(tmp_path):
+    """What is written may be made along the way of other files, which may be damaged; an earlier one stays."""
+    folder = WorkFolder(str(tmp_path / "work"), {})
+    folder.save("merged-1", one=np.arange(3))
+    before = sorted(os.listdir(folder.path))
+
+    def damaged():
+        yield "two", np.arange(5)
+        raise SegmentationError("another file is damaged")
+
+    with pytest.raises(SegmentationError, match="another file is damaged"):
+        folder.save("merged-1", damaged(), one=np.arange(4))
+    assert sorted(os.listdir(folder.path)) == before and folder.load("merged-1")["one"].tolist() == [0, 1, 2]
+    folder.close(True)
 
 
 def test_other_groups_and_other_files_are_of_another_format():
