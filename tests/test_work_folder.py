@@ -195,7 +195,7 @@ def test_what_is_narrowed_exactly_keeps_every_bit(values, dtype):
 def test_of_a_file_that_something_else_goes_wrong_with_nothing_is_left(tmp_path):
     """What is written may be made along the way of other files, which may be damaged; an earlier one stays."""
     folder = WorkFolder(str(tmp_path / "work"), {})
-    folder.save("merged-1", one=np.arange(3))
+    folder.save("merged-0000001", one=np.arange(3))
     before = sorted(os.listdir(folder.path))
 
     def damaged():
@@ -203,8 +203,8 @@ def test_of_a_file_that_something_else_goes_wrong_with_nothing_is_left(tmp_path)
         raise SegmentationError("another file is damaged")
 
     with pytest.raises(SegmentationError, match="another file is damaged"):
-        folder.save("merged-1", damaged(), one=np.arange(4))
-    assert sorted(os.listdir(folder.path)) == before and folder.load("merged-1")["one"].tolist() == [0, 1, 2]
+        folder.save("merged-0000001", damaged(), one=np.arange(4))
+    assert sorted(os.listdir(folder.path)) == before and folder.load("merged-0000001")["one"].tolist() == [0, 1, 2]
     folder.close(True)
 
 
