@@ -48,11 +48,12 @@ def test_what_tiles_have_taught_is_given_up_before_a_large_group(monkeypatch, ti
 
 def test_a_job_learns_again_what_it_has_forgotten():
     job = PixelJob(None, None, None, np.array([[1.0], [9.0]], np.float32), "plain")
-    learned = job.nearest_centre, job.cells, job.rasters
-    assert (job.nearest_centre, job.cells, job.rasters) == learned
+    learned, rasters = (job.nearest_centre, job.cells), job.rasters
+    assert (job.nearest_centre, job.cells) == learned
     job.forget()
     job.forget()
-    assert all(one is not other for one, other in zip(learned, (job.nearest_centre, job.cells, job.rasters)))
+    assert all(one is not other for one, other in zip(learned, (job.nearest_centre, job.cells)))
+    assert job.rasters is rasters
     assert job.nearest_centre(np.array([[8]], np.uint8), np.array([True])).tolist() == [2]
 
 

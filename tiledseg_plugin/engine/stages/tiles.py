@@ -53,8 +53,11 @@ class PixelJob:
         return Cells()
 
     def forget(self) -> None:
-        """Give up what was learned from tiles, which is learned again with the next ones."""
-        for name in ("nearest_centre", "cells", "rasters"):
+        """Give up what was learned from tiles, which is learned again with the next ones.
+
+        Rasters stay open, as a virtual one of thousands of files takes long to open.
+        """
+        for name in ("nearest_centre", "cells"):
             vars(self).pop(name, None)
 
     @cached_property
