@@ -94,6 +94,23 @@ def test_a_chain_of_merges_in_one_step_ends_in_its_last_clump(kernels):
     assert elimination.into.tolist() == [3, 3, 3, 3]
 
 
+@needs_compiled
+def test_steps_beyond_the_last_that_can_change_anything_are_left_out_where_many_wait():
+    """Some thousands find no partner, each step: with a least size of thousands of millions that took for ever."""
+    count, least = 20_000, 2**31 - 1
+    sizes, sums = np.ones(count, np.int64), np.arange(count)[:, None] % 2 * 100
+    sizes[::2] = 2
+    sums[::2] *= 2
+    edges = np.stack([np.arange(1, count - 1), np.arange(2, count)], axis=1).astype(np.uint32)  # the first has none
+    for shared in (None, np.arange(count) == 0):
+        elimination = compiled.Elimination(sizes, sums.copy(), np.ones(1), edges, 2000, 5.0, shared=shared)
+        area, calls = elimination.next_area(0), 0
+        while area is not None:
+            area, calls = elimination.go_on(area, least), calls + 1
+            assert calls < 20
+        assert elimination.into.tolist() == list(range(count))
+
+
 @both_sets
 def test_what_is_lent_goes_when_it_has_been_used(kernels):
     held = {"sizes": np.array([3, 1, 2, 9]), "edges": np.array([[1, 2], [2, 3], [0, 3]], np.uint32)}

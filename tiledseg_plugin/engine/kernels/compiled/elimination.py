@@ -152,17 +152,18 @@ class Elimination:
 
     def go_on(self, area: int, last: int, run: Run = map) -> Optional[int]:
         """Defined by `plain.elimination.Elimination.go_on`."""
-        if 1 < self.course[LIVE] < self.course[FEW]:
-            self._contract()
-        if self.course[WANTED] > self.decisions.waiting.size:
-            self._make_room(self.decisions.waiting[: self.course[RETRIES]])
-        following = self._take_steps(area, last)
+        if self.course[CALLED] == NOT_YET:
+            if 1 < self.course[LIVE] < self.course[FEW]:
+                self._contract()
+            if self.course[WANTED] > self.decisions.waiting.size:
+                self._make_room(self.decisions.waiting[: self.course[RETRIES]])
+            area = self._take_steps(area, last)
         if self.course[CALLED] != NOT_YET:
-            area, begins = following, range(int(self.course[ASLEEP]), int(self.course[CALLED]), PIECE)
+            begins = range(int(self.course[ASLEEP]), int(self.course[CALLED]), PIECE)
             for _ in run(lambda begin: self.decide(begin, min(begin + PIECE, begins.stop)), begins):
                 pass
-            following = self._take_steps(area, area)
-        return following if following <= last else None
+            area = self._take_steps(area, last)
+        return area if area <= last else None
 
     def _take_steps(self, area: int, last: int) -> int:
         clumps, limits = self.clumps[1:], (self.weights, self.threshold, self.listed)
