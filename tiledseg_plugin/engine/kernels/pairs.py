@@ -34,9 +34,9 @@ def counted_pairs(pairs: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return unpacked(keys), times
 
 
-def renumber(pairs: np.ndarray, number: np.ndarray, renumbered: Optional[np.ndarray] = None) -> None:
-    """Look all indices (m, 2) up in `number`: in place, or into `renumbered`."""
-    renumbered = pairs if renumbered is None else renumbered
-    for begin in range(0, len(pairs), AT_ONCE):
+def look_up(indices: np.ndarray, table: np.ndarray, found: Optional[np.ndarray] = None) -> None:
+    """Look indices, such as pairs (m, 2), up in a table, by and by as they are many: in place, or into `found`."""
+    found = indices if found is None else found
+    for begin in range(0, len(indices), AT_ONCE):
         part = slice(begin, begin + AT_ONCE)
-        renumbered[part] = number[pairs[part]]
+        found[part] = table[indices[part]]

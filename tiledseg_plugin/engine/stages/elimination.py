@@ -12,7 +12,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union, cas
 import numpy as np
 
 from ..kernels.contract import DECIDED, Kernels, Lent, Merging
-from ..kernels.pairs import AT_ONCE, renumber
+from ..kernels.pairs import AT_ONCE, look_up
 from ..machine import ThreadPool, release_memory
 from .nesting import Nested, begins_of, regions_at
 
@@ -229,7 +229,7 @@ def _merged(graph: Graph, finished: List[Merging], rules: EliminationRules, begi
     del at_border
     roots, sizes, left_from = every_root[undecided], regions.pop("sizes"), undecided_from[undecided]
     sums, edges = regions.pop("sums")[undecided], regions.pop("edges")
-    renumber(edges, number - np.uint32(1))
+    look_up(edges, number - np.uint32(1))
     first, clusters = graph.pick("first", roots), graph.pick("clusters", roots)
     left = Graph(sizes[undecided], sums, edges, first, earliest[undecided], clusters, borders, left_from)
     if begin is None:

@@ -10,14 +10,13 @@ from functools import partial
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from .. import kernels
 from ..files.gdal_access import modest_cache
 from ..files.work_folder import WorkFolder
 from ..kernels.components import components
 from ..kernels.contract import Kernels, Lent
-from ..kernels.pairs import AT_ONCE, distinct_pairs, renumber
+from ..kernels.pairs import distinct_pairs, look_up
 from ..machine import release_memory
 from .elimination import LARGE_GRAPH, EliminationRules, Graph, Merged, merge_within
 from .moments import BandMoments, add_up
@@ -146,7 +145,7 @@ def join(group: Group, graphs: Sequence[Graph], keep: Keep = _held) -> Tuple[Gra
     end = 0
     for graph, offset in zip(graphs, offsets):
         begin, end = end, end + len(graph.edges)
-        renumber(graph.take("edges"), number[offset:], edges[begin:end])
+        look_up(graph.take("edges"), number[offset:], edges[begin:end])
     edges[end:] = number[touching[~same]]
     joined = np.unique(touching[same])
     joined = joined[order[number[joined]] != joined]
@@ -154,7 +153,8 @@ def join(group: Group, graphs: Sequence[Graph], keep: Keep = _held) -> Tuple[Gra
     arrays = {}
     for name in ("sizes", "sums", "undecided_from"):
         narrow = np.concatenate([graph.take(name) for graph in graphs])
-        arrays[name] = _in_order(narrow, order, GRAPH_TYPES[name])
+        arrays[name] = np.empty((order.size, *narrow.shape[1:]), GRAPH_TYPES[name])
+        look_up(order, narrow, arrays[name])
         if name != "undecided_from":
             np.add.at(arrays[name], number[joined], narrow[joined])
         del narrow
@@ -165,14 +165,6 @@ def join(group: Group, graphs: Sequence[Graph], keep: Keep = _held) -> Tuple[Gra
     kept = keep(number)
     places = {name: partial(_leading, found, kept, leaders) for name, found in elsewhere.items()}
     return Graph(**arrays, **places, edges=edges, borders=still_open), kept, joined.size
-
-
-def _in_order(narrow: np.ndarray, order: np.ndarray, dtype: DTypeLike) -> np.ndarray:
-    """`narrow[order]` of another type; by and by, as it is large."""
-    whole = np.empty((order.size, *narrow.shape[1:]), dtype)
-    for begin in range(0, order.size, AT_ONCE):
-        whole[begin : begin + AT_ONCE] = narrow[order[begin : begin + AT_ONCE]]
-    return whole
 
 
 def _leading(whole: Lent, kept: Lent, leaders: np.ndarray) -> np.ndarray:

@@ -148,10 +148,9 @@ def sort_strip(folder: WorkFolder, strip: Strip, check_cancelled: Callable[[], N
     """Gather the segments that begin in a strip: a task of this stage. Returns how many they are."""
     firsts, sizes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     moments = []
+    wanted = ("earliest", "sizes", *chain(*map(names_in_files, range(strip.bands))))
     for number in strip.parts:
         check_cancelled()
-        of_bands = [names_in_files(band) for band in range(strip.bands)]
-        wanted = ("earliest", "sizes", *chain(*of_bands))
         saved = load_or_raise(folder, merged_of(number), *wanted)
         here = (saved["earliest"] >= strip.begin) & (saved["earliest"] < strip.end)
         firsts.append(saved["earliest"][here])

@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 
 from ..contract import DECIDED, NO_LEVEL, Lent, Links, RemainingRegions, Run
-from ..pairs import renumber
+from ..pairs import look_up
 from .cache import kernel
 from .graph import (
     LENGTH,
@@ -247,7 +247,7 @@ class Elimination:
         if undecided.size:
             numbers = np.empty(into.size, np.uint32)
             numbers[roots] = np.arange(roots.size, dtype=np.uint32)
-            renumber(edges, numbers)
+            look_up(edges, numbers)
             is_left = undecided[roots]
             left_from[is_left] = undecided_from[roots[is_left]]
         sums, exact = np.split(sums[roots], [self.planes], axis=1)
