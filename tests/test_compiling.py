@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -204,6 +205,14 @@ def test_other_versions_have_a_cache_of_their_own(monkeypatch, what):
     before = machine_code._name.__wrapped__()
     monkeypatch.setattr(machine_code, what, (lambda _: "9.9") if what == "_version_of" else "other.place")
     assert machine_code._name.__wrapped__() != before
+
+
+def test_the_folder_has_the_same_name_while_another_thread_reads_the_configuration_of_python(monkeypatch):
+    """Half filled it said None for the binary interface: a run in four had to compile all kernels anew."""
+    expected = machine_code.folder()
+    monkeypatch.setattr(sysconfig, "_CONFIG_VARS", {})
+    machine_code._name.cache_clear()
+    assert machine_code.folder() == expected
 
 
 def test_what_other_versions_left_goes_a_month_after_its_last_use(own_cache, monkeypatch):

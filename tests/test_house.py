@@ -247,3 +247,9 @@ def test_nothing_compares_rows_of_arrays():
             if ast.unparse(call.func) == "np.unique" and any(given.arg == "axis" for given in call.keywords)
         ]
     assert found == []
+
+
+def test_nothing_asks_sysconfig():
+    """Until Python 3.13 a thread finds it half filled while another one is the first to ask."""
+    sources = {path.name: path.read_text("utf-8") for path in modules()}
+    assert [name for name, text in sources.items() if "import sysconfig" in text or "from sysconfig" in text] == []

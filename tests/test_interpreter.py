@@ -4,6 +4,7 @@
 import os
 import stat
 import sys
+import sysconfig
 import threading
 from pathlib import Path
 
@@ -161,6 +162,12 @@ def test_another_build_of_python_is_refused_although_it_starts(find):
         pytest.skip("no other Python here; TILEDSEG_OTHER_PYTHON can name one")
     found, _ = find(Candidate(str(other)))
     assert found is None
+
+
+def test_the_binary_interface_is_known_while_another_thread_reads_the_configuration_of_python(monkeypatch):
+    expected = interpreter.facts()["abi"]
+    monkeypatch.setattr(sysconfig, "_CONFIG_VARS", {})
+    assert interpreter.facts()["abi"] == expected != ""
 
 
 def test_the_handshake_compares_what_would_break():

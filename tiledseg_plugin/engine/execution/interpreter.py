@@ -10,8 +10,8 @@ import os
 import re
 import struct
 import sys
-import sysconfig
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -121,7 +121,7 @@ def facts() -> Facts:
 
     return {
         "version": list(sys.version_info[:3]),
-        "abi": sysconfig.get_config_var("SOABI") or sysconfig.get_config_var("EXT_SUFFIX") or "",
+        "abi": EXTENSION_SUFFIXES[0],
         "pointer": struct.calcsize("P"),
         "base_prefix": os.path.realpath(sys.base_prefix),
         "numpy": numpy.__version__,

@@ -8,13 +8,13 @@ do not disturb each other. Beside numba's own files it holds marks, empty or wit
 """
 
 import hashlib
+import importlib.machinery
 import importlib.util
 import os
 import platform
 import re
 import shutil
 import sys
-import sysconfig
 import time
 import warnings
 from contextlib import suppress
@@ -79,7 +79,7 @@ def _facts() -> List[str]:
     return [
         __name__,
         sys.version,
-        str(sysconfig.get_config_var("SOABI")),
+        importlib.machinery.EXTENSION_SUFFIXES[0],  # not by `sysconfig`, which is half filled while a thread fills it
         numpy.__version__,
         _version_of("numba"),
         _version_of("llvmlite"),
