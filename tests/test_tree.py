@@ -129,19 +129,47 @@ def test_a_tree_over_a_grid_is_flat_and_its_groups_are_compact(columns, rows):
         depth, group = depth + 1, tree.group_of[group.number]
     pieces = columns * rows
     quartered = min(pieces, QUARTERED)
-    assert depth <= max(1, np.ceil(np.log(quartered) / np.log(4)) + 1 + np.ceil(np.log2(pieces / quartered)))
+    assert depth <= max(1, np.ceil(np.log(quartered) / np.log(4)) + 1 + 2 * np.ceil(np.log2(pieces / quartered)))
+    rest = pieces_around(tree)
     for group in tree.groups:
-        assert len(group.tiles) <= QUARTERED or len(group.members) == 2  # or the last ones would take twice the memory
-        if min(columns, rows) > 1:
+        tiles = [len(pieces_below(tree, member)) for member in group.members]
+        # else the last ones would take twice the memory; what joins a small part to all the rest is a small one, too
+        assert sum(tiles) <= QUARTERED or len(tiles) == 2 or (group in rest and sum(tiles[1:]) <= QUARTERED)
+        if min(columns, rows) > 1 and group not in rest:
             width, height = group.extent.width // 20, group.extent.height // 20
             assert width * height == len(group.tiles)
             assert max(width, height) <= 2 * min(width, height) + 1
     assert len(tree.groups) <= max(1, columns * rows / 2)
 
 
-@pytest.mark.parametrize("pieces, members", [(QUARTERED, 4), (QUARTERED + 1, 2)])
-def test_a_tree_of_so_many_pieces_is_joined_of_quarters_of_more_of_halves(pieces, members):
-    assert len(grow_tree(plan_grid(20 * pieces, 20, 20, 20).pieces).whole.members) == members
+def pieces_around(tree):
+    """The group of everything, the first member of it, and of that one, and so on: some lie around the last pieces."""
+    found = [tree.whole]
+    while tree.groups_in(found[-1])[:1]:
+        found.append(tree.groups_in(found[-1])[0])
+    return found
+
+
+@pytest.mark.parametrize("columns, rows", [(4, 4), (16, 16), (1, 100), (63, 64), (5, 7)])
+def test_little_is_left_to_be_done_when_the_last_piece_is_finished(columns, rows):
+    """So that other workers wait for no more than one join of few parts, whose borders are short."""
+    tree = grow_tree(plan_grid(columns * 20, rows * 20, 20, 20).pieces)
+    [around], *pieces = tree.groups_in(tree.whole), *tree.whole.members[1:]
+    assert tree.whole.members[0] == around.number and 1 < len(pieces) < MOST_AT_ONCE
+    assert set(pieces) <= {piece.piece_id for piece in tree.pieces}
+    last = [piece for piece, place in tree.places().items() if place >= columns * rows - len(pieces)]
+    assert sorted(last) == sorted(pieces), "they are processed last"
+    assert len(around.open_sides) <= 4 * len(pieces)
+
+
+@pytest.mark.parametrize("pieces, groups", [(QUARTERED, 3), (QUARTERED + 1, 2)])
+def test_a_tree_of_so_many_pieces_is_joined_of_quarters_of_more_of_halves(pieces, groups):
+    tree = grow_tree(plan_grid(20 * pieces, 20, 20, 20).pieces)
+    around = tree.groups_in(tree.whole)[0]
+    if groups == 3:
+        assert len(tree.groups_in(around)) == 3  # the fourth quarter is what is processed last
+    else:
+        assert [len(group.tiles) for group in tree.groups_in(around)] == [8, 2, 2, 2]  # a half, and most of the other
 
 
 def test_a_half_of_one_piece_is_not_cut_again():
@@ -239,7 +267,7 @@ def segment_by_parts(path, plan, rules, rng, folder, tree, runs):
         for piece in tree.pieces:
             table = folder.map_array(table_of(piece))
             ids[piece.window.within(Window(0, 0, plan.width, plan.height))] = folder.load_labels(
-                labels_of(piece), 0, piece.window.height, table
+                labels_of(piece), 0, piece.window.height, kernel, table
             )
         return (
             ids,

@@ -101,7 +101,7 @@ def grow_tree(pieces: Sequence[Piece]) -> Tree:
     """
     ordered = sorted(pieces, key=lambda piece: piece.piece_id)
     centres = np.array([_centre(piece.window) for piece in ordered], np.int64).reshape(-1, 2)
-    return tree_of(_nested(np.arange(len(ordered)), centres, ordered))
+    return tree_of(_with_the_last_outside(_nested(np.arange(len(ordered)), centres, ordered)))
 
 
 def tree_of(nested: Nested) -> Tree:
@@ -133,6 +133,19 @@ def _nested(chosen: np.ndarray, centres: np.ndarray, pieces: Sequence[Piece]) ->
     if chosen.size <= QUARTERED:
         parts = [part for half in parts for part in (_halves(half, centres) if half.size > 1 else [half])]
     return [pieces[part[0]] if part.size == 1 else _nested(part, centres, pieces) for part in parts]
+
+
+def _with_the_last_outside(nested: Nested) -> Nested:
+    """The same, but the group that holds everything has the pieces of the last small group as members of its own.
+
+    All the rest is one group, or groups within groups, that can be joined while the last pieces are in process: when
+    these are finished nothing is left to be done but the join of few, during which other workers would have to wait.
+    """
+    *rest, last = nested
+    while not isinstance(last, Piece):
+        *before, last = last
+        rest = [rest, *before] if len(rest) > 1 else [*rest, *before]
+    return [*rest, last]
 
 
 def _halves(chosen: np.ndarray, centres: np.ndarray) -> List[np.ndarray]:
