@@ -9,7 +9,7 @@ from ..contract import WALL_BELOW, WALL_RIGHT
 from .cache import inner, kernel
 
 ALL_BITS = np.uint32(0xFFFFFFFF)
-EDGES_OF_CLUMP = 4  # for which there is room at first: some are noted repeatedly
+EDGES_OF_CLUMP = 6  # for which there is room at first: some are noted repeatedly; what is not filled takes no memory
 
 
 @inner
