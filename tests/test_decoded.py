@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files whose blocks are slow to decode: each is decoded once or nearly so, and the result is what it always was."""
+"""Small files, and those whose blocks are slow to decode: each block is decoded once or nearly so, and the result is
+what it always was."""
+
+import pickle
 
 import numpy as np
 import pytest
@@ -7,9 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 from rasters import Log, run
+from tiledseg.tiledseg_plugin.engine import segmentation
 from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import decoded, reading
-from tiledseg.tiledseg_plugin.engine.files.decoded import Decoded, is_worth_keeping, storage_of, times_decoded
+from tiledseg.tiledseg_plugin.engine.files.decoded import (
+    Decoded,
+    Held,
+    held_bytes,
+    is_worth_keeping,
+    storage_of,
+    times_decoded,
+)
 from tiledseg.tiledseg_plugin.engine.files.raster import describe
 from tiledseg.tiledseg_plugin.engine.files.reading import read_window
 from tiledseg.tiledseg_plugin.engine.files.window import Window
@@ -79,9 +90,84 @@ def file_of(files, layout):
     return files[layout]
 
 
+@pytest.fixture
+def no_room_in_memory(monkeypatch):
+    monkeypatch.setattr(decoded, "HELD_BYTES", 0)
+
+
+@pytest.mark.parametrize("execution", ["serial", "threads"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_pixel_of_a_small_file_is_read_once(files, expected, layout, execution, tmp_path, read_pixels):
+    path, log = file_of(files, layout), Log()
+    given_ = {**SETTINGS, "execution": execution, "tile_width": 90, "tile_height": 100}
+    ids, _ = run(path, tmp_path / "o.tif", log, **given_)
+    assert np.array_equal(ids, expected)
+    assert sum(window.pixels for window in read_pixels) == WIDTH * HEIGHT
+    assert not any("Values are kept" in line for line in log.lines)
+
+
+def test_what_is_quick_to_read_or_too_much_is_not_kept_in_memory(files, monkeypatch):
+    size = WIDTH * HEIGHT * BANDS * 2
+    assert held_bytes(files["one strip"], BANDS, 2) == size
+    assert held_bytes(files["usual"], BANDS, 2) == 0
+    for name, least in (("HELD_BYTES", size), ("free_memory", lambda: 8 * size)):
+        with monkeypatch.context() as patch:
+            patch.setattr(decoded, name, least)
+            assert held_bytes(files["one strip"], BANDS, 2) == size
+            patch.setattr(decoded, name, least - 1 if name == "HELD_BYTES" else lambda: 8 * size - 1)
+            assert held_bytes(files["one strip"], BANDS, 2) == 0
+    monkeypatch.setattr(decoded, "free_memory", lambda: None)
+    assert held_bytes(files["one strip"], BANDS, 2) == 0
+
+
+def floats_of(values, path):
+    """The same image with values that are not finite, which reading makes zeros of and no data."""
+    values = values.astype(np.float32)
+    values[0, 5:9, 30:60], values[1, 100:130, 7], values[2, 3, 50] = np.nan, np.inf, -np.inf
+    dataset = gdal.GetDriverByName("GTiff").Create(
+        str(path), WIDTH, HEIGHT, BANDS, gdal.GDT_Float32, ["COMPRESS=DEFLATE"]
+    )
+    dataset.WriteArray(values)
+
+
+@pytest.mark.parametrize("kind", ["floats", "a mask", "resampled", "a part"])
+def test_what_is_in_memory_is_what_is_in_the_file(files, values, kind, tmp_path, read_pixels, monkeypatch):
+    path, more = str(tmp_path / "in.tif"), {}
+    if kind == "floats":
+        floats_of(values, path)
+    elif kind == "a mask":
+        gdal.Translate(path, files["one strip"], creationOptions=["COMPRESS=LZW"])
+        dataset = gdal.Open(path, gdal.GA_Update)
+        dataset.CreateMaskBand(gdal.GMF_PER_DATASET)
+        dataset.GetRasterBand(1).GetMaskBand().WriteArray(np.where(np.indices((HEIGHT, WIDTH)).sum(0) % 97 < 9, 0, 255))
+        del dataset
+    elif kind == "resampled":
+        path = str(tmp_path / "in.vrt")
+        gdal.Translate(path, files["one strip"], format="VRT", width=WIDTH * 2 // 3, resampleAlg="bilinear")
+    else:
+        path, more = files["one strip"], {"nodata": "77", "bands": (3, 1)}
+    given_ = {**SETTINGS, **more, "tile_width": 70, "tile_height": 60}
+    held, _ = run(path, tmp_path / "held.tif", **given_)
+    read_once = len(read_pixels)
+    monkeypatch.setattr(decoded, "HELD_BYTES", 0)
+    monkeypatch.setattr(segmentation, "is_worth_keeping", lambda *_: False)
+    ids, _ = run(path, tmp_path / "o.tif", **given_)
+    assert len(np.unique(ids)) > 20 and np.array_equal(held, ids)
+    assert read_once < len(read_pixels) - read_once, "nothing was kept"
+
+
+def test_nobody_changes_what_is_in_memory_and_it_stays_there(values):
+    held, key = Held(), (("values", 1), Window(0, 0, WIDTH, HEIGHT))
+    held.keep(key, values[:1])
+    with pytest.raises(ValueError):
+        held.get(key)[0, 0, 0] = 1
+    there = pickle.loads(pickle.dumps(held))
+    assert there.get(key) is None and not there.keeps_all
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_each_pixel_of_a_slow_layout_is_read_once_and_the_result_is_the_same(
-    files, expected, layout, tmp_path, read_pixels, monkeypatch
+    files, expected, layout, tmp_path, read_pixels, monkeypatch, no_room_in_memory
 ):
     monkeypatch.setattr(decoded, "SMALL_SIDE", 100)  # as all is small here
     path, log = file_of(files, layout), Log()
@@ -98,9 +184,10 @@ def test_each_pixel_of_a_slow_layout_is_read_once_and_the_result_is_the_same(
     height=st.integers(60, HEIGHT),
     pixels=st.sampled_from([900, 5000, 40_000]),
     full=st.integers(0, 40),
+    in_memory=st.booleans(),
 )
 def test_whatever_the_tiles_the_cells_and_the_room_for_them(
-    files, expected, tmp_path_factory, layout, width, height, pixels, full
+    files, expected, tmp_path_factory, layout, width, height, pixels, full, in_memory
 ):
     """Where the disk is full, what was not kept is read again."""
     if layout not in files:
@@ -117,6 +204,8 @@ def test_whatever_the_tiles_the_cells_and_the_room_for_them(
                     raise SegmentationError("The disk is full: make room.")
             save(self, name, array)
 
+        if not in_memory:
+            patch.setattr(decoded, "HELD_BYTES", 0)
         patch.setattr(WorkFolder, "save_array", save_while_there_is_room)
         patch.setattr(reading, "CELL_PIXELS", pixels)
         patch.setattr("tiledseg.tiledseg_plugin.engine.stages.statistics.BLOCK_PIXELS", pixels)
@@ -125,13 +214,13 @@ def test_whatever_the_tiles_the_cells_and_the_room_for_them(
 
 
 @pytest.mark.parametrize("execution", ["threads", "processes"])
-def test_all_executions_read_what_the_survey_has_left(files, expected, tmp_path, execution):
+def test_all_executions_read_what_the_survey_has_left(files, expected, tmp_path, execution, no_room_in_memory):
     given_ = {**SETTINGS, "execution": execution, "workers": 2, "tile_width": 120}
     ids, _ = run(files["one strip"], tmp_path / "o.tif", **given_)
     assert np.array_equal(ids, expected)
 
 
-def test_what_a_killed_run_has_left_is_not_trusted(files, expected, tmp_path):
+def test_what_a_killed_run_has_left_is_not_trusted(files, expected, tmp_path, no_room_in_memory):
     """It bears its name before the disk has all of it; and another raster may be of the same size."""
     work = tmp_path / "work"
     work.mkdir()

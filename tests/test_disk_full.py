@@ -12,6 +12,7 @@ from tiledseg.tiledseg_plugin.engine.errors import SegmentationError
 from tiledseg.tiledseg_plugin.engine.files import attribute_table
 from tiledseg.tiledseg_plugin.engine.files.outputs import create_like
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
+from tiledseg.tiledseg_plugin.engine.kernels import plain
 from tiledseg.tiledseg_plugin.engine.products import (
     looked_up,
     segment_polygons,
@@ -31,7 +32,7 @@ LIMIT = 6000  # bytes of any file
 WRITERS = {  # of a work folder, by the way in which each hands its bytes over
     "npz": lambda folder, array: folder.save("graph-0000001", values=array),
     "rows": lambda folder, array: folder.save_rows("stage1-0000001", array[None]),
-    "labels": lambda folder, array: folder.save_labels("labels-0000001", array.astype(np.uint32)[None]),
+    "labels": lambda folder, array: folder.save_labels("labels-0000001", array.astype(np.uint32)[None], plain),
     "array": lambda folder, array: folder.save_array("pixels-0000001", array),
     "column": lambda folder, array: folder.save_column("pixels-0000001", array),
 }

@@ -9,6 +9,7 @@ import pytest
 from osgeo import gdal
 from rasters import run, write_raster
 from tiledseg.tiledseg_plugin.engine import execution, resources
+from tiledseg.tiledseg_plugin.engine.files import decoded
 from tiledseg.tiledseg_plugin.engine.parameters import PreflightParameters
 from tiledseg.tiledseg_plugin.engine.preflight import preflight
 from tiledseg.tiledseg_plugin.engine.progress import Feedback
@@ -33,18 +34,26 @@ def test_estimates_are_upper_ends(estimates, tmp_path, kind):
     assert found.disk <= found.estimated_disk <= 2 * found.disk
 
 
-def test_values_that_are_decoded_once_take_room(tmp_path):
+def test_values_that_are_decoded_once_take_room(tmp_path, monkeypatch):
+    """In memory, where they are few and the workers share it; else on the disk, if that is worth it."""
     values = np.random.default_rng(1).integers(1, 200, (2, 300, 400)).astype(np.uint16)
     usual = write_raster(tmp_path / "usual.tif", values, 0)
     strips = str(tmp_path / "strips.tif")
     gdal.GetDriverByName("GTiff").CreateCopy(
         strips, gdal.Open(usual), options=["COMPRESS=DEFLATE", "BLOCKYSIZE=300"]
     ).FlushCache()
-    disk = [
-        preflight(PreflightParameters(path, tile_width=100, tile_height=100), Feedback()).disk
-        for path in (usual, strips)
-    ]
-    assert disk[1] - disk[0] == values.nbytes
+
+    def more_of(quantity, execution="auto"):
+        """Of the raster in strips than of the usual one."""
+        given = {"tile_width": 100, "tile_height": 100, "execution": execution}
+        found = [preflight(PreflightParameters(path, **given), Feedback()) for path in (usual, strips)]
+        return getattr(found[1], quantity) - getattr(found[0], quantity)
+
+    assert (more_of("disk"), more_of("memory")) == (0, values.nbytes)
+    for kind in ("processes", "dask"):
+        assert (more_of("disk", kind), more_of("memory", kind)) == (values.nbytes, 0)
+    monkeypatch.setattr(decoded, "HELD_BYTES", values.nbytes - 1)
+    assert (more_of("disk"), more_of("memory")) == (values.nbytes, 0)
 
 
 def test_worker_processes_take_memory_of_their_own(tmp_path):

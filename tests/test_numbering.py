@@ -123,7 +123,9 @@ def test_ids_are_those_of_a_run_without_tiles(tmp_path, monkeypatch, levels):
     ids, whole = np.zeros((20, 20), np.uint32), Window(0, 0, 20, 20)
     for piece in tree.pieces:
         table = context.folder.map_array(table_of(piece))
-        ids[piece.window.within(whole)] = context.folder.load_labels(labels_of(piece), 0, piece.window.height, table)
+        ids[piece.window.within(whole)] = context.folder.load_labels(
+            labels_of(piece), 0, piece.window.height, context.kernel, table
+        )
         assert segments.in_tiles[piece.tile_id] == np.count_nonzero(np.unique(ids[piece.window.within(whole)]))
     colours, valid = values.astype(np.float32), (values != 0).all(axis=0)
     expected = segment_untiled(colours, valid, CENTRES, 2, None, values)

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import execution, resources
 from .files.attribute_table import BAND_STATISTICS, MOST_XML_VALUES, OWN_COLUMNS
-from .files.decoded import is_worth_keeping
+from .files.decoded import held_bytes, is_worth_keeping
 from .files.gdal_access import OpenRasters
 from .files.output_files import check_files, layer_output
 from .files.publish import recover_beside
@@ -90,6 +90,8 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     valid_tiles = [tile for tile in plan.tiles if occupancy.valid_pixels[tile.tile_id]]
     tile_bytes = max(_tile_memory(raster, plan), resources.group_memory(valid, len(raster.bands)))
     workers = resources.choose_workers(parameters.workers, max(len(valid_tiles), 1), tile_bytes)
+    with_processes = _has_processes(parameters, raster, workers.count)
+    held = 0 if with_processes or parameters.execution == "dask" else _held(raster)
     result = PreflightResult(
         records=tile_records(parameters.input, plan, occupancy, origin=raster.origin),
         tile_count=len(plan.tiles),
@@ -100,9 +102,10 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
             resources.main_memory(valid, len(raster.bands)),
             workers.count,
             tile_bytes,
-            _has_processes(parameters, raster, workers.count),
-        ),
-        disk=_disk(raster, plan, valid_tiles, valid),
+            with_processes,
+        )
+        + held,
+        disk=_disk(raster, plan, valid_tiles, valid, held > 0),
         seconds=2 * reading + valid * (WORKER_SECONDS / workers.count + SERIAL_SECONDS),
     )
     _log(raster, plan, parameters, result, workers.count, feedback)
@@ -160,15 +163,26 @@ def _has_processes(parameters: PreflightParameters, raster: Raster, workers: int
     return execution.is_worth_processes(raster, workers)
 
 
-def _disk(raster: Raster, plan: Plan, tiles: Sequence[Tile], valid: int) -> int:
-    """Bytes of intermediate files and of OUTPUT, with what is decoded once and kept, if anything is."""
+def _held(raster: Raster) -> int:
+    """Bytes of the values that are kept in memory, of a small raster."""
+    return held_bytes(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize)
+
+
+def _disk(raster: Raster, plan: Plan, tiles: Sequence[Tile], valid: int, is_held: bool) -> int:
+    """Bytes of intermediate files and of OUTPUT, with what is decoded once and kept there, if anything is.
+
+    Parameters
+    ----------
+    is_held : whether that is kept in memory instead
+    """
     pixels = raster.width * raster.height
     columns = len(OWN_COLUMNS) + len(raster.bands) * len(BAND_STATISTICS)
     needed = resources.disk(valid, sum(len(tile.pieces) for tile in tiles), len(raster.bands), columns)
     needed += resources.output_disk(valid, len(raster.bands), columns, MOST_XML_VALUES)
     itemsize = np.dtype(raster.dtype).itemsize
     windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in part_few(plan).pieces]
-    if is_worth_keeping(raster.path, len(raster.bands), itemsize, windows, Path(tempfile.gettempdir())):
+    where = Path(tempfile.gettempdir())
+    if not is_held and is_worth_keeping(raster.path, len(raster.bands), itemsize, windows, where):
         needed += pixels * len(raster.bands) * itemsize
     return needed
 

@@ -12,7 +12,7 @@ from . import execution, kernels
 from . import rsgislib as rsgislib_engine
 from .errors import Cancelled
 from .execution.runner import Runner
-from .files.decoded import Decoded, is_worth_keeping
+from .files.decoded import Decoded, Held, Kept, held_bytes, is_worth_keeping
 from .files.gdal_access import modest_cache
 from .files.no_data import scaling_note
 from .files.publish import recover_beside
@@ -181,7 +181,7 @@ class _Run:
         pace = 1e-9 * self.raster.width * self.raster.height * slowness()
         self.progress = Progress(feedback, weights_of(parameters, self.raster), kernels.seconds_lost, pace)
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
-        self.is_decoded = False
+        self.kept: Optional[Kept] = None
         self._under_way = ExitStack()  # what has to be stopped in the end
 
     def _manifest(self) -> Dict[str, Any]:
@@ -265,8 +265,9 @@ class _Run:
         if summary is not None:
             self.feedback.info("Statistics are taken from the interrupted run.")
         else:
-            as_rsgislib, cells = parameters.rsgislib_stretch, self._cells(runner)
-            job = Survey(self.raster, plan, parameters.sampling, self.folder, as_rsgislib, cells)
+            self.kept = self._place_for_values(runner)
+            as_rsgislib = parameters.rsgislib_stretch
+            job = Survey(self.raster, plan, parameters.sampling, self.folder, as_rsgislib, self.kept)
             summary = survey(job, runner, self.progress)
             if not self.folder.is_temporary:
                 save_summary(summary, self.folder)
@@ -278,15 +279,17 @@ class _Run:
             self.feedback.info(f"Of {tiles}, {empty} {verb} empty and left out, {sparse} sparse.")
         return _Surveyed(summary, occupancy, summary.colours(self.raster, parameters.stretch))
 
-    def _cells(self, runner: Runner) -> Optional[Decoded]:
+    def _place_for_values(self, runner: Runner) -> Optional[Kept]:
         """Where the survey leaves what it has read, where that is worth it; other machines read by themselves."""
         raster, folder = self.raster, self.folder
         if self.with_rsgislib or runner.remote:
             return None
+        planes, itemsize = len(raster.bands), np.dtype(raster.dtype).itemsize
+        if runner.shares_memory and held_bytes(raster.path, planes, itemsize):
+            return Held()
         windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in self.plan.pieces]
-        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder.path):
+        if not is_worth_keeping(raster.path, planes, itemsize, windows, folder.path):
             return None
-        self.is_decoded = True
         self.feedback.info("Values are kept in the work folder, as the blocks of the file are slow to read.")
         return Decoded(folder)
 
@@ -309,9 +312,8 @@ class _Run:
         rules = EliminationRules(
             colours.weights, parameters.min_pixels, parameters.distance_threshold, parameters.levels
         )
-        tiles = TileJob(
-            self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, self.is_decoded
-        )
+        kept, self.kept = self.kept, None  # what is in memory goes with the tiles
+        tiles = TileJob(self.raster, plan, colours, learned.centres, parameters.kernels, self.folder, rules, kept)
         groups = GroupJob(self.folder, rules, parameters.kernels, self.raster.is_integer, context.runner.together)
         tree = grow_tree([piece for piece in plan.pieces if surveyed.occupancy.status[piece.tile_id] != EMPTY])
         units = work_units(plan, surveyed.occupancy, tree.places())

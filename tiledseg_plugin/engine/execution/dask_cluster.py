@@ -80,7 +80,7 @@ class DaskCluster:
     """
 
     name = "dask"
-    remote = True
+    remote, shares_memory = True, False
     peak_memory = 0
 
     def __init__(self, scheduler: str, work_dir: str, raster: "Raster") -> None:

@@ -124,7 +124,7 @@ class Processes:
     """
 
     name = "processes"
-    remote = False
+    remote = shares_memory = False
 
     def __init__(self, workers: int, raster: Optional["Raster"] = None, silence: float = SILENCE_SECONDS) -> None:
         self.workers = workers

@@ -36,6 +36,10 @@ class Runner(Protocol):
         """Whether tasks run on other machines, which should then do what can be done there."""
 
     @property
+    def shares_memory(self) -> bool:
+        """Whether tasks run in this process, and so find what others have left in its memory."""
+
+    @property
     def peak_memory(self) -> int:
         """Bytes that other processes on this machine have had."""
 

@@ -26,7 +26,7 @@ class Threads:
     """
 
     name = "threads"
-    remote = False
+    remote, shares_memory = False, True
     peak_memory = 0  # of others than this process
 
     def __init__(self, workers: int) -> None:

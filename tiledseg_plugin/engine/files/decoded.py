@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values that have been decoded once, kept in the work folder: for files whose blocks take long to decode.
+"""Values that have been decoded once, and are kept: those of small rasters in memory, else in the work folder.
 
-A tile reads blocks that its neighbours read, too: a JPEG 2000 of large blocks, or a compressed strip across the whole
-raster, would be decoded again and again. The survey reads all of it in any case, so it leaves what it has read.
+The survey reads all of a raster, so it leaves what it has read, and tiles need not decode it once more. Where there is
+too much of it for memory, only files whose blocks take long are worth it: a tile reads blocks that its neighbours read,
+too, and a JPEG 2000 of large blocks, or a compressed strip across the whole raster, would be decoded again and again.
 """
 
 import shutil
@@ -16,6 +17,7 @@ import numpy as np
 from osgeo import gdal
 
 from ..errors import SegmentationError
+from ..machine import free_memory
 from .gdal_access import collected_errors, open_raster
 from .window import Window
 from .work_folder import WorkFolder
@@ -24,6 +26,7 @@ SLOW = ("JP2", "JPEG2000", "ECW", "MrSID", "SENTINEL2", "WEBP", "JPEG", "PNG", "
 OFTEN_SLOW, OFTEN = 1.2, 1.6  # times that each block would be decoded by the tiles, from which on values are kept
 SMALL_SIDE, OFTEN_SMALL = 512, 4.0  # of blocks that the tile beside may find in GDAL's cache; to keep values takes disk
 SHARE_OF_DISK = 0.25  # of what is free, that kept values may take
+HELD_BYTES, SHARE_OF_MEMORY = 512_000_000, 0.125  # kept in memory are at most so many, and so much of what is free
 CACHE_BYTES = 64_000_000  # of cells that are kept in memory, in a process
 MOST_SOURCES = 20  # of a VRT, that are looked at
 
@@ -31,12 +34,14 @@ Key = Tuple[Tuple[Hashable, ...], Window]  # what is read, and the cell of it; s
 
 
 class Decoded:
-    """The cells of a raster that have been read, see `raster`. It travels to workers.
+    """The cells of a raster that have been read, see `reading`, in the work folder. It travels to workers.
 
     Parameters
     ----------
     folder : of the run, which removes them at its end and does not trust those of an earlier one
     """
+
+    keeps_all = True
 
     def __init__(self, folder: WorkFolder) -> None:
         self._folder = folder
@@ -49,16 +54,6 @@ class Decoded:
         except SegmentationError:
             return None
 
-    def get_all(self, source: Tuple[Hashable, ...], cells: Iterable[Window]) -> Optional[Dict[Window, np.ndarray]]:
-        """Those of several cells; None if any has not been kept."""
-        found = {}
-        for cell in cells:
-            part = self.get((source, cell))
-            if part is None:
-                return None
-            found[cell] = part
-        return found
-
     def keep(self, key: Key, array: np.ndarray) -> None:
         """Keep the values of a cell; where there is no room they are read again, which is no reason to end a run."""
         if not self._is_full:
@@ -68,6 +63,27 @@ class Decoded:
                 self._is_full = True
 
 
+class Held:
+    """The cells of a raster that have been read, in the memory of this process; elsewhere they are read again."""
+
+    keeps_all = True
+
+    def __init__(self) -> None:
+        self._kept: Dict[Key, np.ndarray] = {}
+
+    def __reduce__(self) -> tuple:
+        return Cells, ()
+
+    def get(self, key: Key) -> Optional[np.ndarray]:
+        """(planes, rows, cols), to be read only; None where it has not been kept."""
+        return self._kept.get(key)
+
+    def keep(self, key: Key, array: np.ndarray) -> None:
+        """Keep the values of a cell, which nobody may change from now on; whoever reads floats does, so of a copy."""
+        self._kept[key] = array.copy() if array.dtype.kind == "f" else array
+        self._kept[key].flags.writeable = False
+
+
 def _name(source: Tuple[Hashable, ...], cell: Window) -> str:
     kind, *numbers = source
     return f"decoded-{str(kind)[0]}{numbers[0]}-{cell.col}-{cell.row}"  # the values of all bands, a mask or an alpha
@@ -75,6 +91,8 @@ def _name(source: Tuple[Hashable, ...], cell: Window) -> str:
 
 class Cells:
     """The cells of a resampled raster that were read last, for tiles that share them; of all threads of a process."""
+
+    keeps_all = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -96,7 +114,21 @@ class Cells:
                 self._kept.popitem(last=False)
 
 
-AnyCells = Union[Cells, Decoded]
+Kept = Union[Decoded, Held]
+AnyCells = Union[Cells, Kept]
+
+
+def all_kept(
+    kept: AnyCells, source: Tuple[Hashable, ...], cells: Iterable[Window]
+) -> Optional[Dict[Window, np.ndarray]]:
+    """Those of several cells; None if any has not been kept."""
+    found = {}
+    for cell in cells:
+        part = kept.get((source, cell))
+        if part is None:
+            return None
+        found[cell] = part
+    return found
 
 
 @dataclass(frozen=True)
@@ -151,6 +183,19 @@ def times_decoded(block: Tuple[int, int], width: int, height: int, windows: Iter
         right, bottom = -(-window.right // block[0]) * block[0], -(-window.bottom // block[1]) * block[1]
         pixels += (min(right, width) - left) * (min(bottom, height) - top)
     return pixels / (width * height)
+
+
+def held_bytes(path: str, planes: int, itemsize: int) -> int:
+    """Bytes of memory that the values of a raster take, where they are kept there; 0 where they are not.
+
+    Parameters
+    ----------
+    planes, itemsize : how many bands are used, and the bytes of a value
+    """
+    dataset = open_raster(path)
+    size, free = dataset.RasterXSize * dataset.RasterYSize * planes * itemsize, free_memory()
+    fits = size <= HELD_BYTES and free is not None and size <= SHARE_OF_MEMORY * free
+    return size if fits and storage_of(dataset).is_compressed else 0
 
 
 def is_worth_keeping(path: str, planes: int, itemsize: int, windows: Sequence[Window], folder: Path) -> bool:

@@ -3,32 +3,42 @@
 
 Rows lie in blocks of BLOCK_ROWS, so that some of them can be read. A file begins with int64 numbers: rows, columns, and
 where each block begins and the last one ends. A block is the length of the first of its two streams as a uint32, then
-the lengths of the runs (uint8, longer ones are parted) and their values (uint32), each compressed by zlib.
+the codes of the runs (uint8) and the labels that these do not tell (uint32), see `kernels.plain.runs`, each
+compressed by zlib.
 """
 
 import io
 import zlib
-from typing import BinaryIO, Optional
+from typing import BinaryIO, Optional, Protocol, Tuple
 
 import numpy as np
 
 BLOCK_ROWS = 64
 LEVEL = 1
-LONGEST = 255
 NUMBER, LENGTH = np.dtype("<i8"), np.dtype("<u4")
 
 
-def pack(array: np.ndarray) -> bytes:
+class RunCoder(Protocol):
+    """What finds runs and draws them, see `kernels.plain.runs`: a set of kernels."""
+
+    def encode_runs(self, labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint32 -> (n,) uint8 codes, (m,) uint32 given labels."""
+
+    def decode_runs(self, codes: np.ndarray, given: np.ndarray, table: Optional[np.ndarray], found: np.ndarray) -> None:
+        """Fill `found`, (rows, cols) uint32."""
+
+
+def pack(array: np.ndarray, coder: RunCoder) -> bytes:
     """(rows, cols) uint32 -> the content of a file."""
     rows, cols = array.shape
-    blocks = [_packed(array[first : first + BLOCK_ROWS]) for first in range(0, rows, BLOCK_ROWS)]
+    blocks = [_packed(array[first : first + BLOCK_ROWS], coder) for first in range(0, rows, BLOCK_ROWS)]
     header = np.empty(3 + len(blocks), NUMBER)
     header[:2] = rows, cols
     header[2:] = header.nbytes + np.cumsum([0, *map(len, blocks)])
     return b"".join([header.tobytes(), *blocks])
 
 
-def unpack(file: BinaryIO, first: int, count: int, table: Optional[np.ndarray] = None) -> np.ndarray:
+def unpack(file: BinaryIO, first: int, count: int, coder: RunCoder, table: Optional[np.ndarray] = None) -> np.ndarray:
     """Some rows: (count, cols) uint32.
 
     Parameters
@@ -49,7 +59,7 @@ def unpack(file: BinaryIO, first: int, count: int, table: Optional[np.ndarray] =
     found = np.empty((min(high * BLOCK_ROWS, rows) - low * BLOCK_ROWS, cols), np.uint32)
     for block, (begin, end) in enumerate(zip(begins, begins[1:])):
         part = found[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
-        part[...] = _unpacked(file.read(end - begin), table).reshape(part.shape)
+        _unpack(file.read(end - begin), coder, table, part)
     skipped = first - low * BLOCK_ROWS
     return found[skipped : skipped + count]
 
@@ -62,24 +72,23 @@ def _numbers(file: BinaryIO, first: int, count: int) -> list:
     return numbers.tolist()
 
 
-def _packed(array: np.ndarray) -> bytes:
-    flat = array.reshape(-1)
-    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
-    values, lengths = flat[starts], np.diff(np.append(starts, flat.size))
-    parts = (lengths - 1) // LONGEST + 1
-    if (parts > 1).any():
-        lasts = np.cumsum(parts) - 1
-        rest = lengths - (parts - 1) * LONGEST
-        values, lengths = np.repeat(values, parts), np.full(int(parts.sum()), LONGEST)
-        lengths[lasts] = rest
-    streams = lengths.astype(np.uint8), values.astype(LENGTH, copy=False)
-    packed = [zlib.compress(np.ascontiguousarray(stream), LEVEL) for stream in streams]
-    return b"".join([np.array([len(packed[0])], LENGTH).tobytes(), *packed])
+def _packed(array: np.ndarray, coder: RunCoder) -> bytes:
+    codes, given = (_squeezed(stream) for stream in coder.encode_runs(array))
+    return b"".join([np.array([len(codes)], LENGTH).tobytes(), codes, given])
 
 
-def _unpacked(content: bytes, table: Optional[np.ndarray]) -> np.ndarray:
+def _squeezed(stream: np.ndarray) -> bytes:
+    """Compressed without looking for what has been there before: some bytes are frequent, but in no order."""
+    packer = zlib.compressobj(LEVEL, strategy=zlib.Z_RLE)
+    return (
+        packer.compress(np.ascontiguousarray(stream.astype(stream.dtype.newbyteorder("<"), copy=False)))
+        + packer.flush()
+    )
+
+
+def _unpack(content: bytes, coder: RunCoder, table: Optional[np.ndarray], found: np.ndarray) -> None:
     stream = io.BytesIO(content)
     size = int(np.frombuffer(stream.read(LENGTH.itemsize), LENGTH)[0])
-    lengths = np.frombuffer(zlib.decompress(stream.read(size)), np.uint8)
-    values = np.frombuffer(zlib.decompress(stream.read()), LENGTH)
-    return np.repeat(values if table is None else table[values], lengths)
+    codes = np.frombuffer(zlib.decompress(stream.read(size)), np.uint8)
+    given = np.frombuffer(zlib.decompress(stream.read()), LENGTH).astype(np.uint32, copy=False)
+    coder.decode_runs(codes, given, table, found)

@@ -9,7 +9,7 @@ from osgeo import gdal
 
 from ..errors import SegmentationError
 from ..parameters import NODATA_RULES
-from .decoded import AnyCells, Decoded
+from .decoded import AnyCells, all_kept
 from .gdal_access import collected_errors, reason
 from .no_data import invalid_values
 from .raster import Raster
@@ -148,23 +148,24 @@ def _read(
     ----------
     source : ("values", numbers of bands ...), ("mask", number of the band that it is of) or ("alpha", number)
     """
+    keeper = cells if cells is not None and cells.keeps_all else None
     if not raster.resampled:
-        kept = cells.get_all(source, _grid_in(raster, CELL_PIXELS, window)) if isinstance(cells, Decoded) else None
+        kept = None if keeper is None else all_kept(keeper, source, _grid_in(raster, CELL_PIXELS, window))
         if kept is not None:
             return _put_together(window, kept)
         whole = _read_at_once(dataset, raster, window, source)
-        if isinstance(cells, Decoded):
+        if keeper is not None:
             for cell in _grid_in(raster, CELL_PIXELS, window):
                 if cell.part_in(window) == cell:
                     rows, cols = cell.within(window)
-                    cells.keep((source, cell), whole[:, rows, cols])
+                    keeper.keep((source, cell), whole[:, rows, cols])
         return whole
     parts = {}
     for cell in _grid_in(raster, CELL_PIXELS, window):
         part = None if cells is None else cells.get((source, cell))
         if part is None:
             part = _read_at_once(dataset, raster, cell, source)
-            if cell == window and not isinstance(cells, Decoded):
+            if cell == window and keeper is None:
                 return part
             if cells is not None:
                 cells.keep((source, cell), part)

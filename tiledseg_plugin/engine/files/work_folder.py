@@ -24,7 +24,7 @@ import numpy as np
 
 from ..errors import SegmentationError, why
 from .foreign import load_json, open_file
-from .labels import pack, unpack
+from .labels import RunCoder, pack, unpack
 from .on_windows import LONGEST_PATH, replace_file
 from .ownership import Occupied, Ownership, make_owned_folder, remove_abandoned
 from .stored import Rows, in_lots
@@ -32,7 +32,7 @@ from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays, write_a
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
-FORMAT = 12  # of the files; those of another one are made anew
+FORMAT = 13  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
@@ -220,18 +220,20 @@ class WorkFolder:
         except DAMAGED as error:
             raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 
-    def save_labels(self, name: str, array: np.ndarray) -> int:
+    def save_labels(self, name: str, array: np.ndarray, coder: RunCoder) -> int:
         """Write (rows, cols) uint32 labels or ids, see `labels`; returns what `save_rows` does."""
-        content = pack(array)
+        content = pack(array, coder)
         self._replace(f"{PREFIX}{name}.raw", lambda file: file.write(content))
         return 0 if self.is_temporary else zlib.crc32(content)
 
-    def load_labels(self, name: str, first: int, count: int, table: Optional[np.ndarray] = None) -> np.ndarray:
+    def load_labels(
+        self, name: str, first: int, count: int, coder: RunCoder, table: Optional[np.ndarray] = None
+    ) -> np.ndarray:
         """Rows `first` to `first + count` of what `save_labels` wrote, looked up in a table if there is one."""
         path = self.path / f"{PREFIX}{name}.raw"
         try:
             with open_file(path) as file:
-                return unpack(file, first, count, table)
+                return unpack(file, first, count, coder, table)
         except (*DAMAGED, IndexError) as error:
             raise self._unless_gone(f"{path} cannot be read ({error}): start the run again.") from error
 

@@ -122,6 +122,12 @@ class Kernels(Protocol):
     def compact(self, ids: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Uint32 of any shape -> (count,) uint32 ids, (ids.size,) uint32 labels, (count,) int64 sizes."""
 
+    def encode_runs(self, labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """(rows, cols) uint32 -> (n,) uint8 codes, (m,) uint32 given labels."""
+
+    def decode_runs(self, codes: np.ndarray, given: np.ndarray, table: Optional[np.ndarray], found: np.ndarray) -> None:
+        """(n,) uint8, (m,) uint32, (count,) uint32 or None; `found`, (rows, cols) uint32, is filled."""
+
     # --- k-means
 
     def distinct(self, keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

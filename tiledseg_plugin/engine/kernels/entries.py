@@ -42,6 +42,8 @@ KINDS: Dict[str, Callable[..., str]] = {
     "find_edges": lambda labels, count, walls=None: _with_walls("all", walls),
     "Elimination": lambda _, sums, *rest: "all" if len(sums) > 1 else "alone",
     "relabel": lambda *_: "all",
+    "encode_runs": lambda *_: "all",
+    "decode_runs": lambda *_: "all",
     "region_moments": _dtype_of(2),
     "add_moments": lambda *_: "all",
     "compact": lambda *_: "all",
@@ -97,4 +99,5 @@ def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int, sampl
     ]
     of_centres = ["reassign-all"] if whole or stretched else ["reassign-all", "sum_members-all"]
     found = [*of_centres, *found] if sampled > LARGE_SAMPLE else [*found, *of_centres]
+    found += ["encode_runs-all", "decode_runs-all"]
     return [*found, "distinct-all", "add_moments-all" if whole else "compact-all"]

@@ -209,4 +209,4 @@ def _write_outlines(context: RunContext, segments: Segments, columns: Sequence[C
 
 
 def _ids_of(context: RunContext, segments: Segments) -> TileIds:
-    return TileIds(context.plan, segments.folder, frozenset(segments.pieces))
+    return TileIds(context.plan, segments.folder, frozenset(segments.pieces), context.kernel.NAME)

@@ -6,6 +6,7 @@ from typing import Callable, FrozenSet, Iterator, List, Optional, Protocol, Tupl
 
 import numpy as np
 
+from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster
@@ -32,11 +33,13 @@ class TileIds:
     """The segments of a run that is being written.
 
     pieces : ids of the pieces that hold valid pixels
+    kernels : name of the set, as `kernels.choose` takes it
     """
 
     plan: Plan
     folder: WorkFolder
     pieces: FrozenSet[int]
+    kernels: str
 
     def reader(self) -> IdReader:
         """A function window -> (rows, cols) uint32; for one thread."""
@@ -62,7 +65,9 @@ class TileIds:
     def _labels(self, piece: Piece, window: Window, table: Optional[np.ndarray] = None) -> np.ndarray:
         common = piece.window.part_in(window)
         top, left = common.row - piece.window.row, common.col - piece.window.col
-        return self.folder.load_labels(labels_of(piece), top, common.height, table)[:, left : left + common.width]
+        kernel, _ = kernels.choose(self.kernels)
+        labels = self.folder.load_labels(labels_of(piece), top, common.height, kernel, table)
+        return labels[:, left : left + common.width]
 
 
 @dataclass(frozen=True)

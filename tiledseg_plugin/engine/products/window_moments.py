@@ -56,7 +56,7 @@ def moments_in_windows(
     context: RunContext, segments: Segments, bands: Tuple[Raster, ...], advance: Advance
 ) -> WindowsOf:
     """Find the moments in all windows, and return where those of each strip lie."""
-    ids = TileIds(context.plan, segments.folder, frozenset(segments.pieces))
+    ids = TileIds(context.plan, segments.folder, frozenset(segments.pieces), context.kernel.NAME)
     ends = tuple(np.cumsum(segments.in_strips).tolist())
     job = WindowJob(AttributeJob(ids, bands, context.kernel.NAME), segments.folder, ends)
     windows = list(enumerate(blocks(context.raster)))

@@ -213,7 +213,7 @@ def _merge(job: Job, units: Sequence[Tuple[Piece, ...]], context: RunContext) ->
     ids[survivors + 1] = np.arange(1, survivors.size + 1, dtype=np.uint32)
     in_pieces: Dict[int, int] = {}
     pieces = [piece for unit in units for piece in unit]
-    merge = Merge(job.folder, layers, offsets)
+    merge = Merge(job.folder, layers, offsets, context.kernel.NAME)
     for piece, present in context.run(merge_piece, merge, pieces):
         job.folder.save_array(table_of(piece), np.append(np.uint32(0), ids[present]))
         in_pieces[piece.piece_id] = np.unique(ids[present]).size

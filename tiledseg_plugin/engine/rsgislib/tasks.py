@@ -157,11 +157,16 @@ def segment_region(job: Job, patch: Patch, check_cancelled: Check) -> Finished:
 
 @dataclass(frozen=True)
 class Merge:
-    """What putting the stages together needs. offsets : {name of a patch: number of segments before its own}"""
+    """What putting the stages together needs.
+
+    offsets : {name of a patch: number of segments before its own}
+    kernels : name of the set, as `kernels.choose` takes it
+    """
 
     folder: WorkFolder
     layers: Tuple[Layer, ...]
     offsets: Dict[str, int]
+    kernels: str
 
 
 def merge_piece(merge: Merge, piece: Piece, check_cancelled: Check) -> np.ndarray:
@@ -182,7 +187,7 @@ def merge_piece(merge: Merge, piece: Piece, check_cancelled: Check) -> np.ndarra
     labels = labels.reshape(merged.shape).astype(np.uint32)
     if present[0] != 0:
         labels += np.uint32(1)
-    merge.folder.save_labels(labels_of(piece), labels)
+    merge.folder.save_labels(labels_of(piece), labels, kernels.choose(merge.kernels)[0])
     return present[present != 0]
 
 

@@ -14,6 +14,7 @@ from typing import Callable, FrozenSet, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 from osgeo import gdal
 
+from .. import kernels
 from ..errors import SegmentationError, why
 from ..files.attribute_table import write_table_beside
 from ..files.creation_options import BLOCK
@@ -29,6 +30,7 @@ from ..files.tables import Column
 from ..files.verification import Samples, verify_features
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
+from ..kernels.contract import Kernels
 from .context import RunContext
 from .numbering import Segments, table_of
 from .parts import load_or_raise
@@ -44,17 +46,24 @@ class IdsOf:
 
     pieces : ids of those that have a lookup table
     relabelled : whether `write.relabel_piece` has been at all pieces
+    kernels : name of the set, as `kernels.choose` takes it
     """
 
     plan: Plan
     folder: WorkFolder
     pieces: FrozenSet[int]
     relabelled: bool
+    kernels: str
 
     @staticmethod
     def run(context: RunContext, segments: Segments, relabelled: bool) -> "IdsOf":
         """Those of a run."""
-        return IdsOf(context.plan, context.folder, frozenset(segments.pieces), relabelled)
+        return IdsOf(context.plan, context.folder, frozenset(segments.pieces), relabelled, context.kernel.NAME)
+
+    @property
+    def kernel(self) -> Kernels:
+        """What draws runs of labels."""
+        return kernels.choose(self.kernels)[0]
 
     def __call__(self, window: Window) -> np.ndarray:
         ids = np.zeros((window.height, window.width), np.uint32)
@@ -68,7 +77,8 @@ class IdsOf:
         name = ids_of(piece) if self.relabelled else labels_of(piece)
         top, left = common.row - piece.window.row, common.col - piece.window.col
         table = None if self.relabelled else self.folder.map_array(table_of(piece))
-        return self.folder.load_labels(name, top, common.height, table)[:, left : left + common.width]
+        labels = self.folder.load_labels(name, top, common.height, self.kernel, table)
+        return labels[:, left : left + common.width]
 
 
 def ids_of(piece: Piece) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import SegmentationError
 from ..execution.runner import Runner
-from ..files.decoded import Decoded
+from ..files.decoded import Kept
 from ..files.foreign import parse_json
 from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster
@@ -60,7 +60,7 @@ class Survey:
     sampling: int
     folder: WorkFolder
     as_rsgislib: bool = False
-    cells: Optional[Decoded] = None
+    cells: Optional[Kept] = None
 
     @cached_property
     def rasters(self) -> OpenRasters:

@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, 
 import numpy as np
 
 from .. import kernels
-from ..files.decoded import AnyCells, Cells, Decoded
+from ..files.decoded import AnyCells, Cells, Kept
 from ..files.gdal_access import OpenRasters
 from ..files.raster import Raster
 from ..files.reading import read_window
@@ -68,16 +68,19 @@ class PixelJob:
 
 @dataclass(frozen=True)
 class TileJob(PixelJob):
-    """What all tiles of a run share."""
+    """What all tiles of a run share.
+
+    kept : what the survey has left of what it has read, if it has
+    """
 
     folder: WorkFolder
     rules: EliminationRules
-    is_decoded: bool = False  # whether the survey has left what it has read
+    kept: Optional[Kept] = None
 
     @cached_property
     def cells(self) -> AnyCells:
         """What is read: by the survey before, or by tiles beside each other of a raster that is resampled."""
-        return Decoded(self.folder) if self.is_decoded else Cells()
+        return Cells() if self.kept is None else self.kept
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def process_piece(job: TileJob, piece: Piece, check_cancelled: Callable[[], None
     if job.raster.is_integer:
         moments = moments_of_pixels(kernel, values, regions, merged.decided.size)
         check_cancelled()
-    checksum = job.folder.save_labels(labels_of(piece), regions[piece.window.within(window)])
+    checksum = job.folder.save_labels(labels_of(piece), regions[piece.window.within(window)], kernel)
     seconds = time.monotonic() - started
     save_graph(job.folder, piece.piece_id, merged.take_left())
     left = Left(merged, moments, result=(count, valid, halo, seconds, checksum))

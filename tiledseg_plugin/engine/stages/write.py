@@ -19,21 +19,17 @@ from ..files.stored import Rows
 from ..files.tables import Column
 from ..files.verification import Samples
 from ..files.window import Window
-from ..files.work_folder import WorkFolder
 from .context import RunContext
-from .numbering import Segments, table_of
+from .numbering import Segments
 from .plan import Piece
 from .ready import IdsOf, create_ids, ids_of, not_written, output_at, write_ready
-from .tiles import labels_of
 
 
-def relabel_piece(folder: WorkFolder, piece: Piece, check_cancelled: Callable[[], None]) -> None:
+def relabel_piece(ids: IdsOf, piece: Piece, check_cancelled: Callable[[], None]) -> None:
     """Regions of one piece through its lookup table: a task, for executions whose workers are on other machines."""
-    table = folder.map_array(table_of(piece))
+    found = ids(piece.window)
     check_cancelled()
-    ids = folder.load_labels(labels_of(piece), 0, piece.window.height, table)
-    check_cancelled()
-    folder.save_labels(ids_of(piece), ids)
+    ids.folder.save_labels(ids_of(piece), found, ids.kernel)
 
 
 def write_segments(
@@ -115,5 +111,6 @@ def _relabel_elsewhere(context: RunContext, segments: Segments) -> None:
     """
     progress = context.progress
     pieces = [context.plan.pieces[piece_id - 1] for piece_id in segments.pieces]
-    for done, _ in enumerate(context.run(relabel_piece, context.folder, pieces), 1):
+    ids = IdsOf.run(context, segments, False)
+    for done, _ in enumerate(context.run(relabel_piece, ids, pieces), 1):
         progress.advance(0.5 * done / len(pieces), f"Numbered the segments of tile {done} of {len(pieces)}")

@@ -14,6 +14,7 @@ from .outlines import finish_rings, trace_outlines
 from .pixels import compact, relabel, translate
 from .quantiles import region_histograms
 from .recipes import make
+from .runs import decode_runs, encode_runs
 from .shapes import nearest_pixels, region_shapes
 from .simplification import simplify_rings
 from .singles import eliminate_singles
@@ -28,8 +29,10 @@ __all__ = [
     "band_means",
     "clump",
     "compact",
+    "decode_runs",
     "describe_clumps",
     "distinct",
+    "encode_runs",
     "eliminate_singles",
     "find_edges",
     "finish_rings",

@@ -18,11 +18,11 @@ def _relabel(labels: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
 def relabel(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Defined by `plain.pixels.relabel`."""
     out = np.empty(labels.shape, np.uint32)
-    _relabel(_read_only(labels), _read_only(table), out.reshape(-1))
+    _relabel(read_only(labels), read_only(table), out.reshape(-1))
     return out
 
 
-def _read_only(array: np.ndarray) -> np.ndarray:
+def read_only(array: np.ndarray) -> np.ndarray:
     """A flat view that cannot be written to, as of a mapped file: numba compiles anew for each kind of array."""
     flat = np.ascontiguousarray(array).reshape(-1).view()
     flat.flags.writeable = False

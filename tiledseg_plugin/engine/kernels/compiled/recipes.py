@@ -18,6 +18,7 @@ from . import (
     outlines,
     pixels,
     quantiles,
+    runs,
     shapes,
     simplification,
     singles,
@@ -114,6 +115,14 @@ def _relabel(kind: str) -> None:
     pixels.relabel(np.zeros((1, 1), np.uint32), np.zeros(1, np.uint32))
 
 
+def _encode_runs(kind: str) -> None:
+    runs.encode_runs(np.zeros((2, 2), np.uint32))
+
+
+def _decode_runs(kind: str) -> None:
+    runs.decode_runs(np.array([0], np.uint8), np.ones(1, np.uint32), None, np.empty((1, 1), np.uint32))
+
+
 def _region_moments(kind: str) -> None:
     attributes.region_moments(np.zeros(1, np.uint32), 1, np.zeros(1, kind))
 
@@ -172,6 +181,8 @@ RECIPES: Dict[str, Callable[[str], None]] = {
     "find_edges": _find_edges,
     "Elimination": _eliminate,
     "relabel": _relabel,
+    "encode_runs": _encode_runs,
+    "decode_runs": _decode_runs,
     "region_moments": _region_moments,
     "add_moments": _add_moments,
     "compact": _compact,

@@ -22,6 +22,7 @@ from .lloyd import distinct, reassign, sum_members
 from .outlines import finish_rings, trace_outlines
 from .pixels import NearestCentre, compact, eliminate_singles, nearest_centre, nearest_two, relabel, translate
 from .quantiles import region_histograms
+from .runs import decode_runs, encode_runs
 from .shapes import nearest_pixels, region_shapes
 from .simplification import simplify_rings
 
@@ -35,8 +36,10 @@ __all__ = [
     "band_means",
     "clump",
     "compact",
+    "decode_runs",
     "describe_clumps",
     "distinct",
+    "encode_runs",
     "eliminate_singles",
     "find_edges",
     "finish_rings",
