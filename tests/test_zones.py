@@ -149,6 +149,23 @@ def test_a_part_of_the_raster_has_the_zones_that_are_there(tmp_path, scene):
     np.testing.assert_array_equal(ids, expected_of(cut, labels).clumps)
 
 
+@pytest.mark.parametrize("kind", ["polygons", "lines", "classes"])
+def test_zones_beside_the_part_that_is_segmented_are_refused_by_naming_it(tmp_path, scene, kind):
+    path = scene[0]
+    if kind == "classes":
+        layer = write_raster(tmp_path / "zones.tif", np.ones((1, 5, 5), np.uint8), geotransform=GEOTRANSFORM)
+    else:
+        shape = polygon(box(0, 0, 5, 5)) if kind == "polygons" else line([(0, 0), (5, 5)])
+        layer = write_layer(tmp_path / "zones.gpkg", [shape])
+    run(path, tmp_path / "whole.tif", zones=layer, **RUN, **TILINGS[1])
+    sentence = (
+        r"ZONES .*zones\.\w+ does not lie over EXTENT, the part of .*in\.tif that is segmented: give another EXTENT"
+    )
+    with pytest.raises(SegmentationError, match=sentence):
+        run(path, tmp_path / "out.tif", zones=layer, extent=(20, 15, 20, 15), **RUN, **TILINGS[1])
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_floats_and_polygons_of_segments_have_their_zone(tmp_path, scene):
     from osgeo import ogr
 

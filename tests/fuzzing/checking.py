@@ -20,6 +20,7 @@ UNTILED = {
     "least_pixels": 1 << 62,
     "extension": ".tif",
 }
+BESIDE = "does not lie over EXTENT"
 ATTRIBUTES = ("mean", "min", "max", "std")
 
 
@@ -93,6 +94,10 @@ def _hold_against_oracle(case, ran, values, nodata, mask, zones):
     if not places or (as_rsgislib and not np.isfinite([*map(min, read), *map(max, read)]).all()):
         if not ran.refused:
             raise Wrong("no pixel is valid, or none that RSGISLib could read, but the run was not refused")
+        return
+    if BESIDE in ran.refused:  # as a raster would be that is cut to EXTENT
+        if (labels is not None and labels.any()) or len(cut):
+            raise Wrong(f"refused, though zones lie over the part that is meant: {ran.refused}")
         return
     if ran.refused:
         raise Wrong(f"refused: {ran.refused}")

@@ -58,9 +58,14 @@ class Raster:
     def size(self) -> str:
         """For the log: how many pixels, and which where they are only a part."""
         text = f"{self.width} x {self.height} pixels"
-        if (self.width, self.height) == self.file_size:
+        if not self.is_part:
             return text
         return f"{text} from column {self.left}, row {self.top} on, of {self.file_size[0]} x {self.file_size[1]}"
+
+    @property
+    def is_part(self) -> bool:
+        """Whether EXTENT leaves some of the file out."""
+        return (self.width, self.height) != self.file_size
 
     @property
     def numbers(self) -> List[int]:

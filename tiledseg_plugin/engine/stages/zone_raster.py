@@ -138,11 +138,27 @@ def class_raster(path: str, raster: Raster) -> ClassRaster:
     found = ClassRaster(classes, None, forward, tuple(inverse), _different_systems(grid, own))
     window = Window(raster.left, raster.top, raster.width, raster.height)
     if not _overlaps(found, window, geotransform(own)):
-        raise SegmentationError(
-            f"ZONES {path} does not lie over {raster.path}: check the raster and both coordinate systems."
-        )
+        raise beside(path, raster, "raster")
     shift = _shift(found, raster)
     return found if shift is None else ClassRaster(classes, shift)
+
+
+def beside(called: str, raster: Raster, what: str) -> SegmentationError:
+    """What is said of ZONES that do not lie over a raster, or over the part of it that EXTENT leaves.
+
+    Parameters
+    ----------
+    called : the zones
+    what : they are: a layer or a raster
+    """
+    if raster.is_part:
+        return SegmentationError(
+            f"ZONES {called} does not lie over EXTENT, the part of {raster.path} that is segmented: give another "
+            f"EXTENT, or leave ZONES out; else check the {what} and the coordinate systems."
+        )
+    return SegmentationError(
+        f"ZONES {called} does not lie over {raster.path}: check the {what} and both coordinate systems."
+    )
 
 
 def _different_systems(grid: gdal.Dataset, own: gdal.Dataset) -> Optional[Tuple[str, str]]:

@@ -22,7 +22,7 @@ from ..files.georeference import geotransform, spatial_reference
 from ..files.raster import Raster, describe
 from ..files.window import Window
 from ..parameters import PreflightParameters, SegmentParameters
-from .zone_raster import class_raster
+from .zone_raster import beside, class_raster
 from .zone_shapes import LINES, POLYGONS, Shapes, parts_of, shapes_of, snapped
 from .zones import CELL, LineZones, PolygonZones, RasterZones, Zones
 
@@ -57,9 +57,7 @@ def find_zones(
     layer = _Layer.opened(parameters.zones)
     parts = tuple(_parts(layer, raster, check))
     if not parts:
-        raise SegmentationError(
-            f"ZONES {layer.called} does not lie over {raster.path}: check the layer and both coordinate systems."
-        )
+        raise beside(layer.called, raster, "layer")
     kind = PolygonZones if layer.wanted == POLYGONS else LineZones
     return kind(parts, raster.left, raster.top, excludes and kind is PolygonZones)
 
