@@ -57,6 +57,16 @@ def test_strips_are_whole_rows_and_know_the_parts_that_reach_into_them(monkeypat
     assert str(one_row[3]) == "4 of the segments"
 
 
+@pytest.mark.parametrize(
+    "megapixels, count", [(1, 1), (16, 1), (32, 2), (64, 4), (256, 4), (272, 5), (4096, 64), (16384, 256)]
+)
+def test_strips_of_rasters_that_are_not_small_are_enough_for_several_workers_and_none_is_large(megapixels, count):
+    raster = SimpleNamespace(width=4096, height=256 * megapixels, is_integer=True, bands=(1,))
+    found = strips_of(raster, SimpleNamespace(extents=lambda: {}))
+    assert len(found) == count and found[-1].end == megapixels << 20
+    assert max(strip.end - strip.begin for strip in found) <= 1 << 26
+
+
 class Recorder:
     """In place of Progress: how far the stage says to be."""
 

@@ -26,7 +26,8 @@ from .parts import Decided, damaged, load_decided, load_or_raise, merged_of
 from .plan import Piece, Plan
 from .tree import Group, Tree
 
-STRIP_PIXELS = 1 << 26
+STRIP_PIXELS, SMALL_STRIP_PIXELS = 1 << 26, 1 << 24
+FEW_STRIPS = 4  # as many workers have something to do where that leaves no strip too small
 MOST_SEGMENTS = 2**31 - 1  # rows of raster attribute tables are numbered by signed integers of 32 bits
 TEXT = "Numbering segments"
 
@@ -131,7 +132,8 @@ class Strip(NamedTuple):
 
 def strips_of(raster: Raster, tree: Tree) -> List[Strip]:
     """The strips of a raster."""
-    rows = max(1, STRIP_PIXELS // raster.width)
+    pixels = min(STRIP_PIXELS, max(SMALL_STRIP_PIXELS, raster.width * raster.height // FEW_STRIPS))
+    rows = max(1, pixels // raster.width)
     count, end = -(-raster.height // rows), raster.height * raster.width
     parts: List[List[int]] = [[] for _ in range(count)]
     bands = len(raster.bands) if raster.is_integer else 0
