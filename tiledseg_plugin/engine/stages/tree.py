@@ -140,12 +140,32 @@ def _with_the_last_outside(nested: Nested) -> Nested:
 
     All the rest is one group, or groups within groups, that can be joined while the last pieces are in process: when
     these are finished nothing is left to be done but the join of few, during which other workers would have to wait.
+    What is joined to the rest has short borders, as no join may take more memory than the others do: of an oblong half,
+    one square half after the other.
     """
     *rest, last = nested
     while not isinstance(last, Piece):
         *before, last = last
-        rest = [rest, *before] if len(rest) > 1 else [*rest, *before]
+        if len(before) == 1 and _is_oblong(before[0]):
+            *before, late = before[0]
+            rest, before = [*_joined(rest), *before], [late]
+        rest = [*_joined(rest), *before]
     return [*rest, last]
+
+
+def _joined(parts: Nested) -> Nested:
+    """The same, as one group at the most."""
+    return [parts] if len(parts) > 1 else parts
+
+
+def _is_oblong(nested: Nested) -> bool:
+    """Whether it is a group of many pieces that is much longer than wide, and of two halves."""
+    if isinstance(nested, Piece) or len(nested) != 2:
+        return False
+    pieces = list(_all_in(nested))
+    extent = extent_of([piece.window for piece in pieces])
+    long, short = max(extent.width, extent.height), min(extent.width, extent.height)
+    return len(pieces) > QUARTERED and 2 * long > 3 * short
 
 
 def _halves(chosen: np.ndarray, centres: np.ndarray) -> List[np.ndarray]:
