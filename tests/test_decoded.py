@@ -107,17 +107,19 @@ def test_each_pixel_of_a_small_file_is_read_once(files, expected, layout, execut
 
 
 def test_what_is_quick_to_read_or_too_much_is_not_kept_in_memory(files, monkeypatch):
-    size = WIDTH * HEIGHT * BANDS * 2
-    assert held_bytes(files["one strip"], BANDS, 2) == size
-    assert held_bytes(files["usual"], BANDS, 2) == 0
+    size, raster = WIDTH * HEIGHT * BANDS * 2, describe(files["one strip"])
+    assert held_bytes(raster) == size
+    assert held_bytes(describe(files["usual"])) == 0
+    assert held_bytes(describe(files["one strip"], (2,))) == size // BANDS
+    assert held_bytes(describe(files["one strip"], extent=(100, 0, 23, 17))) == 23 * 17 * BANDS * 2
     for name, least in (("HELD_BYTES", size), ("free_memory", lambda: 8 * size)):
         with monkeypatch.context() as patch:
             patch.setattr(decoded, name, least)
-            assert held_bytes(files["one strip"], BANDS, 2) == size
+            assert held_bytes(raster) == size
             patch.setattr(decoded, name, least - 1 if name == "HELD_BYTES" else lambda: 8 * size - 1)
-            assert held_bytes(files["one strip"], BANDS, 2) == 0
+            assert held_bytes(raster) == 0
     monkeypatch.setattr(decoded, "free_memory", lambda: None)
-    assert held_bytes(files["one strip"], BANDS, 2) == 0
+    assert held_bytes(raster) == 0
 
 
 def floats_of(values, path):

@@ -91,7 +91,7 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
     tile_bytes = max(_tile_memory(raster, plan), resources.group_memory(valid, len(raster.bands)))
     workers = resources.choose_workers(parameters.workers, max(len(valid_tiles), 1), tile_bytes)
     with_processes = _has_processes(parameters, raster, workers.count)
-    held = 0 if with_processes or parameters.execution == "dask" else _held(raster)
+    held = 0 if with_processes or parameters.execution == "dask" else held_bytes(raster)
     result = PreflightResult(
         records=tile_records(parameters.input, plan, occupancy, origin=raster.origin),
         tile_count=len(plan.tiles),
@@ -161,11 +161,6 @@ def _has_processes(parameters: PreflightParameters, raster: Raster, workers: int
     if parameters.execution != "auto":
         return parameters.execution == "processes"
     return execution.is_worth_processes(raster, workers)
-
-
-def _held(raster: Raster) -> int:
-    """Bytes of the values that are kept in memory, of a small raster."""
-    return held_bytes(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize)
 
 
 def _disk(raster: Raster, plan: Plan, tiles: Sequence[Tile], valid: int, is_held: bool) -> int:

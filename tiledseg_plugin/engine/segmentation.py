@@ -284,11 +284,10 @@ class _Run:
         raster, folder = self.raster, self.folder
         if self.with_rsgislib or runner.remote:
             return None
-        planes, itemsize = len(raster.bands), np.dtype(raster.dtype).itemsize
-        if runner.shares_memory and held_bytes(raster.path, planes, itemsize):
+        if runner.shares_memory and held_bytes(raster):
             return Held()
         windows = [piece.window.grown(HALO, raster.width, raster.height) for piece in self.plan.pieces]
-        if not is_worth_keeping(raster.path, planes, itemsize, windows, folder.path):
+        if not is_worth_keeping(raster.path, len(raster.bands), np.dtype(raster.dtype).itemsize, windows, folder.path):
             return None
         self.feedback.info("Values are kept in the work folder, as the blocks of the file are slow to read.")
         return Decoded(folder)

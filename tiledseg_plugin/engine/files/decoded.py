@@ -19,6 +19,7 @@ from osgeo import gdal
 from ..errors import SegmentationError
 from ..machine import free_memory
 from .gdal_access import collected_errors, open_raster
+from .raster import Raster
 from .window import Window
 from .work_folder import WorkFolder
 
@@ -185,17 +186,14 @@ def times_decoded(block: Tuple[int, int], width: int, height: int, windows: Iter
     return pixels / (width * height)
 
 
-def held_bytes(path: str, planes: int, itemsize: int) -> int:
-    """Bytes of memory that the values of a raster take, where they are kept there; 0 where they are not.
-
-    Parameters
-    ----------
-    planes, itemsize : how many bands are used, and the bytes of a value
-    """
-    dataset = open_raster(path)
-    size, free = dataset.RasterXSize * dataset.RasterYSize * planes * itemsize, free_memory()
+def held_bytes(raster: Raster) -> int:
+    """Bytes of memory that what is read of a raster takes, where it is kept there; 0 where it is not."""
+    masks = {("mask", band.mask) for band in raster.bands if band.mask}
+    masks |= {("alpha", number) for band in raster.bands for number in band.alphas}
+    size = raster.width * raster.height * (len(raster.bands) + len(masks)) * np.dtype(raster.dtype).itemsize
+    free = free_memory()
     fits = size <= HELD_BYTES and free is not None and size <= SHARE_OF_MEMORY * free
-    return size if fits and storage_of(dataset).is_compressed else 0
+    return size if fits and storage_of(open_raster(raster.path)).is_compressed else 0
 
 
 def is_worth_keeping(path: str, planes: int, itemsize: int, windows: Sequence[Window], folder: Path) -> bool:
