@@ -46,6 +46,7 @@ MODULES = {
     KERNELS + "outlines.py": ["tests/test_kernel_outlines.py"],
     KERNELS + "pixels.py": ["tests/test_kernel_pixels.py", "tests/test_walls.py"],
     KERNELS + "quantiles.py": ["tests/test_kernel_regions.py"],
+    KERNELS + "runs.py": ["tests/test_packed_labels.py"],
     KERNELS + "shapes.py": ["tests/test_kernel_shapes.py"],
     KERNELS + "simplification.py": ["tests/test_kernel_outlines.py"],
     STAGES + "burning.py": ["tests/test_burning.py"],
@@ -69,6 +70,8 @@ MODULES = {
     STAGES + "tree.py": [
         "tests/test_tree.py::test_a_",
         "tests/test_tree.py::test_borders",
+        "tests/test_tree.py::test_little",
+        "tests/test_tree.py::test_no_join",
         "tests/test_schedule.py",
     ],
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernel_sets import assert_same, available, both_sets, compiled, examples, needs_compiled
 from tiledseg.tiledseg_plugin.engine.files.labels import BLOCK_ROWS, pack, unpack
 from tiledseg.tiledseg_plugin.engine.kernels import plain
-from tiledseg.tiledseg_plugin.engine.kernels.plain.runs import ABOVE, BESIDE, GIVEN, MOST, REACH, SAME
+from tiledseg.tiledseg_plugin.engine.kernels.plain.runs import ABOVE, BESIDE, DAMAGED, GIVEN, MOST, REACH, SAME
 
 SETS = [compiled, plain] if "compiled" in available else [plain]
 
@@ -112,8 +112,42 @@ def test_a_run_beside_is_looked_for_in_a_reach(kernels):
     cols = np.arange(REACH + 8)
     for reach, kind in ((REACH, BESIDE), (REACH + 1, GIVEN)):
         image = np.where([cols < 2 + reach, cols < 2], 5, 6).astype(np.uint32)
-        codes, _ = kernels.encode_runs(image)
+        codes, given_ = kernels.encode_runs(image)
         assert (codes // MOST).tolist() == [GIVEN, GIVEN, ABOVE, kind]
+        found = np.zeros_like(image)
+        kernels.decode_runs(codes, given_, None, found)
+        assert_same(found, image)
+        if kind == GIVEN:
+            codes[-1] += BESIDE * MOST
+            with pytest.raises(ValueError, match=DAMAGED):
+                kernels.decode_runs(codes, given_[:-1], None, found)
+
+
+@both_sets
+@pytest.mark.parametrize(
+    "codes, known",
+    [
+        ([(GIVEN, 4)], 1),  # a row too few
+        ([(GIVEN, 4), (ABOVE, 4), (ABOVE, 4)], 1),
+        ([(GIVEN, 4), (ABOVE, 3)], 1),
+        ([(GIVEN, 3), (ABOVE, 2), (ABOVE, 3)], 1),  # from one row into the next
+        ([(GIVEN, 4), (SAME, 4)], 1),  # the beginning of a row
+        ([(GIVEN, 4), (SAME, 1), (GIVEN, 3)], 2),
+        ([(SAME, 4), (GIVEN, 4)], 1),
+        ([(ABOVE, 4), (GIVEN, 4)], 1),  # the first row
+        ([(GIVEN, 1), (BESIDE, 3), (GIVEN, 4)], 2),
+        ([(GIVEN, 4), (BESIDE, 4)], 1),  # there is no other
+        ([(GIVEN, 1), (GIVEN, 3), (ABOVE, 1), (ABOVE, 1), (BESIDE, 2)], 2),
+        ([(GIVEN, 4), (ABOVE, 4)], 2),  # labels that nobody has
+        ([(GIVEN, 4), (ABOVE, 4)], 0),
+        ([(GIVEN, 4), (GIVEN, 4)], 1),
+        ([], 0),
+    ],
+)
+def test_codes_that_are_not_of_an_image_are_refused(kernels, codes, known):
+    bytes_ = np.array([kind * MOST + length - 1 for kind, length in codes], np.uint8)
+    with pytest.raises(ValueError, match=DAMAGED):
+        kernels.decode_runs(bytes_, np.arange(known, dtype=np.uint32), None, np.zeros((2, 4), np.uint32))
 
 
 @both_sets
