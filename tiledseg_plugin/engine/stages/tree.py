@@ -146,16 +146,16 @@ def _with_the_last_outside(nested: Nested) -> Nested:
     *rest, last = nested
     while not isinstance(last, Piece):
         *before, last = last
-        if len(before) == 1 and _is_oblong(before[0]):
-            *before, late = before[0]
-            rest, before = [*_joined(rest), *before], [late]
-        rest = [*_joined(rest), *before]
+        for lot in _lots(before):
+            rest = [*([rest] if len(rest) > 1 else rest), *lot]
     return [*rest, last]
 
 
-def _joined(parts: Nested) -> Nested:
-    """The same, as one group at the most."""
-    return [parts] if len(parts) > 1 else parts
+def _lots(parts: Nested) -> List[Nested]:
+    """What is joined to the rest at a time."""
+    if all(_is_oblong(part) for part in parts):
+        return [[half] for part in parts for half in part]
+    return [parts]
 
 
 def _is_oblong(nested: Nested) -> bool:
