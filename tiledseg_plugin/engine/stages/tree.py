@@ -18,6 +18,7 @@ Nested = Sequence[Any]  # of pieces and of Nested
 Side = Tuple[int, str]  # of a piece: its id, and one of parts.SIDES
 
 MOST_AT_ONCE = 6  # pieces that are not worth parting further
+MANY = 256  # pieces, of which no join takes as much memory as a usual tile
 QUARTERED = 16  # pieces up to which quarters are joined at once; of more, halves, for half of the memory in the end
 
 
@@ -101,7 +102,8 @@ def grow_tree(pieces: Sequence[Piece]) -> Tree:
     """
     ordered = sorted(pieces, key=lambda piece: piece.piece_id)
     centres = np.array([_centre(piece.window) for piece in ordered], np.int64).reshape(-1, 2)
-    return tree_of(_with_the_last_outside(_nested(np.arange(len(ordered)), centres, ordered)))
+    nested = _nested(np.arange(len(ordered)), centres, ordered)
+    return tree_of(nested if len(ordered) > MANY else _with_the_last_outside(nested))
 
 
 def tree_of(nested: Nested) -> Tree:
@@ -140,32 +142,13 @@ def _with_the_last_outside(nested: Nested) -> Nested:
 
     All the rest is one group, or groups within groups, that can be joined while the last pieces are in process: when
     these are finished nothing is left to be done but the join of few, during which other workers would have to wait.
-    What is joined to the rest has short borders, as no join may take more memory than the others do: of an oblong half,
-    one square half after the other.
+    To join small parts to all the rest takes more memory than halves do, so this is for rasters of few pieces.
     """
     *rest, last = nested
     while not isinstance(last, Piece):
         *before, last = last
-        for lot in _lots(before):
-            rest = [*([rest] if len(rest) > 1 else rest), *lot]
+        rest = [*([rest] if len(rest) > 1 else rest), *before]
     return [*rest, last]
-
-
-def _lots(parts: Nested) -> List[Nested]:
-    """What is joined to the rest at a time."""
-    if all(_is_oblong(part) for part in parts):
-        return [[half] for part in parts for half in part]
-    return [parts]
-
-
-def _is_oblong(nested: Nested) -> bool:
-    """Whether it is a group of many pieces that is much longer than wide, and of two halves."""
-    if isinstance(nested, Piece) or len(nested) != 2:
-        return False
-    pieces = list(_all_in(nested))
-    extent = extent_of([piece.window for piece in pieces])
-    long, short = max(extent.width, extent.height), min(extent.width, extent.height)
-    return len(pieces) > QUARTERED and 2 * long > 3 * short
 
 
 def _halves(chosen: np.ndarray, centres: np.ndarray) -> List[np.ndarray]:
