@@ -80,10 +80,8 @@ def _packed(array: np.ndarray, coder: RunCoder) -> bytes:
 def _squeezed(stream: np.ndarray) -> bytes:
     """Compressed without looking for what has been there before: some bytes are frequent, but in no order."""
     packer = zlib.compressobj(LEVEL, strategy=zlib.Z_RLE)
-    return (
-        packer.compress(np.ascontiguousarray(stream.astype(stream.dtype.newbyteorder("<"), copy=False)))
-        + packer.flush()
-    )
+    content = stream.astype(stream.dtype.newbyteorder("<"), copy=False)
+    return packer.compress(np.ascontiguousarray(content)) + packer.flush()
 
 
 def _unpack(content: bytes, coder: RunCoder, table: Optional[np.ndarray], found: np.ndarray) -> None:
