@@ -27,7 +27,7 @@ SLOW = ("JP2", "JPEG2000", "ECW", "MrSID", "SENTINEL2", "WEBP", "JPEG", "PNG", "
 OFTEN_SLOW, OFTEN = 1.2, 1.6  # times that each block would be decoded by the tiles, from which on values are kept
 SMALL_SIDE, OFTEN_SMALL = 512, 4.0  # of blocks that the tile beside may find in GDAL's cache; to keep values takes disk
 SHARE_OF_DISK = 0.25  # of what is free, that kept values may take
-HELD_BYTES, SHARE_OF_MEMORY = 512_000_000, 0.125  # kept in memory are at most so many, and so much of what is free
+HELD_BYTES, SHARE_OF_MEMORY = 128_000_000, 0.125  # kept in memory are at most so many, and so much of what is free
 CACHE_BYTES = 64_000_000  # of cells that are kept in memory, in a process
 MOST_SOURCES = 20  # of a VRT, that are looked at
 
