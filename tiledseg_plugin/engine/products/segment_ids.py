@@ -2,11 +2,10 @@
 """Where products read segment ids from: the tiles of a run with their lookup tables, or any raster of ids."""
 
 from dataclasses import dataclass
-from typing import Callable, FrozenSet, Iterator, List, Optional, Protocol, Tuple
+from typing import Callable, FrozenSet, Iterator, List, Protocol, Tuple
 
 import numpy as np
 
-from .. import kernels
 from ..errors import SegmentationError
 from ..files.gdal_access import open_raster
 from ..files.raster import Raster
@@ -15,7 +14,7 @@ from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..stages.numbering import table_of
 from ..stages.plan import Piece, Plan
-from ..stages.tiles import labels_of
+from ..stages.tiles import labels_of, load_part
 
 LARGEST = 2**32 - 1  # id
 IdReader = Callable[[Window], np.ndarray]
@@ -48,7 +47,7 @@ class TileIds:
             ids = np.zeros((window.height, window.width), np.uint32)
             for piece, place in self._pieces_in(window):
                 table = self.folder.map_array(table_of(piece))
-                ids[place] = self._labels(piece, window, table)
+                ids[place] = load_part(self.folder, labels_of(piece), piece, window, self.kernels, table)
             return ids
 
         return read
@@ -56,18 +55,12 @@ class TileIds:
     def labels_in(self, window: Window) -> Iterator[Tuple[Tuple[slice, slice], np.ndarray, np.ndarray]]:
         """Of each piece in a window, where it lies there, the labels of its regions, and its lookup table."""
         for piece, place in self._pieces_in(window):
-            yield place, self._labels(piece, window), self.folder.map_array(table_of(piece))
+            labels = load_part(self.folder, labels_of(piece), piece, window, self.kernels)
+            yield place, labels, self.folder.map_array(table_of(piece))
 
     def _pieces_in(self, window: Window) -> List[Tuple[Piece, Tuple[slice, slice]]]:
         found = [piece for piece in self.plan.pieces_in(window) if piece.piece_id in self.pieces]
         return [(piece, piece.window.part_in(window).within(window)) for piece in found]
-
-    def _labels(self, piece: Piece, window: Window, table: Optional[np.ndarray] = None) -> np.ndarray:
-        common = piece.window.part_in(window)
-        top, left = common.row - piece.window.row, common.col - piece.window.col
-        kernel, _ = kernels.choose(self.kernels)
-        labels = self.folder.load_labels(labels_of(piece), top, common.height, kernel, table)
-        return labels[:, left : left + common.width]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from typing import Callable, FrozenSet, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 from osgeo import gdal
 
-from .. import kernels
 from ..errors import SegmentationError, why
 from ..files.attribute_table import write_table_beside
 from ..files.creation_options import BLOCK
@@ -30,12 +29,11 @@ from ..files.tables import Column
 from ..files.verification import Samples, verify_features
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
-from ..kernels.contract import Kernels
 from .context import RunContext
 from .numbering import Segments, table_of
 from .parts import load_or_raise
 from .plan import Piece, Plan
-from .tiles import labels_of
+from .tiles import labels_of, load_part
 
 TABLE = "beside"  # under which the table lies in the work folder
 
@@ -60,25 +58,15 @@ class IdsOf:
         """Those of a run."""
         return IdsOf(context.plan, context.folder, frozenset(segments.pieces), relabelled, context.kernel.NAME)
 
-    @property
-    def kernel(self) -> Kernels:
-        """What draws runs of labels."""
-        return kernels.choose(self.kernels)[0]
-
     def __call__(self, window: Window) -> np.ndarray:
         ids = np.zeros((window.height, window.width), np.uint32)
         for piece in self.plan.pieces_in(window):
             if piece.piece_id in self.pieces:
-                common = piece.window.part_in(window)
-                ids[common.within(window)] = self._part(piece, common)
+                name = ids_of(piece) if self.relabelled else labels_of(piece)
+                table = None if self.relabelled else self.folder.map_array(table_of(piece))
+                part = load_part(self.folder, name, piece, window, self.kernels, table)
+                ids[piece.window.part_in(window).within(window)] = part
         return ids
-
-    def _part(self, piece: Piece, common: Window) -> np.ndarray:
-        name = ids_of(piece) if self.relabelled else labels_of(piece)
-        top, left = common.row - piece.window.row, common.col - piece.window.col
-        table = None if self.relabelled else self.folder.map_array(table_of(piece))
-        labels = self.folder.load_labels(name, top, common.height, self.kernel, table)
-        return labels[:, left : left + common.width]
 
 
 def ids_of(piece: Piece) -> str:

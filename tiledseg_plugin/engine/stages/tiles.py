@@ -100,6 +100,23 @@ def labels_of(piece: Piece) -> str:
     return f"labels-{piece.piece_id:07d}"
 
 
+def load_part(
+    folder: WorkFolder, name: str, piece: Piece, window: Window, set_name: str, table: Optional[np.ndarray] = None
+) -> np.ndarray:
+    """What lies under a name of a piece, where it has pixels in a window: (rows, cols) uint32.
+
+    Parameters
+    ----------
+    name : of its labels, or of its ids
+    set_name : of the kernels that draw them, as `kernels.choose` takes it
+    table : where they are looked up, if anywhere
+    """
+    common = piece.window.part_in(window)
+    top, left = common.row - piece.window.row, common.col - piece.window.col
+    rows = folder.load_labels(name, top, common.height, kernels.choose(set_name)[0], table)
+    return rows[:, left : left + common.width]
+
+
 def process_unit(job: TileJob, pieces: Sequence[Piece], check_cancelled: Callable[[], None]) -> List[PieceResult]:
     """Process pieces of one or more tiles: the task of this stage."""
     return [process_piece(job, piece, check_cancelled) for piece in pieces]

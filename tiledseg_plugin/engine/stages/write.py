@@ -10,6 +10,7 @@ from typing import Callable, Optional, Sequence
 
 import numpy as np
 
+from .. import kernels
 from ..files.gdal_access import collected_errors, reason
 from ..files.output_files import Output
 from ..files.outputs import grows_overviews, made_ahead, output_windows
@@ -29,7 +30,7 @@ def relabel_piece(ids: IdsOf, piece: Piece, check_cancelled: Callable[[], None])
     """Regions of one piece through its lookup table: a task, for executions whose workers are on other machines."""
     found = ids(piece.window)
     check_cancelled()
-    ids.folder.save_labels(ids_of(piece), found, ids.kernel)
+    ids.folder.save_labels(ids_of(piece), found, kernels.choose(ids.kernels)[0])
 
 
 def write_segments(
