@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiledseg.tiledseg_plugin.engine.files.work_folder import WorkFolder
 from tiledseg.tiledseg_plugin.engine.kernels import plain
+from tiledseg.tiledseg_plugin.engine.stages import elimination
 from tiledseg.tiledseg_plugin.engine.stages import graph as stage
 from tiledseg.tiledseg_plugin.engine.stages.elimination import (
     ClumpGraph,
@@ -310,9 +311,11 @@ def test_a_large_group_keeps_in_its_folder_where_regions_are_and_leaves_nothing_
     plan, nested = scheme(1)
     clusters, values = raster(1, plan)
     group, rules = tree_of(nested).groups[0], EliminationRules((1.0,), 5, None)
-    found, kept = [], []
+    found, kept, returned = [], [], []
+    monkeypatch.setattr(elimination, "release_memory", lambda: returned.append(least))
     for least in (10**9, 1):
         monkeypatch.setattr(stage, "LARGE_GRAPH", least)
+        monkeypatch.setattr(elimination, "LARGE_GRAPH", least)
         folder = WorkFolder(str(tmp_path / f"work{least}"), {"parameters": {}, "input": {}})
         for member in group.members:
             graph = graph_of_piece(plan.pieces[member - 1], clusters, values, plan)
@@ -328,6 +331,7 @@ def test_a_large_group_keeps_in_its_folder_where_regions_are_and_leaves_nothing_
         found.append([{name: array.tolist() for name, array in each.items()} for each in saved])
         folder.close(True)
     assert kept == [[], [stage.number_of(group.number)]]
+    assert set(returned) == {1}  # of a small group it takes longer than the group itself
     assert found[0] == found[1] and found[0][0]["first"]
 
 

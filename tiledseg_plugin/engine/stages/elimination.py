@@ -19,6 +19,16 @@ from .nesting import Nested, begins_of, regions_at
 LARGE_GRAPH = 500_000  # clumps, of which what is freed is worth the time to give it back
 
 
+def give_back(clumps: int) -> None:
+    """Return what has been freed of a graph to the system, if it is a large one.
+
+    What is returned has to be cleared before it is used again, by the system, in every task of this process: of small
+    graphs that takes longer than they do.
+    """
+    if clumps >= LARGE_GRAPH:
+        release_memory()
+
+
 class EliminationRules(NamedTuple):
     """Which regions are merged.
 
@@ -148,8 +158,7 @@ def eliminate(
         lent, sums, weights, edges, least, limit, undecided_from, shared, keeps_links=keeps_links
     )
     del edges, undecided_from, shared  # it has what it needs of them
-    if count >= LARGE_GRAPH:
-        release_memory()
+    give_back(count)
     with ThreadPool(workers) as pool:
         area, last = elimination.next_area(0), rules.all_sizes[-1]
         while area is not None and area <= last:

@@ -17,8 +17,7 @@ from ..files.work_folder import WorkFolder
 from ..kernels.components import components
 from ..kernels.contract import Kernels, Lent
 from ..kernels.pairs import distinct_pairs, look_up
-from ..machine import release_memory
-from .elimination import LARGE_GRAPH, EliminationRules, Graph, Merged, merge_within
+from .elimination import LARGE_GRAPH, EliminationRules, Graph, Merged, give_back, merge_within
 from .moments import BandMoments, add_up
 from .parts import ELSEWHERE, GRAPH_TYPES, Left, finished_result, load_moments, load_undecided, save_graph, save_part
 from .tree import Group, Joint, Side
@@ -58,17 +57,17 @@ class GroupResult(NamedTuple):
 def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], None]) -> GroupResult:
     """Join the members of a group; merge what nothing beyond them can have any influence on."""
     kernel, _ = kernels.choose(job.kernels)
-    modest_cache.empty()  # of blocks that the tiles before have read
-    release_memory()
     graphs = []
     for member in group.members:
         check_cancelled()
         graphs.append(load_undecided(job.folder, member))
-    release_memory()
     ends = np.cumsum([graph.sizes.size for graph in graphs]).tolist()
+    if ends[-1] >= LARGE_GRAPH:
+        modest_cache.empty()  # of blocks that the tiles before have read
+    give_back(ends[-1])
     graph, number, joined = join(group, graphs, partial(_set_aside, job.folder, number_of(group.number)))
     del graphs  # they are in the joined one
-    release_memory()
+    give_back(ends[-1])
     check_cancelled()
     bands = graph.sums.shape[1] // len(job.rules.weights)
     threads = 1 if group.open_sides else job.threads
@@ -77,7 +76,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     save_graph(job.folder, group.number, merged.take_left())
     merged.region_of = merged.region_of[number()]
     job.folder.drop(number_of(group.number))
-    release_memory()
+    give_back(ends[-1])
     moments = _moments(job, group, kernel, merged, bands) if job.has_moments else None  # large, and of no use before
     save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)
@@ -101,7 +100,7 @@ def _moments(job: GroupJob, group: Group, kernel: Kernels, merged: Merged, bands
     for band in range(bands):
         parts = (load_moments(job.folder, member, band) for member in group.members)
         yield add_up(kernel, parts, merged.region_of, merged.decided.size)
-        release_memory()
+        give_back(merged.region_of.size)
 
 
 def finished_group(job: GroupJob, group: Group, with_graph: bool) -> List[GroupResult]:
@@ -161,7 +160,7 @@ def join(group: Group, graphs: Sequence[Graph], keep: Keep = _held) -> Tuple[Gra
     after = np.append(np.uint32(0), number + np.uint32(1))
     still_open = {side: after[border] for side, border in borders.items() if side in group.open_sides}
     del after, borders, order
-    release_memory()
+    give_back(number.size)
     kept = keep(number)
     places = {name: partial(_leading, found, kept, leaders) for name, found in elsewhere.items()}
     return Graph(**arrays, **places, edges=edges, borders=still_open), kept, joined.size
