@@ -42,7 +42,7 @@ def test_clumps_are_described(kernels, seed, dtype):
     clusters, labels, count = window(seed)
     most = 255 if dtype == np.uint8 else 1 << 40
     quantities = (
-        np.random.default_rng(seed).integers(0, most, (1 + seed % 3, *labels.shape), endpoint=True).astype(dtype)
+        np.random.default_rng(seed).integers(0, most, (1 + seed % 7, *labels.shape), endpoint=True).astype(dtype)
     )
     sizes, sums, first, of = kernels.describe_clumps(labels, count, clusters, quantities)
     own = [np.flatnonzero(labels.ravel() == label) for label in range(1, count + 1)]

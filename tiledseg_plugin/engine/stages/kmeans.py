@@ -11,7 +11,7 @@ from ..kernels.contract import Kernels, Run
 CHANGED_SHARE = 0.0025
 MARGIN = 1e-5  # of a distance, more than the rounding of float32 squares and sums of up to 100 bands
 LEAST = 1e-15  # below it, squares underflow
-PART = 1 << 16  # colours a call of a kernel, at most
+PART = 1 << 18  # colours a call of a kernel, at most
 SHARED_BY = 4  # the parts are a multiple of it and alike, so that two or four threads end together
 
 

@@ -74,9 +74,18 @@ class Clumps(NamedTuple):
     undecided: np.ndarray
     changed: np.ndarray
 
-    def first(self, count: int) -> "Clumps":
-        """The first ones: views."""
-        return Clumps(*(array[:count] for array in self))
+    @staticmethod
+    def of(state: np.ndarray, *others: np.ndarray) -> "Clumps":
+        """With `state` as sizes and means, too."""
+        return Clumps(state, state[:, 1], state.view(np.float32)[:, 2:], *others)
+
+
+def _shortened(array: np.ndarray, count: int) -> np.ndarray:
+    """The first ones; what is behind them is given back, unless the array is a part of another one."""
+    if count >= len(array) or not array.flags.owndata:
+        return array[:count]
+    array.resize((count, *array.shape[1:]), refcheck=False)
+    return array
 
 
 def with_sizes(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -121,10 +130,8 @@ class Elimination:
         state[:, 1] = sizes
         del sizes
         self.lists = NeighbourLists(own_roots(state), members, neighbours)
-        self.clumps = clumps = Clumps(
+        self.clumps = clumps = Clumps.of(
             state,
-            state[:, 1],
-            state.view(np.float32)[:, 2:],
             sums,
             np.zeros(count, np.uint32) if undecided_from is None else undecided_from,
             undecided,
@@ -195,32 +202,36 @@ class Elimination:
 
     def _contract(self) -> None:
         """Forget the clumps that are merged: what is left is small, and so fits better into the caches."""
-        clumps, lists = self.clumps, self.lists
         waiting, called = self.decisions.waiting[: self.course[RETRIES]].copy(), self.queues.called
         del self.decisions, self.queues  # which would be in the way now
-        numbers = np.empty(clumps.changed.size, np.uint32)
-        count = number_roots(lists.into, numbers)
-        start = np.empty(count + 1, np.int64)
-        neighbours = np.empty(int(lists.members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
-        limits, room = (self.min_pixels, self.listed), (np.full(count, NOBODY, np.uint32), np.zeros(count, bool))
-        end = contract_lists(*lists, numbers, clumps.sizes, *limits, *room, start, neighbours)
+        before = self.clumps.changed.size
+        numbers, is_left = np.empty(before, np.uint32), np.empty(before, bool)
+        count = number_roots(self.lists.into, numbers, is_left)
+        into, members, neighbours = self.lists
+        state, sizes, means, sums, undecided_from, undecided, changed = self.clumps
+        del self.clumps, self.lists, into, sizes, means  # which look at arrays that become shorter
+        contract_clumps(is_left, sums, state, changed, undecided_from, undecided)
+        state, sums, undecided_from, undecided, changed = (
+            _shortened(array, count) for array in (state, sums, undecided_from, undecided, changed)
+        )
+        self.clumps = clumps = Clumps.of(state, sums, undecided_from, undecided, changed)
+        start, room = np.empty(count + 1, np.int64), np.full(count, NOBODY, np.uint32)
+        whole, neighbours = neighbours, np.empty(int(members[:, LENGTH].sum(dtype=np.int64)) + 1, np.uint32)
+        known = members, whole, numbers, is_left, clumps.sizes, self.listed, room, clumps.sizes >= self.min_pixels
+        end = contract_lists(*known, start, neighbours)
+        del known, whole, room, members
         neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
-        del self.lists, lists, room
-        members = own_lists(start)
-        del start
-        if self.whole is None:
-            self.whole = np.arange(clumps.changed.size, dtype=np.uint32)
-            self.survivors = self.whole.copy()
-        state, _, _, sums, undecided_from, undecided, changed = clumps
-        moved = sums, state, changed, undecided_from, undecided
-        contract_clumps(state[:, 0], self.whole, numbers, self.survivors, *moved)
-        self.clumps = clumps = clumps.first(count)
+        self.lists = NeighbourLists(own_roots(state), own_lists(start), neighbours)
         self._make_room(numbers[waiting])
+        if self.whole is None:
+            self.whole, self.survivors = numbers, np.flatnonzero(is_left).astype(np.uint32)
+        else:
+            look_up(self.whole, numbers)
+            self.survivors = self.survivors[is_left]
         self.course[FEW] = int(WORTH_CONTRACTING * count)
-        self.lists = NeighbourLists(own_roots(clumps.state), members, neighbours)
         self.queues = Queues(called, np.empty(count, np.uint32))
         if count > 1:  # the last one has nobody to merge with; arrays of one are of another kind to numba
-            queue_again(int(self.course[AREA]), clumps.sizes, clumps.undecided_from, *self.queues)
+            queue_again(int(self.course[AREA]), clumps.sizes, undecided_from, *self.queues)
         else:
             called[:, FIRST] = NOBODY
 

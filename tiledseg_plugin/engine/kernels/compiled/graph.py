@@ -60,8 +60,16 @@ def own_roots(state: np.ndarray) -> np.ndarray:
 def own_lists(start: np.ndarray) -> np.ndarray:
     """The `members` of clumps that are chained to no other; `start` has one entry more than them."""
     members = np.empty((start.size - 1, 3), np.uint32 if start[-1] < 2**32 else np.uint64)
-    members[:, BEGIN], members[:, LENGTH], members[:, NEXT] = start[:-1], np.diff(start), NOBODY
+    _own(start, members)
     return members
+
+
+@kernel
+def _own(start: np.ndarray, members: np.ndarray) -> None:
+    for clump in range(len(members)):
+        members[clump, BEGIN] = start[clump]
+        members[clump, LENGTH] = start[clump + 1] - start[clump]
+        members[clump, NEXT] = NOBODY
 
 
 @kernel
@@ -97,26 +105,26 @@ def list_neighbours(
 
 
 @kernel
-def number_roots(into: np.ndarray, numbers: np.ndarray) -> int:
+def number_roots(into: np.ndarray, numbers: np.ndarray, is_left: np.ndarray) -> int:
     """Number the clumps that are left, in their order, and all others as what they are part of; returns how many."""
     count = 0
     for clump in range(into.size):
         numbers[clump] = count
-        count += into[clump] == clump
+        is_left[clump] = into[clump] == clump
+        count += is_left[clump]
     for clump in range(into.size):
-        if into[clump] != clump:
+        if not is_left[clump]:
             numbers[clump] = numbers[find_root(into, np.uint32(clump))]
     return count
 
 
 @kernel
 def contract_lists(
-    into: np.ndarray,
     members: np.ndarray,
     neighbours: np.ndarray,
     numbers: np.ndarray,
+    is_left: np.ndarray,
     sizes: np.ndarray,
-    min_pixels: int,
     listed: int,
     seen: np.ndarray,
     large: np.ndarray,
@@ -126,26 +134,31 @@ def contract_lists(
     """Join the lists of each clump's members into one, each neighbour once, by the new numbers.
 
     The lists are written to `new_neighbours`, one behind the other, and where each begins to `new_start`; returns where
-    the last one ends. `seen`, all NOBODY, and `large`, all False, have an entry for each clump that is left.
+    the last one ends. `sizes`, `seen`, all NOBODY, and `large` have an entry for each clump that is left.
     """
-    for clump in range(into.size):
-        large[numbers[clump]] |= sizes[clump] >= min_pixels
     end = 0
     count = 0
-    for clump in range(into.size):
-        if into[clump] != clump:
+    for clump in range(is_left.size):
+        if not is_left[clump]:
             continue
         new_start[count] = end
         seen[count] = count
         is_large = large[count]
-        member = np.uint32(clump) if sizes[clump] < listed else NOBODY
+        member = np.uint32(clump) if sizes[count] < listed else NOBODY
         while member != NOBODY:
             begin, behind = list_of(member, members)
-            for place in range(begin, behind):
-                near = numbers[neighbours[place]]
-                new_neighbours[end] = near
-                end += (seen[near] != count) & ~(large[near] & is_large)
-                seen[near] = count
+            if is_large:
+                for place in range(begin, behind):
+                    near = numbers[neighbours[place]]
+                    new_neighbours[end] = near
+                    end += (seen[near] != count) & ~large[near]
+                    seen[near] = count
+            else:
+                for place in range(begin, behind):
+                    near = numbers[neighbours[place]]
+                    new_neighbours[end] = near
+                    end += seen[near] != count
+                    seen[near] = count
             member = members[member, NEXT]
         count += 1
     new_start[count] = end
@@ -154,10 +167,7 @@ def contract_lists(
 
 @kernel
 def contract_clumps(
-    into: np.ndarray,
-    whole: np.ndarray,
-    numbers: np.ndarray,
-    survivors: np.ndarray,
+    is_left: np.ndarray,
     sums: np.ndarray,
     state: np.ndarray,
     changed: np.ndarray,
@@ -165,13 +175,10 @@ def contract_clumps(
     undecided: np.ndarray,
 ) -> None:
     """Move the clumps that are left to the front of all arrays, where only they will be looked for."""
-    for clump in range(whole.size):
-        whole[clump] = numbers[whole[clump]]
-    for clump in range(into.size):
-        if into[clump] != clump:
-            continue
-        number = numbers[clump]
-        survivors[number] = survivors[clump]
+    number = np.uintp(0)
+    for clump in range(
+        is_left.size
+    ):  # without a branch: over what does not stand at the end of those left comes the next
         changed[number] = changed[clump]
         undecided_from[number] = undecided_from[clump]
         if undecided.size:
@@ -180,3 +187,4 @@ def contract_clumps(
             sums[number, plane] = sums[clump, plane]
         for part in range(1, state.shape[1]):
             state[number, part] = state[clump, part]
+        number += np.uintp(is_left[clump])
