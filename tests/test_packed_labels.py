@@ -2,7 +2,6 @@
 """Labels as runs in files: what was packed comes out again, rows by rows, and what is damaged is noticed."""
 
 import io
-import zlib
 
 import numpy as np
 import pytest
@@ -167,7 +166,7 @@ def test_a_window_of_a_larger_array_can_be_packed(kernels):
 @both_sets
 def test_areas_take_little_room(kernels):
     array = np.kron(np.arange(400, dtype=np.uint32).reshape(20, 20), np.ones((40, 40), np.uint32))
-    assert len(pack(array, kernels)) < array.size / 100
+    assert len(pack(array, kernels)) < array.nbytes / 100
 
 
 @both_sets
@@ -175,7 +174,19 @@ def test_areas_take_little_room(kernels):
 def test_files_cut_short_are_noticed(kernels, left):
     array = np.random.default_rng(1).integers(0, 9, (150, 90)).astype(np.uint32)
     content = pack(array, kernels)
-    with pytest.raises((ValueError, IndexError, zlib.error)):
+    with pytest.raises((ValueError, IndexError)):
         unpack(io.BytesIO(content[:left]), 0, 150, kernels)
     with pytest.raises(ValueError):
         unpack(io.BytesIO(content), 100, 51, kernels)
+
+
+@both_sets
+def test_a_byte_that_is_another_one_is_noticed(kernels):
+    """Codes and labels may mean something with it, too; behind the numbers at the beginning all bytes are checked."""
+    array = np.kron(np.arange(60, dtype=np.uint32).reshape(6, 10), np.ones((20, 5), np.uint32))
+    content, numbers = pack(array, kernels), 8 * (3 + 2)
+    for place in range(numbers, len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(ValueError):
+            unpack(io.BytesIO(damaged), 0, 120, kernels)

@@ -213,6 +213,6 @@ def test_other_groups_and_other_files_are_of_another_format():
     plans = plan_grid(400, 400, 20, 20), plan_grid(180, 140, 20, 20)  # of many pieces, and of few
     groups = [(group.number, group.members) for plan in plans for group in grow_tree(plan.pieces).groups]
     arrays = [*parts.GRAPH_TYPES], parts.OF_BORDERS, parts.OF_EDGES, parts.IN_FILES, names_in_files(0)
-    assert (FORMAT, zlib.crc32(repr((groups, KEPT, arrays)).encode())) == (13, 2382475354), (
+    assert (FORMAT, zlib.crc32(repr((groups, KEPT, arrays)).encode())) == (14, 2382475354), (
         "raise FORMAT with what has changed"
     )

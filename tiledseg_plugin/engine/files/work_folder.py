@@ -32,7 +32,7 @@ from .stored_arrays import DAMAGED, load_arrays, map_array, save_arrays, write_a
 
 PREFIX = "tiledseg-"
 MANIFEST = PREFIX + "manifest.json"
-FORMAT = 13  # of the files; those of another one are made anew
+FORMAT = 14  # of the files; those of another one are made anew
 NUMBER, TOKEN = r"\d{7,}", r"[0-9a-f]{12}"
 KEPT = "|".join(  # after the prefix, what a run can be taken up from
     (
