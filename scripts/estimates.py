@@ -38,6 +38,7 @@ KINDS: Dict[str, Kind] = {
     "ten bands": Kind(bands=(1, 2, 3, 1, 2, 3, 1, 2, 3, 1)),
     "small tiles": Kind(tile=500),
     "processes": Kind(execution="processes"),
+    "small tiles in processes": Kind(tile=500, execution="processes"),
     "slow blocks": Kind(slow=True),
 }
 
@@ -72,7 +73,8 @@ def compare(megapixels: float, kind: Kind, folder: Path) -> Compared:
         str(scene), tile_width=kind.tile, tile_height=kind.tile, workers=2, execution=kind.execution
     )
     found = preflight(parameters, Feedback())
-    workers = [child["peak_memory"] for child in measured.children][:2] if kind.execution == "processes" else []
+    with_processes = json.loads((folder / "segments_report.json").read_text())["execution"]["kind"] == "processes"
+    workers = [child["peak_memory"] for child in measured.children][:2] if with_processes else []
     memory = measured.peak_memory + sum(workers)  # not the process that compiles kernels, if there is one
     return Compared(found.memory, memory, found.disk, disk + outputs)
 

@@ -218,7 +218,7 @@ def test_a_cancelled_run_leaves_nothing_of_dask(cluster, raster, tmp_path):
 
 def test_all_workers_load_the_kernels_when_it_is_said_that_tiles_come(runner):
     """The plain ones here, which the workers of this module are told to take."""
-    runner.prepare("auto")
+    runner.prepare("auto", ())
     assert [future.result(timeout=30) for future in runner._loading] == [None, None]
     assert runner.workers == runner.together == 2
     assert sorted(result for _, result in runner.run(tasks.number, 0, [tasks.Item(1)], lambda: None)) == [1]

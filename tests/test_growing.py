@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kernel_sets import assert_same, compiled, needs_compiled
 from rasters import Log, run, same_levels, write_raster
 from tiledseg.tiledseg_plugin.engine import kernels
+from tiledseg.tiledseg_plugin.engine.execution import worker
 from tiledseg.tiledseg_plugin.engine.kernels import entries, growing, machine_code, plain
 from tiledseg.tiledseg_plugin.engine.kernels.growing import Growing, GrowingLabeller
 
@@ -210,7 +211,7 @@ def test_what_saves_most_is_compiled_first():
     """Of the plain kernels, the elimination takes half of a run, and k-means as long as its sample is large."""
     small, large = (entries.entries_of_run("uint16", 3, True, 60, sampled) for sampled in (160_000, 10**6))
     assert small[0] == "Elimination-all" and small.index("reassign-all") > small.index("clump-all")
-    assert large[:2] == ["reassign-all", "Elimination-all"] and sorted(large) == sorted(small)
+    assert large[:2] == ("reassign-all", "Elimination-all") and sorted(large) == sorted(small)
 
 
 @needs_compiled
@@ -276,3 +277,18 @@ def test_a_run_says_in_one_sentence_which_kernels_it_begins_with(image, tmp_path
     assert len([line for line in log.lines if line.startswith("The kernel clump-all cannot be compiled here")]) == 1
     said = [line for line in log.lines if line.startswith("Kernels: ")]
     assert len(said) == 1 and said[0].startswith("Kernels: plain (numpy) at first; the compiled ones")
+
+
+@needs_compiled
+def test_a_worker_loads_what_its_run_needs_and_nothing_else_that_is_there(own_cache, monkeypatch):
+    """Of each dtype that has ever been segmented here there may be kernels: all of them take memory and time."""
+    own_cache.compiler = lambda entries, calm: ""
+    own_cache._compiled = compiled
+    monkeypatch.setattr(own_cache, "_load", own_cache._ready.add)
+    monkeypatch.setattr(growing, "shared", own_cache)
+    monkeypatch.delenv(kernels.VARIABLE, raising=False)
+    for entry in ("relabel-all", "clump-all", "simplify_rings-all"):
+        machine_code.mark(entry, machine_code.READY)
+    worker.load_kernels("auto", ("relabel-all", "clump-all"))
+    assert own_cache._ready == {"relabel-all", "clump-all"} and own_cache.is_complete
+    assert own_cache.has("simplify_rings")  # as soon as it is called

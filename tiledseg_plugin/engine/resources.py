@@ -20,6 +20,7 @@ from .machine import available_cores, free_memory
 from .wording import counted
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
+KEPT_BYTES = 350_000_000  # of a worker process, between tasks; what a tile leaves lies scattered, and the next needs it
 STRIP_BYTES = 250_000_000  # what is described and written at a time
 ZONES_BYTES = 64_000_000  # of cells in which polygons are burnt, see `files.decoded.Cells`
 ZONES_BYTES_A_PIXEL = 14
@@ -90,7 +91,7 @@ def run_memory(main: int, workers: int, tile_bytes: int, with_processes: bool) -
     with_processes : whether workers are processes of their own
     """
     if with_processes:
-        return main + workers * tile_bytes
+        return main + workers * max(tile_bytes, KEPT_BYTES + KEPT_BYTES // 10)  # with what a small tile takes
     return max(main, WORKER_BYTES + workers * (tile_bytes - WORKER_BYTES))  # they are not busy at the same time
 
 

@@ -178,6 +178,8 @@ class _Run:
         if not self.with_rsgislib:
             self.plan = part_few(self.plan)
         _log_start(self.raster, self.plan, feedback)
+        kinds = self.raster.dtype, len(self.raster.bands), parameters.stretch, parameters.num_clusters
+        self.entries = entries_of_run(*kinds, self.raster.width * self.raster.height // parameters.sampling)
         pace = 1e-9 * self.raster.width * self.raster.height * slowness()
         self.progress = Progress(feedback, weights_of(parameters, self.raster), kernels.seconds_lost, pace)
         self.folder = WorkFolder(parameters.work_dir, self._manifest())
@@ -223,7 +225,7 @@ class _Run:
         runner = starting.ready(self.feedback, self.progress.check_cancelled)
         surveyed = self._survey(runner)
         kernel, note = self.progress.wait_for(loading, "Loading the kernels", (0.8, 0.8))
-        runner.prepare(self.parameters.kernels)
+        runner.prepare(self.parameters.kernels, self.entries)
         self.feedback.info(note)
         context = RunContext(self.parameters, self.raster, self.plan, kernel, runner, self.progress, self.folder)
         if not self.with_rsgislib:
@@ -236,10 +238,7 @@ class _Run:
 
     def _load_kernels(self, check: Callable[[], None], advance: Callable[[float], None]) -> Tuple[Kernels, str]:
         """What is there is loaded; what is not, is made by another process while the run goes on."""
-        raster, parameters = self.raster, self.parameters
-        sampled = raster.width * raster.height // parameters.sampling
-        entries = entries_of_run(raster.dtype, len(raster.bands), parameters.stretch, parameters.num_clusters, sampled)
-        return kernels.choose(parameters.kernels, check, entries, calm=False)
+        return kernels.choose(self.parameters.kernels, check, self.entries, calm=False)
 
     def _start_execution(self) -> execution.Starting:
         parameters, raster = self.parameters, self.raster

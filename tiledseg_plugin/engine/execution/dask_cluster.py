@@ -130,14 +130,16 @@ class DaskCluster:
         self._check_workers(check_cancelled)
         self._look(None, check_cancelled)
 
-    def prepare(self, kernels: str) -> None:
+    def prepare(self, kernels: str, entries: Tuple[str, ...]) -> None:
         """Have each worker load them; one that joins later does so with its first tile.
 
         Nobody waits for that, or asks what has become of it: the next task on a worker stands behind it.
         """
         client, key = self._client, f"tiledseg-{self._token}"
         self._loading = [
-            client.submit(loading_caller(), self._code, kernels, key=f"{key}-{name}", pure=False, workers=[name])
+            client.submit(
+                loading_caller(), self._code, kernels, entries, key=f"{key}-{name}", pure=False, workers=[name]
+            )
             for name in sorted(self._here)
         ]
 

@@ -154,10 +154,10 @@ class Processes:
             check_cancelled()
         self._first.result()
 
-    def prepare(self, kernels: str) -> None:
+    def prepare(self, kernels: str, entries: Tuple[str, ...]) -> None:
         """Let the workers load the kernels while they have nothing else to do."""
         for _ in range(self._free.qsize()):
-            self._threads.submit(self._load, kernels)
+            self._threads.submit(self._load, kernels, entries)
 
     def run(
         self, task: Task[Common, Item, Result], common: Common, items: Iterable[Item], check_cancelled: Check
@@ -305,10 +305,10 @@ class Processes:
         self._free.put(worker)
         return how, what
 
-    def _load(self, kernels: str) -> None:
+    def _load(self, kernels: str, entries: Tuple[str, ...]) -> None:
         worker = self._take()
         try:
-            worker.call(None, inside.load_kernels, kernels)
+            worker.call(None, inside.load_kernels, kernels, entries)
         except Exception:  # the next task will find out, and say so
             self._retire(worker)
         else:

@@ -51,8 +51,8 @@ class Runner(Protocol):
         SegmentationError : they never can
         """
 
-    def prepare(self, kernels: str) -> None:
-        """A hint that tiles come next, with this set of kernels (see `kernels.choose`)."""
+    def prepare(self, kernels: str, entries: Tuple[str, ...]) -> None:
+        """A hint that tiles come next, with this set of kernels, of which they need these (see `kernels.choose`)."""
 
     def run(
         self, task: Task[Common, Item, Result], common: Common, items: Iterable[Item], check_cancelled: Check

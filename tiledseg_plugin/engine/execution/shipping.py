@@ -154,12 +154,12 @@ def task_caller() -> Callable[[Code, Parcel, int, bytes], Any]:
     return remote
 
 
-def loading_caller() -> Callable[[Code, str], None]:
+def loading_caller() -> Callable[[Code, str, Tuple[str, ...]], None]:
     """The function that has a worker load the kernels, by value."""
     bootstrap, prefix = _bootstrap(), _engine_prefix()
 
-    def loading(code: tuple, kernels: str) -> None:
-        bootstrap(code)(f"{prefix}.execution.worker").load_kernels(kernels)
+    def loading(code: tuple, kernels: str, entries: tuple) -> None:
+        bootstrap(code)(f"{prefix}.execution.worker").load_kernels(kernels, entries)
 
     return loading
 

@@ -40,7 +40,7 @@ class Threads:
     def wait_until_ready(self, check_cancelled: Check) -> None:
         """Threads are always ready."""
 
-    def prepare(self, kernels: str) -> None:
+    def prepare(self, kernels: str, entries: Tuple[str, ...]) -> None:
         """The kernels are loaded already, in this process."""
 
     def run(

@@ -9,11 +9,11 @@ from typing import Any, Dict, Optional, Tuple
 from ..errors import SegmentationError
 from ..machine import release_memory, return_large_arrays, used_memory
 from ..report import peak_memory
+from ..resources import KEPT_BYTES
 from .interpreter import Facts, facts
 from .runner import Task
 
 BEAT_SECONDS = 1.0
-KEPT_BYTES = 250_000_000  # of memory, between tasks; what a tile leaves lies scattered, and the next one needs more
 DONE, REFUSED, OUT_OF_MEMORY, FAULT, DIED = "done", "refused", "out of memory", "fault", "died"
 
 _common: Dict[int, Any] = {}
@@ -45,13 +45,11 @@ def greet(path: str) -> Tuple[Facts, Optional[Tuple[int, int, int]]]:
     return facts(), dataset and (dataset.RasterXSize, dataset.RasterYSize, dataset.RasterCount)
 
 
-def load_kernels(wanted: str) -> None:
-    """Import and load what tiles will need, while there is nothing else to do."""
+def load_kernels(wanted: str, entries: Tuple[str, ...]) -> None:
+    """Import and load what tiles will need, while there is nothing else to do; what else is there would take memory."""
     from .. import kernels
 
-    kernel, _ = kernels.choose(wanted)
-    if kernel.NAME == "auto":
-        kernels.load_ready()
+    kernels.choose(wanted, entries=entries)
 
 
 def remember(number: int, common: Any) -> None:

@@ -6,11 +6,10 @@ as soon as it is there (see `growing`). Nothing else knows which one runs.
 """
 
 import os
-from contextlib import suppress
 from typing import Dict, Iterable, List, Optional, Tuple, cast
 
 from ..errors import Cancelled, SegmentationError
-from . import growing, machine_code
+from . import growing
 from .contract import Check, Kernels
 
 CHOICES = ("auto", "compiled", "plain")
@@ -95,12 +94,6 @@ def _sentence() -> str:
         "Kernels: plain (numpy) at first; the compiled ones (numba) are made in the background, once in the life of an "
         "installation, and each is used as soon as it is there, with the same result."
     )
-
-
-def load_ready() -> None:
-    """Load all that is there, while there is nothing else to do."""
-    with suppress(ImportError):  # no numba
-        growing.shared.want(machine_code.marked(machine_code.READY))
 
 
 def are_being_made() -> bool:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is compiled at a time: an entry is a kernel for one kind of arguments, such as `eliminate_singles-uint8`."""
 
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def entry_of(name: str, *arguments: Any) -> str:
     return f"{name}-{KINDS[name](*arguments)}"
 
 
-def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int, sampled: int = 0) -> List[str]:
+def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int, sampled: int = 0) -> Tuple[str, ...]:
     """What a run over a raster needs, first what saves most for the time that it takes to compile.
 
     The elimination takes half of a run with plain kernels, and one of a tile ends with the set that it began with.
@@ -100,4 +100,4 @@ def entries_of_run(dtype: Any, bands: int, stretched: bool, clusters: int, sampl
     of_centres = ["reassign-all"] if whole or stretched else ["reassign-all", "sum_members-all"]
     found = [*of_centres, *found] if sampled > LARGE_SAMPLE else [*found, *of_centres]
     found += ["encode_runs-all", "decode_runs-all"]
-    return [*found, "distinct-all", "add_moments-all" if whole else "compact-all"]
+    return (*found, "distinct-all", "add_moments-all" if whole else "compact-all")
