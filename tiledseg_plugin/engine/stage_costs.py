@@ -10,7 +10,7 @@ from .parameters import SegmentParameters
 from .products.run_outputs import stages
 
 ENGINE_STAGES: Dict[str, Dict[str, Cost]] = {
-    "builtin": {"statistics": Cost(26, 3), "tiles": Cost(195), "graph": Cost(12, 2)},
+    "builtin": {"statistics": Cost(20, 4), "tiles": Cost(165), "graph": Cost(8, 2)},
     "rsgislib": {
         "statistics": Cost(22, 2),
         "stage 1": Cost(750),

@@ -41,7 +41,7 @@ from .run_columns import columns_of_run, level_columns
 from .segment_ids import TileIds
 from .zone_column import zone_columns
 
-OUTPUT_STAGES: Dict[str, Cost] = {"attributes": Cost(3), "write": Cost(8, 26), "attribute_table": Cost(0, 1)}
+OUTPUT_STAGES: Dict[str, Cost] = {"attributes": Cost(2), "write": Cost(3, 19), "attribute_table": Cost(0, 1)}
 OVERVIEWS = Cost(30, 10)
 ATTRIBUTES_OF_FLOATS = Cost(85)  # which are not added up along with the tiles
 OPTIONAL_STAGES: Dict[str, Cost] = {"mean_image": Cost(90, 35), "polygons": Cost(75, 230)}
