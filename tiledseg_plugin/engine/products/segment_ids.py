@@ -2,7 +2,7 @@
 """Where products read segment ids from: the tiles of a run with their lookup tables, or any raster of ids."""
 
 from dataclasses import dataclass
-from typing import Callable, FrozenSet, Iterator, List, Protocol, Tuple
+from typing import Callable, FrozenSet, Iterator, Protocol, Tuple
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from ..files.reading import read_values, read_window
 from ..files.window import Window
 from ..files.work_folder import WorkFolder
 from ..stages.numbering import table_of
-from ..stages.plan import Piece, Plan
+from ..stages.plan import Plan
+from ..stages.ready import IdsOf
 from ..stages.tiles import labels_of, load_part
 
 LARGEST = 2**32 - 1  # id
@@ -42,25 +43,15 @@ class TileIds:
 
     def reader(self) -> IdReader:
         """A function window -> (rows, cols) uint32; for one thread."""
-
-        def read(window: Window) -> np.ndarray:
-            ids = np.zeros((window.height, window.width), np.uint32)
-            for piece, place in self._pieces_in(window):
-                table = self.folder.map_array(table_of(piece))
-                ids[place] = load_part(self.folder, labels_of(piece), piece, window, self.kernels, table)
-            return ids
-
-        return read
+        return IdsOf(self.plan, self.folder, self.pieces, False, self.kernels)
 
     def labels_in(self, window: Window) -> Iterator[Tuple[Tuple[slice, slice], np.ndarray, np.ndarray]]:
         """Of each piece in a window, where it lies there, the labels of its regions, and its lookup table."""
-        for piece, place in self._pieces_in(window):
-            labels = load_part(self.folder, labels_of(piece), piece, window, self.kernels)
-            yield place, labels, self.folder.map_array(table_of(piece))
-
-    def _pieces_in(self, window: Window) -> List[Tuple[Piece, Tuple[slice, slice]]]:
-        found = [piece for piece in self.plan.pieces_in(window) if piece.piece_id in self.pieces]
-        return [(piece, piece.window.part_in(window).within(window)) for piece in found]
+        for piece in self.plan.pieces_in(window):
+            if piece.piece_id in self.pieces:
+                labels = load_part(self.folder, labels_of(piece), piece, window, self.kernels)
+                place = piece.window.part_in(window).within(window)
+                yield place, labels, self.folder.map_array(table_of(piece))
 
 
 @dataclass(frozen=True)
