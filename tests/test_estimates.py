@@ -84,4 +84,14 @@ def test_the_memory_of_workers_is_that_of_the_largest_group_where_tiles_are_smal
     group = resources.group_memory(120_000, 4)
     assert needed == [group] and group > resources.worker_memory(36, 36, 4, np.uint8)
     given = PreflightParameters(path, tile_width=20, tile_height=20, workers=2, execution="processes")
-    assert preflight(given, Feedback()).memory == resources.main_memory(120_000, 4) + 2 * group
+    left = 120_000 * resources.LEFT_A_PIXEL  # of all tiles, as processes keep it
+    assert preflight(given, Feedback()).memory == resources.main_memory(120_000, 4) + 2 * (group + left)
+
+
+def test_a_worker_process_keeps_so_much_and_no_more():
+    """What tiles have left, up to what is given back; a tile that takes more finds room in it."""
+    most = resources.KEPT_BYTES * 11 // 10
+    for tile, pixels, expected in ((260, 0, 260), (260, 10, 340), (260, 10**3, most / 1e6), (500, 10**3, 500)):
+        found = resources.run_memory(0, 3, tile * 10**6, True, pixels * 10**6)
+        assert found == 3 * expected * 10**6
+        assert resources.run_memory(0, 3, tile * 10**6, False, pixels * 10**6) < found

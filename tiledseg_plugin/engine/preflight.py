@@ -103,6 +103,7 @@ def preflight(parameters: PreflightParameters, feedback: Feedback) -> PreflightR
             workers.count,
             tile_bytes,
             with_processes,
+            valid,
         )
         + held,
         disk=_disk(raster, plan, valid_tiles, valid, held > 0),

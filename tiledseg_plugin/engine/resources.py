@@ -21,6 +21,7 @@ from .wording import counted
 
 WORKER_BYTES = 250_000_000  # interpreter, numpy, GDAL, numba, before any pixel
 KEPT_BYTES = 350_000_000  # of a worker process, between tasks; what a tile leaves lies scattered, and the next needs it
+LEFT_A_PIXEL = 8  # until that is reached
 STRIP_BYTES = 250_000_000  # what is described and written at a time
 ZONES_BYTES = 64_000_000  # of cells in which polygons are burnt, see `files.decoded.Cells`
 ZONES_BYTES_A_PIXEL = 14
@@ -28,8 +29,8 @@ STRIP_BYTES_A_PIXEL, STRIP_BYTES_A_VALUE = 40, 5  # of rasters smaller than a st
 UNDECIDED_A_BORDER_PIXEL = 25  # regions along the borders of the groups that are joined
 REGION_BYTES, REGION_BYTES_A_BAND = 80, 22  # while a group is decided; floats take the most
 MAIN_BYTES_A_PIXEL = 0.1  # for colours of the sample, counts and chains; segments are read as they are needed
-LABELS_A_PIXEL = 0.52  # bytes on the disk, with lookup tables
-GRAPH_A_PIXEL, GRAPH_A_VALUE = 0.38, 0.16  # labels, and what pieces and groups leave to each other
+LABELS_A_PIXEL, TABLES_A_PIXEL = 0.25, 0.27  # bytes on the disk
+GRAPH_A_PIXEL, GRAPH_A_VALUE = 0.2, 0.16  # what pieces and groups leave to each other
 ROOM = 1.2  # for rasters of more small segments than those that were measured
 OUTPUT_A_PIXEL = 0.6  # compressed, with overviews
 SEGMENT_PIXELS = 170  # of the usual minimum size and three bands; with more, colours lie further apart
@@ -81,17 +82,19 @@ def main_memory(valid_pixels: int, bands: int) -> int:
     return int(WORKER_BYTES + strip + MAIN_BYTES_A_PIXEL * valid_pixels)
 
 
-def run_memory(main: int, workers: int, tile_bytes: int, with_processes: bool) -> int:
+def run_memory(main: int, workers: int, tile_bytes: int, with_processes: bool, valid_pixels: int) -> int:
     """Bytes that all processes of a run need.
 
     Parameters
     ----------
     main : see `main_memory`
     tile_bytes : see `worker_memory`
-    with_processes : whether workers are processes of their own
+    with_processes : whether workers are processes of their own, which keep what tiles have left
+    valid_pixels : of the raster
     """
     if with_processes:
-        return main + workers * max(tile_bytes, KEPT_BYTES + KEPT_BYTES // 10)  # with what a small tile takes
+        most_kept = KEPT_BYTES + KEPT_BYTES // 10  # with what a small tile takes
+        return main + workers * max(tile_bytes, min(most_kept, tile_bytes + LEFT_A_PIXEL * valid_pixels))
     return max(main, WORKER_BYTES + workers * (tile_bytes - WORKER_BYTES))  # they are not busy at the same time
 
 
@@ -108,8 +111,8 @@ def disk(valid_pixels: int, pieces: int, bands: int, columns: int) -> int:
     side = math.sqrt(max(valid_pixels, 1) / max(pieces, 1))
     along_borders = min(BORDER_PIXELS / side, MOST_ALONG_BORDERS)
     graph = (1 + along_borders) * (GRAPH_A_PIXEL + GRAPH_A_VALUE * bands)
-    rows = LABELS_A_PIXEL + (8 * columns + 16 * bands) * _segments_a_pixel(bands)
-    return int(valid_pixels * ROOM * max(graph, rows))
+    rows = TABLES_A_PIXEL + (8 * columns + 16 * bands) * _segments_a_pixel(bands)
+    return int(valid_pixels * ROOM * (LABELS_A_PIXEL + max(graph, rows)))
 
 
 def output_disk(valid_pixels: int, bands: int, columns: int, most_xml_values: int) -> int:
