@@ -62,12 +62,13 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
         check_cancelled()
         graphs.append(load_undecided(job.folder, member))
     ends = np.cumsum([graph.sizes.size for graph in graphs]).tolist()
-    if ends[-1] >= LARGE_GRAPH:
+    regions = ends[-1]
+    if regions >= LARGE_GRAPH:
         modest_cache.empty()  # of blocks that the tiles before have read
-    give_back(ends[-1])
+    give_back(regions)
     graph, number, joined = join(group, graphs, partial(_set_aside, job.folder, number_of(group.number)))
     del graphs  # they are in the joined one
-    give_back(ends[-1])
+    give_back(regions)
     check_cancelled()
     bands = graph.sums.shape[1] // len(job.rules.weights)
     threads = 1 if group.open_sides else job.threads
@@ -76,7 +77,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
     save_graph(job.folder, group.number, merged.take_left())
     merged.region_of = merged.region_of[number()]
     job.folder.drop(number_of(group.number))
-    give_back(ends[-1])
+    give_back(regions)
     moments = _moments(job, group, kernel, merged, bands) if job.has_moments else None  # large, and of no use before
     save_part(job.folder, group.number, Left(merged, moments, ends, [joined]))
     return GroupResult(group.number, joined)
