@@ -135,11 +135,9 @@ class DaskCluster:
 
         Nobody waits for that, or asks what has become of it: the next task on a worker stands behind it.
         """
-        client, key = self._client, f"tiledseg-{self._token}"
+        client, key, given = self._client, f"tiledseg-{self._token}", (self._code, kernels, entries)
         self._loading = [
-            client.submit(
-                loading_caller(), self._code, kernels, entries, key=f"{key}-{name}", pure=False, workers=[name]
-            )
+            client.submit(loading_caller(), *given, key=f"{key}-{name}", pure=False, workers=[name])
             for name in sorted(self._here)
         ]
 

@@ -147,7 +147,7 @@ def contract_lists(
         member = np.uint32(clump) if sizes[count] < listed else NOBODY
         while member != NOBODY:
             begin, behind = list_of(member, members)
-            if is_large:
+            if is_large:  # apart, as few are: to ask at each neighbour takes a tenth more time
                 for place in range(begin, behind):
                     near = numbers[neighbours[place]]
                     new_neighbours[end] = near
