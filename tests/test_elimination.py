@@ -270,3 +270,22 @@ def test_both_sets_leave_the_same(graph):
         other = np.lexsort(theirs.T[::-1]) if theirs.ndim == 2 and theirs.shape[1] == 2 else slice(None)
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours[order], theirs[other])
+
+
+@needs_compiled
+def test_what_merged_clumps_took_is_given_back_before_new_lists_are_made_and_parts_of_arrays_are_left_alone():
+    count, rng = 2000, np.random.default_rng(1)
+    sizes, values = rng.integers(1, 4, count), rng.integers(0, 256, (count + 1, 3))
+    edges = np.stack([np.arange(count - 1), np.arange(1, count)], axis=1).astype(np.uint32)
+    expected = every_step(plain, sizes, values[1:], np.ones(1), edges, 40, np.inf)[-1]
+    for owned in (True, False):
+        sums = values[1:].copy() if owned else values.copy()[1:]
+        elimination = compiled.Elimination(sizes.copy(), sums, np.ones(1), edges, 40, np.inf)
+        area = elimination.next_area(0)
+        while area is not None and area <= 40:
+            area = elimination.go_on(area, 40)
+        assert_same(elimination.into, expected)
+        clumps = elimination.clumps
+        assert len(clumps.sums) == len(clumps.state) == len(clumps.changed) < 0.6 * count
+        assert clumps.state.flags.owndata and clumps.changed.flags.owndata and clumps.sums.flags.owndata == owned
+        assert len(sums) == (len(clumps.sums) if owned else count)
