@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_sets import both_sets, examples
 from rasters import read, write_raster
+from tiledseg.tiledseg_plugin.engine.kernels import pairs as pairs_module
 from tiledseg.tiledseg_plugin.engine.kernels.components import components
-from tiledseg.tiledseg_plugin.engine.kernels.pairs import counted_pairs, distinct_pairs
+from tiledseg.tiledseg_plugin.engine.kernels.pairs import counted_pairs, distinct_pairs, look_up
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64])
@@ -28,6 +29,22 @@ def test_pairs_are_found_once_in_their_order(most, dtype):
         np.testing.assert_array_equal(counted, times)
         np.testing.assert_array_equal(distinct_pairs(some), expected)
         assert found.dtype == np.uint32 and found.shape[1] == 2
+
+
+@pytest.mark.parametrize("at_once", [None, 1, 4])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 11])
+@pytest.mark.parametrize("columns", [(), (2,)])
+def test_pairs_are_looked_up_in_place_or_into_another_array(monkeypatch, at_once, count, columns):
+    if at_once:
+        monkeypatch.setattr(pairs_module, "AT_ONCE", at_once)
+    table = np.array([40, 10, 30, 20], np.uint32)
+    indices = np.arange(count * (2 if columns else 1), dtype=np.uint32).reshape(count, *columns) % 4
+    expected, before = table[indices], indices.copy()
+    found = np.full(indices.shape, 7, np.int64)
+    look_up(indices, table, found)
+    assert np.array_equal(found, expected) and np.array_equal(indices, before)
+    look_up(indices, table)
+    assert np.array_equal(indices, expected)
 
 
 def walked(count, links):

@@ -27,10 +27,13 @@ from tiledseg.tiledseg_plugin.engine.stages.numbering import (
     Strip,
     moments_of,
     number_segments,
+    pixels_of,
     segments_in_tiles,
+    sort_strip,
     strips_of,
     table_of,
 )
+from tiledseg.tiledseg_plugin.engine.stages.parts import merged_of
 from tiledseg.tiledseg_plugin.engine.stages.plan import Plan, plan_grid, plan_rectangles
 from tiledseg.tiledseg_plugin.engine.stages.schedule import PartJob, process_parts
 from tiledseg.tiledseg_plugin.engine.stages.tiles import TileJob, labels_of
@@ -58,13 +61,34 @@ def test_strips_are_whole_rows_and_know_the_parts_that_reach_into_them(monkeypat
 
 
 @pytest.mark.parametrize(
-    "megapixels, count", [(1, 1), (16, 1), (32, 2), (64, 4), (256, 4), (272, 5), (4096, 64), (16384, 256)]
+    "megapixels, count", [(1, 1), (16, 1), (32, 2), (64, 4), (66, 4), (256, 4), (272, 5), (4096, 64), (16384, 256)]
 )
 def test_strips_of_rasters_that_are_not_small_are_enough_for_several_workers_and_none_is_large(megapixels, count):
     raster = SimpleNamespace(width=4096, height=256 * megapixels, is_integer=True, bands=(1,))
     found = strips_of(raster, SimpleNamespace(extents=lambda: {}))
     assert len(found) == count and found[-1].end == megapixels << 20
     assert max(strip.end - strip.begin for strip in found) <= 1 << 26
+
+
+@pytest.mark.parametrize("parts", [(), (7,)])
+def test_of_floats_a_strip_gathers_no_moments(tmp_path, parts):
+    """Their sums would depend on the order in which they are taken."""
+    raster = SimpleNamespace(width=4, height=5, is_integer=False, bands=(1, 2))
+    (strip,) = strips_of(raster, SimpleNamespace(extents=lambda: dict.fromkeys(parts, Window(0, 0, 4, 5))))
+    assert strip == Strip(0, 0, 20, parts, 0)
+    folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}})
+    folder.save(merged_of(7), earliest=np.array([9, 3]), sizes=np.array([4, 2]))
+    assert sort_strip(folder, strip, lambda: None) == 2 * len(parts)
+    assert folder.map_array(pixels_of(0)).tolist() == [2, 4][: 2 * len(parts)]
+    assert folder.load(moments_of(0)) is None
+    folder.close(finished=True)
+
+
+def test_where_no_part_is_there_are_no_moments_to_gather(tmp_path):
+    folder = WorkFolder(str(tmp_path / "work"), {"parameters": {}})
+    assert sort_strip(folder, Strip(0, 0, 20, (), 2), lambda: None) == 0
+    assert folder.map_array(pixels_of(0)).size == 0 and folder.load(moments_of(0)) is None
+    folder.close(finished=True)
 
 
 class Recorder:

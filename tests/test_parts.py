@@ -12,6 +12,7 @@ from tiledseg.tiledseg_plugin.engine.stages.nesting import Nested
 from tiledseg.tiledseg_plugin.engine.stages.parts import (
     Left,
     contents_of,
+    finished_result,
     graph_of,
     load_decided,
     load_moments,
@@ -191,6 +192,33 @@ def test_what_a_part_holds_is_made_band_by_band(folder):
         assert load_moments(folder, NUMBER, band)[1].totals.tolist() == [10 * band, 10 * band + 2, 10 * band + 3]
         saved = folder.load(merged_of(NUMBER), *names_in_files(band))
         assert moments_in(saved, band).totals.tolist() == [10 * band + 1]
+
+
+def of_four_regions():
+    """What they hold in a band."""
+    values = np.arange(4)
+    return BandMoments(values, np.stack([values, values * 0]).astype(np.uint64), values, values)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+@pytest.mark.parametrize("with_moments", [False, True])
+def test_a_part_is_finished_if_all_that_is_still_needed_of_it_is_there(folder, with_moments, is_damaged):
+    left = left_of()
+    save_both(folder, left._replace(moments=[of_four_regions()]) if with_moments else left)
+    for with_graph in (False, True):
+        assert finished_result(folder, NUMBER, with_graph).tolist() == [1.0]
+    for name in [graph_of(NUMBER), contents_of(NUMBER)] if with_moments else [graph_of(NUMBER)]:
+        saved, (path,) = folder.load(name), folder.path.glob(f"*{name}.npz")
+        if is_damaged:
+            path.write_bytes(path.read_bytes()[:-1])
+        else:
+            path.unlink()
+        assert finished_result(folder, NUMBER, True) is None
+        assert finished_result(folder, NUMBER, False).tolist() == [1.0]
+        folder.save(name, **saved)
+        assert finished_result(folder, NUMBER, True).tolist() == [1.0]
+    folder.drop(merged_of(NUMBER))
+    assert finished_result(folder, NUMBER, True) is finished_result(folder, NUMBER, False) is None
 
 
 @pytest.mark.parametrize(

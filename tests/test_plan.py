@@ -276,10 +276,23 @@ def test_tasks_about_as_large_come_in_the_order_of_their_places():
         ({1: 1000, 2: 1000, 3: 1000, 4: 1000}, [4, 3, 2, 1]),
         ({1: 1000, 2: 990, 3: 1000, 4: 100}, [3, 2, 1, 4]),
         ({1: 1000, 2: 100, 3: 200, 4: 300}, [1, 4, 3, 2]),
+        ({1: 1000, 2: 876, 3: 10, 4: 10}, [2, 1, 4, 3]),  # an eighth smaller is about as large, and not more
+        ({1: 1000, 2: 875, 3: 10, 4: 10}, [1, 2, 4, 3]),
     ):
         units = work_units(plan, judge_tiles(plan, valid, 0.0), places)
         assert [unit[0].piece_id for unit in units] == expected
     assert work_units(plan, judge_tiles(plan, dict.fromkeys(range(1, 5), 0), 0.0), places) == []
+
+
+def test_the_place_of_a_task_is_that_of_the_first_piece_of_its_first_tile():
+    plan = plan_grid(128, 32, 32, 32)
+    occupancy = judge_tiles(plan, {1: 1000, 2: 10, 3: 10, 4: 1000}, 0.3)
+    units = work_units(plan, occupancy, {1: 1, 2: 2, 3: 3, 4: 0})
+    assert [[piece.tile_id for piece in unit] for unit in units] == [[4, 3], [1, 2]]
+    plan = part_few(plan_grid(2048, 1024, 1024, 1024))
+    occupancy = judge_tiles(plan, {1: 1000, 2: 1000}, 0.0)
+    units = work_units(plan, occupancy, {1: 1, 2: 6, 3: 7, 4: 2, 5: 0, 6: 4, 7: 5, 8: 3})
+    assert [[piece.piece_id for piece in unit] for unit in units] == [[5, 6, 7, 8], [1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("width, height, pieces", [(1024, 1024, 4), (1024, 1023, 1), (1 << 20, 1, 1), (1 << 19, 2, 4)])

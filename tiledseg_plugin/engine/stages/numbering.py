@@ -124,7 +124,7 @@ class Strip(NamedTuple):
     begin: int
     end: int
     parts: Tuple[int, ...]
-    bands: int = 0
+    bands: int
 
     def __str__(self) -> str:
         return f"{self.number + 1} of the segments"
