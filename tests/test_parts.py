@@ -148,6 +148,12 @@ def moments(high):
     ]
 
 
+def of_four_regions(least=0):
+    """What they hold in a band, beginning with `least`."""
+    values = np.arange(4) + least
+    return BandMoments(values, np.stack([values, values * 0]).astype(np.uint64), values, values)
+
+
 def arrays_of(bands, *chosen):
     return {name: made() for band, each in enumerate(bands) for name, made in each.arrays(band, *chosen).items()}
 
@@ -182,9 +188,8 @@ def test_what_a_part_holds_is_made_band_by_band(folder):
 
     def bands():
         for band in range(2):
-            values = np.arange(4) + 10 * band
             made.append(band)
-            yield BandMoments(values, np.stack([values, values * 0]).astype(np.uint64), values, values)
+            yield of_four_regions(10 * band)
 
     save_both(folder, left._replace(moments=bands()))
     assert made == [0, 1]
@@ -192,12 +197,6 @@ def test_what_a_part_holds_is_made_band_by_band(folder):
         assert load_moments(folder, NUMBER, band)[1].totals.tolist() == [10 * band, 10 * band + 2, 10 * band + 3]
         saved = folder.load(merged_of(NUMBER), *names_in_files(band))
         assert moments_in(saved, band).totals.tolist() == [10 * band + 1]
-
-
-def of_four_regions():
-    """What they hold in a band."""
-    values = np.arange(4)
-    return BandMoments(values, np.stack([values, values * 0]).astype(np.uint64), values, values)
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])

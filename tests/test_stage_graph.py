@@ -309,16 +309,15 @@ def test_a_group_leaves_what_its_members_are_together(tmp_path, monkeypatch, inn
 
 
 def test_a_large_group_keeps_in_its_folder_where_regions_are_and_leaves_nothing_of_it(tmp_path, monkeypatch):
-    plan, nested = scheme(1)
+    plan, _ = scheme(1)
     clusters, values = raster(1, plan)
-    group, rules = tree_of(nested).groups[0], EliminationRules((1.0,), 5, None)
+    group, rules = tree_of([[*plan.pieces[:3]], plan.pieces[3]]).groups[0], EliminationRules((1.0,), 5, None)
     found, kept, returned = [], [], []
     monkeypatch.setattr(elimination, "release_memory", lambda: returned.append(least))
-    monkeypatch.setattr(stage, "modest_cache", SimpleNamespace(empty=lambda: returned.append("blocks")))
+    monkeypatch.setattr(stage, "modest_cache", SimpleNamespace(empty=lambda: returned.append(("blocks", least))))
     graphs = [graph_of_piece(plan.pieces[member - 1], clusters, values, plan) for member in group.members]
     total = sum(graph.sizes.size for graph in graphs)
     for least in (total + 1, total):
-        monkeypatch.setattr(stage, "LARGE_GRAPH", least)
         monkeypatch.setattr(elimination, "LARGE_GRAPH", least)
         folder = WorkFolder(str(tmp_path / f"work{least}"), {"parameters": {}, "input": {}})
         for member in group.members:
@@ -335,7 +334,7 @@ def test_a_large_group_keeps_in_its_folder_where_regions_are_and_leaves_nothing_
         found.append([{name: array.tolist() for name, array in each.items()} for each in saved])
         folder.close(True)
     assert kept == [[], [stage.number_of(group.number)]]
-    assert returned == ["blocks", *[total] * 4]  # of a small group it takes longer than the group itself
+    assert returned == [("blocks", total), *[total] * 4]  # of a small group it takes longer than the group itself
     assert found[0] == found[1] and found[0][0]["first"]
 
 

@@ -19,13 +19,18 @@ from .nesting import Nested, begins_of, regions_at
 LARGE_GRAPH = 500_000  # clumps, of which what is freed is worth the time to give it back
 
 
+def is_large(clumps: int) -> bool:
+    """Whether a graph of so many is worth some time in which it takes less memory."""
+    return clumps >= LARGE_GRAPH
+
+
 def give_back(clumps: int) -> None:
     """Return what has been freed of a graph to the system, if it is a large one.
 
     What is returned has to be cleared before it is used again, by the system, in every task of this process: of small
     graphs that takes longer than they do.
     """
-    if clumps >= LARGE_GRAPH:
+    if is_large(clumps):
         release_memory()
 
 

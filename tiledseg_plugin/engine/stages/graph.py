@@ -17,7 +17,7 @@ from ..files.work_folder import WorkFolder
 from ..kernels.components import components
 from ..kernels.contract import Kernels, Lent
 from ..kernels.pairs import distinct_pairs, look_up
-from .elimination import LARGE_GRAPH, EliminationRules, Graph, Merged, give_back, merge_within
+from .elimination import EliminationRules, Graph, Merged, give_back, is_large, merge_within
 from .moments import BandMoments, add_up
 from .parts import ELSEWHERE, GRAPH_TYPES, Left, finished_result, load_moments, load_undecided, save_graph, save_part
 from .tree import Group, Joint, Side
@@ -63,7 +63,7 @@ def process_group(job: GroupJob, group: Group, check_cancelled: Callable[[], Non
         graphs.append(load_undecided(job.folder, member))
     ends = np.cumsum([graph.sizes.size for graph in graphs]).tolist()
     regions = ends[-1]
-    if regions >= LARGE_GRAPH:
+    if is_large(regions):
         modest_cache.empty()  # of blocks that the tiles before have read
     give_back(regions)
     graph, number, joined = join(group, graphs, partial(_set_aside, job.folder, number_of(group.number)))
@@ -90,7 +90,7 @@ def number_of(group: int) -> str:
 
 def _set_aside(folder: WorkFolder, name: str, array: np.ndarray) -> Lent:
     """Keep an array in the work folder if it is large; returns what returns it."""
-    if array.size < LARGE_GRAPH:
+    if not is_large(array.size):
         return _held(array)
     folder.save_array(name, array)
     return lambda: np.array(folder.map_array(name))

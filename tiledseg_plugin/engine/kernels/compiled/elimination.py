@@ -81,7 +81,7 @@ class Clumps(NamedTuple):
 
 
 def _shortened(array: np.ndarray, count: int) -> np.ndarray:
-    """The first ones; what is behind them is given back, unless the array is a part of another one."""
+    """The first ones, in place: to copy them would hold them twice. What is behind is not given back of a view."""
     if count >= len(array) or not array.flags.owndata:
         return array[:count]
     array.resize((count, *array.shape[1:]), refcheck=False)
@@ -220,7 +220,7 @@ class Elimination:
         known = members, whole, numbers, is_left, clumps.sizes, self.listed, room, clumps.sizes >= self.min_pixels
         end = contract_lists(*known, start, neighbours)
         del known, whole, room, members
-        neighbours.resize(end, refcheck=False)  # in place: to copy them would hold them twice
+        neighbours = _shortened(neighbours, end)
         self.lists = NeighbourLists(own_roots(state), own_lists(start), neighbours)
         self._make_room(numbers[waiting])
         if self.whole is None:
@@ -249,7 +249,7 @@ class Elimination:
         if undecided.size:
             edges = np.empty((int(members[:, LENGTH].sum(dtype=np.int64)) + 1, 2), np.uint32)
             known = members, neighbours, sizes, self.min_pixels, undecided, np.full(into.size, NOBODY, np.uint32)
-            edges.resize((list_left_edges(into, *known, edges), 2), refcheck=False)
+            edges = _shortened(edges, list_left_edges(into, *known, edges))
             del known
         del members, neighbours
         everybody = np.arange(into.size, dtype=np.uint32)

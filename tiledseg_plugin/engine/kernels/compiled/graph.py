@@ -174,11 +174,12 @@ def contract_clumps(
     undecided_from: np.ndarray,
     undecided: np.ndarray,
 ) -> None:
-    """Move the clumps that are left to the front of all arrays, where only they will be looked for."""
+    """Move the clumps that are left to the front of all arrays, where only they will be looked for.
+
+    There are no branches: what has been moved and is not left is overwritten by the next one.
+    """
     number = np.uintp(0)
-    for clump in range(
-        is_left.size
-    ):  # without a branch: over what does not stand at the end of those left comes the next
+    for clump in range(is_left.size):
         changed[number] = changed[clump]
         undecided_from[number] = undecided_from[clump]
         if undecided.size:
